@@ -1,0 +1,90 @@
+"""The orchestration consumer API: one method per route, values in, values out.
+
+What the code leans on (facts/orchestration-api.md): `externalId` makes a submit idempotent (§3.1); a whatif never carries one
+(§2.12); `status` in the body is the authority, not the HTTP code (§2.5); PUT answers 204 or 200 (§2.10); reads hide mature
+results unless told otherwise, the list even by default (§2.9). Repeats are not made here: reads are wrapped in `retrying`,
+a submit is repeated by the story alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import Unreadable
+from ..exchange import Request, Send, expect
+from .workflow import Workflow, workflow_from_json
+
+SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (facts §2.5)
+POLL_MARGIN = 20.0  # how much later than `wait` an answer may still come
+_ROOT = "/v2/consumer/workflows"
+
+
+class OrchestrationClient:
+    """`send` repeats what may be repeated; `send_once` never repeats (it carries the submits)."""
+
+    def __init__(self, send: Send, send_once: Send) -> None:
+        self._send = send
+        self._send_once = send_once
+
+    async def price(self, body: Mapping[str, Any]) -> Workflow:
+        """Ask what `body` (without `externalId`) would cost. Nothing is stored or paid.
+
+        Repeating is harmless, but POSTs are never repeated by the network floor, so neither is this."""
+        assert "externalId" not in body
+        request = Request("POST", _ROOT, query=(("whatif", "true"), ("hideMatureContent", "false")), json=dict(body), timeout=SUBMIT_SECONDS)
+        return _workflow(await self._send_once(request))
+
+    async def submit(self, body: str) -> Workflow:
+        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only the story repeats it."""
+        request = Request(
+            "POST",
+            _ROOT,
+            query=(("wait", "0"), ("hideMatureContent", "false")),
+            content=body.encode(),
+            content_type="application/json",
+            timeout=SUBMIT_SECONDS,
+        )
+        workflow = _workflow(await self._send_once(request))
+        if not workflow.id:
+            raise Unreadable("CivitAI answered the order without an id.", status=200)
+        return workflow
+
+    async def workflow(self, workflow_id: str, *, wait: int = 0) -> Workflow:
+        """The workflow as it is now, or as soon as it is done within `wait` seconds (long poll)."""
+        query = (("wait", str(wait)),) if wait else ()
+        request = Request(
+            "GET",
+            f"{_ROOT}/{quote(workflow_id, safe='')}",
+            query=(*query, ("hideMatureContent", "false")),
+            timeout=wait + POLL_MARGIN,
+        )
+        return _workflow(await self._send(request))
+
+    async def tagged(self, tag: str, *, since: str = "") -> list[Workflow]:
+        """Workflows of this tag, newest first. `since` is an ISO time. One page: a tag of ours names one purchase."""
+        query = [("tags", tag), ("take", "20"), ("hideMatureContent", "false")]
+        if since:
+            query.append(("fromDate", since))
+        data = expect(await self._send(Request("GET", _ROOT, query=tuple(query))), service="CivitAI's orchestrator")
+        items = data.get("items") if isinstance(data, Mapping) else None
+        return [workflow_from_json(item) for item in items or [] if isinstance(item, Mapping)]
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError 400/404/409."""
+        request = Request("PUT", f"{_ROOT}/{quote(workflow_id, safe='')}", json={"status": "canceled"})
+        expect(await self._send(request), service="CivitAI's orchestrator")
+
+    async def refreshed_url(self, blob_id: str) -> str:
+        """A fresh signed address of a blob; `""` when the service gives none."""
+        request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh")
+        data = expect(await self._send(request), service="CivitAI's orchestrator")
+        return str(data.get("url") or "") if isinstance(data, Mapping) else ""
+
+
+def _workflow(response: Any) -> Workflow:
+    data = expect(response, service="CivitAI's orchestrator")
+    if not isinstance(data, Mapping):
+        raise Unreadable("CivitAI's orchestrator answered with something that is not a workflow.", status=response.status)
+    return workflow_from_json(data)
