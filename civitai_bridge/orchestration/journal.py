@@ -196,6 +196,11 @@ class Journal:
         with self._transaction() as db:
             served: dict[int, str] = {}
             fresh: list[tuple[int, Plan]] = []
+            # What never left and has no owner any more never cost anything: its process died before the POST.
+            db.execute(
+                "UPDATE purchases SET state = ?, error = 'never sent', updated = ? WHERE state = ? AND abs(? - heartbeat) >= ?",
+                (CANCELED, now, PLANNED, now, HEART_STOPS),
+            )
             by_hash: dict[tuple[str, str, str], str] = {}
             for place, plan in enumerate(plans):
                 same = (plan.request_hash, plan.account, plan.base)
@@ -246,11 +251,11 @@ class Journal:
     def begin_attempt(self, key: str, owner: str) -> int | None:
         """Note that the POST is about to leave and return the attempt's number.
 
-        None when it must not: the row has another owner by now, or a person wants it cancelled and it never left."""
+        None when it must not: the row has another owner by now, or a person wants it cancelled."""
         now = self._clock()
         with self._transaction() as db:
             row = self._get(db, key)
-            if row.owner != owner or row.state not in (PLANNED, SENT, UNCONFIRMED) or (row.cancel_wanted and row.state == PLANNED):
+            if row.owner != owner or row.state not in (PLANNED, SENT, UNCONFIRMED) or row.cancel_wanted:
                 return None
             number = db.execute("SELECT COUNT(*) FROM attempts WHERE key = ?", (key,)).fetchone()[0] + 1
             db.execute("INSERT INTO attempts (key, number, started) VALUES (?, ?, ?)", (key, number, now))
