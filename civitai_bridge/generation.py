@@ -22,8 +22,8 @@ class Network:
 class GenerationData:
     """What was asked and what came back. None means "not said"; nothing is invented.
 
-    `sampler` and `scheduler` are in ComfyUI's spelling where they are known; `size` is in pixels; `arrived` lists the indices of
-    the batch that came, `missing` the others with a reason each; `source` says who tells it.
+    `sampler` and `scheduler` are in ComfyUI's spelling where they are known; `size` is in pixels; `arrived` lists the
+    indices of the batch that came, `missing` the others with a reason each; `source` says who tells it.
     """
 
     prompt: str = ""

@@ -1,7 +1,7 @@
 """Image bytes <-> arrays: float32 in 0..1, batches of unequal pictures, alpha kept as a mask.
 
-Shapes follow ComfyUI (facts/comfyui-platform.md §1.8): images [B, H, W, 3], masks [B, H, W]. A mask value is 1 - alpha, as core's
-LoadImage gives it: 0 where the picture is opaque.
+Shapes follow ComfyUI (facts/comfyui-platform.md §1.8): images [B, H, W, 3], masks [B, H, W]. A mask value is 1 -
+alpha, as core's LoadImage gives it: 0 where the picture is opaque.
 """
 
 from __future__ import annotations
@@ -62,12 +62,16 @@ def measure(content: bytes, *, blob_id: str = "") -> Size:
 
 
 def batch(
-    sources: Sequence[bytes | Path], *, workers: int | None = None, allocate: Callable[[tuple[int, ...]], np.ndarray] | None = None
+    sources: Sequence[bytes | Path],
+    *,
+    workers: int | None = None,
+    allocate: Callable[[tuple[int, ...]], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Decode pictures into one batch: images float32 [B, H, W, 3], mask float32 [B, H, W], and notes for the report.
 
-    Decoding runs in `workers` threads straight into the batch, so that beside it only one picture a thread is in memory. Pictures
-    of other sizes than the first are scaled to cover it and cut at the middle; a note says so. Raises BlobDamaged."""
+    Decoding runs in `workers` threads straight into the batch, so that beside it only one picture a thread is in
+    memory. Pictures of other sizes than the first are scaled to cover it and cut at the middle; a note says so.
+    Raises BlobDamaged."""
     import numpy as np
 
     if not sources:
@@ -120,7 +124,9 @@ def png_from_file(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise NotAPicture(f"The source picture has {image.width} x {image.height} pixels, more than can be sent.")
+                raise NotAPicture(
+                    f"The source picture has {image.width} x {image.height} pixels, more than can be sent."
+                )
             upright = ImageOps.exif_transpose(image)
             has_alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
             out = io.BytesIO()
@@ -161,7 +167,10 @@ def _decode_into(source: bytes | Path, target: np.ndarray, mask: np.ndarray, pla
             f"{width} x {height}, the size of the first, because a batch has one size."
         )
         scale = max(width / decoded.width, height / decoded.height)
-        scaled = decoded.resize((max(width, round(decoded.width * scale)), max(height, round(decoded.height * scale))), Image.Resampling.LANCZOS)
+        scaled = decoded.resize(
+            (max(width, round(decoded.width * scale)), max(height, round(decoded.height * scale))),
+            Image.Resampling.LANCZOS,
+        )
         left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
         decoded = scaled.crop((left, top, left + width, top + height))
     pixels = np.asarray(decoded)

@@ -1,7 +1,7 @@
 """Bought pictures on disk, by SHA-256: `results/<sha256>.<ending>`, written beside and renamed, never changed.
 
-They are kept before anything is decoded, so that a picture that was paid for survives whatever happens next. At most 5 GB or
-30 days of them stay; the oldest that somebody has collected go first, one that still waits never goes.
+They are kept before anything is decoded, so that a picture that was paid for survives whatever happens next. At most
+5 GB or 30 days of them stay; the oldest that somebody has collected go first, one that still waits never goes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Results:
         return bool(file) and self.path(file).is_file()
 
     def keep(self, content: bytes, sha256: str, ending: str) -> str:
-        """Write a picture (fsync, then rename) and return its file name. A picture that is there already is left alone."""
+        """Write a picture (fsync, then rename) and return its file name. A picture that is there already is left
+        alone."""
         file = f"{sha256}.{ending}"
         target = self.path(file)
         try:
@@ -49,20 +50,25 @@ class Results:
                 raise
         except OSError as error:
             raise StateTrouble(
-                f"A bought picture could not be written to the results folder ({error.strerror or error}). It is paid and can be "
+                f"A bought picture could not be written to the results folder ({error.strerror or error}). It "
+                "is paid and can be "
                 "fetched again: make room, then run `civitai-bridge journal resume`."
             ) from error
         return file
 
     def prune(self, kept: Mapping[str, tuple[float, bool]], *, now: float, most_bytes: int = MOST_BYTES) -> list[str]:
-        """Remove what is too old or too much, oldest collected first. `kept` is `Journal.kept_files()`; files that no row
-        names are left alone. Returns the names that went."""
+        """Remove what is too old or too much, oldest collected first. `kept` is `Journal.kept_files()`; files that no
+        row names are left alone. Returns the names that went."""
         mine = []
         for file, (when, collected) in kept.items():
             if collected and self.has(file):
                 mine.append((when, file, self.path(file).stat().st_size))
         mine.sort()
-        total = sum(entry.stat().st_size for entry in self._folder.iterdir() if entry.is_file()) if self._folder.is_dir() else 0
+        total = (
+            sum(entry.stat().st_size for entry in self._folder.iterdir() if entry.is_file())
+            if self._folder.is_dir()
+            else 0
+        )
         gone = []
         for when, file, size in mine:
             if now - when <= MOST_SECONDS and total <= most_bytes:

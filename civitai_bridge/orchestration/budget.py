@@ -1,8 +1,9 @@
 """Who may spend what: the orders of one prompt are gathered, then reserved together, before the first of them leaves.
 
-ComfyUI starts all ready nodes of a prompt within some 50 ms (facts/comfyui-probes.md §12). Each enters here when it starts and
-tells its plan when it knows the price; once nobody new has come for a moment and all who came have told (or gone), one transaction
-reserves all of them or none. What becomes ready later forms the next round against what is left.
+ComfyUI starts all ready nodes of a prompt within some 50 ms (facts/comfyui-probes.md §12). Each enters here when it
+starts and tells its plan when it knows the price; once nobody new has come for a moment and all who came have told
+(or gone), one transaction reserves all of them or none. What becomes ready later forms the next round against what is
+left.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Place:
         self._leave()
 
     async def reserve(self, plan: Plan) -> Row:
-        """The row that serves this plan, once the whole round is reserved. Raises LimitReached for all of a round alike."""
+        """The row that serves this plan, once the whole round is reserved. Raises LimitReached for all of a round
+        alike."""
         future = self._round.tell(plan)
         self._leave()
         return await future

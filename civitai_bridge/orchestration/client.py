@@ -1,9 +1,9 @@
 """The orchestration consumer API: one method per route, values in, values out.
 
-What the code leans on (facts/orchestration-api.md): `externalId` makes a submit idempotent (§3.1); a whatif never carries one
-(§2.12); `status` in the body is the authority, not the HTTP code (§2.5); PUT answers 204 or 200 (§2.10); reads hide mature
-results unless told otherwise, the list even by default (§2.9). Repeats are not made here: reads are wrapped in `retrying`,
-a submit is repeated by the story alone.
+What the code leans on (facts/orchestration-api.md): `externalId` makes a submit idempotent (§3.1); a whatif never
+carries one (§2.12); `status` in the body is the authority, not the HTTP code (§2.5); PUT answers 204 or 200 (§2.10);
+reads hide mature results unless told otherwise, the list even by default (§2.9). Repeats are not made here: reads are
+wrapped in `retrying`, a submit is repeated by the story alone.
 """
 
 from __future__ import annotations
@@ -33,11 +33,18 @@ class OrchestrationClient:
 
         Repeating is harmless, but POSTs are never repeated by the network floor, so neither is this."""
         assert "externalId" not in body
-        request = Request("POST", _ROOT, query=(("whatif", "true"), ("hideMatureContent", "false")), json=dict(body), timeout=SUBMIT_SECONDS)
+        request = Request(
+            "POST",
+            _ROOT,
+            query=(("whatif", "true"), ("hideMatureContent", "false")),
+            json=dict(body),
+            timeout=SUBMIT_SECONDS,
+        )
         return _workflow(await self._send_once(request))
 
     async def submit(self, body: str) -> Workflow:
-        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only the story repeats it."""
+        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only the story repeats
+        it."""
         request = Request(
             "POST",
             _ROOT,
@@ -72,7 +79,8 @@ class OrchestrationClient:
         return [workflow_from_json(item) for item in items or [] if isinstance(item, Mapping)]
 
     async def cancel(self, workflow_id: str) -> None:
-        """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError 400/404/409."""
+        """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError
+        400/404/409."""
         request = Request("PUT", f"{_ROOT}/{quote(workflow_id, safe='')}", json={"status": "canceled"})
         expect(await self._send(request), service="CivitAI's orchestrator")
 
@@ -86,5 +94,7 @@ class OrchestrationClient:
 def _workflow(response: Any) -> Workflow:
     data = expect(response, service="CivitAI's orchestrator")
     if not isinstance(data, Mapping):
-        raise Unreadable("CivitAI's orchestrator answered with something that is not a workflow.", status=response.status)
+        raise Unreadable(
+            "CivitAI's orchestrator answered with something that is not a workflow.", status=response.status
+        )
     return workflow_from_json(data)

@@ -1,12 +1,13 @@
 """The story of one purchase, from a request to pictures on disk. Read it top to bottom.
 
-    resolve what is named -> build the body -> is there a purchase of this request already? -> price -> reserve and write the row
+    resolve what is named -> build the body -> is there a purchase of this request already? -> price -> reserve and
+    write the row
     -> submit with its key -> wait -> fetch and keep the pictures -> hand them over
 
-Two lives are kept apart. An *errand* is what a face asked for: it may be cancelled, torn down or tired of waiting. A *carriage*
-carries one row of the journal from where it stands to its end; it lives on the loop by itself, is shared by all errands of the
-same request, and only a person's cancel makes it ask the service for an end. Whatever kills it, the row tells the next one where to
-go on: with the same key, never with a new one.
+Two lives are kept apart. An *errand* is what a face asked for: it may be cancelled, torn down or tired of waiting. A
+*carriage* carries one row of the journal from where it stands to its end; it lives on the loop by itself, is shared
+by all errands of the same request, and only a person's cancel makes it ask the service for an end. Whatever kills it,
+the row tells the next one where to go on: with the same key, never with a new one.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Terms:
-    """What the person who asks allows. `max_buzz` 0 = the settings' limits; `confirm` is asked with the price before buying."""
+    """What the person who asks allows. `max_buzz` 0 = the settings' limits; `confirm` is asked with the price before
+    buying."""
 
     max_buzz: int = 0
     reuse_paid: bool = True
@@ -220,7 +222,10 @@ class Bridge:
         prepared = await self._prepare(wanted)
         priced = await self._ask_price(prepared)
         price = priced.cost or 0
-        lines = [self._badge(), f"{price} Buzz for {_pictures(prepared.built.quantity)} with {prepared.built.variant.path}."]
+        lines = [
+            self._badge(),
+            f"{price} Buzz for {_pictures(prepared.built.quantity)} with {prepared.built.variant.path}.",
+        ]
         if priced.insufficient_buzz:
             lines.append("The wallets that may pay do not hold that much.")
         if terms and terms.max_buzz and price > terms.max_buzz:
@@ -250,7 +255,9 @@ class Bridge:
                 price = await _unless(cancelled, self._acceptable_price(prepared, terms))
                 plan = self._plan(prepared, price, terms)
                 self._reusable[plan.key] = terms.reuse_paid
-                on_progress(State("reserving", f"{price} Buzz: waiting for the other nodes of this prompt", price=price))
+                on_progress(
+                    State("reserving", f"{price} Buzz: waiting for the other nodes of this prompt", price=price)
+                )
                 row = await self._reserved(place, plan, cancelled)
                 bought_before = row.key != plan.key
         row = await self._attend(row, terms, started, on_progress, cancelled)
@@ -274,15 +281,22 @@ class Bridge:
             await self._cancel_there(row.workflow_id)
             row = await self._look_at(row)
         if row.state in (FINISHED, COLLECTED):
-            return f"{row.workflow_id} had finished before; its pictures are kept (`civitai-bridge journal resume {row.key}`)."
+            return (
+                f"{row.workflow_id} had finished before; its pictures are kept (`civitai-bridge journal "
+                f"resume {row.key}`)."
+            )
         if row.state == CANCELED:
             return f"{row.workflow_id or row.key} is cancelled. {_refund_sentence(row)}"
         if not row.workflow_id:
-            return f"It is not known yet whether {row.key} arrived. It is cancelled as soon as it is found; `civitai-bridge journal resume` looks."
+            return (
+                f"It is not known yet whether {row.key} arrived. It is cancelled as soon as it is found; "
+                "`civitai-bridge journal resume` looks."
+            )
         return f"CivitAI was asked to cancel {row.workflow_id}; it says {row.about.get('status', row.state)}."
 
     async def resume(self, key: str = "", *, on_row: Callable[[Row], None] = lambda _: None) -> list[Row]:
-        """Look after what is open in the journal: by id, by tag, and fetch what is there. Never sends an order, never buys.
+        """Look after what is open in the journal: by id, by tag, and fetch what is there. Never sends an order, never
+        buys.
 
         Rows of another account or address are left alone (with `key`, AnotherAccount is raised)."""
         if key:
@@ -308,7 +322,8 @@ class Bridge:
         return seen
 
     def waiting(self) -> list[Row]:
-        """Purchases whose pictures nobody has been given yet, oldest first (reads the journal; not for the event loop)."""
+        """Purchases whose pictures nobody has been given yet, oldest first (reads the journal; not for the event
+        loop)."""
         return [row for row in self.journal.rows((FINISHED, ACCEPTED, SENT, UNCONFIRMED)) if self._is_mine(row)]
 
     async def close(self) -> None:
@@ -322,21 +337,25 @@ class Bridge:
     # --- before money ------------------------------------------------------------------------------------------
 
     async def _prepare(self, wanted: GenerationRequest) -> _Prepared:
-        """Look up the model, the LoRAs and the VAE (at once), then build and check the body. Nothing is sent to the fleet."""
+        """Look up the model, the LoRAs and the VAE (at once), then build and check the body. Nothing is sent to the
+        fleet."""
         names = [wanted.model, *(lora.reference for lora in wanted.loras), wanted.vae]
         found = await asyncio.gather(*(self._look_up(name) for name in names))
         model, vae = found[0], found[-1]
         loras = []
         for lora, resource in zip(wanted.loras, found[1:-1], strict=True):
             if resource is None:
-                raise BadInput(f"A LoRA{f' ({lora.name})' if lora.name else ''} has no reference, so it cannot be sent to CivitAI.")
+                raise BadInput(
+                    f"A LoRA{f' ({lora.name})' if lora.name else ''} has no reference, so it cannot be sent to CivitAI."
+                )
             loras.append(LoraUse(resource, lora.strength))
         built = build(wanted, model, tuple(loras), vae, family_mismatch=self.settings.lora_family_mismatch)
         notes = [*built.notes]
         for part in ("prompt", "negative_prompt"):
             if tags := network_tags(getattr(wanted, part)):
                 notes.append(
-                    f"The {part.replace('_', ' ')} holds {', '.join(tags)} as plain text: the fleet does not read tags; connect LoRAs to `loras`."
+                    f"The {part.replace('_', ' ')} holds {', '.join(tags)} as plain text: the fleet does not "
+                    "read tags; connect LoRAs to `loras`."
                 )
         body = self._template(built, wanted)
         hashed = request_hash(self.settings.account, self.settings.base, body, wanted.seed)
@@ -348,19 +367,28 @@ class Bridge:
     def _template(self, built: Built, wanted: GenerationRequest, key: str | None = None) -> dict[str, Any]:
         if wanted.mature_content == "allowed" and self.settings.mature_content != "allowed":
             raise BadInput(
-                "mature_content is 'allowed', but the setting of that name does not permit it. A person can change that: "
+                "mature_content is 'allowed', but the setting of that name does not permit it. A person can "
+                "change that: "
                 "`civitai-bridge settings mature_content allowed` (it is paid with bought Buzz only)."
             )
         mature = "blocked" if self.settings.mature_content == "blocked" else wanted.mature_content
         tags = [TAG] if key is None else [TAG, key]
         return template(
-            built, currencies=list(self.settings.currencies), mature_content=mature, tags=tags, metadata={}, external_id=key
+            built,
+            currencies=list(self.settings.currencies),
+            mature_content=mature,
+            tags=tags,
+            metadata={},
+            external_id=key,
         )
 
     async def _known(self, prepared: _Prepared, terms: Terms) -> Row | None:
-        """A purchase of this very request that is under way, not collected, or (if wanted) collected and still on disk."""
+        """A purchase of this very request that is under way, not collected, or (if wanted) collected and still on
+        disk."""
         row = await self._in_thread(
-            lambda: self.journal.find(prepared.hash, self.settings.account, self.settings.base, collected=terms.reuse_paid)
+            lambda: self.journal.find(
+                prepared.hash, self.settings.account, self.settings.base, collected=terms.reuse_paid
+            )
         )
         if row is None or row.state == PLANNED:
             return None  # `reserve` decides about what has not left yet, in its transaction
@@ -375,9 +403,13 @@ class Bridge:
         if price is None:
             raise Unreadable("CivitAI did not say what this would cost, so nothing was bought.", status=200)
         if terms.max_buzz and price > terms.max_buzz:
-            raise TooExpensive(f"This would cost {price} Buzz, more than the max_buzz of {terms.max_buzz}. Nothing was bought.")
+            raise TooExpensive(
+                f"This would cost {price} Buzz, more than the max_buzz of {terms.max_buzz}. Nothing was bought."
+            )
         if priced.insufficient_buzz:
-            wallets = f"the wallets {', '.join(self.settings.currencies)}" if self.settings.currencies else "your wallets"
+            wallets = (
+                f"the wallets {', '.join(self.settings.currencies)}" if self.settings.currencies else "your wallets"
+            )
             raise OutOfBuzz(f"This costs {price} Buzz, more than {wallets} hold. Nothing was bought.", status=402)
         if terms.confirm is not None and not await terms.confirm(price):
             raise TooExpensive(f"The price of {price} Buzz was not confirmed. Nothing was bought.")
@@ -400,7 +432,9 @@ class Bridge:
 
     def _plan(self, prepared: _Prepared, price: int, terms: Terms) -> Plan:
         key = new_key()
-        body = json.dumps(self._template(prepared.built, prepared.wanted, key), ensure_ascii=False, separators=(",", ":"))
+        body = json.dumps(
+            self._template(prepared.built, prepared.wanted, key), ensure_ascii=False, separators=(",", ":")
+        )
         about = {
             "air": prepared.air,
             "model": _name(prepared.model),
@@ -438,7 +472,12 @@ class Bridge:
     # --- after money: an errand waits ----------------------------------------------------------------------------
 
     async def _attend(
-        self, row: Row, terms: Terms, started: float, on_progress: Callable[[State], None], cancelled: Callable[[], bool]
+        self,
+        row: Row,
+        terms: Terms,
+        started: float,
+        on_progress: Callable[[State], None],
+        cancelled: Callable[[], bool],
     ) -> Row:
         """Wait for a row until its pictures are here, whoever carries it: we, an equal node, or another server."""
         loop = asyncio.get_running_loop()
@@ -458,13 +497,20 @@ class Bridge:
             if cancelled():
                 await self._person_cancels(row)
                 raise Interrupted(
-                    f"Cancelled. CivitAI is asked to stop {row.workflow_id or row.key}; what had finished by then is kept "
+                    f"Cancelled. CivitAI is asked to stop {row.workflow_id or row.key}; what had finished by "
+                    "then is kept "
                     "(`civitai-bridge journal list`).",
                     key=row.key,
                     workflow_id=row.workflow_id,
                 )
             if carriage is None:
-                on_progress(State("sharing", f"An equal request is under way elsewhere · {loop.time() - first:.0f} s", price=row.price))
+                on_progress(
+                    State(
+                        "sharing",
+                        f"An equal request is under way elsewhere · {loop.time() - first:.0f} s",
+                        price=row.price,
+                    )
+                )
                 await self.sleep(TICK)
             else:
                 task = carriage.task
@@ -479,7 +525,8 @@ class Bridge:
                     self._carried(row.key, carriage, task)
             if loop.time() > deadline:
                 raise StillRunning(
-                    f"Waited {terms.wait_minutes:g} minutes. The job {row.workflow_id or row.key} goes on and is paid once; queue the "
+                    f"Waited {terms.wait_minutes:g} minutes. The job {row.workflow_id or row.key} goes on and "
+                    "is paid once; queue the "
                     f"same graph again, or run `civitai-bridge journal resume {row.key}`, to collect it.",
                     key=row.key,
                     workflow_id=row.workflow_id,
@@ -547,12 +594,18 @@ class Bridge:
             row = await self._in_thread(lambda: self.journal.record(row.key, state=COLLECTED))
         self._prune_sometimes()
         pictures = tuple(
-            BoughtPicture(s.index, s.seed, self.results.path(s.file), s.sha256, s.width, s.height, Path(s.file).suffix.lstrip("."))
+            BoughtPicture(
+                s.index, s.seed, self.results.path(s.file), s.sha256, s.width, s.height, Path(s.file).suffix.lstrip(".")
+            )
             for s in here
         )
         missing = tuple((s.index, s.reason) for s in row.slots if not s.here)
         waiting = await self._in_thread(self.waiting)
-        others = sum(1 for other in waiting if other.state == FINISHED and other.key != row.key and other.key not in self.carriages)
+        others = sum(
+            1
+            for other in waiting
+            if other.state == FINISHED and other.key != row.key and other.key not in self.carriages
+        )
         report = self._report(row, prepared, pictures, missing, bought_before, others)
         return Outcome(
             key=row.key,
@@ -566,7 +619,9 @@ class Bridge:
             status=str(row.about.get("status", "succeeded")),
             report=report,
             blob_urls=self._urls.get(row.key, ()),
-            generation=_generation(row, prepared, pictures, missing, "sandbox" if self.settings.sandbox else "CivitAI orchestration"),
+            generation=_generation(
+                row, prepared, pictures, missing, "sandbox" if self.settings.sandbox else "CivitAI orchestration"
+            ),
             sandbox=self.settings.sandbox,
         )
 
@@ -577,13 +632,19 @@ class Bridge:
                 f"Workflow {row.workflow_id} is done and paid, but its pictures could not be fetched yet: {reasons}. "
                 f"Queue the same graph again or run `civitai-bridge journal resume {row.key}`; it is not paid again."
             )
-        why = "; ".join(dict.fromkeys(slot.reason for slot in row.slots if slot.reason)) or row.error or "CivitAI gave no reason"
+        why = (
+            "; ".join(dict.fromkeys(slot.reason for slot in row.slots if slot.reason))
+            or row.error
+            or "CivitAI gave no reason"
+        )
         kinds: dict[str, type[WorkflowEnded]] = {"canceled": WorkflowCanceled, "expired": WorkflowExpired}
         status = str(row.about.get("status", row.state))
         if row.state == CANCELED and not row.workflow_id:
             return Interrupted("It was cancelled before it left and cost nothing.", key=row.key)
         if row.state == REFUSED:
-            return BadRequest(f"CivitAI refused the order and charged nothing: {row.error}", status=400, detail=row.error)
+            return BadRequest(
+                f"CivitAI refused the order and charged nothing: {row.error}", status=400, detail=row.error
+            )
         kind = kinds.get(status, WorkflowFailed)
         text = {
             WorkflowCanceled: f"Workflow {row.workflow_id} was cancelled.",
@@ -603,10 +664,15 @@ class Bridge:
         quoted = row.about.get("quoted")
         lines = []
         if isinstance(quoted, int) and max(row.price, row.debited) > quoted:
-            lines.append(f"CivitAI charged {max(row.price, row.debited)} Buzz, more than the {quoted} it had named. The higher figure counts.")
+            lines.append(
+                f"CivitAI charged {max(row.price, row.debited)} Buzz, more than the {quoted} it had named. The "
+                "higher figure counts."
+            )
         lines.append(self._badge())
         model = _name(prepared.model) or prepared.built.variant.path
-        lines.append(f"{_pictures(len(pictures))} with {model} on {prepared.built.variant.path}, workflow {row.workflow_id}.")
+        lines.append(
+            f"{_pictures(len(pictures))} with {model} on {prepared.built.variant.path}, workflow {row.workflow_id}."
+        )
         wallets = ", ".join(f"{amount} {account}" for account, amount in row.wallets.items() if amount > 0)
         paid = f"{row.cost} Buzz" + (f" ({wallets})" if wallets else "")
         if bought_before:
@@ -624,7 +690,8 @@ class Bridge:
         lines += prepared.notes
         if others:
             lines.append(
-                f"{others} earlier purchase{'s wait' if others > 1 else ' waits'} to be collected: `civitai-bridge journal list`."
+                f"{others} earlier purchase{'s wait' if others > 1 else ' waits'} to be collected: "
+                "`civitai-bridge journal list`."
             )
         if self.journal.note:
             lines.append(self.journal.note)
@@ -658,7 +725,10 @@ class Bridge:
     def _mine(self, row: Row) -> None:
         if not self._is_mine(row):
             what = "at another address" if row.base != self.settings.base else "with another key"
-            raise AnotherAccount(f"{row.key} was bought {what}, so it is left alone. Set the key and address it was bought with to reach it.")
+            raise AnotherAccount(
+                f"{row.key} was bought {what}, so it is left alone. Set the key and address it was bought with "
+                "to reach it."
+            )
 
 
 class _Carriage:
@@ -684,7 +754,8 @@ class _Carriage:
             return self.row
 
     async def look(self) -> Row:
-        """The same without ever sending an order and without waiting: what is known now, and the pictures that are there."""
+        """The same without ever sending an order and without waiting: what is known now, and the pictures that are
+        there."""
         async with self._owned():
             if self.row.state in (SENT, UNCONFIRMED):
                 found = await self._tagged()
@@ -720,7 +791,13 @@ class _Carriage:
             parts.append("Fetching the pictures")
         else:
             phase = latest.status if latest else "accepted"
-            parts.append({"unassigned": "In the queue", "scheduled": "In the queue", "preparing": "A worker loads the model"}.get(phase, phase.capitalize()))
+            parts.append(
+                {
+                    "unassigned": "In the queue",
+                    "scheduled": "In the queue",
+                    "preparing": "A worker loads the model",
+                }.get(phase, phase.capitalize())
+            )
             if latest and latest.preceding_jobs and phase in ("unassigned", "scheduled"):
                 parts.append(f"{latest.preceding_jobs} before")
             fraction = latest.progress if latest and phase == "processing" else None
@@ -736,7 +813,8 @@ class _Carriage:
             yield
         finally:
             heart.cancel()
-            # Synchronous on purpose: a carriage that is torn down cannot await, and a released row can be taken at once.
+            # Synchronous on purpose: a carriage that is torn down cannot await, and a released row can be taken at
+            # once.
             with contextlib.suppress(StateTrouble):  # the heart stops by itself; the row is taken over 20 s later
                 self._bridge.journal.release(self.row.key, self._owner)
 
@@ -797,7 +875,8 @@ class _Carriage:
         if not await self._search():
             await self._write(state=UNCONFIRMED, error=str(error))
             raise Unconfirmed(
-                f"It is not known whether the order arrived ({error}) It is not sent under another key: queue the same graph again, or "
+                f"It is not known whether the order arrived ({error}) It is not sent under another key: queue "
+                "the same graph again, or "
                 f"run `civitai-bridge journal resume {key}`, and it is found or sent once.",
                 key=key,
             )
@@ -824,7 +903,8 @@ class _Carriage:
         await self._write(state=CANCELED)
 
     async def _refused(self, refusal: ApiError, unclear: bool) -> None:
-        """A clear no. After an unclear attempt it is looked up before it is believed: that one may have arrived (facts §3.2)."""
+        """A clear no. After an unclear attempt it is looked up before it is believed: that one may have arrived
+        (facts §3.2)."""
         if not unclear:
             await self._write(state=REFUSED, error=str(refusal))
             raise refusal
@@ -832,7 +912,8 @@ class _Carriage:
             return
         await self._write(state=UNCONFIRMED, error=str(refusal))
         raise Unconfirmed(
-            f"{refusal} An earlier attempt of the same order got no answer and was not found; `civitai-bridge journal resume "
+            f"{refusal} An earlier attempt of the same order got no answer and was not found; `civitai-bridge "
+            "journal resume "
             f"{self.row.key}` looks again. It is never paid twice.",
             key=self.row.key,
         )
@@ -858,7 +939,9 @@ class _Carriage:
     async def _tagged(self) -> Workflow | None:
         """The oldest run that carries our key, and a note when the service made more than one of it."""
         since = datetime.fromtimestamp(max(0.0, self.row.created - 300), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        found = [w for w in await self._bridge.client.tagged(self.row.key, since=since) if w.id and w.is_of(self.row.key)]
+        found = [
+            w for w in await self._bridge.client.tagged(self.row.key, since=since) if w.id and w.is_of(self.row.key)
+        ]
         if not found:
             return None
         found.sort(key=lambda w: w.created_at)
@@ -867,7 +950,10 @@ class _Carriage:
         return found[0]
 
     async def _note_twins(self, ids: list[str]) -> None:
-        note = f"CivitAI made {len(ids)} workflows of this one order and may have charged each: {', '.join(ids)}. Its support can refund the others."
+        note = (
+            f"CivitAI made {len(ids)} workflows of this one order and may have charged each: "
+            f"{', '.join(ids)}. Its support can refund the others."
+        )
         notes = [n for n in self.row.about.get("notes", ()) if n != note]
         await self._write(about={**self.row.about, "notes": [*notes, note]})
 
@@ -920,7 +1006,8 @@ class _Carriage:
                     await bridge.sleep(SHORT_POLL - held)
 
     async def _learn(self, workflow: Workflow) -> None:
-        """Write down how a workflow ended: its money, its slots, its reasons. A workflow that goes on changes nothing but money."""
+        """Write down how a workflow ended: its money, its slots, its reasons. A workflow that goes on changes nothing
+        but money."""
         self._latest = workflow
         facts: dict[str, Any] = self._money(workflow)
         if workflow.done:
@@ -953,7 +1040,12 @@ class _Carriage:
             elif workflow.status != "succeeded" and not blob.available:
                 slot = replace(slot, blob_id=blob.id, reason=f"the workflow {workflow.status} before it was made")
             else:
-                slot = replace(slot, blob_id=blob.id, pending=True, reason="" if blob.available else "CivitAI says it is not available yet")
+                slot = replace(
+                    slot,
+                    blob_id=blob.id,
+                    pending=True,
+                    reason="" if blob.available else "CivitAI says it is not available yet",
+                )
             slots.append(slot)
         return slots
 
@@ -1000,11 +1092,26 @@ class _Carriage:
                     ending = kind_of(fetched.content) or "png"
                     file = await bridge._in_thread(bridge.results.keep, fetched.content, fetched.sha256, ending)
                     return replace(
-                        slot, sha256=fetched.sha256, file=file, width=size.width, height=size.height, reason="", pending=False
+                        slot,
+                        sha256=fetched.sha256,
+                        file=file,
+                        width=size.width,
+                        height=size.height,
+                        reason="",
+                        pending=False,
                     )
             except BlobBlocked as error:
                 return replace(slot, reason=str(error).rstrip("."), pending=False)
-            except (BlobUnavailable, BlobDamaged, Unreachable, NotFound, Gone, RateLimited, ServerTrouble, Unreadable) as error:
+            except (
+                BlobUnavailable,
+                BlobDamaged,
+                Unreachable,
+                NotFound,
+                Gone,
+                RateLimited,
+                ServerTrouble,
+                Unreadable,
+            ) as error:
                 trouble = str(error).rstrip(".")
             except (BlobTrouble, ApiError) as error:
                 return replace(slot, reason=str(error).rstrip("."))
@@ -1019,7 +1126,8 @@ class _Carriage:
 
 
 def connect(settings: Settings, network: Any, **options: Any) -> Bridge:
-    """A Bridge on a `Network` of this loop: reads are repeated, submits are not, pictures are fetched without a credential."""
+    """A Bridge on a `Network` of this loop: reads are repeated, submits are not, pictures are fetched without a
+    credential."""
     site = SiteClient(retrying(network.send_to(settings.site_url, settings.key or None)))
     send = network.send_to(settings.orchestration_url, settings.key or None)
     return Bridge(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)
@@ -1050,7 +1158,8 @@ def _is_unclear(outcome: str) -> bool:
 
 
 def _pause(attempt: int, error: CivitaiError | None) -> float:
-    """Seconds before the next try: 0.5, 1.5, 4.5, … at most 30, as the site does it; what the service asks for comes first."""
+    """Seconds before the next try: 0.5, 1.5, 4.5, … at most 30, as the site does it; what the service asks for comes
+    first."""
     asked = getattr(error, "retry_after", None)
     return min(30.0, float(asked) if asked else 0.5 * 3 ** (attempt - 1))
 
@@ -1096,7 +1205,10 @@ def _generation(
         negative_prompt=str(of("negativePrompt") or ""),
         model_air=prepared.air,
         model_name=_name(prepared.model),
-        networks=tuple(Network(u.resource.air, u.strength, _name(u.resource), version_id=u.resource.version_id) for u in prepared.loras),
+        networks=tuple(
+            Network(u.resource.air, u.strength, _name(u.resource), version_id=u.resource.version_id)
+            for u in prepared.loras
+        ),
         seed=of("seed"),
         steps=of("steps", "numInferenceSteps"),
         cfg=of("cfgScale", "guidanceScale"),

@@ -6,10 +6,10 @@
        │          └─> unconfirmed (nobody knows; found by tag or sent again with the same key)
        └─> canceled          └─> failed, canceled
 
-One row is one purchase: its key is the `externalId`, random, made once. Key and exact body are on disk before the first POST
-leaves (WAL, `synchronous=FULL`). Limits are checked in the transaction that writes the row, so racing nodes, prompts and servers
-cannot pass them together. A row has one owner at a time, with a heartbeat; whoever finds the heart stopped may take it over.
-Rows belong to an account and an address and are never touched for another.
+One row is one purchase: its key is the `externalId`, random, made once. Key and exact body are on disk before the
+first POST leaves (WAL, `synchronous=FULL`). Limits are checked in the transaction that writes the row, so racing
+nodes, prompts and servers cannot pass them together. A row has one owner at a time, with a heartbeat; whoever finds
+the heart stopped may take it over. Rows belong to an account and an address and are never touched for another.
 """
 
 from __future__ import annotations
@@ -178,27 +178,34 @@ class Journal:
         """A sentence for the report when the file system cannot do WAL, else nothing."""
         if self.mode.lower() == "wal":
             return ""
-        return f"The state folder's drive cannot do SQLite's WAL; the journal runs with a rollback journal ({self.mode})."
+        return (
+            f"The state folder's drive cannot do SQLite's WAL; the journal runs with a rollback journal ({self.mode})."
+        )
 
     # --- buying -----------------------------------------------------------------------------------------------
 
     def find(self, request_hash: str, account: str, base: str, *, collected: bool) -> Row | None:
-        """The oldest row of this request that is under way or not collected; else, if asked, the newest collected one."""
+        """The oldest row of this request that is under way or not collected; else, if asked, the newest collected
+        one."""
         with self._transaction() as db:
             return self._find(db, request_hash, account, base, collected)
 
-    def reserve(self, plans: Sequence[Plan], limits: Limits, *, reuse: Callable[[Plan], bool], owner: Callable[[Plan], str]) -> list[Row]:
+    def reserve(
+        self, plans: Sequence[Plan], limits: Limits, *, reuse: Callable[[Plan], bool], owner: Callable[[Plan], str]
+    ) -> list[Row]:
         """In one transaction: for each plan the row that serves it, a living one of the same request or a new one.
 
-        New rows are checked together against the limits first; if they do not fit, none is written and LimitReached is raised.
-        A row returned with `owner(plan)` as its owner is the caller's to carry on; any other has an owner who is alive."""
+        New rows are checked together against the limits first; if they do not fit, none is written and LimitReached
+        is raised. A row returned with `owner(plan)` as its owner is the caller's to carry on; any other has an owner
+        who is alive."""
         now = self._clock()
         with self._transaction() as db:
             served: dict[int, str] = {}
             fresh: list[tuple[int, Plan]] = []
             # What never left and has no owner any more never cost anything: its process died before the POST.
             db.execute(
-                "UPDATE purchases SET state = ?, error = 'never sent', updated = ? WHERE state = ? AND abs(? - heartbeat) >= ?",
+                "UPDATE purchases SET state = ?, error = 'never sent', updated = ? WHERE state = ? AND abs(? - "
+                "heartbeat) >= ?",
                 (CANCELED, now, PLANNED, now, HEART_STOPS),
             )
             by_hash: dict[tuple[str, str, str], str] = {}
@@ -216,7 +223,8 @@ class Journal:
             self._check_limits(db, [plan for _, plan in fresh], limits, now)
             for _, plan in fresh:
                 db.execute(
-                    "INSERT INTO purchases (key, request_hash, account, base, state, body, created, updated, prompt_id, price, about,"
+                    "INSERT INTO purchases (key, request_hash, account, base, state, body, created, updated, "
+                    "prompt_id, price, about,"
                     " owner, heartbeat) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (plan.key, plan.request_hash, plan.account, plan.base, PLANNED, plan.body, now, now, plan.prompt_id,
                      plan.price, json.dumps(dict(plan.about)), owner(plan), now),
@@ -259,7 +267,9 @@ class Journal:
                 return None
             number = db.execute("SELECT COUNT(*) FROM attempts WHERE key = ?", (key,)).fetchone()[0] + 1
             db.execute("INSERT INTO attempts (key, number, started) VALUES (?, ?, ?)", (key, number, now))
-            db.execute("UPDATE purchases SET state = ?, updated = ?, heartbeat = ? WHERE key = ?", (SENT, now, now, key))
+            db.execute(
+                "UPDATE purchases SET state = ?, updated = ?, heartbeat = ? WHERE key = ?", (SENT, now, now, key)
+            )
             return number
 
     def end_attempt(self, key: str, number: int, outcome: str) -> None:
@@ -273,7 +283,8 @@ class Journal:
             return [outcome for (outcome,) in rows.fetchall()]
 
     def want_cancel(self, key: str) -> Row:
-        """A person wants it cancelled. What has not left never leaves; the rest is asked for as soon as its id is known."""
+        """A person wants it cancelled. What has not left never leaves; the rest is asked for as soon as its id is
+        known."""
         now = self._clock()
         with self._transaction() as db:
             db.execute("UPDATE purchases SET cancel_wanted = 1, updated = ? WHERE key = ?", (now, key))
@@ -288,7 +299,17 @@ class Journal:
         The price only rises (the higher figure counts), and a row that was collected stays collected."""
         columns: dict[str, Any] = {}
         for name, value in facts.items():
-            if name not in {"state", "price", "debited", "credited", "wallets", "workflow_id", "slots", "error", "about"}:
+            if name not in {
+                "state",
+                "price",
+                "debited",
+                "credited",
+                "wallets",
+                "workflow_id",
+                "slots",
+                "error",
+                "about",
+            }:
                 raise TypeError(f"no such column: {name}")
             if name == "slots":
                 value = json.dumps([vars(slot) for slot in value])
@@ -313,7 +334,9 @@ class Journal:
 
     def by_workflow(self, workflow_id: str) -> Row | None:
         with self._transaction() as db:
-            found = db.execute("SELECT * FROM purchases WHERE workflow_id = ? ORDER BY created", (workflow_id,)).fetchone()
+            found = db.execute(
+                "SELECT * FROM purchases WHERE workflow_id = ? ORDER BY created", (workflow_id,)
+            ).fetchone()
             return _row(found) if found else None
 
     def rows(self, states: Iterable[str] = ()) -> list[Row]:
@@ -367,25 +390,36 @@ class Journal:
         return _row(found)
 
     def _find(self, db: sqlite3.Connection, request_hash: str, account: str, base: str, collected: bool) -> Row | None:
-        query = "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
+        query = (
+            "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
+        )
         marks = ", ".join("?" * len(ALIVE))
         # A row that a person wants cancelled is on its way out: a new run must not be handed its end.
         alive = query.format(marks, "created, rowid").replace("ORDER", "AND cancel_wanted = 0 ORDER")
         found = db.execute(alive, (request_hash, account, base, *ALIVE)).fetchone()
         if found is None and collected:
-            found = db.execute(query.format("?", "created DESC, rowid DESC"), (request_hash, account, base, COLLECTED)).fetchone()
+            found = db.execute(
+                query.format("?", "created DESC, rowid DESC"), (request_hash, account, base, COLLECTED)
+            ).fetchone()
         return _row(found) if found else None
 
-    def _costs(self, db: sqlite3.Connection, base: str, *, prompt_id: str = "", since: float | None = None) -> list[tuple[float, int]]:
+    def _costs(
+        self, db: sqlite3.Connection, base: str, *, prompt_id: str = "", since: float | None = None
+    ) -> list[tuple[float, int]]:
         marks = ", ".join("?" * len(_UNSURE_OR_PAID))
-        query = f"SELECT created, state, price, debited, credited, workflow_id FROM purchases WHERE base = ? AND state IN ({marks})"
+        query = (
+            "SELECT created, state, price, debited, credited, workflow_id FROM purchases WHERE base = ? "
+            f"AND state IN ({marks})"
+        )
         values: list[Any] = [base, *_UNSURE_OR_PAID]
         if prompt_id:
             query, values = query + " AND prompt_id = ?", [*values, prompt_id]
         if since is not None:
             query, values = query + " AND created > ?", [*values, since]
         costs = []
-        for created, state, price, debited, credited, workflow_id in db.execute(query + " ORDER BY created", values).fetchall():
+        for created, state, price, debited, credited, workflow_id in db.execute(
+            query + " ORDER BY created", values
+        ).fetchall():
             # A row cancelled before it left never cost anything; everything else counts the higher of price and debit.
             cost = 0 if state == CANCELED and not workflow_id else max(price, debited) - credited
             costs.append((created, max(0, cost)))
@@ -414,7 +448,8 @@ class Journal:
             if mine > left:
                 bought = f" {before} Buzz of this prompt are spent or reserved already." if before else ""
                 raise LimitReached(
-                    f"This would cost {mine} Buzz, and {max(0, left)} of the limit of {limits.per_prompt} for one prompt are left "
+                    f"This would cost {mine} Buzz, and {max(0, left)} of the limit of {limits.per_prompt} for "
+                    "one prompt are left "
                     f"(setting limit_buzz_per_prompt).{bought} Nothing more was bought.",
                     limit="limit_buzz_per_prompt",
                     left=max(0, left),

@@ -1,7 +1,8 @@
 """What the orchestrator says about a workflow, read defensively into frozen values.
 
-Shapes: the OpenAPI contract (`Workflow`, `WorkflowStep`, `ImageBlob`), both dialects (with and without `jobs`), and what was
-measured beside it (facts/orchestration-api.md §2.6, §2.14, §3.7, §4.2). Unknown words are kept; missing parts have a default.
+Shapes: the OpenAPI contract (`Workflow`, `WorkflowStep`, `ImageBlob`), both dialects (with and without `jobs`), and
+what was measured beside it (facts/orchestration-api.md §2.6, §2.14, §3.7, §4.2). Unknown words are kept; missing
+parts have a default.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Transaction:
-    """One movement of Buzz. `amount` is never negative; `kind` is `debit` or `credit`; `account` is the wallet's colour."""
+    """One movement of Buzz. `amount` is never negative; `kind` is `debit` or `credit`; `account` is the wallet's
+    colour."""
 
     kind: str
     amount: int
@@ -129,7 +131,9 @@ def workflow_from_json(data: Any) -> Workflow:
         external_id=_text(data.get("externalId")),
         cost=_whole(cost.get("total")) if isinstance(cost, Mapping) else None,
         transactions=tuple(
-            Transaction(_text(t.get("type")), _whole(t.get("amount")) or 0, _text(t.get("accountType")), _text(t.get("id")))
+            Transaction(
+                _text(t.get("type")), _whole(t.get("amount")) or 0, _text(t.get("accountType")), _text(t.get("id"))
+            )
             for t in _list(money.get("list"))
             if isinstance(t, Mapping)
         ),
@@ -137,7 +141,10 @@ def workflow_from_json(data: Any) -> Workflow:
         images=tuple(_images(step.get("output"))),
         reasons=tuple(dict.fromkeys(r for s in steps for r in _reasons(s))),
         warnings=tuple(
-            _text(w.get("message")) for s in steps for w in _list(s.get("warnings")) if isinstance(w, Mapping) and w.get("message")
+            _text(w.get("message"))
+            for s in steps
+            for w in _list(s.get("warnings"))
+            if isinstance(w, Mapping) and w.get("message")
         ),
         input=step["input"] if isinstance(step.get("input"), Mapping) else {},
         progress=_progress(step),
@@ -214,7 +221,9 @@ def _progress(step: Mapping[str, Any]) -> float | None:
 
 def _preceding(step: Mapping[str, Any]) -> int | None:
     """Jobs before ours: of the step where the newer contract says it, else the least of its jobs (facts §2.6)."""
-    places = [step.get("queuePosition")] + [j.get("queuePosition") for j in _list(step.get("jobs")) if isinstance(j, Mapping)]
+    places = [step.get("queuePosition")] + [
+        j.get("queuePosition") for j in _list(step.get("jobs")) if isinstance(j, Mapping)
+    ]
     known = [_whole(p.get("precedingJobs")) for p in places if isinstance(p, Mapping)]
     numbers = [n for n in known if n is not None]
     return min(numbers) if numbers else None
