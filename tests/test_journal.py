@@ -1,0 +1,304 @@
+"""The journal: one transaction each, limits that races cannot pass, rows that outlive their owners."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from pack.civitai_bridge.errors import LimitReached, StateTrouble
+from pack.civitai_bridge.orchestration.journal import (
+    ACCEPTED,
+    CANCELED,
+    COLLECTED,
+    FAILED,
+    FINISHED,
+    HEART_STOPS,
+    PLANNED,
+    REFUSED,
+    SENT,
+    UNCONFIRMED,
+    Journal,
+    Limits,
+    Plan,
+    Row,
+    Slot,
+    new_key,
+)
+
+WIDE = Limits(10_000, 10_000)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: Clock):
+    journal = Journal(tmp_path / "state" / "journal.sqlite3", clock=clock)
+    yield journal
+    journal.close()
+
+
+def plan(request: str = "same", *, price: int = 10, prompt: str = "", base: str = "https://a", account: str = "me") -> Plan:
+    return Plan(new_key(), request, account, base, '{"steps":[]}', price, prompt)
+
+
+def reserve(journal: Journal, *plans: Plan, limits: Limits = WIDE, reuse: bool = True, owner: str = "o") -> list[Row]:
+    return journal.reserve(plans, limits, reuse=lambda _: reuse, owner=lambda _: owner)
+
+
+def test_key_and_body_are_on_disk_before_anything_is_sent(journal: Journal, tmp_path: Path):
+    (row,) = reserve(journal, plan())
+    other = sqlite3.connect(tmp_path / "state" / "journal.sqlite3")
+    assert other.execute("SELECT key, state, body FROM purchases").fetchall() == [(row.key, PLANNED, '{"steps":[]}')]
+    assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+
+
+def test_the_file_is_for_its_owner_alone(journal: Journal, tmp_path: Path):
+    if os.name == "nt":
+        pytest.skip("needs POSIX permissions; run by CI on Linux")
+    assert stat.S_IMODE((tmp_path / "state" / "journal.sqlite3").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+def test_keys_are_random_and_legal():
+    keys = {new_key() for _ in range(1000)}
+    assert len(keys) == 1000
+    assert all(key.replace("-", "").isalnum() and key.isascii() and len(key) <= 128 for key in keys)
+
+
+@pytest.mark.parametrize("state", [SENT, UNCONFIRMED, ACCEPTED, FINISHED])
+def test_an_equal_request_shares_the_living_row(journal: Journal, state: str):
+    (first,) = reserve(journal, plan())
+    journal.record(first.key, state=state)
+    for reuse in (True, False):
+        (second,) = reserve(journal, plan(), reuse=reuse)
+        assert second.key == first.key
+
+
+@pytest.mark.parametrize("state", [REFUSED, CANCELED, FAILED])
+def test_what_came_to_nothing_is_bought_anew(journal: Journal, state: str):
+    (first,) = reserve(journal, plan())
+    journal.record(first.key, state=state)
+    (second,) = reserve(journal, plan())
+    assert second.key != first.key
+
+
+def test_a_collected_one_answers_only_when_reuse_is_on(journal: Journal):
+    (first,) = reserve(journal, plan())
+    journal.record(first.key, state=COLLECTED)
+    assert reserve(journal, plan())[0].key == first.key
+    assert reserve(journal, plan(), reuse=False)[0].key != first.key
+
+
+def test_the_oldest_living_row_is_taken_first(journal: Journal, clock: Clock):
+    first, second = plan(), plan()
+    for each in (first, second):
+        journal.reserve([each], WIDE, reuse=lambda _: True, owner=lambda _: "o")
+        journal.record(each.key, state=COLLECTED) if journal.get(each.key) else None
+        clock.now += 1
+    (third,) = reserve(journal, plan(), reuse=False)
+    journal.record(third.key, state=ACCEPTED)
+    clock.now += 1
+    assert reserve(journal, plan())[0].key == third.key
+
+
+def test_two_equal_plans_of_one_round_are_one_purchase(journal: Journal):
+    a, b = plan(), plan()
+    rows = reserve(journal, a, b)
+    assert [row.key for row in rows] == [a.key, a.key]
+    assert len(journal.rows()) == 1
+
+
+@pytest.mark.parametrize("other", [{"account": "you"}, {"base": "http://127.0.0.1:1"}])
+def test_another_account_or_address_never_shares(journal: Journal, other: dict[str, str]):
+    (first,) = reserve(journal, plan())
+    journal.record(first.key, state=ACCEPTED)
+    assert reserve(journal, plan(**other))[0].key != first.key
+
+
+def test_the_limit_of_a_prompt_counts_all_of_it(journal: Journal):
+    limits = Limits(25, 1000)
+    reserve(journal, plan("a", prompt="p"), plan("b", prompt="p"), limits=limits)
+    with pytest.raises(LimitReached, match="5 of the limit of 25") as caught:
+        reserve(journal, plan("c", prompt="p"), limits=limits)
+    assert (caught.value.limit, caught.value.left) == ("limit_buzz_per_prompt", 5)
+    reserve(journal, plan("c", prompt="q"), limits=limits)
+
+
+def test_a_round_is_reserved_whole_or_not_at_all(journal: Journal):
+    with pytest.raises(LimitReached):
+        reserve(journal, *(plan(str(n), prompt="p") for n in range(3)), limits=Limits(25, 1000))
+    assert journal.rows() == []
+
+
+def test_the_limit_of_a_day_frees_after_a_day(journal: Journal, clock: Clock):
+    limits = Limits(1000, 15)
+    reserve(journal, plan("a"), limits=limits)
+    with pytest.raises(LimitReached) as caught:
+        reserve(journal, plan("b"), limits=limits)
+    assert caught.value.frees_at == clock.now + 24 * 3600
+    journal.record(journal.rows()[0].key, state=COLLECTED)
+    clock.now += 24 * 3600 + 1
+    reserve(journal, plan("b"), limits=limits)
+
+
+def test_a_clock_that_jumps_back_frees_nothing(journal: Journal, clock: Clock):
+    (row,) = reserve(journal, plan("a"), limits=Limits(1000, 15))
+    journal.record(row.key, state=COLLECTED)
+    clock.now -= 7 * 24 * 3600
+    with pytest.raises(LimitReached):
+        reserve(journal, plan("b"), limits=Limits(1000, 15))
+
+
+def test_refunds_give_back_and_higher_charges_count(journal: Journal):
+    (row,) = reserve(journal, plan("a"))
+    journal.record(row.key, state=ACCEPTED, price=14, debited=14)
+    assert journal.spent("https://a") == 14
+    journal.record(row.key, price=3)
+    assert journal.spent("https://a") == 14, "the higher figure counts"
+    journal.record(row.key, state=FAILED, credited=14)
+    assert journal.spent("https://a") == 0
+
+
+@pytest.mark.parametrize(("state", "counts"), [(REFUSED, 0), (UNCONFIRMED, 10), (SENT, 10), (FAILED, 10)])
+def test_what_may_have_been_paid_counts(journal: Journal, state: str, counts: int):
+    (row,) = reserve(journal, plan())
+    journal.record(row.key, state=state)
+    assert journal.spent("https://a") == counts
+
+
+def test_a_row_that_never_left_stops_counting_when_its_process_died(journal: Journal, clock: Clock):
+    limits = Limits(15, 15)
+    (dead,) = reserve(journal, plan("a"), limits=limits)
+    clock.now += HEART_STOPS + 1
+    reserve(journal, plan("b"), limits=limits)
+    assert journal.get(dead.key).state == CANCELED
+    assert journal.begin_attempt(dead.key, "o") is None, "and it never leaves any more"
+
+
+def test_one_owner_at_a_time(journal: Journal, clock: Clock):
+    (row,) = reserve(journal, plan(), owner="a")
+    assert journal.take(row.key, "b") is None
+    clock.now += HEART_STOPS - 1
+    journal.beat(row.key, "a")
+    clock.now += HEART_STOPS - 1
+    assert journal.take(row.key, "b") is None
+    clock.now += 2
+    assert journal.take(row.key, "b").owner == "b"
+    assert journal.begin_attempt(row.key, "a") is None
+    assert journal.begin_attempt(row.key, "b") == 1
+    journal.release(row.key, "a")
+    assert journal.get(row.key).owner == "b"
+    journal.release(row.key, "b")
+    assert journal.take(row.key, "c").owner == "c"
+
+
+def test_attempts_are_noted_one_by_one(journal: Journal):
+    (row,) = reserve(journal, plan())
+    assert journal.begin_attempt(row.key, "o") == 1
+    assert journal.attempts(row.key) == [""], "cut off now, nobody knows what came of it"
+    journal.end_attempt(row.key, 1, "unclear: 502")
+    assert journal.begin_attempt(row.key, "o") == 2
+    journal.end_attempt(row.key, 2, "accepted: w")
+    assert journal.attempts(row.key) == ["unclear: 502", "accepted: w"]
+
+
+def test_a_cancel_before_the_post_keeps_it_from_leaving(journal: Journal):
+    (row,) = reserve(journal, plan())
+    assert journal.want_cancel(row.key).state == CANCELED
+    assert journal.begin_attempt(row.key, "o") is None
+    assert journal.spent("https://a") == 0
+
+
+def test_a_cancel_after_the_post_is_kept_for_later(journal: Journal):
+    (row,) = reserve(journal, plan())
+    journal.begin_attempt(row.key, "o")
+    row = journal.want_cancel(row.key)
+    assert (row.state, row.cancel_wanted) == (SENT, True)
+    assert journal.begin_attempt(row.key, "o") is None, "a wish to cancel is never answered by another order"
+    assert reserve(journal, plan())[0].key != row.key, "and a new run is a new purchase"
+
+
+def test_collected_stays_collected(journal: Journal):
+    (row,) = reserve(journal, plan())
+    journal.record(row.key, state=COLLECTED)
+    assert journal.record(row.key, state=ACCEPTED, error="late").state == COLLECTED
+
+
+def test_slots_come_back_as_they_went_in(journal: Journal):
+    (row,) = reserve(journal, plan())
+    slots = (Slot(0, 7, "b0", "ab", "ab.png", 64, 64), Slot(1, 8, "b1", reason="blocked"), Slot(2, None, pending=True))
+    assert journal.record(row.key, slots=slots).slots == slots
+
+
+def test_two_connections_race_for_one_limit(tmp_path: Path):
+    """16 racing nodes on two connections, room for 5 of them."""
+    limits, reached = Limits(1000, 50), []
+    journals = [Journal(tmp_path / "j.sqlite3") for _ in range(2)]
+
+    def buy(number: int) -> None:
+        try:
+            reserve(journals[number % 2], plan(str(number)), limits=limits)
+        except LimitReached:
+            reached.append(number)
+
+    threads = [threading.Thread(target=buy, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reached) == 11
+    assert journals[0].spent("https://a") == 50
+    for journal in journals:
+        journal.close()
+
+
+def test_a_process_killed_in_a_transaction_leaves_the_journal_whole(journal: Journal, tmp_path: Path):
+    reserve(journal, plan("a"))
+    script = (
+        "import sqlite3, os, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('BEGIN IMMEDIATE')\n"
+        "db.execute('DELETE FROM purchases')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "state" / "journal.sqlite3"
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode != 0
+    assert len(journal.rows()) == 1
+    reserve(journal, plan("b"))
+
+
+def test_a_damaged_file_is_named_and_never_replaced(tmp_path: Path):
+    path = tmp_path / "journal.sqlite3"
+    path.write_bytes(b"this is not a database, but it may be all that is left of one" * 20)
+    with pytest.raises(StateTrouble, match="damaged"):
+        Journal(path)
+    assert path.read_bytes().startswith(b"this is not")
+
+
+def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateTrouble, match="Nothing was sent without it"):
+        Journal(tmp_path / "file" / "journal.sqlite3")
+
+
+def test_an_unknown_purchase_is_a_sentence(journal: Journal):
+    with pytest.raises(StateTrouble, match="journal list"):
+        journal.want_cancel("nothing")
