@@ -1,0 +1,227 @@
+"""The real `Send` and `Fetch` on httpx: one pool with a key for the APIs, one without any for bytes.
+
+- The key goes to one exact origin over https or loopback. Redirects are never followed with it.
+- Loopback never goes through a proxy; elsewhere HTTPS_PROXY and NO_PROXY are obeyed.
+- httpx is imported when the first Network is opened: it takes 40-60 ms, which ComfyUI's start should not pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import fetch as _fetch
+from .errors import BadSetting, Unreachable, Unreadable
+from .exchange import Request, Response, Send
+
+USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML (site-api §6.2)
+LARGEST_ANSWER = 32 * 1024 * 1024
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "").lower() in _LOOPBACK
+
+
+class Network:
+    """The pools of one event loop: `async with Network() as network`, or kept by the background loop for the process."""
+
+    def __init__(self) -> None:
+        self._api: Any = None
+        self._bytes: Any = None
+        self._loopback: set[str] = set()
+        self.opened = 0  # connections made so far, for the bench
+
+    async def __aenter__(self) -> Network:
+        import httpx
+
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # at INFO httpx prints whole URLs, signed ones too
+        tls = httpx.create_ssl_context(trust_env=True)
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=300)
+        common: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "headers": {"user-agent": USER_AGENT}}
+        self._api = httpx.AsyncClient(
+            transport=self._transport(tls, limits, None, guarded=False), mounts=self._proxies(tls, limits), **common
+        )
+        self._bytes = httpx.AsyncClient(
+            transport=self._transport(tls, limits, None, guarded=True), mounts=self._proxies(tls, limits), **common
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.aclose()
+        await self._bytes.aclose()
+
+    def send_to(self, base_url: str, key: str | None = None) -> Send:
+        """A Send to one service. With a key the base must be https or loopback, else BadSetting."""
+        parts = urlsplit(base_url)
+        if not parts.hostname or parts.scheme not in ("https", "http"):
+            raise BadSetting(f"The address {base_url!r} is no http address.")
+        if parts.scheme == "http" and not is_loopback(base_url):
+            raise BadSetting(f"The address of {parts.hostname} must begin with https://, so that the key cannot be read on its way.")
+        base = base_url.rstrip("/")
+        if is_loopback(base_url):
+            self._loopback.add(_origin(base_url))
+
+        async def send(request: Request) -> Response:
+            import httpx
+
+            headers = {"accept": "application/json"}
+            if key:
+                headers["authorization"] = f"Bearer {key}"
+            if request.content_type:
+                headers["content-type"] = request.content_type
+            body = {"json": request.json} if request.json is not None else {"content": request.content}
+            try:
+                async with _deadline(request.timeout), self._api.stream(
+                    request.method,
+                    base + request.path,
+                    params=list(request.query),
+                    headers=headers,
+                    timeout=httpx.Timeout(request.timeout, connect=15.0, pool=None),
+                    **body,
+                ) as answer:
+                    content = bytearray()
+                    async for chunk in answer.aiter_bytes():
+                        content += chunk
+                        if len(content) > LARGEST_ANSWER:
+                            raise Unreadable(f"{parts.hostname} sent more than 32 MB.", status=answer.status_code)
+                    return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(content))
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
+                raise Unreachable(_in_words(parts.hostname or "", error)) from None
+
+        return send
+
+    async def fetch(self, url: str, *, cap: int = _fetch.CAP, timeout: float = 120.0) -> _fetch.Fetched:
+        """Get bytes without any credential; see fetch.py for what is followed and what is raised."""
+        return await _fetch.fetch(self._open, url, loopback=frozenset(self._loopback), cap=cap, timeout=timeout)
+
+    def allow_loopback(self, url: str) -> None:
+        """Let `fetch` follow addresses of this loopback origin (the sandbox's storage)."""
+        if is_loopback(url):
+            self._loopback.add(_origin(url))
+
+    @asynccontextmanager
+    async def _open(self, url: str, timeout: float) -> AsyncIterator[_fetch.Opened]:
+        import httpx
+
+        host = urlsplit(url).hostname or ""
+        try:
+            async with _deadline(timeout), self._bytes.stream(
+                "GET", url, headers={"accept-encoding": "identity"}, timeout=httpx.Timeout(timeout, connect=15.0, pool=None)
+            ) as answer:
+                headers = {k.lower(): v for k, v in answer.headers.items()}
+                yield _fetch.Opened(answer.status_code, headers, answer.aiter_raw())
+        except httpx.RemoteProtocolError as error:
+            raise Unreachable(f"{host} broke off in the middle of the picture.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
+            raise Unreachable(_in_words(host, error)) from None
+
+    def _transport(self, tls: ssl.SSLContext, limits: Any, proxy: str | None, *, guarded: bool) -> Any:
+        import httpx
+
+        transport = httpx.AsyncHTTPTransport(verify=tls, http2=True, limits=limits, proxy=proxy, trust_env=False)
+        pool = transport._pool  # httpx has no public way to see or guard a connection as it is made
+        if proxy is None:
+            pool._network_backend = _Backend(pool._network_backend, self, guarded)
+        return transport
+
+    def _proxies(self, tls: ssl.SSLContext, limits: Any) -> dict[str, Any]:
+        """Mounts for HTTPS_PROXY/ALL_PROXY and NO_PROXY; loopback is always direct."""
+        found = urllib.request.getproxies()
+        proxy = found.get("https") or found.get("all")
+        if not proxy:
+            return {}
+        mounts: dict[str, Any] = {"https://": self._transport(tls, limits, proxy if "://" in proxy else f"http://{proxy}", guarded=False)}
+        direct = [*_LOOPBACK, *(host.strip() for host in found.get("no", "").split(","))]
+        for host in filter(None, direct):
+            if host == "*":
+                return {}
+            name = f"[{host}]" if ":" in host and not host.startswith("[") else host.lstrip(".")
+            mounts[f"all://{name}"] = None
+            if ":" not in host and not host.replace(".", "").isdigit():
+                mounts[f"all://*.{name}"] = None
+        return mounts
+
+
+class _Backend:
+    """httpcore's way to make connections, with two additions: it counts, and (guarded) it looks where it arrives."""
+
+    def __init__(self, inner: Any, network: Network, guarded: bool) -> None:
+        self._inner = inner
+        self._network = network
+        self._guarded = guarded
+
+    async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
+        stream = await self._inner.connect_tcp(host, port, **options)
+        self._network.opened += 1
+        if self._guarded and f"http://{host}:{port}" not in self._network._loopback:
+            address = (stream.get_extra_info("server_addr") or ("",))[0]
+            if not address or not _fetch.is_public(str(address)):
+                await stream.aclose()
+                raise OSError(f"{host} leads into a private network")
+        return stream
+
+    async def connect_unix_socket(self, *_: Any, **__: Any) -> Any:
+        raise OSError("unix sockets are not used")
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+@asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise asyncio.TimeoutError when the whole exchange takes longer (httpx bounds only its single reads)."""
+    task = asyncio.current_task()
+    assert task is not None
+    late = False
+
+    def stop() -> None:
+        nonlocal late
+        late = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if late:
+            raise asyncio.TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _in_words(host: str, error: Exception) -> str:
+    """Why there was no answer, without the address's query."""
+    name = type(error).__name__
+    if "Timeout" in name:
+        why = "it took too long to answer"
+    elif "private network" in str(error):
+        why = "its name leads into a private network"
+    elif name in ("ConnectError", "OSError", "ConnectionRefusedError"):
+        text = str(error).lower()
+        if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
+            why = "there is no such host, or no network"
+        elif "certificate" in text or "ssl" in text:
+            why = "its certificate is not trusted"
+        else:
+            why = "the connection was refused or failed"
+    elif name in ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError"):
+        why = "the address cannot be used"
+    elif name == "ProxyError":
+        why = "the proxy (HTTPS_PROXY) refused"
+    else:
+        why = "the connection broke off"
+    return f"{host or 'The service'} could not be reached: {why}."
