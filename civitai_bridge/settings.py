@@ -1,0 +1,270 @@
+"""Keys, addresses, limits: argument > environment > file. Secrets are never printed.
+
+`settings.json` holds what may be shown; `credentials.json` (0600) holds the key. Both lie in the state folder, which is ComfyUI's
+system user directory for this pack when the server runs; the server leaves a note of that place, and the CLI follows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import BadSetting
+
+ORCHESTRATION = "https://orchestration.civitai.com"
+SITE = "https://civitai.com"
+LINK = "https://link.civitai.com"
+WALLETS = ("yellow", "blue", "green")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the settings table: its default says its type, `choices` and `least` what it takes."""
+
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    least: int = 0
+
+
+SETTINGS: dict[str, Setting] = {
+    "limit_buzz_per_prompt": Setting(1000, "most Buzz that one queued graph may spend"),
+    "limit_buzz_per_day": Setting(5000, "most Buzz in 24 hours, over all graphs, servers and the shell"),
+    "currencies": Setting((), "wallets that may pay, in this order; empty = the account's own order", WALLETS),
+    "mature_content": Setting("auto", "the most a graph may ask for", ("blocked", "auto", "allowed")),
+    "graph_downloads": Setting("off", "whether nodes may download at all", ("off", "on")),
+    "allow_pickle": Setting(False, "whether formats that can run code may be downloaded"),
+    "max_download_gb": Setting(20, "largest file that is downloaded, in GB", least=1),
+    "lora_family_mismatch": Setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn")),
+    "catalog_folder": Setting("", "where models.json and loras.json lie; empty = the state folder"),
+    "link_generate": Setting(False, "whether CivitAI Link may start generations"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a story must know about the person's choices; `key` is `""` when there is none."""
+
+    key: str = field(default="", repr=False)
+    orchestration_url: str = ORCHESTRATION
+    site_url: str = SITE
+    link_url: str = LINK
+    home: Path = Path(".")
+    sandbox: bool = False
+    limit_buzz_per_prompt: int = 1000
+    limit_buzz_per_day: int = 5000
+    currencies: tuple[str, ...] = ()
+    mature_content: str = "auto"
+    graph_downloads: str = "off"
+    allow_pickle: bool = False
+    max_download_gb: int = 20
+    lora_family_mismatch: str = "refuse"
+    catalog_folder: str = ""
+    link_generate: bool = False
+
+    @property
+    def account(self) -> str:
+        """Names the account without telling the key: 16 hex digits of a hash, or `sandbox`."""
+        if self.sandbox:
+            return "sandbox"
+        return hashlib.sha256(b"civitai-bridge account\0" + self.key.encode()).hexdigest()[:16]
+
+    @property
+    def base(self) -> str:
+        """The orchestration address in one spelling, for comparing. The sandbox's ports change, so it has a name instead."""
+        if self.sandbox:
+            return "sandbox"
+        parts = urlsplit(self.orchestration_url)
+        port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
+        return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
+
+    def at(self, *, orchestration_url: str, site_url: str) -> Settings:
+        """The same settings at other addresses (a sandbox that has just started)."""
+        return replace(self, orchestration_url=orchestration_url, site_url=site_url)
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any
+) -> Settings:
+    """Read everything once. Raises BadSetting with the name of what is wrong and where it stands."""
+    environ = os.environ if environ is None else environ
+    folder = home or state_folder(environ)
+    sandbox = environ.get("CIVITAI_BRIDGE_SANDBOX", "").strip().lower() not in ("", "0", "false", "no", "off")
+    if sandbox:
+        folder = folder / "sandbox"
+    values: dict[str, Any] = {}
+    for name, value in _read_json(folder / "settings.json").items():
+        if name in SETTINGS:
+            values[name] = check_setting(name, value, where=" in settings.json")
+    if sandbox:
+        key = "sandbox"
+    else:
+        key = environ.get("CIVITAI_API_TOKEN") or environ.get("CIVITAI_API_KEY") or ""
+        key = key or str(_read_json(folder / "credentials.json").get("key") or "")
+        orchestration = environ.get("CIVITAI_ORCHESTRATION_URL") or environ.get("CIVITAI_API_URL") or ORCHESTRATION
+        values["orchestration_url"] = check_address(orchestration, "CIVITAI_ORCHESTRATION_URL")
+        values["site_url"] = check_address(environ.get("CIVITAI_SITE_URL") or SITE, "CIVITAI_SITE_URL")
+        values["link_url"] = check_address(environ.get("CIVITAI_LINK_URL") or LINK, "CIVITAI_LINK_URL")
+    for name, value in arguments.items():
+        if value is not None:
+            values[name] = check_setting(name, value) if name in SETTINGS else value
+    key = str(values.pop("key", key))
+    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, **values)
+
+
+def check_address(url: str, name: str) -> str:
+    """An address without its last slash. Raises BadSetting: not https, or the site's API where the orchestrator's belongs."""
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise BadSetting(f"{name} is not an address.") from error
+    loopback = host.lower() in ("127.0.0.1", "localhost", "::1")
+    if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not loopback):
+        raise BadSetting(f"{name} must be an https address (http only for this machine).")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise BadSetting(f"{name} must be a plain address without user, query or fragment.")
+    if name == "CIVITAI_ORCHESTRATION_URL" and parts.path.rstrip("/").endswith("/api/v1"):
+        raise BadSetting(
+            "The orchestration address (CIVITAI_ORCHESTRATION_URL or CIVITAI_API_URL) ends in /api/v1, which is the site's API. "
+            f"Use {ORCHESTRATION}, and CIVITAI_SITE_URL for the site."
+        )
+    return url
+
+
+def check_key(key: str) -> str:
+    """A key without the white space around it. Raises BadSetting (without showing it) when it cannot be one."""
+    key = key.strip()
+    if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key) or len(key) > 4096:
+        raise BadSetting("The API key has characters that no key has; copy it again from civitai.com/user/account.")
+    return key
+
+
+def check_setting(name: str, value: Any, where: str = "") -> Any:
+    """A value of the right type for this setting, from text or JSON. Raises BadSetting with what it takes."""
+    if name not in SETTINGS:
+        raise BadSetting(f"There is no setting {name!r}. There are: {', '.join(SETTINGS)}.")
+    setting = SETTINGS[name]
+    default = setting.default
+    if isinstance(default, bool):
+        words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+        known = value if isinstance(value, bool) else words.get(str(value).strip().lower())
+        if known is None:
+            raise BadSetting(f"{name}{where} must be true or false.")
+        return known
+    if isinstance(default, int):
+        try:
+            number = int(str(value))
+        except ValueError as error:
+            raise BadSetting(f"{name}{where} must be a whole number.") from error
+        if number < setting.least:
+            raise BadSetting(f"{name}{where} must be {setting.least} or more.")
+        return number
+    if isinstance(default, tuple):
+        parts = value.replace(",", " ").split() if isinstance(value, str) else list(value or ())
+        if wrong := [part for part in parts if part not in setting.choices]:
+            raise BadSetting(f"{name}{where} has {wrong[0]!r}; there are: {', '.join(setting.choices)}.")
+        return tuple(dict.fromkeys(parts))
+    text = str(value)
+    if setting.choices and text not in setting.choices:
+        raise BadSetting(f"{name}{where} must be one of: {', '.join(setting.choices)}.")
+    return text
+
+
+def save_setting(home: Path, name: str, value: Any) -> Any:
+    """Change one setting and return its value; the others, and what other versions wrote, stay."""
+    checked = check_setting(name, value)
+    data = _read_json(home / "settings.json")
+    data[name] = list(checked) if isinstance(checked, tuple) else checked
+    write_json(home / "settings.json", data)
+    return checked
+
+
+def save_key(home: Path, key: str) -> None:
+    data = _read_json(home / "credentials.json")
+    data["key"] = check_key(key)
+    write_json(home / "credentials.json", data)
+
+
+def delete_key(home: Path) -> bool:
+    """Forget the stored key; True when there was one."""
+    data = _read_json(home / "credentials.json")
+    if data.pop("key", None) is None:
+        return False
+    write_json(home / "credentials.json", data)
+    return True
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """CIVITAI_BRIDGE_HOME, else the place that the ComfyUI server noted, else the platform's user-data folder."""
+    if environ.get("CIVITAI_BRIDGE_HOME"):
+        return Path(environ["CIVITAI_BRIDGE_HOME"]).expanduser().absolute()
+    data = _user_data(environ)
+    noted = _read_json(data / "server.json").get("home")
+    if isinstance(noted, str) and Path(noted).is_dir():
+        return Path(noted)
+    return data
+
+
+def note_state_folder(home: Path, environ: Mapping[str, str] | None = None) -> None:
+    """Leave word for the CLI where the server keeps its state."""
+    data = _user_data(os.environ if environ is None else environ)
+    if _read_json(data / "server.json").get("home") != str(home):
+        write_json(data / "server.json", {"home": str(home)})
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write beside, fsync, replace; folder 0700, file 0600. Raises BadSetting when the folder cannot be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                json.dump(data, out, indent=2, ensure_ascii=False)
+                out.write("\n")
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BadSetting(f"{path.name} cannot be written in the state folder: {error.strerror or error}.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"{path.name} in the state folder cannot be read: {_place(error)}. Mend or move it away.") from error
+    if not isinstance(data, dict):
+        raise BadSetting(f"{path.name} in the state folder is not a JSON object. Mend or move it away.")
+    return data
+
+
+def _place(error: Exception) -> str:
+    """Where it is wrong, never what stands there: the file may hold the key."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _user_data(environ: Mapping[str, str]) -> Path:
+    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    if sys.platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "civitai-bridge"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "civitai-bridge"
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "civitai-bridge"

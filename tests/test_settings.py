@@ -1,0 +1,146 @@
+"""Keys, addresses and limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pack.civitai_bridge.errors import BadSetting
+from pack.civitai_bridge.settings import (
+    SETTINGS,
+    Settings,
+    check_setting,
+    delete_key,
+    load_settings,
+    note_state_folder,
+    save_key,
+    save_setting,
+    state_folder,
+)
+
+
+def test_argument_then_environment_then_file(tmp_path: Path):
+    save_key(tmp_path, "from-file")
+    assert load_settings({}, home=tmp_path).key == "from-file"
+    assert load_settings({"CIVITAI_API_KEY": "second"}, home=tmp_path).key == "second"
+    assert load_settings({"CIVITAI_API_KEY": "second", "CIVITAI_API_TOKEN": "first"}, home=tmp_path).key == "first"
+    assert load_settings({"CIVITAI_API_TOKEN": "first"}, home=tmp_path, key="argument").key == "argument"
+    assert delete_key(tmp_path) and not delete_key(tmp_path)
+    assert load_settings({}, home=tmp_path).key == ""
+
+
+def test_the_key_is_never_shown(tmp_path: Path):
+    settings = load_settings({"CIVITAI_API_TOKEN": "very-secret"}, home=tmp_path)
+    assert "very-secret" not in repr(settings) and "very-secret" not in settings.account
+    (tmp_path / "credentials.json").write_text('{"key": "very-secret" oops')
+    with pytest.raises(BadSetting) as caught:
+        load_settings({}, home=tmp_path)
+    assert "very-secret" not in str(caught.value) and "line 1" in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions; CI runs it on Linux")
+def test_files_are_for_their_owner_alone(tmp_path: Path):
+    save_key(tmp_path / "state", "k")
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "state" / "credentials.json").stat().st_mode) == 0o600
+    assert [p.name for p in (tmp_path / "state").iterdir()] == ["credentials.json"]
+
+
+@pytest.mark.parametrize("key", ["a b", "a\nb", "schlüssel", "\x07"])
+def test_what_cannot_be_a_key_is_refused_without_showing_it(tmp_path: Path, key: str):
+    with pytest.raises(BadSetting) as caught:
+        load_settings({"CIVITAI_API_TOKEN": key}, home=tmp_path)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("CIVITAI_API_URL", "https://civitai.com/api/v1", "site's API"),
+        ("CIVITAI_ORCHESTRATION_URL", "http://orchestration.civitai.com", "https"),
+        ("CIVITAI_ORCHESTRATION_URL", "https://user:pw@host", "plain address"),
+        ("CIVITAI_SITE_URL", "ftp://civitai.com", "https"),
+        ("CIVITAI_SITE_URL", "https://h:99999", "not an address"),
+        ("CIVITAI_LINK_URL", "nonsense", "https"),
+    ],
+)
+def test_addresses_that_could_carry_the_key_away(tmp_path: Path, variable: str, value: str, words: str):
+    with pytest.raises(BadSetting, match=words):
+        load_settings({variable: value}, home=tmp_path)
+
+
+def test_addresses(tmp_path: Path):
+    settings = load_settings({"CIVITAI_API_URL": "https://orchestration-new.civitai.com/"}, home=tmp_path)
+    assert settings.base == settings.orchestration_url == "https://orchestration-new.civitai.com"
+    assert load_settings({"CIVITAI_ORCHESTRATION_URL": "http://127.0.0.1:8000"}, home=tmp_path).base == "http://127.0.0.1:8000"
+    assert Settings(orchestration_url="https://HOST:443/").base == "https://host"
+
+
+def test_the_sandbox_reads_no_key_and_has_its_own_folder(tmp_path: Path):
+    save_key(tmp_path, "real")
+    settings = load_settings({"CIVITAI_BRIDGE_SANDBOX": "1", "CIVITAI_API_TOKEN": "real"}, home=tmp_path)
+    assert (settings.key, settings.sandbox, settings.home) == ("sandbox", True, tmp_path / "sandbox")
+    assert settings.base == settings.account == "sandbox"
+    assert not load_settings({"CIVITAI_BRIDGE_SANDBOX": "0"}, home=tmp_path).sandbox
+
+
+def test_different_keys_are_different_accounts():
+    assert Settings(key="a").account != Settings(key="b").account
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("limit_buzz_per_day", "200", 200),
+        ("currencies", "blue, yellow blue", ("blue", "yellow")),
+        ("currencies", "", ()),
+        ("mature_content", "blocked", "blocked"),
+        ("allow_pickle", "yes", True),
+    ],
+)
+def test_settings_are_saved_and_read(tmp_path: Path, name: str, text: str, value: object):
+    (tmp_path / "settings.json").write_text('{"of another version": 1}')
+    assert save_setting(tmp_path, name, text) == value
+    assert getattr(load_settings({}, home=tmp_path), name) == value
+    assert json.loads((tmp_path / "settings.json").read_text())["of another version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("limit_buzz_per_day", "-1"),
+        ("limit_buzz_per_day", "many"),
+        ("currencies", "gold"),
+        ("mature_content", "x"),
+        ("allow_pickle", "perhaps"),
+        ("nothing", "1"),
+        ("max_download_gb", "0"),
+    ],
+)
+def test_wrong_settings_are_sentences(name: str, text: str):
+    with pytest.raises(BadSetting):
+        check_setting(name, text)
+
+
+def test_a_damaged_settings_file_is_named(tmp_path: Path):
+    (tmp_path / "settings.json").write_text('{"currencies": ["gold"]}')
+    with pytest.raises(BadSetting, match=r"settings\.json"):
+        load_settings({}, home=tmp_path)
+
+
+def test_every_setting_has_its_field():
+    assert {name: setting.default for name, setting in SETTINGS.items()} == {n: getattr(Settings(), n) for n in SETTINGS}
+
+
+def test_the_cli_follows_the_servers_note(tmp_path: Path):
+    environ = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "LOCALAPPDATA": str(tmp_path / "data")}
+    before = state_folder(environ)
+    place = tmp_path / "user" / "__civitai_bridge"
+    note_state_folder(place, environ)
+    assert state_folder(environ) == before, "a place that is gone is not followed"
+    place.mkdir(parents=True)
+    assert state_folder(environ) == place
+    assert state_folder({**environ, "CIVITAI_BRIDGE_HOME": str(tmp_path / "own")}) == tmp_path / "own"
