@@ -1,6 +1,7 @@
 """The seam to the network: a request goes in, a response comes out. Everything above it is tested with plain functions.
 
-`Send` raises Unreachable when there is no answer and never for a status; `expect` turns a status into an error with a sentence.
+`Send` raises Unreachable when there is no answer and never for a status; `expect` turns a status into an error with a
+sentence.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Response:
         try:
             return _json.loads(self.content)
         except (ValueError, RecursionError) as error:
-            what = "nothing" if not self.content.strip() else "a page" if self.text.lstrip()[:1] == "<" else "broken JSON"
+            what = (
+                "nothing" if not self.content.strip() else "a page" if self.text.lstrip()[:1] == "<" else "broken JSON"
+            )
             raise Unreadable(f"The service answered with {what} instead of data.", status=self.status) from error
 
 
@@ -78,8 +81,8 @@ def expect(response: Response, *, service: str = "CivitAI") -> Any:
 def message_of(response: Response) -> str:
     """What the service says went wrong, in one line; `""` when it says nothing that a person can read.
 
-    Reads all shapes of orchestration-api §3.4 and site-api §0.4: problem+json with `errors`, `detail` and `title`, bare strings,
-    `{"error": …}` in its five forms, HTML pages, and nothing."""
+    Reads all shapes of orchestration-api §3.4 and site-api §0.4: problem+json with `errors`, `detail` and `title`,
+    bare strings, `{"error": …}` in its five forms, HTML pages, and nothing."""
     text = response.text.strip()
     if not text or text[:1] == "<":
         return ""
@@ -97,7 +100,8 @@ def error_from(response: Response, *, service: str = "CivitAI") -> ApiError:
     after = _retry_after(response.headers.get("retry-after", ""))
     if status == 402 or (status in (400, 403) and _speaks_of_money(detail)):
         return OutOfBuzz(
-            f"{service} says the wallet cannot pay this.{said} Buy Buzz or choose another wallet (setting `currencies`).",
+            f"{service} says the wallet cannot pay this.{said} Buy Buzz or choose another wallet (setting "
+            "`currencies`).",
             status=status,
             detail=detail,
         )
@@ -109,7 +113,10 @@ def error_from(response: Response, *, service: str = "CivitAI") -> ApiError:
 def _kind(status: int) -> tuple[type[ApiError], str]:
     table: dict[int, tuple[type[ApiError], str]] = {
         400: (BadRequest, "{service} did not accept the request."),
-        401: (Unauthorized, "{service} does not accept the API key: it is wrong or expired. Run `civitai-bridge login`."),
+        401: (
+            Unauthorized,
+            ("{service} does not accept the API key: it is wrong or expired. Run `civitai-bridge login`."),
+        ),
         403: (Forbidden, "{service} does not allow this for your account."),
         404: (NotFound, "{service} does not know it, or it is not public."),
         409: (Conflict, "{service} says this conflicts with its present state."),
@@ -121,7 +128,9 @@ def _kind(status: int) -> tuple[type[ApiError], str]:
     if status in table:
         return table[status]
     if 300 <= status < 400:
-        return Unreadable, "{service} answered with a redirect ({status}), which is never followed with a key. Check the address."
+        return Unreadable, (
+            "{service} answered with a redirect ({status}), which is never followed with a key. Check the address."
+        )
     if status >= 500:
         return ServerTrouble, "{service} has trouble at the moment (HTTP {status}); try again in a while."
     return BadRequest, "{service} refused the request (HTTP {status})."

@@ -1,7 +1,9 @@
-"""The second seam, for bytes: an address that the service, a page or a graph named -> a capped buffer, hashed on the way.
+"""The second seam, for bytes: an address that the service, a page or a graph named -> a capped buffer, hashed on the
+way.
 
-This is the only place that follows such an address. https only (or a loopback origin that was configured), public addresses
-only (checked when the connection is made, so that no name can change its mind), redirects by hand, never a credential.
+This is the only place that follows such an address. https only (or a loopback origin that was configured), public
+addresses only (checked when the connection is made, so that no name can change its mind), redirects by hand, never a
+credential.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ def check_address(url: str, loopback: frozenset[str]) -> None:
     if f"{parts.scheme}://{host}:{port}" in loopback:
         return
     if parts.scheme != "https" or not host or parts.username or parts.password:
-        raise BlobUnavailable(f"The service named an address that is not https ({parts.scheme or 'none'}://{host}); it is not followed.")
+        raise BlobUnavailable(
+            (f"The service named an address that is not https ({parts.scheme or 'none'}://{host}); it is not followed.")
+        )
     try:
         public = is_public(host)
     except ValueError:
@@ -76,7 +80,8 @@ def check_address(url: str, loopback: frozenset[str]) -> None:
 async def fetch(
     open_: Open, url: str, *, loopback: frozenset[str] = frozenset(), cap: int = CAP, timeout: float = 120.0
 ) -> Fetched:
-    """Get the bytes of an address. `loopback` holds allowed origins as `http://127.0.0.1:port`; `timeout` is in seconds a hop.
+    """Get the bytes of an address. `loopback` holds allowed origins as `http://127.0.0.1:port`; `timeout` is in
+    seconds a hop.
 
     Raises BlobBlocked (moderation's placeholder), BlobUnavailable (refused, gone: ask for a fresh address), BlobDamaged
     (cut off, too large), Unreachable (no answer)."""

@@ -1,7 +1,8 @@
 """One background thread with one event loop for the process: every story that touches the network runs there.
 
-ComfyUI runs each prompt in a loop of its own, and a sampler blocks it for minutes (facts/comfyui-probes.md §5, §6). Here a submit
-leaves, a job is watched and a cancel is sent whatever the prompt's loop does, and one connection serves all prompts.
+ComfyUI runs each prompt in a loop of its own, and a sampler blocks it for minutes (facts/comfyui-probes.md §5, §6).
+Here a submit leaves, a job is watched and a cancel is sent whatever the prompt's loop does, and one connection serves
+all prompts.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ T = TypeVar("T")
 
 
 class Backstage:
-    """The thread and its loop; both start with the first story. The thread is a daemon: nothing waits for it at the end,
-    because everything that matters is on disk as it happens."""
+    """The thread and its loop; both start with the first story. The thread is a daemon: nothing waits for it at the
+    end, because everything that matters is on disk as it happens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,8 +88,8 @@ def backstage() -> Backstage:
 async def follow(work: concurrent.futures.Future[T]) -> T:
     """Wait in a prompt's loop for work that runs backstage, without ever handing a cancellation either way.
 
-    A CancelledError here can only be the prompt's teardown, and the work goes on; work that was cancelled is an ordinary error
-    here, for a CancelledError of its own would kill ComfyUI's worker thread (comfyui-probes §5)."""
+    A CancelledError here can only be the prompt's teardown, and the work goes on; work that was cancelled is an
+    ordinary error here, for a CancelledError of its own would kill ComfyUI's worker thread (comfyui-probes §5)."""
     loop = asyncio.get_running_loop()
     here: asyncio.Future[None] = loop.create_future()
 

@@ -30,7 +30,8 @@ def is_loopback(url: str) -> bool:
 
 
 class Network:
-    """The pools of one event loop: `async with Network() as network`, or kept by the background loop for the process."""
+    """The pools of one event loop: `async with Network() as network`, or kept by the background loop for the
+    process."""
 
     def __init__(self) -> None:
         self._api: Any = None
@@ -64,7 +65,12 @@ class Network:
         if not parts.hostname or parts.scheme not in ("https", "http"):
             raise BadSetting(f"The address {base_url!r} is no http address.")
         if parts.scheme == "http" and not is_loopback(base_url):
-            raise BadSetting(f"The address of {parts.hostname} must begin with https://, so that the key cannot be read on its way.")
+            raise BadSetting(
+                (
+                    f"The address of {parts.hostname} must begin with https://, so that the key "
+                    "cannot be read on its way."
+                )
+            )
         base = base_url.rstrip("/")
         if is_loopback(base_url):
             self._loopback.add(_origin(base_url))
@@ -79,20 +85,25 @@ class Network:
                 headers["content-type"] = request.content_type
             body = {"json": request.json} if request.json is not None else {"content": request.content}
             try:
-                async with _deadline(request.timeout), self._api.stream(
-                    request.method,
-                    base + request.path,
-                    params=list(request.query),
-                    headers=headers,
-                    timeout=httpx.Timeout(request.timeout, connect=15.0, pool=None),
-                    **body,
-                ) as answer:
+                async with (
+                    _deadline(request.timeout),
+                    self._api.stream(
+                        request.method,
+                        base + request.path,
+                        params=list(request.query),
+                        headers=headers,
+                        timeout=httpx.Timeout(request.timeout, connect=15.0, pool=None),
+                        **body,
+                    ) as answer,
+                ):
                     content = bytearray()
                     async for chunk in answer.aiter_bytes():
                         content += chunk
                         if len(content) > LARGEST_ANSWER:
                             raise Unreadable(f"{parts.hostname} sent more than 32 MB.", status=answer.status_code)
-                    return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(content))
+                    return Response(
+                        answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(content)
+                    )
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
                 raise Unreachable(_in_words(parts.hostname or "", error)) from None
 
@@ -113,9 +124,15 @@ class Network:
 
         host = urlsplit(url).hostname or ""
         try:
-            async with _deadline(timeout), self._bytes.stream(
-                "GET", url, headers={"accept-encoding": "identity"}, timeout=httpx.Timeout(timeout, connect=15.0, pool=None)
-            ) as answer:
+            async with (
+                _deadline(timeout),
+                self._bytes.stream(
+                    "GET",
+                    url,
+                    headers={"accept-encoding": "identity"},
+                    timeout=httpx.Timeout(timeout, connect=15.0, pool=None),
+                ) as answer,
+            ):
                 headers = {k.lower(): v for k, v in answer.headers.items()}
                 yield _fetch.Opened(answer.status_code, headers, answer.aiter_raw())
         except httpx.RemoteProtocolError as error:
@@ -138,7 +155,9 @@ class Network:
         proxy = found.get("https") or found.get("all")
         if not proxy:
             return {}
-        mounts: dict[str, Any] = {"https://": self._transport(tls, limits, proxy if "://" in proxy else f"http://{proxy}", guarded=False)}
+        mounts: dict[str, Any] = {
+            "https://": self._transport(tls, limits, proxy if "://" in proxy else f"http://{proxy}", guarded=False)
+        }
         direct = [*_LOOPBACK, *(host.strip() for host in found.get("no", "").split(","))]
         for host in filter(None, direct):
             if host == "*":

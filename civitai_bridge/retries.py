@@ -25,7 +25,8 @@ def retrying(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> Send:
-    """A Send that repeats on no answer, 429 and 5xx, with exponential pauses, jitter and the service's `Retry-After`."""
+    """A Send that repeats on no answer, 429 and 5xx, with exponential pauses, jitter and the service's
+    `Retry-After`."""
 
     async def send_again(request: Request) -> Response:
         if not may_repeat(request):

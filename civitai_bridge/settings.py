@@ -1,7 +1,8 @@
 """Keys, addresses, limits: argument > environment > file. Secrets are never printed.
 
-`settings.json` holds what may be shown; `credentials.json` (0600) holds the key. Both lie in the state folder, which is ComfyUI's
-system user directory for this pack when the server runs; the server leaves a note of that place, and the CLI follows it.
+`settings.json` holds what may be shown; `credentials.json` (0600) holds the key. Both lie in the state folder, which
+is ComfyUI's system user directory for this pack when the server runs; the server leaves a note of that place, and the
+CLI follows it.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Settings:
 
     @property
     def base(self) -> str:
-        """The orchestration address in one spelling, for comparing. The sandbox's ports change, so it has a name instead."""
+        """The orchestration address in one spelling, for comparing. The sandbox's ports change, so it has a name
+        instead."""
         if self.sandbox:
             return "sandbox"
         parts = urlsplit(self.orchestration_url)
@@ -91,9 +93,7 @@ class Settings:
         return replace(self, orchestration_url=orchestration_url, site_url=site_url)
 
 
-def load_settings(
-    environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any
-) -> Settings:
+def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any) -> Settings:
     """Read everything once. Raises BadSetting with the name of what is wrong and where it stands."""
     environ = os.environ if environ is None else environ
     folder = home or state_folder(environ)
@@ -121,7 +121,8 @@ def load_settings(
 
 
 def check_address(url: str, name: str) -> str:
-    """An address without its last slash. Raises BadSetting: not https, or the site's API where the orchestrator's belongs."""
+    """An address without its last slash. Raises BadSetting: not https, or the site's API where the orchestrator's
+    belongs."""
     url = url.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -136,7 +137,8 @@ def check_address(url: str, name: str) -> str:
         raise BadSetting(f"{name} must be a plain address without user, query or fragment.")
     if name == "CIVITAI_ORCHESTRATION_URL" and parts.path.rstrip("/").endswith("/api/v1"):
         raise BadSetting(
-            "The orchestration address (CIVITAI_ORCHESTRATION_URL or CIVITAI_API_URL) ends in /api/v1, which is the site's API. "
+            "The orchestration address (CIVITAI_ORCHESTRATION_URL or CIVITAI_API_URL) ends in /api/v1, which "
+            "is the site's API. "
             f"Use {ORCHESTRATION}, and CIVITAI_SITE_URL for the site."
         )
     return url
@@ -157,7 +159,16 @@ def check_setting(name: str, value: Any, where: str = "") -> Any:
     setting = SETTINGS[name]
     default = setting.default
     if isinstance(default, bool):
-        words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+        words = {
+            "true": True,
+            "on": True,
+            "yes": True,
+            "1": True,
+            "false": False,
+            "off": False,
+            "no": False,
+            "0": False,
+        }
         known = value if isinstance(value, bool) else words.get(str(value).strip().lower())
         if known is None:
             raise BadSetting(f"{name}{where} must be true or false.")
@@ -248,7 +259,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise BadSetting(f"{path.name} in the state folder cannot be read: {_place(error)}. Mend or move it away.") from error
+        raise BadSetting(
+            (f"{path.name} in the state folder cannot be read: {_place(error)}. Mend or move it away.")
+        ) from error
     if not isinstance(data, dict):
         raise BadSetting(f"{path.name} in the state folder is not a JSON object. Mend or move it away.")
     return data

@@ -1,0 +1,147 @@
+"""What a person pastes -> a typed reference.
+
+Understood: an AIR in any spelling, a version id, `…/models/ID`, `…/models/ID?modelVersionId=…`,
+`…/model-versions/ID`, a download address, an image or post address, a hash of each kind, a file name. Web addresses
+count by exact host only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from .air import Air
+from .errors import InvalidAir, UnknownReference
+
+HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red"})
+
+# A short hash may be several kinds; the API tries them all, so one name a length is enough (facts/site-api.md §4).
+_HASH_KINDS = {8: "AutoV1 or CRC32", 10: "AutoV2", 12: "AutoV3", 64: "SHA256 or BLAKE3"}
+_ENDINGS = (".safetensors", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".sft", ".gguf", ".pkl", ".onnx", ".zip")
+_LARGEST = 2**31 - 1  # ids are int4 on the site; a larger one answers 500
+
+
+@dataclass(frozen=True)
+class AirReference:
+    air: Air
+
+
+@dataclass(frozen=True)
+class VersionReference:
+    version_id: int
+    file_id: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model without a version: its newest published one is meant."""
+
+    model_id: int
+
+
+@dataclass(frozen=True)
+class HashReference:
+    """`hash` is in lower case without `0x`; `kind` says in words what its length can be."""
+
+    hash: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class FileReference:
+    name: str
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    image_id: int
+
+
+@dataclass(frozen=True)
+class PostReference:
+    post_id: int
+
+
+Reference = (
+    AirReference | VersionReference | ModelReference | HashReference | FileReference | ImageReference | PostReference
+)
+
+
+def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
+    """Read what was pasted. Raises UnknownReference with a sentence; no request is made.
+
+    assert read_reference("https://civitai.com/models/1?modelVersionId=2") == VersionReference(2)
+    """
+    text = text.strip().strip("\"'<>").strip()
+    if not text:
+        raise UnknownReference("No model is named. Paste a version id, a CivitAI address, an AIR or a hash.")
+    if re.match(r"(?i)https?://", text):
+        return _from_address(text, hosts)
+    if re.match(r"(?i)(www\.)?civitai\.(com|red)/", text):
+        return _from_address("https://" + text, hosts)
+    if re.fullmatch(r"\d{1,10}", text) and len(text) not in (8, 10):
+        return VersionReference(_id(text))
+    if hashed := _hash(text):
+        return hashed
+    if text.isascii() and text.isdigit():
+        return VersionReference(_id(text))
+    if text.lower().endswith(_ENDINGS) and "@" not in text and not text.lower().startswith("urn:"):
+        return FileReference(text.replace("\\", "/").rsplit("/", 1)[-1])
+    try:
+        return AirReference(Air.parse(text))
+    except InvalidAir as error:
+        raise UnknownReference(
+            f"{text[:80]!r} names nothing that can be looked up: it is no version id, CivitAI address, AIR "
+            f"({error.reason}), "
+            "hash or model file name."
+        ) from error
+
+
+def _hash(text: str) -> HashReference | None:
+    """A hash by its length. Eight or ten digits alone are read as a version id where they can be one."""
+    bare = text[2:] if text[:2].lower() == "0x" else text
+    if not re.fullmatch(r"[0-9a-fA-F]+", bare) or len(bare) not in _HASH_KINDS:
+        return None
+    if bare.isdigit() and bare is text and len(bare) <= 10 and int(bare) <= _LARGEST:
+        return None
+    return HashReference(bare.lower(), _HASH_KINDS[len(bare)])
+
+
+def _from_address(text: str, hosts: frozenset[str]) -> Reference:
+    try:
+        parts = urlsplit(text)
+        host, _ = (parts.hostname or "").lower(), parts.port
+    except ValueError as error:
+        raise UnknownReference("This web address cannot be read.") from error
+    if host not in hosts:
+        raise UnknownReference(
+            (f"{host or 'This address'} is not CivitAI; only civitai.com and civitai.red are looked up.")
+        )
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    path = [segment for segment in parts.path.split("/") if segment]
+    if path[:1] == ["api"]:
+        path = [segment for segment in path[1:] if segment not in ("v1", "download")]
+        if path[:1] == ["models"] and "download" in parts.path:
+            file_id = query.get("fileId", "")
+            return VersionReference(_id(path[1] if len(path) > 1 else ""), _id(file_id) if file_id else None)
+    match path:
+        case ["models", _, *_] if query.get("modelVersionId"):
+            return VersionReference(_id(query["modelVersionId"]))
+        case ["models", model, *_]:
+            return ModelReference(_id(model))
+        case ["model-versions", "by-hash", hash_, *_] if hashed := _hash(hash_):
+            return hashed
+        case ["model-versions", "mini", version, *_] | ["model-versions", version, *_]:
+            return VersionReference(_id(version))
+        case ["images", image, *_]:
+            return ImageReference(_id(image))
+        case ["posts", post, *_]:
+            return PostReference(_id(post))
+    raise UnknownReference("This CivitAI address is of no model, version, image or post.")
+
+
+def _id(text: str) -> int:
+    if not re.fullmatch(r"\d{1,10}", text) or not 0 < int(text) <= _LARGEST:
+        raise UnknownReference(f"{text[:40]!r} is no id of CivitAI; ids are whole numbers from 1 to {_LARGEST}.")
+    return int(text)
