@@ -67,7 +67,7 @@ def check_address(url: str, loopback: frozenset[str]) -> None:
         return
     if parts.scheme != "https" or not host or parts.username or parts.password:
         raise BlobUnavailable(
-            (f"The service named an address that is not https ({parts.scheme or 'none'}://{host}); it is not followed.")
+            f"The service named an address that is not https ({parts.scheme or 'none'}://{host}); it is not followed."
         )
     try:
         public = is_public(host)

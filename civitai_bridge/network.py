@@ -66,10 +66,7 @@ class Network:
             raise BadSetting(f"The address {base_url!r} is no http address.")
         if parts.scheme == "http" and not is_loopback(base_url):
             raise BadSetting(
-                (
-                    f"The address of {parts.hostname} must begin with https://, so that the key "
-                    "cannot be read on its way."
-                )
+                f"The address of {parts.hostname} must begin with https://, so that the key cannot be read on its way."
             )
         base = base_url.rstrip("/")
         if is_loopback(base_url):

@@ -116,7 +116,7 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
         raise UnknownReference("This web address cannot be read.") from error
     if host not in hosts:
         raise UnknownReference(
-            (f"{host or 'This address'} is not CivitAI; only civitai.com and civitai.red are looked up.")
+            f"{host or 'This address'} is not CivitAI; only civitai.com and civitai.red are looked up."
         )
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     path = [segment for segment in parts.path.split("/") if segment]

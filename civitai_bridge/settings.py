@@ -260,7 +260,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise BadSetting(
-            (f"{path.name} in the state folder cannot be read: {_place(error)}. Mend or move it away.")
+            f"{path.name} in the state folder cannot be read: {_place(error)}. Mend or move it away."
         ) from error
     if not isinstance(data, dict):
         raise BadSetting(f"{path.name} in the state folder is not a JSON object. Mend or move it away.")

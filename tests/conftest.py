@@ -13,9 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def load_pack(name: str, root: Path = ROOT):
     """Load the pack's root `__init__.py` under any module name, as core's `load_custom_node` does."""
-    spec = importlib.util.spec_from_file_location(
-        name, root / "__init__.py", submodule_search_locations=[str(root)]
-    )
+    spec = importlib.util.spec_from_file_location(name, root / "__init__.py", submodule_search_locations=[str(root)])
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -54,7 +54,9 @@ def journal(tmp_path: Path, clock: Clock):
     journal.close()
 
 
-def plan(request: str = "same", *, price: int = 10, prompt: str = "", base: str = "https://a", account: str = "me") -> Plan:
+def plan(
+    request: str = "same", *, price: int = 10, prompt: str = "", base: str = "https://a", account: str = "me"
+) -> Plan:
     return Plan(new_key(), request, account, base, '{"steps":[]}', price, prompt)
 
 

@@ -75,7 +75,10 @@ def test_addresses_that_could_carry_the_key_away(tmp_path: Path, variable: str, 
 def test_addresses(tmp_path: Path):
     settings = load_settings({"CIVITAI_API_URL": "https://orchestration-new.civitai.com/"}, home=tmp_path)
     assert settings.base == settings.orchestration_url == "https://orchestration-new.civitai.com"
-    assert load_settings({"CIVITAI_ORCHESTRATION_URL": "http://127.0.0.1:8000"}, home=tmp_path).base == "http://127.0.0.1:8000"
+    assert (
+        load_settings({"CIVITAI_ORCHESTRATION_URL": "http://127.0.0.1:8000"}, home=tmp_path).base
+        == "http://127.0.0.1:8000"
+    )
     assert Settings(orchestration_url="https://HOST:443/").base == "https://host"
 
 
@@ -132,7 +135,9 @@ def test_a_damaged_settings_file_is_named(tmp_path: Path):
 
 
 def test_every_setting_has_its_field():
-    assert {name: setting.default for name, setting in SETTINGS.items()} == {n: getattr(Settings(), n) for n in SETTINGS}
+    assert {name: setting.default for name, setting in SETTINGS.items()} == {
+        n: getattr(Settings(), n) for n in SETTINGS
+    }
 
 
 def test_the_cli_follows_the_servers_note(tmp_path: Path):

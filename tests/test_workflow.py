@@ -44,7 +44,9 @@ def test_money_is_read_and_split_by_wallet():
     assert workflow.wallets == {"blue": 10}
 
 
-@pytest.mark.parametrize(("total", "read"), [(16, 16), (15.2, 16), (0, 0), (None, None), ("16", None), (float("nan"), None)])
+@pytest.mark.parametrize(
+    ("total", "read"), [(16, 16), (15.2, 16), (0, 0), (None, None), ("16", None), (float("nan"), None)]
+)
 def test_a_price_is_never_read_too_low(total: Any, read: int | None):
     assert workflow_from_json({"cost": {"total": total}}).cost == read
 
@@ -63,10 +65,16 @@ def test_none_is_no_reason_for_a_block():
 
 def test_slots_keep_their_place():
     workflow = workflow_from_json(finished(output={"images": [image(), image(id="B", available=False), image(id="C")]}))
-    assert [(i.index, i.id, i.available) for i in workflow.images] == [(0, "A.png", True), (1, "B", False), (2, "C", True)]
+    assert [(i.index, i.id, i.available) for i in workflow.images] == [
+        (0, "A.png", True),
+        (1, "B", False),
+        (2, "C", True),
+    ]
 
 
-@pytest.mark.parametrize("output", [{"blobs": [image()]}, {"blob": image()}, {"image": image()}, {"deep": {"er": [image()]}}])
+@pytest.mark.parametrize(
+    "output", [{"blobs": [image()]}, {"blob": image()}, {"image": image()}, {"deep": {"er": [image()]}}]
+)
 def test_pictures_are_found_wherever_they_stand(output: dict[str, Any]):
     assert [blob.id for blob in workflow_from_json(finished(output=output)).images] == ["A.png"]
 
@@ -76,7 +84,12 @@ def test_signed_addresses_are_not_in_the_repr():
 
 
 def test_queue_and_progress_in_both_dialects():
-    older = finished(jobs=[{"queuePosition": {"precedingJobs": 7}, "estimatedProgressRate": 0.5}, {"queuePosition": {"precedingJobs": 3}}])
+    older = finished(
+        jobs=[
+            {"queuePosition": {"precedingJobs": 7}, "estimatedProgressRate": 0.5},
+            {"queuePosition": {"precedingJobs": 3}},
+        ]
+    )
     newer = finished(queuePosition={"support": "available", "precedingJobs": 3}, estimatedProgressRate=0.5)
     for data in (older, newer):
         workflow = workflow_from_json(data)
@@ -102,7 +115,9 @@ def test_a_reason_is_cut_and_cleaned():
     assert reason_in_words("a\x1b[31m\nb" + "x" * 1000) == ("a [31m b" + "x" * 1000)[:300]
 
 
-@pytest.mark.parametrize("data", [{}, {"steps": None}, {"steps": [None, 3]}, {"steps": [{"output": []}]}, {"transactions": []}])
+@pytest.mark.parametrize(
+    "data", [{}, {"steps": None}, {"steps": [None, 3]}, {"steps": [{"output": []}]}, {"transactions": []}]
+)
 def test_missing_parts_are_empty(data: dict[str, Any]):
     workflow = workflow_from_json(data)
     assert (workflow.images, workflow.cost, workflow.debited) == ((), None, 0)

@@ -839,7 +839,7 @@ class _Carriage:
         bridge, key = self._bridge, self.row.key
         earlier = await bridge._in_thread(bridge.journal.attempts, key)
         unclear = any(_is_unclear(outcome) for outcome in earlier)
-        if unclear and await self._adopt_tagged():
+        if unclear and await self._look_by_tag():
             return
         error: CivitaiError | None = None
         for attempt in range(1, SUBMITS + 1):
@@ -866,7 +866,7 @@ class _Carriage:
                 return
             if attempt < SUBMITS:
                 await bridge.sleep(_pause(attempt, error))
-                if unclear and await self._adopt_tagged():
+                if unclear and await self._look_by_tag():
                     return
         if not unclear:
             assert error is not None
@@ -923,15 +923,17 @@ class _Carriage:
         bridge = self._bridge
         for _ in range(int(LOOK_FOR / LOOK_EVERY)):
             await bridge.sleep(LOOK_EVERY)
-            try:
-                if await self._adopt_tagged():
-                    return True
-            except (Unreachable, ServerTrouble, RateLimited, Unreadable):
-                continue  # the next look may get through; in the end the row says "unconfirmed"
+            if await self._look_by_tag():
+                return True
         return False
 
-    async def _adopt_tagged(self) -> bool:
-        found = await self._tagged()
+    async def _look_by_tag(self) -> bool:
+        """Take over the run that carries our key. A look that fails finds nothing: the key still keeps a second one
+        away."""
+        try:
+            found = await self._tagged()
+        except (Unreachable, ServerTrouble, RateLimited, Unreadable):
+            return False
         if found is not None:
             await self._accept(found)
         return found is not None
@@ -973,7 +975,7 @@ class _Carriage:
     async def _watch(self) -> None:
         """Long-poll until the workflow is over. No error of a look ever cancels; only 401 and 403 end the wait."""
         bridge, loop = self._bridge, asyncio.get_running_loop()
-        wait, failures = LONG_POLL, 0
+        wait, failures, unknown = LONG_POLL, 0, 0
         while self.row.state == ACCEPTED:
             asked = loop.time()
             try:
@@ -984,17 +986,17 @@ class _Carriage:
                 wait = 0  # an older deployment that takes no number of seconds (facts §2.8)
                 continue
             except (NotFound, Gone) as error:
-                failures += 1
-                if failures >= 5:
+                unknown += 1
+                if unknown >= 5:
                     await self._write(error=str(error))
                     raise
-                await bridge.sleep(_pause(failures, error))
+                await bridge.sleep(_pause(unknown, error))
                 continue
             except (Unreachable, ServerTrouble, RateLimited, Unreadable, Conflict) as error:
                 failures += 1
                 await bridge.sleep(_pause(failures, error))
                 continue
-            failures = 0
+            failures = unknown = 0
             self._latest = latest
             if latest.done:
                 await self._learn(latest)
@@ -1137,12 +1139,11 @@ async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -
     """Do something that has cost nothing yet; drop it as soon as the person cancels."""
     task = asyncio.get_running_loop().create_task(work)
     try:
-        while True:
-            await asyncio.wait({task}, timeout=TICK)
-            if task.done():
-                return task.result()
+        while not task.done():
             if cancelled():
                 raise Interrupted("Cancelled before anything was bought.")
+            await asyncio.wait({task}, timeout=TICK)
+        return task.result()
     finally:
         task.cancel()
 

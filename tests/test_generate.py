@@ -1,0 +1,682 @@
+"""The story of one purchase against a small fleet that remembers what it was sent and what it charged."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pack.civitai_bridge.errors import (
+    AnotherAccount,
+    BadInput,
+    BlobUnavailable,
+    EchoLost,
+    Interrupted,
+    LimitReached,
+    NoKey,
+    NotGeneratable,
+    OutOfBuzz,
+    StillRunning,
+    TooExpensive,
+    Unauthorized,
+    Unconfirmed,
+    Unreachable,
+    WorkflowFailed,
+)
+from pack.civitai_bridge.exchange import Request, Response
+from pack.civitai_bridge.fetch import Fetched
+from pack.civitai_bridge.orchestration.client import OrchestrationClient
+from pack.civitai_bridge.orchestration.generate import Bridge, State, Terms
+from pack.civitai_bridge.orchestration.request import GenerationRequest
+from pack.civitai_bridge.settings import Settings
+from pack.civitai_bridge.website import SiteClient
+from PIL import Image
+
+BASE = "https://orchestration.civitai.com"
+WANTED = GenerationRequest(model="128078", prompt="a lighthouse at dusk", seed=42, quantity=2)
+Answer = Response | Exception | None
+
+
+def reply(status: int, data: Any = None) -> Response:
+    return Response(status, {"content-type": "application/json"}, b"" if data is None else json.dumps(data).encode())
+
+
+def picture(seed: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), (seed % 256, 50, 90)).save(out, "PNG")
+    return out.getvalue()
+
+
+class Fleet:
+    """Site, orchestrator and storage in one `Send`. `before[name]` are answers that stand in for the next real ones;
+    `after[name]` replace the answer when the work was done all the same (the lost answer)."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.workflows: dict[str, dict[str, Any]] = {}
+        self.keys: dict[str, str] = {}
+        self.before: dict[str, list[Answer]] = {}
+        self.after: dict[str, list[Answer]] = {}
+        self.asked_price = 16
+        self.charged = 16
+        self.insufficient = False
+        self.polls_until_done = 1
+        self.end: dict[str, Any] = {"status": "succeeded"}
+        self.image: Callable[[int], dict[str, Any]] = lambda index: {}
+        self.echo: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        self.can_generate = True
+        self.bodies: dict[str, bytes] = {}
+        self.fetches: list[str] = []
+        self.fetch_answers: list[Exception | bytes] = []
+        self.gate: asyncio.Event | None = None
+        self.on_poll: Callable[[], None] = lambda: None
+
+    @property
+    def submits(self) -> list[dict[str, Any]]:
+        return [json.loads(r.content or b"") for r in self.requests if r.method == "POST" and self.name(r) == "submit"]
+
+    def count(self, name: str) -> int:
+        return sum(1 for request in self.requests if self.name(request) == name)
+
+    @staticmethod
+    def name(request: Request) -> str:
+        query = dict(request.query)
+        if request.path.startswith("/api/v1/"):
+            return "site"
+        if request.path.endswith("/refresh"):
+            return "refresh"
+        if request.method == "PUT":
+            return "cancel"
+        if request.method == "POST":
+            return "price" if query.get("whatif") == "true" else "submit"
+        return "list" if request.path.endswith("/workflows") else "poll"
+
+    async def __call__(self, request: Request) -> Response:
+        name = self.name(request)
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        if stand_in := self._next(self.before, name):
+            return stand_in
+        answer = await getattr(self, name)(request)
+        return self._next(self.after, name) or answer
+
+    def _next(self, queue: dict[str, list[Answer]], name: str) -> Response | None:
+        answer = queue[name].pop(0) if queue.get(name) else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def site(self, request: Request) -> Response:
+        version = int(request.path.rsplit("/", 1)[1])
+        kind = "lora" if version == 200 else "checkpoint"
+        return reply(
+            200,
+            {
+                "air": f"urn:air:sdxl:{kind}:civitai:101055@{version}",
+                "versionName": "v1.0",
+                "modelName": "SD XL",
+                "baseModel": "SDXL 1.0",
+                "fileType": "Model",
+                "fileName": "sd_xl.safetensors",
+                "hashes": {},
+                "canGenerate": self.can_generate,
+            },
+        )
+
+    async def price(self, request: Request) -> Response:
+        body = request.json
+        step = {
+            "$type": "imageGen",
+            "name": "gen",
+            "status": "unassigned",
+            "input": self.echo(dict(body["steps"][0]["input"])),
+        }
+        money = {"list": [], "insufficientBuzz": self.insufficient}
+        return reply(
+            200,
+            {
+                "id": "",
+                "status": "unassigned",
+                "cost": {"total": self.asked_price},
+                "transactions": money,
+                "steps": [step],
+            },
+        )
+
+    async def submit(self, request: Request) -> Response:
+        body = json.loads(request.content or b"")
+        key = body["externalId"]
+        if key not in self.keys:
+            self.keys[key] = f"7-{len(self.workflows) + 1}"
+            self.workflows[self.keys[key]] = {
+                "id": self.keys[key],
+                "status": "scheduled",
+                "createdAt": f"2026-11-21T00:00:{len(self.workflows):02}Z",
+                "externalId": f"7-{key}",
+                "tags": body["tags"],
+                "cost": {"total": self.charged},
+                "transactions": {"list": [{"type": "debit", "amount": self.charged, "accountType": "blue", "id": "t"}]},
+                "steps": [{"$type": "imageGen", "name": "gen", "input": body["steps"][0]["input"]}],
+                "polls": 0,
+            }
+        if self.gate:
+            await self.gate.wait()
+        return reply(202, self.workflows[self.keys[key]])
+
+    async def poll(self, request: Request) -> Response:
+        workflow = self.workflows.get(request.path.rsplit("/", 1)[1])
+        if workflow is None:
+            return reply(404, {"title": "Not Found", "status": 404})
+        self.on_poll()
+        await asyncio.sleep(0.02 if dict(request.query).get("wait") else 0)
+        workflow["polls"] += 1
+        if workflow["polls"] >= self.polls_until_done and workflow["status"] == "scheduled":
+            workflow |= self.end
+            step = workflow["steps"][0]
+            if workflow["status"] == "succeeded":
+                step["output"] = {"images": [self.blob(workflow, i) for i in range(step["input"].get("quantity", 1))]}
+        return reply(200, workflow)
+
+    def blob(self, workflow: dict[str, Any], index: int) -> dict[str, Any]:
+        name = f"{workflow['id']}-{index}.png"
+        self.bodies[name] = picture(index)
+        url = f"{BASE}/v2/consumer/blobs/{name}?sig=SECRETSIG"
+        return {"id": name, "available": True, "url": url, "width": 64, "height": 64} | self.image(index)
+
+    async def list(self, request: Request) -> Response:
+        tags = [value for name, value in request.query if name == "tags"]
+        return reply(200, {"items": [w for w in self.workflows.values() if set(tags) <= set(w["tags"])]})
+
+    async def cancel(self, request: Request) -> Response:
+        workflow = self.workflows[request.path.rsplit("/", 1)[1]]
+        if workflow["status"] not in ("scheduled", "processing"):
+            return reply(409, {"title": "Conflict", "status": 409})
+        workflow["status"] = "canceled"
+        workflow["transactions"]["list"].append({"type": "credit", "amount": self.charged, "accountType": "blue"})
+        return reply(204)
+
+    async def refresh(self, request: Request) -> Response:
+        name = request.path.split("/")[-2]
+        return reply(200, {"id": name, "available": True, "url": f"{BASE}/v2/consumer/blobs/{name}?sig=FRESH"})
+
+    async def fetch(self, url: str, **_: Any) -> Fetched:
+        self.fetches.append(url)
+        answer = self.fetch_answers.pop(0) if self.fetch_answers else self.bodies[url.split("/")[-1].split("?")[0]]
+        if isinstance(answer, Exception):
+            raise answer
+        return Fetched(answer, hashlib.sha256(answer).hexdigest(), "image/png", "orchestration.civitai.com")
+
+
+class Naps:
+    """Sleeps that take no time and remember how long they would have been."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+
+    async def __call__(self, seconds: float) -> None:
+        self.total += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+@pytest.fixture
+def make(fleet: Fleet, tmp_path: Path):
+    """Bridges on one state folder and one fleet, as several servers would be; all closed at the end."""
+    bridges: list[Bridge] = []
+
+    def make_bridge(**settings: Any) -> Bridge:
+        chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": tmp_path / "state", **settings})
+        bridge = Bridge(
+            chosen, SiteClient(fleet), OrchestrationClient(fleet, fleet), fleet.fetch, sleep=Naps(), quiet=0.01
+        )
+        bridges.append(bridge)
+        return bridge
+
+    yield make_bridge
+    for bridge in bridges:
+        bridge.journal.close()
+
+
+@pytest.fixture
+def bridge(make: Callable[..., Bridge]) -> Bridge:
+    return make()
+
+
+def states(bridge: Bridge) -> list[str]:
+    return [row.state for row in bridge.journal.rows()]
+
+
+async def test_a_request_becomes_pictures(bridge: Bridge, fleet: Fleet):
+    seen: list[State] = []
+    outcome = await bridge.generate(WANTED, Terms(), on_progress=seen.append)
+    assert [p.seed for p in outcome.pictures] == [42, 43]
+    assert all(p.path.read_bytes() == picture(p.index) for p in outcome.pictures)
+    assert (outcome.cost, outcome.workflow_id, outcome.air) == (
+        16,
+        "7-1",
+        "urn:air:sdxl:checkpoint:civitai:101055@128078",
+    )
+    assert "16 blue" in outcome.report and "SECRETSIG" not in outcome.report
+    assert len(outcome.blob_urls) == 2
+    assert states(bridge) == ["collected"]
+    assert {"pricing", "reserving"} <= {state.phase for state in seen}
+
+
+async def test_one_look_up_one_price_one_submit(bridge: Bridge, fleet: Fleet):
+    await bridge.generate(WANTED, Terms())
+    assert {name: fleet.count(name) for name in ("site", "price", "submit", "poll", "list")} == {
+        "site": 1, "price": 1, "submit": 1, "poll": 1, "list": 0,
+    }  # fmt: skip
+
+
+async def test_the_price_is_asked_with_the_same_body_without_a_key(bridge: Bridge, fleet: Fleet):
+    await bridge.generate(WANTED, Terms())
+    asked = next(r.json for r in fleet.requests if fleet.name(r) == "price")
+    sent = fleet.submits[0]
+    assert "externalId" not in asked
+    key = sent.pop("externalId")
+    sent["tags"].remove(key)
+    assert asked == sent
+    assert (sent["upgradeMode"], sent["currencies"]) == ("manual", [])
+    assert "allowMatureContent" not in sent and sent["steps"][0]["input"]["outputFormat"] == "png"
+
+
+async def test_key_and_body_are_on_disk_when_the_post_leaves(bridge: Bridge, fleet: Fleet):
+    stored: list[Any] = []
+    real = fleet.submit
+
+    async def look(request: Request) -> Response:
+        stored.extend((row.state, row.key, row.body.encode() == request.content) for row in bridge.journal.rows())
+        return await real(request)
+
+    fleet.submit = look  # type: ignore[method-assign]
+    await bridge.generate(WANTED, Terms())
+    assert stored == [("sent", fleet.submits[0]["externalId"], True)]
+
+
+async def test_a_repeat_is_answered_from_disk(bridge: Bridge, fleet: Fleet):
+    first = await bridge.generate(WANTED, Terms())
+    again = await bridge.generate(WANTED, Terms())
+    assert again.pictures == first.pictures and not again.paid_now
+    assert "nothing was paid now" in again.report
+    assert fleet.count("submit") == fleet.count("price") == 1
+
+
+async def test_a_deliberate_repeat_is_a_new_purchase(bridge: Bridge, fleet: Fleet):
+    await bridge.generate(WANTED, Terms())
+    await bridge.generate(WANTED, Terms(reuse_paid=False))
+    assert len({body["externalId"] for body in fleet.submits}) == 2
+
+
+async def test_equal_nodes_of_one_prompt_share_one_purchase(bridge: Bridge, fleet: Fleet):
+    outcomes = await asyncio.gather(*(bridge.generate(WANTED, Terms(prompt_id="p")) for _ in range(5)))
+    assert fleet.count("submit") == 1
+    assert len({outcome.workflow_id for outcome in outcomes}) == 1
+    assert sum(outcome.paid_now for outcome in outcomes) == 1
+
+
+async def test_two_servers_on_one_folder_share_one_purchase(make: Callable[..., Bridge], fleet: Fleet):
+    fleet.polls_until_done = 5
+    outcomes = await asyncio.gather(*(make().generate(WANTED, Terms()) for _ in range(2)))
+    assert fleet.count("submit") == 1 and len({o.workflow_id for o in outcomes}) == 1
+
+
+async def test_another_key_buys_for_itself(make: Callable[..., Bridge], fleet: Fleet):
+    await make().generate(WANTED, Terms())
+    other = make(key="another")
+    await other.generate(WANTED, Terms())
+    assert fleet.count("submit") == 2
+    first = other.journal.rows()[0]
+    with pytest.raises(AnotherAccount):
+        await other.resume(first.key)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        Unreachable("cut"),
+        reply(500),
+        Response(502, {"content-type": "text/html"}, (b"<!DOCTYPE html><p>Bad gateway")),
+        Response(200, {}, b"{cut"),
+    ],
+    ids=["dropped", "500", "html", "cut json"],
+)
+async def test_a_lost_answer_is_found_and_never_paid_twice(bridge: Bridge, fleet: Fleet, lost: Answer):
+    fleet.after["submit"] = [lost]
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
+
+
+async def test_a_post_that_never_arrived_is_sent_again_under_its_key(bridge: Bridge, fleet: Fleet):
+    fleet.before["submit"] = [Unreachable("refused"), reply(503)]
+    await bridge.generate(WANTED, Terms())
+    assert len(fleet.submits) == 3 and len({json.dumps(body) for body in fleet.submits}) == 1
+    assert len(fleet.workflows) == 1
+
+
+async def test_too_many_requests_are_waited_out(bridge: Bridge, fleet: Fleet):
+    fleet.before["submit"] = [Response(429, {"retry-after": "7"}, b"")]
+    await bridge.generate(WANTED, Terms())
+    assert len(fleet.workflows) == 1
+
+
+async def test_a_no_after_an_unclear_attempt_is_looked_up_before_it_is_believed(bridge: Bridge, fleet: Fleet):
+    """The first POST arrived and emptied the wallet; the second is refused for lack of Buzz."""
+    fleet.after["submit"] = [Unreachable("cut")]
+    fleet.before["list"] = [reply(200, {"items": []})] * 2
+    fleet.before["submit"] = [None, reply(403, "Insufficient buzz")]
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
+
+
+async def test_a_clear_no_costs_nothing_and_says_why(bridge: Bridge, fleet: Fleet):
+    fleet.before["submit"] = [reply(403, "Insufficient buzz")]
+    with pytest.raises(OutOfBuzz):
+        await bridge.generate(WANTED, Terms())
+    assert states(bridge) == ["refused"] and bridge.journal.spent(bridge.settings.base) == 0
+    await bridge.generate(WANTED, Terms())
+    assert len({body["externalId"] for body in fleet.submits}) == 2
+
+
+async def test_when_nobody_knows_the_row_waits_and_the_next_run_uses_its_key(bridge: Bridge, fleet: Fleet):
+    fleet.before["submit"] = [Unreachable("down")] * 4
+    fleet.before["list"] = [Unreachable("down")] * 20
+    with pytest.raises(Unconfirmed, match="not known"):
+        await bridge.generate(WANTED, Terms())
+    assert states(bridge) == ["unconfirmed"]
+    fleet.before.clear()
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len({body["externalId"] for body in fleet.submits}) == 1 and len(outcome.pictures) == 2
+
+
+async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Callable[..., Bridge], fleet: Fleet):
+    first = make()
+    fleet.gate = asyncio.Event()
+    errand = asyncio.ensure_future(first.generate(WANTED, Terms()))
+    while not fleet.workflows:
+        await asyncio.sleep(0.01)
+    errand.cancel()
+    await asyncio.gather(errand, return_exceptions=True)
+    await first.close()  # the row is left in `sent`, its attempt without an outcome
+    fleet.gate = None
+    outcome = await make().generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1 and fleet.count("submit") == 1
+
+
+async def test_resume_finds_and_fetches_but_never_orders(make: Callable[..., Bridge], fleet: Fleet):
+    bridge = make()
+    fleet.before["submit"] = [Unreachable("down")] * 4
+    with pytest.raises(Unconfirmed):
+        await bridge.generate(WANTED, Terms())
+    posts = fleet.count("submit")
+    (row,) = await bridge.resume()
+    assert row.state == "unconfirmed" and fleet.count("submit") == posts
+    await fleet(Request("POST", "/v2/consumer/workflows", content=row.body.encode()))  # the first POST arrives late
+    (row,) = await bridge.resume()
+    assert row.state == "finished" and all(slot.here for slot in row.slots)
+    assert fleet.count("submit") == posts + 1, "only the late one of this test"
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and states(bridge) == ["collected"]
+
+
+async def test_a_higher_charge_is_the_first_line(bridge: Bridge, fleet: Fleet):
+    fleet.charged = 20
+    outcome = await bridge.generate(WANTED, Terms())
+    assert outcome.report.splitlines()[0].startswith("CivitAI charged 20 Buzz, more than the 16")
+    assert bridge.journal.spent(bridge.settings.base) == 20 and outcome.cost == 20
+    assert fleet.count("cancel") == 0
+
+
+async def test_a_price_above_max_buzz_buys_nothing(bridge: Bridge, fleet: Fleet):
+    with pytest.raises(TooExpensive, match="16 Buzz, more than the max_buzz of 15"):
+        await bridge.generate(WANTED, Terms(max_buzz=15))
+    assert states(bridge) == [] and fleet.count("submit") == 0
+
+
+async def test_a_small_wallet_buys_nothing(bridge: Bridge, fleet: Fleet):
+    fleet.insufficient = True
+    with pytest.raises(OutOfBuzz, match="16 Buzz"):
+        await bridge.generate(WANTED, Terms())
+    assert fleet.count("submit") == 0
+
+
+async def test_a_price_that_is_not_confirmed_buys_nothing(bridge: Bridge, fleet: Fleet):
+    async def no(price: int) -> bool:
+        return False
+
+    with pytest.raises(TooExpensive, match="not confirmed"):
+        await bridge.generate(WANTED, Terms(confirm=no))
+    assert fleet.count("submit") == 0
+
+
+async def test_an_echo_that_lost_something_stops(bridge: Bridge, fleet: Fleet):
+    fleet.echo = lambda sent: {name: value for name, value in sent.items() if name != "seed"}
+    with pytest.raises(EchoLost, match="seed"):
+        await bridge.generate(WANTED, Terms())
+    assert fleet.count("submit") == 0
+
+
+async def test_the_limit_of_a_prompt_stops_all_of_a_round_before_any_leaves(make: Callable[..., Bridge], fleet: Fleet):
+    bridge = make(limit_buzz_per_prompt=50)
+    wanted = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(4)]
+    results = await asyncio.gather(*(bridge.generate(w, Terms(prompt_id="p")) for w in wanted), return_exceptions=True)
+    assert all(isinstance(result, LimitReached) for result in results) and fleet.count("submit") == 0
+
+
+async def test_no_key_is_said_before_anything_is_sent(make: Callable[..., Bridge], fleet: Fleet):
+    with pytest.raises(NoKey, match="CIVITAI_API_TOKEN"):
+        await make(key="").generate(WANTED, Terms())
+    assert fleet.requests == []
+
+
+async def test_a_model_that_does_not_generate_is_found_before_the_price(bridge: Bridge, fleet: Fleet):
+    fleet.can_generate = False
+    with pytest.raises(NotGeneratable):
+        await bridge.generate(WANTED, Terms())
+    assert fleet.count("price") == 0
+
+
+async def test_mature_needs_the_setting(bridge: Bridge, make: Callable[..., Bridge], fleet: Fleet):
+    wanted = GenerationRequest(model="128078", prompt="x", mature_content="allowed")
+    with pytest.raises(BadInput, match="mature_content"):
+        await bridge.generate(wanted, Terms())
+    await make(mature_content="allowed").generate(wanted, Terms())
+    assert fleet.submits[-1]["allowMatureContent"] is True
+    await make(mature_content="blocked").generate(GenerationRequest(model="128078", prompt="y"), Terms())
+    assert fleet.submits[-1]["allowMatureContent"] is False
+
+
+async def test_a_cancel_reaches_the_job_and_the_refund_is_noted(bridge: Bridge, fleet: Fleet):
+    fleet.polls_until_done = 10**6
+    pressed = False
+
+    def press() -> None:
+        nonlocal pressed
+        pressed = True
+
+    fleet.on_poll = press
+    with pytest.raises(Interrupted):
+        await bridge.generate(WANTED, Terms(), cancelled=lambda: pressed)
+    while fleet.workflows["7-1"]["status"] != "canceled" or states(bridge) != ["canceled"]:
+        await asyncio.sleep(0.01)
+    assert bridge.journal.spent(bridge.settings.base) == 0
+
+
+async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(bridge: Bridge, fleet: Fleet):
+    fleet.gate = asyncio.Event()
+    fleet.polls_until_done = 10**6
+    with pytest.raises(Interrupted):
+        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+    assert fleet.count("cancel") == 0
+    fleet.gate.set()
+    while states(bridge) != ["canceled"]:
+        await asyncio.sleep(0.01)
+    assert fleet.workflows["7-1"]["status"] == "canceled"
+
+
+async def test_a_cancel_before_the_post_buys_nothing(bridge: Bridge, fleet: Fleet):
+    with pytest.raises(Interrupted, match="before anything was bought"):
+        await bridge.generate(WANTED, Terms(), cancelled=lambda: True)
+    assert fleet.count("submit") == 0
+
+
+async def test_a_wait_that_is_torn_down_leaves_the_job_alone(bridge: Bridge, fleet: Fleet):
+    fleet.polls_until_done = 4
+    errand = asyncio.ensure_future(bridge.generate(WANTED, Terms()))
+    while not fleet.workflows:
+        await asyncio.sleep(0.01)
+    errand.cancel()
+    await asyncio.gather(errand, return_exceptions=True)
+    while states(bridge) != ["finished"] or bridge.carriages:
+        await asyncio.sleep(0.01)
+    assert fleet.count("cancel") == 0 and len(bridge.waiting()) == 1
+    other = await bridge.generate(GenerationRequest(model="128078", prompt="another"), Terms())
+    assert "1 earlier purchase waits" in other.report
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and fleet.count("submit") == 2
+
+
+async def test_waiting_ends_but_the_job_goes_on(bridge: Bridge, fleet: Fleet):
+    fleet.polls_until_done = 20
+    with pytest.raises(StillRunning, match="journal resume"):
+        await bridge.generate(WANTED, Terms(wait_minutes=0.002))
+    while states(bridge) != ["finished"]:
+        await asyncio.sleep(0.01)
+    assert fleet.count("cancel") == 0
+
+
+async def test_errors_of_a_look_never_cancel(bridge: Bridge, fleet: Fleet):
+    fleet.before["poll"] = [
+        Unreachable("down"),
+        reply(500),
+        Response(429, {}, b""),
+        Response(200, {}, b"<html>"),
+        reply(404),
+    ]
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
+
+
+async def test_a_server_that_knows_no_long_poll_is_asked_plainly(bridge: Bridge, fleet: Fleet):
+    fleet.before["poll"] = [reply(400, {"title": "Bad Request", "status": 400})]
+    await bridge.generate(WANTED, Terms())
+    polls = [dict(r.query).get("wait") for r in fleet.requests if fleet.name(r) == "poll"]
+    assert polls == ["30", None]
+
+
+async def test_a_wrong_key_in_the_wait_ends_the_wait_and_keeps_the_row(bridge: Bridge, fleet: Fleet):
+    fleet.before["poll"] = [reply(401)]
+    with pytest.raises(Unauthorized):
+        await bridge.generate(WANTED, Terms())
+    assert states(bridge) == ["accepted"]
+
+
+async def test_a_blocked_picture_leaves_the_good_ones(bridge: Bridge, fleet: Fleet):
+    fleet.image = lambda index: (
+        {"available": False, "url": None, "blockedReason": "ChildReference"} if index == 0 else {}
+    )
+    outcome = await bridge.generate(WANTED, Terms())
+    assert [(p.index, p.seed) for p in outcome.pictures] == [(1, 43)]
+    assert outcome.missing[0][0] == 0 and "moderation" in outcome.missing[0][1]
+    assert outcome.generation.arrived == (1,) and 0 in outcome.generation.missing
+    assert "Picture 0 is missing" in outcome.report
+
+
+async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge: Bridge, fleet: Fleet):
+    fleet.image = lambda index: {"available": False, "url": None, "blockedReason": "ChildReference"}
+    for _ in range(2):
+        with pytest.raises(WorkflowFailed, match="moderation"):
+            await bridge.generate(WANTED, Terms())
+    assert fleet.count("submit") == 1
+
+
+@pytest.mark.parametrize("credit", [True, False])
+def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Callable[..., Bridge], fleet: Fleet):
+    async def story() -> None:
+        bridge = make()
+        money = [{"type": "debit", "amount": 16, "accountType": "blue"}]
+        money += [{"type": "credit", "amount": 16, "accountType": "blue"}] * credit
+        fleet.end = {"status": "failed", "transactions": {"list": money}}
+        with pytest.raises(WorkflowFailed, match="came back" if credit else "No refund seen yet"):
+            await bridge.generate(WANTED, Terms())
+        assert bridge.journal.spent(bridge.settings.base) == (0 if credit else 16)
+        if not credit:
+            fleet.workflows["7-1"]["transactions"]["list"].append(
+                {"type": "credit", "amount": 16, "accountType": "blue"}
+            )
+            await bridge.resume()
+            assert bridge.journal.spent(bridge.settings.base) == 0, "the ledger looks again"
+
+    asyncio.run(story())
+
+
+async def test_a_refused_address_is_refreshed(bridge: Bridge, fleet: Fleet):
+    fleet.fetch_answers = [BlobUnavailable("403"), picture(0)[:50]]
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and fleet.count("refresh") == 2
+
+
+async def test_pictures_that_do_not_come_wait_in_the_journal(bridge: Bridge, fleet: Fleet):
+    fleet.fetch_answers = [Unreachable("down")] * 6
+    with pytest.raises(BlobUnavailable, match="not paid again"):
+        await bridge.generate(WANTED, Terms())
+    assert states(bridge) == ["finished"]
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
+
+
+async def test_no_signed_address_and_no_key_is_written_down(make: Callable[..., Bridge], fleet: Fleet, tmp_path: Path):
+    bridge = make(key="SECRETKEY")
+    outcome = await bridge.generate(WANTED, Terms())
+    assert outcome.blob_urls
+    await bridge.close()
+    for file in (tmp_path / "state").rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert b"SECRETSIG" not in content and b"SECRETKEY" not in content, file.name
+
+
+async def test_the_service_making_two_of_one_order_is_named(bridge: Bridge, fleet: Fleet):
+    real = fleet.submit
+
+    async def twice(request: Request) -> Response:
+        answer = await real(request)
+        fleet.workflows["7-twin"] = {**fleet.workflows["7-1"], "id": "7-twin", "createdAt": "2026-11-22T00:00:00Z"}
+        return answer
+
+    fleet.submit = twice  # type: ignore[method-assign]
+    fleet.after["submit"] = [Unreachable("cut")]
+    outcome = await bridge.generate(WANTED, Terms())
+    assert outcome.workflow_id == "7-1" and "7-twin" in outcome.report
+
+
+async def test_cancel_by_name(bridge: Bridge, fleet: Fleet):
+    fleet.polls_until_done = 10**6
+    with pytest.raises(StillRunning):
+        await bridge.generate(WANTED, Terms(wait_minutes=0.001))
+    assert "asked to cancel" in await bridge.cancel("7-1") or "cancelled" in await bridge.cancel("7-1")
+    assert fleet.workflows["7-1"]["status"] == "canceled"
+
+
+async def test_an_estimate_buys_nothing(bridge: Bridge, fleet: Fleet):
+    estimate = await bridge.estimate(WANTED)
+    assert (estimate.cost, estimate.affordable) == (16, True)
+    assert fleet.count("submit") == 0 and states(bridge) == []
+
+
+async def test_a_lora_goes_along(bridge: Bridge, fleet: Fleet):
+    from pack.civitai_bridge.orchestration.request import LoraWish
+
+    wanted = GenerationRequest(model="128078", prompt="x <lora:y:1>", loras=(LoraWish("200", 0.8),))
+    outcome = await bridge.generate(wanted, Terms())
+    assert fleet.submits[0]["steps"][0]["input"]["loras"] == {"urn:air:sdxl:lora:civitai:101055@200": 0.8}
+    assert "<lora:y:1>" in outcome.report and outcome.generation.networks[0].weight == 0.8
