@@ -1,0 +1,437 @@
+"""The sandbox's three addresses on loopback: orchestrator, site and storage, with a log of every request and a
+control address."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aiohttp import web
+
+from ..errors import BadSetting
+from . import catalogue
+from .money import Bank, Entry
+from .orchestrator import Orchestrator, Refusal, problem
+from .script import Fault, Script
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_ROOT = "/v2/consumer/workflows"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it arrived."""
+
+    host: str
+    route: str
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Sandbox:
+    """A pretend CivitAI: `async with Sandbox() as sandbox: …`. `port` takes N (orchestrator), N+1 (site), N+2
+    (storage); N+3 is kept for the relay; 0 = free ports. `pace` scales the 2.5 seconds of a job."""
+
+    def __init__(self, *, port: int = 0, pace: float = 1.0, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self.bank = Bank()
+        self.requests: list[Seen] = []
+        self.connections = 0
+        self._port = port
+        self._runners: list[web.AppRunner] = []
+        self._orchestrator = Orchestrator(self.script, self.bank, pace=pace)
+        self._hosts: dict[int, str] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self.orchestration_url = self.site_url = self.storage_url = ""
+
+    @property
+    def ledger(self) -> list[Entry]:
+        return self.bank.ledger
+
+    @property
+    def workflows(self) -> dict[str, dict[str, Any]]:
+        return {name: run.data for name, run in self._orchestrator.runs.items()}
+
+    async def __aenter__(self) -> Sandbox:
+        self.orchestration_url = await self._serve("orchestrator", 0, self._orchestrator_routes())
+        self.site_url = await self._serve("site", 1, self._site_routes())
+        self.storage_url = await self._serve(
+            "storage", 2, [web.get("/content/{token}", self._answer("content", self._content))]
+        )
+        self._orchestrator.base, self._orchestrator.storage = self.orchestration_url, self.storage_url
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._orchestrator.close()
+        for task in self._late:
+            task.cancel()
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _serve(self, host: str, offset: int, routes: list[web.RouteDef]) -> str:
+        app = web.Application(client_max_size=96 * 1024 * 1024)
+        app.add_routes(routes)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", self._port + offset if self._port else 0)
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise BadSetting(
+                f"The sandbox cannot take port {self._port + offset}: {error.strerror}. Choose another with --port."
+            ) from error
+        self._runners.append(runner)
+        port = runner.addresses[0][1]
+        self._hosts[port] = host
+        return f"http://127.0.0.1:{port}"
+
+    # --- the frame around each route: log, faults, refusals ---------------------------------------------------------
+
+    def _answer(self, route: str, handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            name = "price" if route == "submit" and request.query.get("whatif") == "true" else route
+            self.requests.append(
+                Seen(
+                    self._hosts[int(request.url.port or 0)],
+                    name,
+                    request.method,
+                    request.path,
+                    request.query_string,
+                    dict(request.headers),
+                    body,
+                )
+            )
+            fault = self.script.next_fault(name)
+            try:
+                if fault is None:
+                    return await handler(request)
+                return await self._faulty(request, handler, fault)
+            except Refusal as refusal:
+                kind = "application/json" if isinstance(refusal.body, str) else "application/problem+json"
+                return web.json_response(refusal.body, status=refusal.status, content_type=kind)
+
+        return answer
+
+    async def _faulty(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+        match fault.kind:
+            case "status":
+                return web.json_response(fault.body, status=fault.status)
+            case "html":
+                text = "<!DOCTYPE html><html><title>502</title><h1>Bad gateway</h1></html>"
+                return web.Response(status=502, text=text, content_type="text/html")
+            case "limit":
+                return web.Response(status=429, headers={"Retry-After": fault.after} if fault.after else {})
+            case "drop":
+                return _hang_up(request)
+            case "hang":
+                await asyncio.sleep(fault.seconds)
+                return _hang_up(request)
+            case "lost":
+                await handler(request)
+                return _hang_up(request)
+            case "lost500":
+                await handler(request)
+                return web.Response(status=500, text="", content_type="text/html")
+            case "late":
+                task = asyncio.ensure_future(self._later(request, handler, fault.seconds))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+                return _hang_up(request)
+            case "twin":
+                await handler(request)
+                body = json.loads(await request.read())
+                self._orchestrator.order(self._user(request), body, whatif=False, twin=True)
+                return _hang_up(request)
+        real = await handler(request)
+        content = real.body if isinstance(real, web.Response) and isinstance(real.body, bytes) else b""
+        if fault.kind == "cut":
+            return web.Response(status=real.status, body=content[: len(content) // 2], content_type=real.content_type)
+        if fault.kind == "wrong":
+            return web.Response(body=b"GIF89a" + content[6:], content_type="image/gif")
+        raise ValueError(f"unknown fault {fault.kind!r}")
+
+    async def _later(self, request: web.Request, handler: Handler, seconds: float) -> None:
+        """The request that arrives after all; its caller is long gone."""
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(Refusal):  # nobody is there to be refused
+            await handler(request)
+
+    def _user(self, request: web.Request) -> str:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token or token in ("expired", "wrong"):
+            raise problem(401, "Unauthorized")
+        return str(int(hashlib.sha256(token.encode()).hexdigest()[:6], 16))
+
+    # --- orchestrator
+    # --------------------------------------------------------------------------------------------------
+
+    def _orchestrator_routes(self) -> list[web.RouteDef]:
+        blobs = "/v2/consumer/blobs"
+        return [
+            web.post(_ROOT, self._answer("submit", self._submit)),
+            web.get(_ROOT, self._answer("list", self._list)),
+            web.get(_ROOT + "/{id}", self._answer("poll", self._poll)),
+            web.put(_ROOT + "/{id}", self._answer("cancel", self._cancel)),
+            web.get(blobs + "/content/{token}", self._answer("content", self._content)),
+            web.get(blobs + "/blocked/{token}", self._answer("content", self._blocked)),
+            web.post(blobs + "/{id}/refresh", self._answer("refresh", self._refresh)),
+            web.get(blobs + "/{id}", self._answer("blob", self._blob)),
+            web.get("/v2/resources/{air}", self._answer("resource", self._resource)),
+            web.post("/sandbox/control", self._control),
+            web.get("/sandbox/ledger", self._show_ledger),
+            web.get("/sandbox/requests", self._show_requests),
+        ]
+
+    async def _submit(self, request: web.Request) -> web.StreamResponse:
+        user = self._user(request)
+        try:
+            body = json.loads(await request.read())
+        except ValueError as error:
+            raise problem(400, "Bad Request", "The body is no JSON.") from error
+        whatif = request.query.get("whatif") == "true"
+        status, workflow = self._orchestrator.order(user, body, whatif=whatif)
+        return web.json_response(workflow, status=status)
+
+    async def _poll(self, request: web.Request) -> web.StreamResponse:
+        run = self._orchestrator.run_of(self._user(request), request.match_info["id"])
+        wait = request.query.get("wait", "0")
+        if not wait.isdigit() or (self.script.wait_refused and wait != "0"):
+            raise problem(400, "Bad Request", f"The value '{wait}' is not valid for wait.")
+        if int(wait):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(run.done.wait(), min(int(wait), 100))
+        hide = request.query.get("hideMatureContent") == "true"
+        return web.json_response(
+            self._orchestrator.view(run, hide_mature=hide), status=200 if run.done.is_set() or not int(wait) else 202
+        )
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        query = {name: request.query.getall(name) for name in request.query}
+        return web.json_response(self._orchestrator.listed(self._user(request), query))
+
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
+        run = self._orchestrator.run_of(self._user(request), request.match_info["id"])
+        body = await request.json()
+        if body.get("status") == "canceled":
+            self._orchestrator.cancel(run)
+        if self.script.dialect == "S+":
+            return web.json_response(self._orchestrator.view(run))
+        return web.Response(status=204)
+
+    async def _refresh(self, request: web.Request) -> web.StreamResponse:
+        user, blob = self._user(request), self._orchestrator.blobs.get(request.match_info["id"])
+        if blob is None or blob.user != user:
+            raise problem(404, "Not Found")
+        return web.json_response(self._orchestrator.describe(blob))
+
+    async def _blob(self, request: web.Request) -> web.StreamResponse:
+        user = self._user(request) if "Authorization" in request.headers else None
+        target = self._orchestrator.open_blob(
+            request.match_info["id"], user=user, signature=request.query.get("sig", "")
+        )
+        if request.method == "HEAD":
+            return web.Response(status=204)
+        return web.Response(status=301, headers={"Location": target, "x-nsfw-level": "pg"})
+
+    async def _content(self, request: web.Request) -> web.StreamResponse:
+        if "Authorization" in request.headers:  # the log keeps it, so that a test can see the leak
+            return web.Response(
+                status=400, text="<Error><Code>InvalidRequest</Code></Error>", content_type="application/xml"
+            )
+        blob = self._orchestrator.blobs.get(self._orchestrator.content.get(request.match_info["token"], ""))
+        if blob is None or blob.content is None:
+            raise problem(404, "Not Found")
+        return web.Response(body=blob.content, content_type=blob.kind)
+
+    async def _blocked(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(status=403, text="blocked")
+
+    async def _resource(self, request: web.Request) -> web.StreamResponse:
+        version = catalogue.by_air(request.match_info["air"])
+        if version is None:
+            raise problem(404, "Not Found")
+        small = catalogue.mini(version, self.site_url)
+        return web.json_response(
+            {
+                "air": version.air,
+                "size": int(small["size"] * 1024),
+                "hashes": small["hashes"],
+                "downloadUrls": small["downloadUrls"],
+                "resourceName": version.model,
+                "versionName": version.name,
+                "checkPermission": False,
+                "canGenerate": version.can_generate,
+                "fileFormat": "safeTensor",
+                "hasMatureContentRestriction": False,
+                "hasNSFWContentRestriction": False,
+            }
+        )
+
+    # --- control
+    # -------------------------------------------------------------------------------------------------------
+
+    async def _control(self, request: web.Request) -> web.StreamResponse:
+        """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, balances {wallet: Buzz}, random {seed,
+        chance}."""
+        wishes = await request.json()
+        try:
+            for fault in wishes.get("faults", ()):
+                self.script.fault(**fault)
+            for job in wishes.get("jobs", ()):
+                self.script.job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()})
+            for name, value in wishes.get("switches", {}).items():
+                self.script.switch(name, value)
+            if "random" in wishes:
+                self.script.at_random(wishes["random"]["seed"], wishes["random"]["chance"])
+            if "balances" in wishes:
+                self.bank.opening = dict(wishes["balances"])
+                self.bank.balances.clear()
+        except (TypeError, ValueError, KeyError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"ok": True})
+
+    async def _show_ledger(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response([asdict(entry) for entry in self.ledger])
+
+    async def _show_requests(self, request: web.Request) -> web.StreamResponse:
+        shown = [{**asdict(seen), "body": seen.body.decode("utf-8", "replace")[:100_000]} for seen in self.requests]
+        return web.json_response(shown)
+
+    # --- site
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _site_routes(self) -> list[web.RouteDef]:
+        versions = "/api/v1/model-versions"
+        return [
+            web.get(versions + "/mini/{id}", self._answer("site", self._mini)),
+            web.get(versions + "/by-hash/{hash}", self._answer("site", self._by_hash)),
+            web.post(versions + "/by-hash", self._answer("site", self._by_hashes)),
+            web.post(versions + "/by-hash/ids", self._answer("site", self._ids_by_hashes)),
+            web.get(versions + "/{id}", self._answer("site", self._version)),
+            web.get("/api/v1/models/{id}", self._answer("site", self._model)),
+            web.get("/api/v1/me", self._answer("site", self._me)),
+        ]
+
+    def _visible(self, text: str) -> catalogue.Version:
+        if not text.lstrip("-").isdigit():
+            raise Refusal(400, {"error": "✖ Invalid input: expected number, received NaN\n  → at id"})
+        if int(text) == 0:
+            raise Refusal(400, {"error": "Missing modelVersionId"})
+        version = catalogue.VERSIONS.get(int(text))
+        if version is None or not catalogue.visible(version):
+            raise Refusal(404, {"error": "Model not found"})
+        return version
+
+    async def _version(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(catalogue.full(self._visible(request.match_info["id"]), self.site_url))
+
+    async def _mini(self, request: web.Request) -> web.StreamResponse:
+        version = self._visible(request.match_info["id"])
+        return web.json_response(catalogue.mini(version, self.site_url, request.query.get("modelFileId", "")))
+
+    async def _by_hash(self, request: web.Request) -> web.StreamResponse:
+        version = catalogue.by_hash(request.match_info["hash"])
+        if version is None:
+            raise Refusal(404, {"error": "Model not found"})
+        return web.json_response(catalogue.full(version, self.site_url))
+
+    async def _hashes(self, request: web.Request, most: int) -> list[str]:
+        hashes = await request.json()
+        what = "Too many hashes" if isinstance(hashes, list) and len(hashes) > most else "Invalid hash"
+        if (
+            not isinstance(hashes, list)
+            or len(hashes) > most
+            or any(not isinstance(h, str) or len(h) != 64 for h in hashes)
+        ):
+            raise Refusal(400, {"error": f"Request must include an array of SHA256 Hashes. {what}"})
+        return hashes
+
+    async def _by_hashes(self, request: web.Request) -> web.StreamResponse:
+        found = [catalogue.by_hash(h) for h in await self._hashes(request, 100)]
+        bodies = [catalogue.full(v, "https://undefined") for v in sorted((v for v in found if v), key=lambda v: v.id)]
+        return web.json_response(bodies)
+
+    async def _ids_by_hashes(self, request: web.Request) -> web.StreamResponse:
+        found = [(h, catalogue.by_hash(h)) for h in await self._hashes(request, 10_000)]
+        return web.json_response(
+            [{"modelVersionId": v.id, "modelId": v.model_id, "hash": h.upper()} for h, v in found if v]
+        )
+
+    async def _model(self, request: web.Request) -> web.StreamResponse:
+        text = request.match_info["id"]
+        mine = [v for v in catalogue.VERSIONS.values() if str(v.model_id) == text and catalogue.visible(v)]
+        if not mine:
+            raise Refusal(404, {"error": f"No model with id {text}"})
+        versions = []
+        for v in sorted(mine, key=lambda v: v.id, reverse=True):
+            full = catalogue.full(v, self.site_url)
+            versions.append(
+                {name: full[name] for name in ("id", "name", "baseModel", "status", "publishedAt", "files", "images")}
+            )
+        return web.json_response(
+            {"id": int(text), "name": mine[0].model, "type": mine[0].type, "modelVersions": versions}
+        )
+
+    async def _me(self, request: web.Request) -> web.StreamResponse:
+        try:
+            user = self._user(request)
+        except Refusal as error:
+            raise Refusal(401, {"error": "Unauthorized"}) from error
+        return web.json_response(
+            {"id": int(user), "username": f"sandbox-{user}", "status": "active", "isMember": False, "subscriptions": []}
+        )
+
+
+def _hang_up(request: web.Request) -> web.StreamResponse:
+    """Close the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+class Embedded:
+    """A sandbox in a thread of its own, for faces that are not on its loop (nodes, the demo)."""
+
+    def __init__(self, *, port: int = 0, pace: float = 1.0) -> None:
+        self.sandbox = Sandbox(port=port, pace=pace)
+        self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="civitai-bridge-sandbox", daemon=True)
+        self._thread.start()
+        self._started.result(30)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self.sandbox.__aenter__())
+        except BaseException as error:
+            self._started.set_exception(error)
+            return
+        self._started.set_result(None)
+        self._loop.run_forever()
+
+    def stop(self) -> None:
+        async def close() -> None:
+            await self.sandbox.__aexit__()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await self._loop.shutdown_default_executor()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(15)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
