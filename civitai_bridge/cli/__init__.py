@@ -1,0 +1,54 @@
+"""The command line. Data goes to stdout, talk to stderr; `--json` prints one document; exit codes are the errors' own.
+
+0 done · 1 the service said no or the job failed · 2 wrong usage · 3 no key · 4 not reachable · 5 would cost more than
+allowed or was not confirmed · 130 stopped waiting
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..errors import CivitaiError
+from .frame import Frame
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Never raises for what a person can do something about."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    frame = Frame(json=arguments.json)
+    try:
+        return arguments.run(frame, arguments)
+    except CivitaiError as error:
+        frame.fail(error.code, str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        frame.fail(
+            "interrupted",
+            ("Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled."),
+        )
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    from . import account, demo, generate, journal, resolve, sandbox
+
+    parser = argparse.ArgumentParser(
+        prog="civitai-bridge",
+        description=("CivitAI from the shell: look models up, have images made, keep what was paid for."),
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for family in (demo, sandbox, account, generate, resolve, journal):
+        family.add_to(commands)
+    for command in set(commands.choices.values()):
+        if not any(action.dest == "json" for action in command._actions):
+            command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser

@@ -256,7 +256,7 @@ class Bridge:
                 plan = self._plan(prepared, price, terms)
                 self._reusable[plan.key] = terms.reuse_paid
                 on_progress(
-                    State("reserving", f"{price} Buzz: waiting for the other nodes of this prompt", price=price)
+                    State("reserving", f"Reserving {price} Buzz", price=price)
                 )
                 row = await self._reserved(place, plan, cancelled)
                 bought_before = row.key != plan.key

@@ -1,0 +1,43 @@
+"""sandbox: a pretend CivitAI to try things on."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+from .frame import Frame
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("sandbox", help="run a pretend CivitAI on this machine until Ctrl-C")
+    parser.add_argument(
+        "--port", type=int, default=0, help=("take ports N (orchestrator), N+1 (site), N+2 (storage); else free ones")
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(frame: Frame, arguments: argparse.Namespace) -> int:
+    return frame.run(_serve(frame, arguments.port))
+
+
+async def _serve(frame: Frame, port: int) -> int:
+    from ..sandbox import Sandbox
+
+    async with Sandbox(port=port) as sandbox:
+        document = {
+            "orchestration_url": sandbox.orchestration_url,
+            "site_url": sandbox.site_url,
+            "storage_url": sandbox.storage_url,
+        }
+        text = (
+            f"export CIVITAI_ORCHESTRATION_URL={sandbox.orchestration_url}\n"
+            f"export CIVITAI_SITE_URL={sandbox.site_url}\nexport CIVITAI_API_TOKEN=any-word"
+        )
+        frame.data(document, text)
+        import sys
+
+        sys.stdout.flush()
+        frame.say("A sandbox is running; nothing it does is real. Ctrl-C ends it.")
+        await asyncio.Event().wait()
+    return 0
