@@ -141,7 +141,7 @@ class Network:
         import httpx
 
         transport = httpx.AsyncHTTPTransport(verify=tls, http2=True, limits=limits, proxy=proxy, trust_env=False)
-        pool = transport._pool  # httpx has no public way to see or guard a connection as it is made
+        pool: Any = transport._pool  # httpx has no public way to see or guard a connection as it is made
         if proxy is None:
             pool._network_backend = _Backend(pool._network_backend, self, guarded)
         return transport

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
 from pack.civitai_bridge.errors import (
     AnotherAccount,
     BadInput,
@@ -35,7 +37,6 @@ from pack.civitai_bridge.orchestration.generate import Bridge, State, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 from pack.civitai_bridge.settings import Settings
 from pack.civitai_bridge.website import SiteClient
-from PIL import Image
 
 BASE = "https://orchestration.civitai.com"
 WANTED = GenerationRequest(model="128078", prompt="a lighthouse at dusk", seed=42, quantity=2)

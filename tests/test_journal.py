@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from pack.civitai_bridge.errors import LimitReached, StateTrouble
 from pack.civitai_bridge.orchestration.journal import (
     ACCEPTED,

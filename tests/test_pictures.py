@@ -6,9 +6,10 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from pack.civitai_bridge.errors import BlobDamaged, NotAPicture
 from pack.civitai_bridge.pictures import batch, kind_of, measure, png_from_file, write_png
-from PIL import Image
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (16, 8), mode: str = "RGB", color: object = None) -> bytes:

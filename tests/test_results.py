@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from pack.civitai_bridge.errors import StateTrouble
 from pack.civitai_bridge.results import MOST_SECONDS, Results
 

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.settings import (
     SETTINGS,

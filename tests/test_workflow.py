@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from pack.civitai_bridge.orchestration.workflow import reason_in_words, workflow_from_json
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ..errors import CivitaiError
 from .frame import Frame
@@ -18,8 +19,15 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Never raises for what a person can do something about."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        arguments = build_parser().parse_args(words)
+    except WrongUsage as error:
+        if "--json" in words:
+            Frame(json=True).fail("wrong_usage", str(error))
+        else:
+            sys.stderr.write(f"{error.usage}civitai-bridge: {error}\n")
+        return 2
     frame = Frame(json=arguments.json)
     try:
         return arguments.run(frame, arguments)
@@ -37,10 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+class WrongUsage(Exception):
+    """Words that the grammar does not take; `usage` is what it does take."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's grammar, but the caller says what is wrong: one sentence, or JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongUsage(f"{message[:1].upper()}{message[1:]}.", self.format_usage())
+
+
 def build_parser() -> argparse.ArgumentParser:
     from . import account, demo, generate, journal, resolve, sandbox
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="civitai-bridge",
         description=("CivitAI from the shell: look models up, have images made, keep what was paid for."),
     )

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from ..errors import BadSetting, NoKey, Unauthorized
+from ..errors import BadSetting, NoKey
 from ..settings import SETTINGS, delete_key, save_key, save_setting
 from .frame import Frame
 
@@ -72,10 +72,7 @@ async def _ask(frame: Frame) -> int:
     if not settings.key:
         raise NoKey
     async with frame.bridge(settings) as bridge:
-        try:
-            await bridge.client.tagged("civitai-bridge")
-        except Unauthorized:
-            raise
+        await bridge.client.tagged("civitai-bridge")
         known = len(bridge.waiting())
     document = {
         "ok": True,

@@ -87,10 +87,8 @@ async def _demo(frame: Frame, folder: Path) -> int:
             )  # fmt: skip
             debits = sum(entry.amount for entry in sandbox.ledger if entry.kind == "debit")
             tell(
-                
-                    "Again       the first request once more: "
-                    f"{'paid again' if again.paid_now else 'answered from what was bought, 0 Buzz'}"
-                
+                "Again       the first request once more: "
+                f"{'paid again' if again.paid_now else 'answered from what was bought, 0 Buzz'}"
             )
             tell(f"Ledger      the sandbox charged {debits} Buzz for {len(outcomes)} workflows")
             await bridge.close()
@@ -102,10 +100,8 @@ async def _demo(frame: Frame, folder: Path) -> int:
     report.write_text(_report(said, outcomes, files, sheet), encoding="utf-8")
     tell(f"Report      {report}")
     tell(
-        
-            "Next: `civitai-bridge login` stores your key; `civitai-bridge generate --model 128078 --prompt "
-            '"…"` buys one for real.'
-        
+        "Next: `civitai-bridge login` stores your key; `civitai-bridge generate --model 128078 --prompt "
+        '"…"` buys one for real.'
     )
     first = outcomes[0]
     document = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, NotAPicture, StateTrouble, StillRunning, TooExpensive
+from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
 from .frame import Frame, is_terminal
 
 
@@ -48,11 +51,37 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+@dataclass
+class _Wait:
+    """What Ctrl-C leaves behind: the names by which a person finds the job again."""
+
+    phase: str = ""
+    key: str = ""
+    workflow_id: str = ""
+
+    def stopped(self) -> Interrupted:
+        name = self.workflow_id or self.key
+        if not name:
+            before = self.phase in ("", "resolving", "pricing")
+            rest = "Nothing was bought." if before else "`civitai-bridge journal list` shows what became of it."
+            return Interrupted(f"Stopped. {rest}")
+        return Interrupted(
+            f"Stopped waiting; the job goes on. Collect it with `civitai-bridge journal resume {self.key or name}`, "
+            f"cancel it with `civitai-bridge cancel {name}`.",
+            key=self.key,
+            workflow_id=self.workflow_id,
+        )
+
+
 def _run(frame: Frame, arguments: argparse.Namespace) -> int:
-    return frame.run(_generate(frame, arguments))
+    wait = _Wait()
+    try:
+        return frame.run(_generate(frame, arguments, wait))
+    except KeyboardInterrupt:
+        raise wait.stopped() from None
 
 
-async def _generate(frame: Frame, arguments: argparse.Namespace) -> int:
+async def _generate(frame: Frame, arguments: argparse.Namespace, wait: _Wait) -> int:
     from ..orchestration.generate import State, Terms
 
     wanted = _wanted(arguments)
@@ -73,18 +102,20 @@ async def _generate(frame: Frame, arguments: argparse.Namespace) -> int:
             }
             frame.data(document, estimate.report)
             return 0
-        latest: list[State] = []
         with progress(frame) as show:
 
             def on_progress(state: State) -> None:
-                latest[:] = [state]
+                wait.phase = state.phase
+                wait.key = next(iter(bridge.carriages), wait.key)
+                wait.workflow_id = state.workflow_id or wait.workflow_id
                 show(state.text, state.fraction)
 
             try:
                 outcome = await bridge.generate(wanted, terms, on_progress=on_progress)
-            except StillRunning as error:
-                frame.fail(error.code, str(error))
-                return error.exit_code
+            except asyncio.CancelledError:  # Ctrl-C; the id may be newer than the last progress
+                for key, carriage in bridge.carriages.items():
+                    wait.key, wait.workflow_id = key, carriage.row.workflow_id
+                raise
         files = save(outcome, Path(arguments.output))
     document = {
         "air": outcome.air,
@@ -163,8 +194,17 @@ def _asker(frame: Frame) -> Callable[[int], Any]:
                 f"This costs {price} Buzz. Without a terminal say --yes, or --max-buzz {price}. Nothing was bought."
             )
         frame.talk().print(f"This costs {price} Buzz. Buy it? [y/N] ", end="", markup=False)
-        # Read in the loop's thread on purpose: nothing else goes on while a person thinks, and Ctrl-C still works.
-        return input().strip().lower() in ("y", "yes")
+        # Read in the loop's thread on purpose: nothing else goes on while a person thinks. asyncio's own handler would
+        # hold the first Ctrl-C back until the line ends, so Python's stands in for it meanwhile.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return input().strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped. Nothing was bought.") from None
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return ask
 

@@ -255,9 +255,7 @@ class Bridge:
                 price = await _unless(cancelled, self._acceptable_price(prepared, terms))
                 plan = self._plan(prepared, price, terms)
                 self._reusable[plan.key] = terms.reuse_paid
-                on_progress(
-                    State("reserving", f"Reserving {price} Buzz", price=price)
-                )
+                on_progress(State("reserving", f"Reserving {price} Buzz", price=price))
                 row = await self._reserved(place, plan, cancelled)
                 bought_before = row.key != plan.key
         row = await self._attend(row, terms, started, on_progress, cancelled)
@@ -418,7 +416,8 @@ class Bridge:
     async def _ask_price(self, prepared: _Prepared) -> Workflow:
         """The whatif: the same body without a key. It is a question, so it may be asked again."""
         body = self._template(prepared.built, prepared.wanted)
-        for attempt in range(1, SUBMITS + 1):
+        attempt = 1
+        while True:
             try:
                 priced = await self.client.price(body)
                 break
@@ -426,6 +425,7 @@ class Bridge:
                 if attempt == SUBMITS:
                     raise
                 await self.sleep(_pause(attempt, error))
+                attempt += 1
         if lost := lost_in_echo(prepared.built.input, dict(priced.input)):
             raise EchoLost(f"CivitAI understood less than was meant, so nothing was bought: {' '.join(lost)}")
         return priced

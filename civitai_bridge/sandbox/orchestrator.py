@@ -140,7 +140,8 @@ class Orchestrator:
             raise invalid({"$": ["The JSON value could not be converted to WorkflowTemplate."]})
         whole = {"currencies": [], **body}
         found = schema.problems("WorkflowTemplate", whole)
-        for place, step in enumerate(whole.get("steps") if isinstance(whole.get("steps"), list) else []):
+        steps = whole.get("steps")
+        for place, step in enumerate(steps if isinstance(steps, list) else []):
             where = f"steps[{place}]"
             kind = step.get("$type") if isinstance(step, dict) else None
             if kind != "imageGen":

@@ -1,0 +1,18 @@
+"""The pack's face in ComfyUI: the list of nodes, and what is set up once when the server starts."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import host
+
+
+class CivitaiBridgeExtension(ComfyExtension):
+    """Lists the nodes. Nothing here touches the network or the disk; the first node that runs does."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
+        from .resources import CivitaiBridgeResolve
+
+        host.serve_odd_folder_names()
+        return [CivitaiBridgeGenerate, CivitaiBridgeEstimate, CivitaiBridgeResolve]

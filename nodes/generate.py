@@ -1,0 +1,277 @@
+"""Generate and Estimate: from a model reference to an IMAGE, and what it would cost."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+from . import host
+from .sockets import AirOut, Generation, Loras, reference_input, schema, text_of
+
+if TYPE_CHECKING:
+    from ..civitai_bridge.orchestration.generate import Outcome, Terms
+    from ..civitai_bridge.orchestration.request import GenerationRequest
+
+# Inputs that a request takes by the same name and as they are.
+_PLAIN = (
+    *("prompt", "negative_prompt", "seed", "quantity", "width", "height", "steps", "cfg", "sampler_name", "scheduler"),
+    *("engine", "operation", "denoise", "clip_skip", "output_format", "mature_content"),
+)
+SEED_MAX = 2**53 - 1  # the largest whole number that every JSON reader and the page keep exact
+
+
+@functools.cache
+def generate_inputs() -> tuple[Any, ...]:
+    """The inputs of both nodes. Their order is the widget order and is frozen: new ones are optional and come last."""
+    from ..civitai_bridge.orchestration.variants import paths
+    from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+
+    def combo(name: str, options: list[str], tooltip: str, default: str | None = None) -> Any:
+        return io.Combo.Input(name, options=options, default=default or options[0], optional=True, tooltip=tooltip)
+
+    def whole(name: str, default: int, low: int, high: int, tooltip: str, **more: Any) -> Any:
+        return io.Int.Input(name, default=default, min=low, max=high, optional=True, tooltip=tooltip, **more)
+
+    return (
+        reference_input(
+            "model",
+            default="",
+            tooltip="Which model: a version id, a CivitAI address, an AIR, a hash, or a wire from Resolve. "
+            "May be empty when `engine` names one with its own model.",
+        ),
+        io.String.Input(
+            "prompt", multiline=True, default="", tooltip=("What to draw. Sent as written: LoRA tags are not read.")
+        ),
+        io.String.Input(
+            "negative_prompt",
+            multiline=True,
+            default="",
+            optional=True,
+            tooltip=("What to avoid, where the engine takes it."),
+        ),
+        whole(
+            "seed",
+            0,
+            0,
+            SEED_MAX,
+            "The same seed and settings are the same purchase and are answered from disk. Picture i uses seed + i.",
+            control_after_generate=True,
+        ),
+        whole("quantity", 1, 1, 12, "How many pictures. Each is paid."),
+        whole("width", 0, 0, 16384, "Pixels; 0 = what the engine itself would take. Rounded to its step.", step=8),
+        whole("height", 0, 0, 16384, "Pixels; 0 = what the engine itself would take. Rounded to its step.", step=8),
+        whole("steps", 0, 0, 1000, "0 = what the engine itself would take."),
+        io.Float.Input(
+            "cfg",
+            default=0.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            optional=True,
+            tooltip="Guidance; 0 = what the engine itself would take.",
+        ),
+        combo("sampler_name", list(SAMPLER_NAMES), "In ComfyUI's spelling; auto = the engine's own."),
+        combo("scheduler", list(SCHEDULER_NAMES), "In ComfyUI's spelling; auto = the engine's own."),
+        combo(
+            "engine",
+            ["auto", *paths()],
+            ("auto = by the model's family. Any other engine of CivitAI's fleet can be named."),
+        ),
+        combo(
+            "operation",
+            ["auto", "create", "variant", "edit"],
+            "auto: without an image create; with one a variant where the engine offers it and denoise is below "
+            "1, else edit.",
+        ),
+        io.Float.Input(
+            "denoise",
+            default=0.7,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            optional=True,
+            tooltip="Only with `image`: how far the result may go from it.",
+        ),
+        whole("clip_skip", 0, 0, 12, "0 = what the engine itself would take."),
+        reference_input("vae", default="", optional=True, tooltip="A VAE, by any reference; empty = the model's own."),
+        combo("output_format", ["png", "jpeg", "webp"], "What the fleet sends."),
+        combo(
+            "mature_content",
+            ["auto", "blocked", "allowed"],
+            "auto leaves it to CivitAI; allowed needs the setting of that name and is paid with bought Buzz only.",
+        ),
+        whole("max_buzz", 0, 0, 1_000_000, "Never pay more than this for this node; 0 = the limits of the settings."),
+        io.Boolean.Input(
+            "reuse_paid",
+            default=True,
+            optional=True,
+            tooltip="Answer the same request from what was already bought. Off: buy it again.",
+        ),
+        whole("wait_minutes", 30, 1, 1440, "How long this node waits. The job goes on and can be collected later."),
+        Loras.Input("loras", optional=True, tooltip="LoRAs with their strengths, for example from Image Data."),
+        io.Image.Input(
+            "image", optional=True, tooltip=("A source picture: the first of the batch is sent along as PNG.")
+        ),
+        io.Mask.Input(
+            "mask", optional=True, tooltip=("Where to change it, for engines that take a mask: white may change.")
+        ),
+        Generation.Input("generation", optional=True, tooltip="Fills whatever stands at its default."),
+    )
+
+
+class CivitaiBridgeGenerate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="CivitaiBridgeGenerate",
+            display_name="CivitAI Generate",
+            category="Civitai",
+            description="Has images made on CivitAI's fleet: at a price that is asked first, paid once, kept on disk. "
+            "The same request again costs nothing.",
+            search_aliases=["civitai", "buzz", "remote", "cloud", "text to image"],
+            inputs=list(generate_inputs()),
+            outputs=[
+                io.Image.Output("images", tooltip="The pictures that came, as one batch."),
+                io.Mask.Output("mask", tooltip="1 - alpha; zeros where the pictures have none."),
+                Generation.Output("generation", tooltip="What was really asked and came back."),
+                io.String.Output("workflow_id", tooltip="CivitAI's name for the job."),
+                AirOut.Output("air", tooltip="The model's AIR as CivitAI gave it."),
+                io.Float.Output("cost", tooltip="Buzz, refunds taken off."),
+                io.String.Output(
+                    "blob_urls", tooltip=("Addresses of the pictures, one a line. They are signed: do not share them.")
+                ),
+                io.String.Output("report", tooltip="What happened, in sentences."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    async def execute(cls, **inputs: Any) -> io.NodeOutput:
+        from ..civitai_bridge.pictures import batch
+        from .tensors import to_tensor
+
+        outcome, (images, mask, notes) = await host.interruptible(
+            lambda ticket: _buy(ticket, inputs, batch), _node_id(cls)
+        )
+        report = "\n".join([outcome.report, *notes])
+        return io.NodeOutput(
+            to_tensor(images),
+            to_tensor(mask),
+            outcome.generation,
+            outcome.workflow_id,
+            outcome.air,
+            outcome.cost,
+            "\n".join(outcome.blob_urls),
+            report,
+            ui={"text": [report]},
+        )
+
+
+class CivitaiBridgeEstimate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="CivitaiBridgeEstimate",
+            display_name="CivitAI Estimate",
+            category="Civitai",
+            description="Asks what the same inputs would cost on CivitAI's fleet. Buys nothing.",
+            search_aliases=["civitai", "buzz", "price", "cost"],
+            inputs=list(generate_inputs()),
+            outputs=[
+                io.Float.Output("cost", tooltip="Buzz."),
+                io.Boolean.Output("affordable", tooltip="Whether the wallets that may pay hold that much."),
+                io.String.Output("report", tooltip="The price and what would be sent, in sentences."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> float:
+        return float("nan")  # prices and wallets move, so it is asked each time
+
+    @classmethod
+    async def execute(cls, **inputs: Any) -> io.NodeOutput:
+        async def ask(ticket: host.Ticket) -> Any:
+            bridge = await host.bridge()
+            wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
+            return await bridge.estimate(wanted, terms)
+
+        estimate = await host.interruptible(ask, _node_id(cls))
+        return io.NodeOutput(float(estimate.cost), estimate.affordable, estimate.report, ui={"text": [estimate.report]})
+
+
+async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Outcome, Any]:
+    """Backstage: buy, then decode off the loop."""
+    bridge = await host.bridge()
+    wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
+    outcome = await bridge.generate(wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled)
+    return outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
+
+
+def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:
+    """The node's inputs as a request and its terms; what is absent stands at its default."""
+    from ..civitai_bridge.orchestration.generate import Terms
+    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
+    from .tensors import png_of_image, png_of_mask
+
+    given = {name: inputs[name] for name in _PLAIN if inputs.get(name) is not None}
+    loras = tuple(
+        LoraWish(
+            text_of(lora.get("air") or lora.get("version_id") or lora.get("hash")),
+            float(lora.get("strength", 1.0)),
+            str(lora.get("name") or ""),
+        )
+        for lora in inputs.get("loras") or ()
+    )
+    image, mask = inputs.get("image"), inputs.get("mask")
+    wanted = GenerationRequest(
+        model=text_of(inputs.get("model")),
+        vae=text_of(inputs.get("vae")),
+        loras=loras,
+        image=None if image is None else png_of_image(image),
+        mask=None if mask is None else png_of_mask(mask),
+        **given,
+    )
+    terms = Terms(
+        max_buzz=int(inputs.get("max_buzz") or 0),
+        reuse_paid=inputs.get("reuse_paid") is not False,
+        wait_minutes=float(inputs.get("wait_minutes") or 30),
+        prompt_id=prompt_id,
+    )
+    return filled(wanted, inputs.get("generation")), terms
+
+
+def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
+    """Whatever stands at its default, filled from a CIVITAI_GENERATION."""
+    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
+    from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+
+    if generation is None:
+        return wanted
+    default = GenerationRequest()
+    known = {
+        "model": generation.model_air,
+        "prompt": generation.prompt,
+        "negative_prompt": generation.negative_prompt,
+        "seed": generation.seed,
+        "width": generation.width,
+        "height": generation.height,
+        "steps": generation.steps,
+        "cfg": generation.cfg,
+        "sampler_name": generation.sampler if generation.sampler in SAMPLER_NAMES else None,
+        "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
+        "clip_skip": generation.clip_skip,
+        "loras": tuple(LoraWish(n.air, n.weight, n.name) for n in generation.networks if n.air),
+    }
+    fill = {name: value for name, value in known.items() if value and getattr(wanted, name) == getattr(default, name)}
+    return replace(wanted, **fill)
+
+
+def _node_id(cls: Any) -> str | None:
+    hidden = getattr(cls, "hidden", None)
+    return getattr(hidden, "unique_id", None)

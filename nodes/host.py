@@ -1,0 +1,258 @@
+"""The one door to ComfyUI's core: interrupt, progress, folders, the server, the system user directory.
+
+Stories run backstage (civitai_bridge/loop.py); a node hands one over and follows it. What was tried for this stands in
+facts/comfyui-probes.md §5, §6, §8, §12, §13.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..civitai_bridge.errors import CivitaiError, Interrupted
+from ..civitai_bridge.loop import backstage, follow
+
+if TYPE_CHECKING:
+    from ..civitai_bridge.orchestration.generate import Bridge, State
+    from ..civitai_bridge.settings import Settings
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+PACK = Path(__file__).resolve().parent.parent
+
+
+class Ticket:
+    """What one running node shares with its story: who it is, whether its person cancelled, whether it still waits.
+
+    Made in the prompt's thread while the node starts; read by the story backstage."""
+
+    def __init__(self, node_id: str | None) -> None:
+        from server import PromptServer
+
+        self.node_id = node_id
+        self.prompt_id = _prompt_id()
+        server = getattr(PromptServer, "instance", None)
+        self.client_id = getattr(server, "client_id", None)
+        self._server = server
+        self._left = False
+        self._cancelled = False
+        self._last = ""
+        self._progress = _progress_for(node_id)
+
+    def cancelled(self) -> bool:
+        """Peek at ComfyUI's button; never clear it, for the other nodes must see it too. A node that has left the
+        prompt does not look any more: the button may be a later prompt's."""
+        if not self._left and not self._cancelled:
+            from comfy.model_management import processing_interrupted
+
+            self._cancelled = bool(processing_interrupted())
+        return self._cancelled
+
+    def leave(self) -> None:
+        """The prompt is being torn down. Whether a person did it, its history tells."""
+        self._left = True
+
+    def person_stopped(self) -> None:
+        self._cancelled = True
+
+    def show(self, state: State) -> None:
+        """Progress bar and one line of text on the node, for the client that queued it alone."""
+        if self._left:
+            return
+        if state.fraction is not None:
+            self._progress(state.fraction)
+        text = state.text
+        if text != self._last and self._server is not None and self.client_id is not None and self.node_id:
+            self._last = text
+            self._server.send_progress_text(text, self.node_id, self.client_id)
+
+
+async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_id: str | None) -> T:
+    """Run a story backstage and wait for it in the prompt's loop.
+
+    ComfyUI's button raises core's own exception; a teardown leaves the story alone and lets the prompt's history
+    decide."""
+    from comfy.model_management import InterruptProcessingException
+
+    ticket = Ticket(node_id)
+    work = backstage().start(story(ticket))
+    try:
+        return await follow(work)
+    except asyncio.CancelledError:
+        # A sibling failed, or core itself saw the button between two of our looks. No waiting here: it would hold up
+        # the next prompt. What the person did is read backstage.
+        if ticket.cancelled():
+            ticket.person_stopped()
+        ticket.leave()
+        backstage().start(_verdict(ticket))
+        raise
+    except Interrupted as error:
+        log.info("%s", error)
+        raise InterruptProcessingException from error
+    except CivitaiError as error:
+        # Core publishes the traceback; a fresh, short one holds no inputs of ours.
+        raise error.with_traceback(None) from None
+
+
+async def _verdict(ticket: Ticket) -> None:
+    """After a teardown: `execution_interrupted` in the prompt's history means a person's cancel, anything else keeps
+    the job."""
+    from server import PromptServer
+
+    queue = getattr(getattr(PromptServer, "instance", None), "prompt_queue", None)
+    for _ in range(100):
+        if queue is None or not ticket.prompt_id or ticket.cancelled():
+            return
+        entry = queue.get_history(prompt_id=ticket.prompt_id).get(ticket.prompt_id)
+        if entry:
+            messages = (entry.get("status") or {}).get("messages") or ()
+            if any(message[0] == "execution_interrupted" for message in messages):
+                ticket.person_stopped()
+            return
+        await asyncio.sleep(0.05)
+
+
+# --- the story's tools
+# ----------------------------------------------------------------------------------------------------
+
+_bridges: dict[Settings, Bridge] = {}
+_sandbox: list[Any] = []
+
+
+async def bridge() -> Bridge:
+    """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
+    only."""
+    from ..civitai_bridge.orchestration.generate import connect
+
+    settings = await asyncio.to_thread(_settings)
+    network = await backstage().network()
+    if settings.sandbox:
+        sandbox = await asyncio.to_thread(_embedded)
+        network.allow_loopback(sandbox.storage_url)
+        settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+    if settings not in _bridges:
+        _bridges[settings] = connect(settings, network)
+        _bridges[settings].background(_look_again(_bridges[settings]))
+    return _bridges[settings]
+
+
+async def _look_again(made: Bridge) -> None:
+    """Once after the start: see what was left open, fetch what is there. It never orders anything."""
+    if made.settings.key:
+        await made.resume()
+
+
+def _settings() -> Settings:
+    import os
+
+    from ..civitai_bridge.settings import load_settings, note_state_folder
+
+    if os.environ.get("CIVITAI_BRIDGE_HOME"):
+        return load_settings()
+    home = state_folder()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        note_state_folder(home)
+    except CivitaiError as error:
+        log.warning("The command line will not find this server's state folder: %s", error)
+    return load_settings(home=home)
+
+
+def state_folder() -> Path:
+    """ComfyUI's system user directory for this pack, which its web side cannot read."""
+    import folder_paths
+
+    if hasattr(folder_paths, "get_system_user_directory"):
+        return Path(folder_paths.get_system_user_directory("civitai_bridge"))
+    return Path(folder_paths.get_user_directory()) / "__civitai_bridge"
+
+
+def _embedded() -> Any:
+    """The process's own sandbox, started with the first node that needs it."""
+    if not _sandbox:
+        from ..civitai_bridge.sandbox import Embedded
+
+        _sandbox.append(Embedded())
+    return _sandbox[0].sandbox
+
+
+# --- folders
+# --------------------------------------------------------------------------------------------------------------
+
+
+def find_file(folder: str, name: str) -> str | None:
+    """A model file's name as ComfyUI's loaders write it, by exact file name, in any of the folder's places; None if
+    absent."""
+    import folder_paths
+
+    if folder not in folder_paths.folder_names_and_paths:
+        return None
+    wanted = name.lower()
+    for listed in folder_paths.get_filename_list(folder):
+        if listed.replace("\\", "/").rsplit("/", 1)[-1].lower() == wanted:
+            return listed
+    return None
+
+
+def blocker(reason: str) -> Any:
+    """An output that stops whoever needs it, with the reason."""
+    from comfy_execution.graph import ExecutionBlocker
+
+    return ExecutionBlocker(reason)
+
+
+# --- small things
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _prompt_id() -> str:
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:
+        return ""
+    context = get_executing_context()
+    return context.prompt_id if context else ""
+
+
+def _progress_for(node_id: str | None) -> Callable[[float], None]:
+    """ComfyUI's progress bar for a node, from any thread. Its hook may consume the interrupt flag, so the registry is
+    used."""
+    try:
+        from comfy_execution.progress import get_progress_state
+    except ImportError:
+        return lambda _: None
+    if node_id is None:
+        return lambda _: None
+    registry = get_progress_state()
+    return lambda fraction: registry.update_progress(node_id, fraction * 100, 100, None)
+
+
+def serve_odd_folder_names() -> None:
+    """Serve scripts, help and templates ourselves where aiohttp's static routes cannot: in folders with a space or
+    non-ASCII letters (probes §13); help is also asked for at the part before a dot."""
+    from server import PromptServer
+
+    server, folder = getattr(PromptServer, "instance", None), PACK.name
+    if server is None or re.fullmatch(r"[\w@+-]+", folder, re.ASCII):
+        return
+    for name in {folder, folder.split(".")[0].split("@")[0]}:
+        pattern = f"/extensions/{{folder:{re.escape(name)}}}/{{tail:.+}}"
+        server.routes.get(pattern)(_files_of(PACK / "web"))
+    templates = f"/workflow_templates/{{folder:{re.escape(folder)}}}/{{tail:.+}}"
+    server.routes.get(templates)(_files_of(PACK / "example_workflows"))
+
+
+def _files_of(root: Path) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    async def serve(request: Any) -> Any:
+        from aiohttp import web
+
+        path = (root / request.match_info["tail"]).resolve()
+        if root.resolve() not in path.parents or not path.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(path)
+
+    return serve

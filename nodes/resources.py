@@ -1,0 +1,94 @@
+"""Resolve: who a reference is, and whether its file is here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from . import host
+from .sockets import AirOut, FileName, reference_input, schema, text_of
+
+
+class CivitaiBridgeResolve(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="CivitaiBridgeResolve",
+            display_name="CivitAI Resolve",
+            category="Civitai",
+            description=(
+                "Looks up a version id, CivitAI address, AIR or hash: its AIR, names, trigger words, "
+                "and its file if it is here."
+            ),
+            search_aliases=["civitai", "air", "model", "lookup", "hash"],
+            inputs=[
+                reference_input("reference", default="", tooltip="A version id, a CivitAI address, an AIR or a hash."),
+            ],
+            outputs=[
+                AirOut.Output("air", tooltip="The AIR as CivitAI gave it."),
+                io.Int.Output("version_id", tooltip="CivitAI's version id."),
+                io.String.Output("name", tooltip="The model's and the version's name."),
+                io.String.Output("base_model", tooltip="The family, as CivitAI names it."),
+                io.String.Output("type", tooltip="checkpoint, lora, vae, …"),
+                io.String.Output("trigger_words", tooltip="Joined with commas."),
+                io.String.Output("status", tooltip="present or missing, by exact file name."),
+                FileName.Output(
+                    "file", tooltip=("For any loader's combo. Without a file, whoever needs it is told why.")
+                ),
+                io.String.Output("report", tooltip="All of it, in sentences."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> float:
+        return float("nan")  # the file may have come or gone
+
+    @classmethod
+    async def execute(cls, reference: object = "") -> io.NodeOutput:
+        async def look_up(ticket: host.Ticket) -> Any:
+            return await (await host.bridge()).resolve(text_of(reference))
+
+        found = await host.interruptible(look_up, getattr(getattr(cls, "hidden", None), "unique_id", None))
+        status, file, sentence = locate(found)
+        name = " ".join(part for part in (found.name, found.version_name) if part)
+        lines = [f"{name} · {found.type} · {found.base_model}", found.air, sentence]
+        if found.trained_words:
+            lines.append(f"Trigger words: {', '.join(found.trained_words)}")
+        if found.air_composed:
+            lines.append("CivitAI gave no AIR for it; this one was composed from its ids.")
+        lines += found.notes
+        report = "\n".join(lines)
+        return io.NodeOutput(
+            found.air,
+            found.version_id,
+            name,
+            found.base_model,
+            found.type,
+            ", ".join(found.trained_words),
+            status,
+            file if file is not None else host.blocker(sentence),
+            report,
+            ui={"text": [report]},
+        )
+
+
+def locate(found: Any) -> tuple[str, str | None, str]:
+    """Status, the loader's file name or None, and a sentence: by the version's exact file names in ComfyUI's
+    folders."""
+    from ..civitai_bridge.ecosystems import folder_of
+
+    looked = []
+    for file in sorted(found.files, key=lambda f: not f.primary):
+        folder = folder_of(found.type, file.type)
+        if not folder:
+            continue
+        here = host.find_file(folder, file.name)
+        if here is not None:
+            return "present", here, f"Present: {here} in {folder} (by its exact file name, not by its content)."
+        looked.append(f"{file.name} in {folder}")
+    if not looked:
+        return "missing", None, f"{found.name} has no file that a ComfyUI loader reads."
+    return "missing", None, f"Missing: no {' or '.join(looked)} (looked for by exact file name)."
