@@ -389,6 +389,40 @@ def test_ctrl_c_stops_waiting_and_never_the_job(sandbox: Sandbox, shell: Shell) 
     shell("cancel", workflow_id)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+def test_ctrl_c_at_the_price_buys_nothing(sandbox: Sandbox) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(ROOT / "civitai_bridge"), *ORDER]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(ours, 4096)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 130
+    said += os.read(ours, 4096)
+    os.close(ours)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert b"Nothing was bought" in said and b"Traceback" not in said
+    assert orders(sandbox) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_the_sandbox_names_its_addresses_and_ends_with_ctrl_c(shell: Shell) -> None:
+    command = [sys.executable, str(ROOT / "civitai_bridge"), "sandbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=15)
+    assert lines[0].startswith("export CIVITAI_ORCHESTRATION_URL=http://127.0.0.1:")
+    assert process.returncode == 0 and "Traceback" not in err
+    assert shell("sandbox", "--port", "70000").code == 2
+
+
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from typing import Any
 
+from ..errors import BadSetting
 from .frame import Frame
 
 
@@ -18,7 +19,13 @@ def add_to(commands: Any) -> None:
 
 
 def _run(frame: Frame, arguments: argparse.Namespace) -> int:
-    return frame.run(_serve(frame, arguments.port))
+    if arguments.port and not 1 <= arguments.port <= 65532:
+        raise BadSetting(f"--port is {arguments.port}, but it must be 1 to 65532; the three after it are used too.")
+    try:
+        return frame.run(_serve(frame, arguments.port))
+    except KeyboardInterrupt:  # the way this command ends
+        frame.say("The sandbox has ended; its workflows and Buzz are gone.")
+        return 0
 
 
 async def _serve(frame: Frame, port: int) -> int:
