@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-PACK = Path(__file__).resolve().parent.parent
+# Not resolved: the folder may be a link, and its own name is what ComfyUI and the page know.
+PACK = Path(os.path.abspath(__file__)).parent.parent
 
 
 class Ticket:
@@ -147,8 +149,6 @@ async def _look_again(made: Bridge) -> None:
 
 
 def _settings() -> Settings:
-    import os
-
     from ..civitai_bridge.settings import load_settings, note_state_folder
 
     if os.environ.get("CIVITAI_BRIDGE_HOME"):

@@ -11,9 +11,10 @@ from conftest import ROOT, load_pack
 
 _LOAD = """
 import importlib.util, sys
-spec = importlib.util.spec_from_file_location(sys.argv[1], sys.argv[2] + "/__init__.py",
-submodule_search_locations=[sys.argv[2]]) module = importlib.util.module_from_spec(spec)
-sys.modules[sys.argv[1]] = module
+name, folder = sys.argv[1:]
+spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py", submodule_search_locations=[folder])
+module = importlib.util.module_from_spec(spec)
+sys.modules[name] = module
 spec.loader.exec_module(module)
 assert module.WEB_DIRECTORY and callable(module.comfy_entrypoint)
 heavy = {"httpx", "socketio", "torch", "numpy", "PIL", "sqlite3", "aiohttp", "nodes"} & set(sys.modules)

@@ -87,7 +87,8 @@ def test_the_sandbox_reads_no_key_and_has_its_own_folder(tmp_path: Path):
     save_key(tmp_path, "real")
     settings = load_settings({"CIVITAI_BRIDGE_SANDBOX": "1", "CIVITAI_API_TOKEN": "real"}, home=tmp_path)
     assert (settings.key, settings.sandbox, settings.home) == ("sandbox", True, tmp_path / "sandbox")
-    assert settings.base == settings.account == "sandbox"
+    assert settings.account == "sandbox"
+    assert settings.at(orchestration_url="http://127.0.0.1:5", site_url="http://127.0.0.1:6").base.endswith(":5")
     assert not load_settings({"CIVITAI_BRIDGE_SANDBOX": "0"}, home=tmp_path).sandbox
 
 

@@ -95,7 +95,8 @@ def _line(row: Any, settings: Any) -> str:
     when = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M")
     here = sum(1 for slot in row.slots if slot.here)
     pictures = f"{here}/{len(row.slots)} pictures" if row.slots else ""
-    foreign = "" if row.account == settings.account and row.base == settings.base else " (another account or address)"
+    mine = settings.sandbox or (row.account == settings.account and row.base == settings.base)
+    foreign = "" if mine else " (another account or address)"
     parts = [
         when,
         f"{row.state:11}",
