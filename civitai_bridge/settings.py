@@ -80,8 +80,8 @@ class Settings:
 
     @property
     def base(self) -> str:
-        """The orchestration address in one spelling, for comparing. A sandbox forgets its workflows when it ends, and the
-        next one has other ports: what was ordered there is left alone for ever."""
+        """The orchestration address in one spelling, for comparing. A sandbox forgets its workflows when it ends, and
+        the next one has other ports: what was ordered there is left alone for ever."""
         parts = urlsplit(self.orchestration_url)
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
         return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"

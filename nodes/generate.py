@@ -157,6 +157,7 @@ class CivitaiBridgeGenerate(io.ComfyNode):
         outcome, (images, mask, notes) = await host.interruptible(
             lambda ticket: _buy(ticket, inputs, batch), _node_id(cls)
         )
+        host.collected(outcome.key)
         report = "\n".join([outcome.report, *notes])
         return io.NodeOutput(
             to_tensor(images),

@@ -142,6 +142,16 @@ async def bridge() -> Bridge:
     return _bridges[settings]
 
 
+def collected(key: str) -> None:
+    """The prompt has the pictures. A node that was torn down never comes here, so that its pictures wait in the
+    journal."""
+
+    async def note() -> None:
+        await (await bridge()).collected(key)
+
+    backstage().start(note())
+
+
 async def _look_again(made: Bridge) -> None:
     """Once after the start: see what was left open, fetch what is there. It never orders anything."""
     if made.settings.key:

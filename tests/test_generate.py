@@ -252,13 +252,20 @@ def bridge(make: Callable[..., Bridge]) -> Bridge:
     return make()
 
 
+async def buy(bridge: Bridge, wanted: GenerationRequest = WANTED, terms: Terms | None = None, **options: Any) -> Any:
+    """What a face does: wait, hand the pictures over, say so."""
+    outcome = await bridge.generate(wanted, terms or Terms(), **options)
+    await bridge.collected(outcome.key)
+    return outcome
+
+
 def states(bridge: Bridge) -> list[str]:
     return [row.state for row in bridge.journal.rows()]
 
 
 async def test_a_request_becomes_pictures(bridge: Bridge, fleet: Fleet):
     seen: list[State] = []
-    outcome = await bridge.generate(WANTED, Terms(), on_progress=seen.append)
+    outcome = await buy(bridge, on_progress=seen.append)
     assert [p.seed for p in outcome.pictures] == [42, 43]
     assert all(p.path.read_bytes() == picture(p.index) for p in outcome.pictures)
     assert (outcome.cost, outcome.workflow_id, outcome.air) == (
@@ -305,16 +312,16 @@ async def test_key_and_body_are_on_disk_when_the_post_leaves(bridge: Bridge, fle
 
 
 async def test_a_repeat_is_answered_from_disk(bridge: Bridge, fleet: Fleet):
-    first = await bridge.generate(WANTED, Terms())
-    again = await bridge.generate(WANTED, Terms())
+    first = await buy(bridge)
+    again = await buy(bridge)
     assert again.pictures == first.pictures and not again.paid_now
     assert "nothing was paid now" in again.report
     assert fleet.count("submit") == fleet.count("price") == 1
 
 
 async def test_a_deliberate_repeat_is_a_new_purchase(bridge: Bridge, fleet: Fleet):
-    await bridge.generate(WANTED, Terms())
-    await bridge.generate(WANTED, Terms(reuse_paid=False))
+    await buy(bridge)
+    await buy(bridge, WANTED, Terms(reuse_paid=False))
     assert len({body["externalId"] for body in fleet.submits}) == 2
 
 
@@ -425,7 +432,7 @@ async def test_resume_finds_and_fetches_but_never_orders(make: Callable[..., Bri
     (row,) = await bridge.resume()
     assert row.state == "finished" and all(slot.here for slot in row.slots)
     assert fleet.count("submit") == posts + 1, "only the late one of this test"
-    outcome = await bridge.generate(WANTED, Terms())
+    outcome = await buy(bridge)
     assert len(outcome.pictures) == 2 and states(bridge) == ["collected"]
 
 

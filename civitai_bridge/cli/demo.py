@@ -78,6 +78,7 @@ async def _demo(frame: Frame, folder: Path) -> int:
                     )
                 outcomes.append(outcome)
                 saved = save(outcome, folder)
+                await bridge.collected(outcome.key)
                 files += saved
                 tell(f"Workflow    {outcome.workflow_id} · {outcome.status} · paid {outcome.cost:g} Buzz")
                 tell(f"Image       {saved[0]}")

@@ -117,6 +117,7 @@ async def _generate(frame: Frame, arguments: argparse.Namespace, wait: _Wait) ->
                     wait.key, wait.workflow_id = key, carriage.row.workflow_id
                 raise
         files = save(outcome, Path(arguments.output))
+        await bridge.collected(outcome.key)
     document = {
         "air": outcome.air,
         "workflow_id": outcome.workflow_id,

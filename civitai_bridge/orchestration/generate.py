@@ -261,6 +261,17 @@ class Bridge:
         row = await self._attend(row, terms, started, on_progress, cancelled)
         return await self._hand_over(row, prepared, bought_before)
 
+    async def collected(self, key: str) -> None:
+        """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then
+        they wait in the journal, whoever stopped waiting for them."""
+
+        def note() -> None:
+            row = self.journal.get(key)
+            if row is not None and row.state == FINISHED and not any(slot.pending for slot in row.slots):
+                self.journal.record(key, state=COLLECTED)
+
+        await self._in_thread(note)
+
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
         row = await self._in_thread(self.journal.get, name) or await self._in_thread(self.journal.by_workflow, name)
@@ -585,13 +596,13 @@ class Bridge:
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def _hand_over(self, row: Row, prepared: _Prepared, bought_before: bool) -> Outcome:
-        """Give the pictures to the face and mark the row collected; raise why when there are none."""
+        """What the face gets; raises why when there is nothing. The face says `collected` when a person has it."""
         here = [slot for slot in row.slots if slot.here]
         pending = [slot for slot in row.slots if slot.pending]
         if not here:
+            if not pending:
+                await self.collected(row.key)  # nothing more will come of it, and the error says why
             raise self._why_nothing(row, pending)
-        if row.state == FINISHED and not pending:
-            row = await self._in_thread(lambda: self.journal.record(row.key, state=COLLECTED))
         self._prune_sometimes()
         pictures = tuple(
             BoughtPicture(
