@@ -1,0 +1,68 @@
+"""Sampler names in four spellings, and an honest "unknown"."""
+
+from __future__ import annotations
+
+import pytest
+
+from pack.civitai_bridge.errors import UnknownLabel
+from pack.civitai_bridge.orchestration.variants import find
+from pack.civitai_bridge.samplers import (
+    SAMPLER_NAMES,
+    SCHEDULER_NAMES,
+    Sampling,
+    for_dialect,
+    from_label,
+    schedule_for_dialect,
+)
+
+
+@pytest.mark.parametrize(
+    ("label", "schedule", "sampling"),
+    [
+        ("Euler a", "", Sampling("euler_ancestral", "")),
+        ("Euler", "", Sampling("euler", "")),
+        ("DPM++ 2M Karras", "", Sampling("dpmpp_2m", "karras")),
+        ("DPM++ 2M", "Karras", Sampling("dpmpp_2m", "karras")),
+        ("dpm++ 2m  sde karras", "", Sampling("dpmpp_2m_sde", "karras")),
+        ("DPM++ 3M SDE", "Exponential", Sampling("dpmpp_3m_sde", "exponential")),
+        ("DPM2 a Karras", "", Sampling("dpm_2_ancestral", "karras")),
+        ("DDIM", "", Sampling("ddim", "")),
+        ("UniPC", "", Sampling("uni_pc", "")),
+        ("euler", "SGM Uniform", Sampling("euler", "sgm_uniform")),
+        ("dpmpp_2m", "", Sampling("dpmpp_2m", "")),
+    ],
+)
+def test_labels(label: str, schedule: str, sampling: Sampling):
+    assert from_label(label, schedule) == sampling
+
+
+@pytest.mark.parametrize(("label", "schedule"), [("PLMS 9", ""), ("", ""), ("auto", ""), ("Euler", "Wobbly")])
+def test_what_no_table_has_is_said_to_be_unknown(label: str, schedule: str):
+    with pytest.raises(UnknownLabel, match="nothing stands in"):
+        from_label(label, schedule)
+
+
+def test_comfy_names_are_the_variants_own():
+    fields = find("comfy/sdxl", "create").fields
+    for name in fields["sampler"].choices:
+        assert for_dialect(name, fields["sampler"].choices, "comfy") == name
+        assert name in SAMPLER_NAMES
+    for name in fields["scheduler"].choices:
+        assert name in SCHEDULER_NAMES
+
+
+def test_every_sdcpp_method_has_a_name_of_ours():
+    fields = find("sdcpp/sdxl", "create").fields
+    known = {
+        for_dialect(n, fields["sampleMethod"].choices, "sdcpp") for n in ("euler_ancestral", "dpmpp_2m", "ddim", "heun")
+    }
+    assert known == {"euler_a", "dpm++2m", "ddim_trailing", "heun"}
+    assert schedule_for_dialect("normal", fields["schedule"].choices, "sdcpp") == "discrete"
+
+
+def test_a_name_that_the_variant_has_not_lists_what_it_takes():
+    fields = find("sdcpp/sdxl", "create").fields
+    with pytest.raises(UnknownLabel, match="euler_ancestral"):
+        for_dialect("uni_pc", fields["sampleMethod"].choices, "sdcpp")
+    with pytest.raises(UnknownLabel, match="karras"):
+        schedule_for_dialect("kl_optimal", find("comfy/sdxl", "create").fields["scheduler"].choices, "comfy")
