@@ -45,7 +45,7 @@ class Network:
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)  # at INFO httpx prints whole URLs, signed ones too
         tls = httpx.create_ssl_context(trust_env=True)
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=300)
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=300)
         common: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "headers": {"user-agent": USER_AGENT}}
         self._api = httpx.AsyncClient(
             transport=self._transport(tls, limits, None, guarded=False), mounts=self._proxies(tls, limits), **common

@@ -1,0 +1,389 @@
+"""From a person's wishes to a body, by the table alone; every body is held against CivitAI's contract."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pack.civitai_bridge.errors import (
+    BadInput,
+    FieldRefused,
+    NotAPicture,
+    NotGeneratable,
+    UnknownLabel,
+    UnknownVariant,
+    WrongFamily,
+)
+from pack.civitai_bridge.orchestration.request import (
+    GenerationRequest,
+    LoraUse,
+    build,
+    lost_in_echo,
+    request_hash,
+    template,
+)
+from pack.civitai_bridge.orchestration.variants import variants
+from pack.civitai_bridge.resources import Resource
+from pack.civitai_bridge.sandbox import schema
+
+
+def png(width: int = 640, height: int = 400) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (9, 9, 9)).save(out, "PNG")
+    return out.getvalue()
+
+
+def resource(base: str = "SDXL 1.0", air: str = "urn:air:sdxl:checkpoint:civitai:1@2", **more: Any) -> Resource:
+    kind = air.split(":")[3]
+    return Resource(**{"air": air, "version_id": 2, "model_id": 1, "name": "M", "version_name": "v1", "base_model": base, "type": kind, **more})  # fmt: skip
+
+
+MODEL = resource()
+SD1 = resource("SD 1.5", "urn:air:sd1:checkpoint:civitai:3@4")
+LORA = resource(air="urn:air:sdxl:lora:civitai:5@6")
+SD1_LORA = resource("SD 1.5", "urn:air:sd1:lora:civitai:7@8")
+VAE = resource(air="urn:air:sdxl:vae:civitai:9@10")
+
+
+def want(**more: Any) -> GenerationRequest:
+    return GenerationRequest(**{"model": "2", "prompt": "a lighthouse", **more})
+
+
+def wrong(body: dict[str, Any]) -> dict[str, list[str]]:
+    """What the contract says against an input (sdcpp/flux1 is taken without its three other components, facts §5.5)."""
+    found, _ = schema.input_problems(body, "input")
+    if body.get("ecosystem") == "flux1" and body.get("engine") == "sdcpp":
+        found = {path: [s for s in said if "missing required" not in s] for path, said in found.items()}
+    return {path: said for path, said in found.items() if said}
+
+
+def leaves():
+    return [pytest.param(v, id=f"{v.path}-{v.operation}") for ops in variants().values() for v in ops.values()]
+
+
+@pytest.mark.parametrize("variant", leaves())
+def test_every_variant_is_built_as_the_contract_wants_it(variant: Any):
+    image = png() if variant.kind in ("edit", "variant") else None
+    model = None
+    if variant.model_field and variant.fields[variant.model_field].required:
+        family = variant.family
+        model = resource(
+            {"sd1": "SD 1.5", "flux1": "Flux.1 D"}.get(family, "SDXL 1.0"), f"urn:air:{family}:checkpoint:civitai:1@2"
+        )
+    for format_ in ("png", "jpeg", "webp"):
+        request = want(
+            engine=variant.path, operation=variant.kind or "auto", image=image, seed=7, output_format=format_
+        )
+        built = build(request, model)
+        assert built.variant is variant and wrong(built.input) == {}
+        assert list(built.input)[: len(variant.selectors)] == list(variant.selectors)
+        assert built.input["outputFormat"] == {"png": "png", "jpeg": "jpeg", "webp": "webP"}[format_]
+
+
+@pytest.mark.parametrize("variant", leaves())
+def test_a_template_is_as_the_contract_wants_it(variant: Any):
+    built = build(want(engine="comfy/sdxl"), MODEL)
+    body = template(built, currencies=["blue"], mature_content="blocked", tags=["t"], metadata={}, external_id="k-1")
+    assert schema.problems("WorkflowTemplate", body) == {}
+    assert body["upgradeMode"] == "manual" and body["allowMatureContent"] is False
+
+
+@pytest.mark.parametrize(
+    ("more", "field", "allowed"),
+    [
+        ({"steps": 151}, "steps", "1 to 150"),
+        ({"steps": -1}, "steps", "1 to 150"),
+        ({"cfg": 31.0}, "cfg", "0 to 30"),
+        ({"cfg": math.nan}, "cfg", "a number"),
+        ({"width": 32}, "width", "64 to 2048"),
+        ({"height": 4096}, "height", "64 to 2048"),
+        ({"width": -8}, "width", "0 or more"),
+        ({"quantity": 13}, "quantity", "1 to 12"),
+        ({"quantity": 0}, "quantity", "1 to 12"),
+        ({"prompt": ""}, "prompt", "a text"),
+        ({"prompt": " \n"}, "prompt", "a text"),
+        ({"prompt": "x" * 10_001}, "prompt", "at most 10000"),
+        ({"negative_prompt": "x" * 10_001}, "negative_prompt", "at most 10000"),
+        ({"seed": -1}, "seed", "0 to"),
+        ({"seed": 2**53}, "seed", "0 to"),
+        ({"image": png(), "denoise": 1.5, "operation": "variant"}, "denoise", "0 to 1"),
+        ({"output_format": "gif"}, "output_format", "png"),
+        ({"operation": "upscale"}, "operation", "auto"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_by_name(more: dict[str, Any], field: str, allowed: str):
+    with pytest.raises(FieldRefused, match=allowed) as caught:
+        build(want(**more), MODEL)
+    assert caught.value.field == field and str(caught.value).startswith(field)
+
+
+def test_zero_and_auto_leave_the_variants_own():
+    assert build(want(), MODEL).input == {
+        "engine": "comfy", "ecosystem": "sdxl", "operation": "createImage", "model": MODEL.air, "prompt": "a lighthouse",
+        "quantity": 1, "seed": 0, "outputFormat": "png",
+    }  # fmt: skip
+
+
+def test_sizes_are_rounded_and_it_is_said():
+    built = build(want(width=1000, height=1023), MODEL)
+    assert (built.input["width"], built.input["height"]) == (992, 1024)
+    assert any("width 1000 became 992" in note and "16" in note for note in built.notes)
+    assert build(want(width=1024), MODEL).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("engine", "size", "field", "value"),
+    [
+        ("google/imagen4", (1920, 1080), "aspectRatio", "16:9"),
+        ("google/imagen4", (700, 1000), "aspectRatio", "3:4"),
+        ("grok", (1000, 1000), "aspectRatio", "1:1"),
+        ("openai/dall-e-3", (1792, 1000), "size", "1792x1024"),
+        ("openai/dall-e-2", (500, 500), "size", "512x512"),
+        ("fal/qwen2", (768, 1024), "imageSize", "portrait_4_3"),
+        ("wan/v2.7/fal", (500, 500), "imageSize", "square"),
+    ],
+)
+def test_a_size_becomes_the_nearest_shape(engine: str, size: tuple[int, int], field: str, value: str):
+    built = build(want(engine=engine, width=size[0], height=size[1]), None)
+    assert built.input[field] == value and any(f"{field} {value}" in note for note in built.notes)
+    assert "width" not in built.input and wrong(built.input) == {}
+
+
+def test_what_is_not_used_is_named_only_when_it_was_set():
+    built = build(want(engine="google/imagen4", steps=30, cfg=7.0, sampler_name="euler", clip_skip=2), None)
+    assert "Not used by google/imagen4: steps, cfg, sampler_name, clip_skip." in built.notes
+    assert build(want(engine="google/imagen4"), None).notes == ()
+
+
+@pytest.mark.parametrize("more", [{"image": png()}, {"mask": png()}])
+def test_pictures_for_an_engine_without_are_refused(more: dict[str, Any]):
+    with pytest.raises(BadInput, match="takes no"):
+        build(want(engine="google/imagen4", **more), None)
+
+
+def test_loras_and_vae_for_an_engine_without_are_refused():
+    with pytest.raises(BadInput, match="takes no LoRAs"):
+        build(want(engine="google/imagen4"), None, [LoraUse(LORA, 1.0)])
+    with pytest.raises(BadInput, match="takes no VAE"):
+        build(want(engine="google/imagen4"), None, vae=VAE)
+
+
+def test_loras_in_both_shapes():
+    assert build(want(), MODEL, [LoraUse(LORA, 0.8)]).input["loras"] == {LORA.air: 0.8}
+    flux = resource("Flux.2 D", "urn:air:flux2:lora:civitai:5@6")
+    built = build(want(engine="flux2/dev"), None, [LoraUse(flux, 0.8)])
+    assert built.input["loras"] == [{"air": flux.air, "strength": 0.8}]
+    with pytest.raises(FieldRefused, match="0 to 4"):
+        build(want(engine="flux2/dev"), None, [LoraUse(flux, -1.0)])
+    assert build(want(), MODEL, [LoraUse(LORA, -0.5)]).input["loras"] == {LORA.air: -0.5}
+
+
+def test_the_same_lora_twice_is_added_and_strength_zero_is_off():
+    built = build(want(), MODEL, [LoraUse(LORA, 0.5), LoraUse(LORA, 0.25)])
+    assert built.input["loras"] == {LORA.air: 0.75} and any("twice" in note for note in built.notes)
+    assert "loras" not in build(want(), MODEL, [LoraUse(LORA, 0.0)]).input
+    with pytest.raises(FieldRefused, match="a number"):
+        build(want(), MODEL, [LoraUse(LORA, math.inf)])
+
+
+def test_another_family_is_refused_with_both_names():
+    with pytest.raises(WrongFamily, match=r"SD 1\.5.*SDXL 1\.0"):
+        build(want(), MODEL, [LoraUse(SD1_LORA, 1.0)])
+    built = build(want(), MODEL, [LoraUse(SD1_LORA, 1.0)], family_mismatch="warn")
+    assert any("may not show" in note for note in built.notes)
+    with pytest.raises(WrongFamily, match="comfy/sdxl"):
+        build(want(engine="comfy/sdxl"), SD1)
+    pony = resource("Pony", "urn:air:sdxl:lora:civitai:5@6")
+    assert build(want(), MODEL, [LoraUse(pony, 1.0)]).notes == ()
+
+
+def test_a_lora_is_no_checkpoint_and_a_checkpoint_no_lora():
+    with pytest.raises(BadInput, match="is a LoRA, not a checkpoint"):
+        build(want(), LORA)
+    with pytest.raises(BadInput, match="not a LoRA"):
+        build(want(), MODEL, [LoraUse(resource(), 1.0)])
+    with pytest.raises(BadInput, match="not a VAE"):
+        build(want(), MODEL, vae=LORA)
+    assert build(want(), MODEL, vae=VAE).input["vaeModel"] == VAE.air
+
+
+def test_what_the_fleet_does_not_run_is_refused():
+    with pytest.raises(NotGeneratable, match="not enabled"):
+        build(want(), resource(can_generate=False))
+    with pytest.raises(NotGeneratable, match="LoRA"):
+        build(want(), MODEL, [LoraUse(resource(air=LORA.air, can_generate=False), 1.0)])
+    with pytest.raises(UnknownVariant, match="no image engine"):
+        build(want(), resource("SD 2.1", "urn:air:sd2:checkpoint:civitai:1@2"))
+    with pytest.raises(BadInput, match="No model"):
+        build(want(model=""), None)
+    with pytest.raises(BadInput, match="needs a model"):
+        build(want(engine="comfy/sdxl"), None)
+
+
+def test_an_own_model_is_said_to_be_not_sent():
+    qwen = resource("Qwen", "urn:air:qwen:checkpoint:civitai:1@2")
+    assert any("runs its own model" in note for note in build(want(), qwen).notes)
+
+
+def test_klein_gets_its_version_from_the_base_model():
+    klein = resource("Flux.2 Klein 4B-base", "urn:air:flux2:checkpoint:civitai:1@2")
+    assert build(want(), klein).input["modelVersion"] == "4b-base"
+
+
+@pytest.mark.parametrize(
+    ("engine", "more", "operation"),
+    [
+        ("comfy/sdxl", {}, "createImage"),
+        ("comfy/sdxl", {"image": png()}, "createVariant"),
+        ("sdcpp/qwen/20b", {"image": png()}, "createVariant"),
+        ("sdcpp/qwen/20b", {"image": png(), "denoise": 1.0}, "editImage"),
+        ("flux2/klein", {"image": png()}, "editImage"),
+        ("wan/v2.5/fal", {"image": png()}, "image-to-image"),
+        ("comfy/boogu/edit", {"image": png()}, "editImage"),
+    ],
+)
+def test_auto_chooses_the_operation(engine: str, more: dict[str, Any], operation: str):
+    model = MODEL if engine == "comfy/sdxl" else None
+    built = build(want(engine=engine, **more), model)
+    assert built.variant.operation == operation and wrong(built.input) == {}
+
+
+def test_an_operation_without_its_picture_is_refused():
+    with pytest.raises(BadInput, match="needs an image"):
+        build(want(operation="variant"), MODEL)
+    with pytest.raises(UnknownVariant, match="no operation 'edit'"):
+        build(want(operation="edit", image=png()), MODEL)
+
+
+def test_a_picture_goes_along_as_png():
+    built = build(want(image=png(), denoise=0.4), MODEL)
+    assert base64.b64decode(built.input["image"].removeprefix("data:image/png;base64,")) == png()
+    assert built.input["denoiseStrength"] == 0.4
+    with pytest.raises(NotAPicture, match="not a PNG"):
+        build(want(image=b"GIF89a" + b"\0" * 99), MODEL)
+    with pytest.raises(NotAPicture, match="MB"):
+        build(want(image=png() + b"\0" * 9_000_000), MODEL)
+
+
+def test_a_size_that_must_be_told_is_the_pictures_own():
+    built = build(want(engine="sdcpp/qwen/20b", image=png(640, 400), operation="edit"), None)
+    assert (built.input["width"], built.input["height"]) == (640, 400)
+
+
+@pytest.mark.parametrize(("engine", "seed", "sent"), [("comfy/sdxl", 2**53 - 1, 2**53 - 1), ("seedream", 2**31 + 5, 5), ("wan/v2.7/fal", 7, 7)])  # fmt: skip
+def test_seeds_are_folded_into_the_range(engine: str, seed: int, sent: int):
+    built = build(want(engine=engine, seed=seed), MODEL if engine == "comfy/sdxl" else None)
+    assert built.input["seed"] == sent and (("folded" in " ".join(built.notes)) is (seed != sent))
+
+
+def test_the_last_picture_of_a_batch_has_a_legal_seed_too():
+    built = build(want(engine="seedream", seed=2**31 - 1, quantity=12), None)
+    assert built.input["seed"] + 11 < 2**31
+
+
+def test_samplers_are_translated_or_refused():
+    assert (
+        build(want(engine="sdcpp/sdxl", sampler_name="euler_ancestral", scheduler="normal"), MODEL).input[
+            "sampleMethod"
+        ]
+        == "euler_a"
+    )
+    with pytest.raises(UnknownLabel, match="It takes"):
+        build(want(engine="sdcpp/sdxl", sampler_name="uni_pc"), MODEL)
+
+
+def test_extra_fields_are_checked_too():
+    assert build(want(engine="google/nano-banana-pro", extra={"resolution": "2K"}), None).input["resolution"] == "2K"
+    for extra in ({"resolution": "9K"}, {"nothing": 1}):
+        with pytest.raises(BadInput):
+            build(want(engine="google/nano-banana-pro", extra=extra), None)
+
+
+def _body(**more: Any) -> dict[str, Any]:
+    built = build(want(**more), MODEL)
+    return template(built, currencies=[], mature_content="auto", tags=["x"], metadata={})
+
+
+def test_the_hash_is_of_the_request_alone():
+    one = request_hash("me", "https://a", _body(), 0)
+    assert one == request_hash(
+        "me", "https://a", {**dict(reversed(_body().items())), "tags": ["y"], "externalId": "k"}, 0
+    )
+    others = [
+        request_hash("you", "https://a", _body(), 0),
+        request_hash("me", "https://b", _body(), 0),
+        request_hash("me", "https://a", _body(), 1),
+        request_hash("me", "https://a", _body(steps=20), 0),
+        request_hash("me", "https://a", {**_body(), "currencies": ["blue"]}, 0),
+        request_hash("me", "https://a", _body(image=png()), 0),
+        request_hash("me", "https://a", _body(image=png(641)), 0),
+        request_hash("me", "https://a", _body(output_format="jpeg"), 0),
+    ]
+    assert len({one, *others}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(
+    ("echo", "lost"),
+    [
+        ({}, []),
+        ({"steps": 30, "scheduler": "normal", "width": 1024}, []),
+        ({"prompt": None}, ["prompt was dropped."]),
+        ({"seed": 5}, ["seed came back as 5 in place of 0."]),
+        ({"model": "URN:AIR:sdxl:checkpoint:civitai:1@2"}, []),
+    ],
+)
+def test_what_the_echo_lost(echo: dict[str, Any], lost: list[str]):
+    sent = build(want(), MODEL).input
+    assert lost_in_echo(sent, {**sent, **echo}) == lost
+
+
+def test_an_echo_may_replace_pictures_and_rename_kleins_selectors():
+    sent = {
+        "engine": "flux2",
+        "model": "klein",
+        "modelVersion": "9b",
+        "prompt": "x",
+        "images": ["data:image/png;base64,AA"],
+    }
+    assert (
+        lost_in_echo(sent, {"engine": "flux2", "modelVariant": "9b", "prompt": "x", "images": ["https://blob"]}) == []
+    )
+    assert lost_in_echo(sent, {"engine": "flux2", "modelVariant": "9b", "prompt": "x"}) == ["images was dropped."]
+    assert lost_in_echo({"loras": {"urn:air:a:lora:civitai:1@2": 0.8}}, {"loras": {}, "prompt": ""}) != []
+    assert lost_in_echo(sent, {}) == []
+
+
+_numbers = st.integers(-10, 20_000)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from([(v.path, v.kind) for ops in variants().values() for v in ops.values()]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "width": _numbers, "height": _numbers, "steps": st.integers(-5, 300), "quantity": st.integers(-1, 20),
+            "cfg": st.floats(-5, 200) | st.just(math.nan), "seed": st.integers(-1, 2**60), "clip_skip": st.integers(-3, 30),
+            "negative_prompt": st.text(max_size=20), "denoise": st.floats(-1, 2), "sampler_name": st.sampled_from(["auto", "euler", "lcm", "nope"]),
+            "scheduler": st.sampled_from(["auto", "karras", "nope"]), "image": st.sampled_from([None, png()]),
+        },
+    ),
+)  # fmt: skip
+def test_whatever_is_asked_is_refused_or_legal(place: tuple[str, str], more: dict[str, Any]):
+    path, kind = place
+    families = {"sd1": "SD 1.5", "sdxl": "SDXL 1.0", "flux1": "Flux.1 D"}
+    family = path.split("/")[-1]
+    model = resource(families[family], f"urn:air:{family}:checkpoint:civitai:1@2") if family in families else None
+    try:
+        built = build(want(engine=path, operation=kind or "auto", **more), model)
+    except BadInput as error:
+        assert str(error)
+    else:
+        assert wrong(built.input) == {}
