@@ -1,0 +1,54 @@
+"""Every command of the README runs as it stands there."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from pack.civitai_bridge.cli import main
+from pack.civitai_bridge.sandbox import Embedded
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("civitai-bridge ")]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Embedded]:
+    made = Embedded(pace=0.1)
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_runs(
+    command: str, sandbox: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.sandbox.orchestration_url)
+    monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.sandbox.site_url)
+    if "login" not in command:
+        monkeypatch.setenv("CIVITAI_API_TOKEN", "a-key")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a-key\n"))
+    assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+
+
+def test_the_targets_are_the_makefiles():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make ([a-z-]+)", README):
+        assert re.search(rf"^.*\b{target}\b.*:", makefile, re.M), target
+    assert len(COMMANDS) >= 8
+
+
+def test_what_it_links_to_is_there():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+    for path in re.findall(r"`((?:tests|civitai_bridge|tools)/[\w/]+\.\w+)`", README):
+        assert (ROOT / path).is_file(), path
