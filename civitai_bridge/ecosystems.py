@@ -108,9 +108,9 @@ _ALIASES: dict[str, str] = {
     "ideogram4": "ideogram",
 }
 
-# Families whose networks fit one another: Krea and Kontext are trained from Flux.1 and take its LoRAs; both Z-Image
-# checkpoints share one network.
-_KIN: dict[str, str] = {"fluxkrea": "flux1", "flux1kontext": "flux1", "zimagebase": "zimage", "zimageturbo": "zimage"}
+# Krea is a Flux.1 model under a name of its own: the site and the official pack run it as Flux.1 (orchestration-api
+# §5.5).
+_KIN: dict[str, str] = {"fluxkrea": "flux1"}
 
 AIR_TYPES: dict[str, str] = {
     "Checkpoint": "checkpoint",

@@ -18,8 +18,9 @@ HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.civitai
 
 # A short hash may be several kinds; the API tries them all, so one name a length is enough (facts/site-api.md §4).
 _HASH_KINDS = {8: "AutoV1 or CRC32", 10: "AutoV2", 12: "AutoV3", 64: "SHA256 or BLAKE3"}
+_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of no bytes
 _ENDINGS = (".safetensors", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".sft", ".gguf", ".pkl", ".onnx", ".zip")
-_LARGEST = 2**31 - 1  # ids are int4 on the site; a larger one answers 500
+LARGEST_ID = 2**31 - 1  # ids are int4 on the site; a larger one answers 500
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,13 @@ def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
 def _hash(text: str) -> HashReference | None:
     """A hash by its length. Eight or ten digits alone are read as a version id where they can be one."""
     bare = text[2:] if text[:2].lower() == "0x" else text
+    if _NOTHING.startswith(bare.lower()) and len(bare) in _HASH_KINDS:
+        raise UnknownReference(
+            "This is the hash of nothing, which some trainers write into their files; it names no model."
+        )
     if not re.fullmatch(r"[0-9a-fA-F]+", bare) or len(bare) not in _HASH_KINDS:
         return None
-    if bare.isdigit() and bare is text and len(bare) <= 10 and int(bare) <= _LARGEST:
+    if bare.isdigit() and bare is text and len(bare) <= 10 and int(bare) <= LARGEST_ID:
         return None
     return HashReference(bare.lower(), _HASH_KINDS[len(bare)])
 
@@ -142,6 +147,6 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
 
 
 def _id(text: str) -> int:
-    if not re.fullmatch(r"\d{1,10}", text) or not 0 < int(text) <= _LARGEST:
-        raise UnknownReference(f"{text[:40]!r} is no id of CivitAI; ids are whole numbers from 1 to {_LARGEST}.")
+    if not re.fullmatch(r"\d{1,10}", text) or not 0 < int(text) <= LARGEST_ID:
+        raise UnknownReference(f"{text[:40]!r} is no id of CivitAI; ids are whole numbers from 1 to {LARGEST_ID}.")
     return int(text)

@@ -84,8 +84,10 @@ def resource_from_version(data: Any) -> Resource:
     model_type = str(model.get("type") or "")
     primary = next((f for f in files if f.primary), files[0] if files else None)
     kind = air_type(model_type, primary.type if primary else "")
-    base, version_id, model_id = str(data.get("baseModel") or ""), data["id"], int(data.get("modelId") or 0)
+    base, version_id, model_id = str(data.get("baseModel") or ""), data["id"], _whole(data.get("modelId"))
     air, composed = str(data.get("air") or ""), False
+    if not air and not model_id:
+        raise Unreadable("CivitAI gave neither an AIR nor a model id for this version.", status=200)
     if not air:
         air, composed = str(Air(ecosystem_of(base), kind, "civitai", str(model_id), str(version_id))), True
     notes = []
@@ -119,15 +121,15 @@ def resource_from_mini(data: Any, version_id: int) -> Resource:
     air = data["air"]
     try:
         model_id = Air.parse(air).model_id or 0
-    except InvalidAir as error:
-        raise Unreadable(f"CivitAI gave an AIR that cannot be read: {error.reason}.", status=200) from error
+    except InvalidAir:
+        model_id = 0  # an unknown base model keeps its spaces in the AIR (site-api §5.2); it is passed on as it is
     hashes = data.get("hashes")
     one = ModelFile(
         id=0,
         name=str(data.get("fileName") or ""),
         type=str(data.get("fileType") or ""),
         size_kb=_number(data.get("size")),
-        hashes=dict(hashes) if isinstance(hashes, Mapping) else {},
+        hashes={k: str(v) for k, v in hashes.items() if v} if isinstance(hashes, Mapping) else {},
         primary=True,
         format=str(data.get("format") or ""),
     )
@@ -149,7 +151,7 @@ def _file(data: Mapping[str, Any]) -> ModelFile:
     hashes = data.get("hashes")
     metadata = data.get("metadata")
     return ModelFile(
-        id=int(data.get("id") or 0),
+        id=_whole(data.get("id")),
         name=str(data.get("overrideName") or data.get("name") or ""),
         type=str(data.get("type") or ""),
         size_kb=_number(data.get("sizeKB")),
@@ -168,6 +170,10 @@ def _type_of(air: str) -> str:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _number(value: Any) -> float | None:

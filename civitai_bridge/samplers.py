@@ -54,7 +54,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("DDIM", "ddim", "ddim_trailing"),
     ("UniPC", "uni_pc", ""),
     ("UniPC BH2", "uni_pc_bh2", ""),
-    ("Restart multistep", "res_multistep", "res_multistep"),
+    ("Res Multistep", "res_multistep", "res_multistep"),
     ("RES 2s", "res_2s", "res_2s"),
     ("TCD", "tcd", "tcd"),
     ("ER SDE", "er_sde", "er_sde"),
@@ -81,7 +81,7 @@ _SCHEDULES: tuple[tuple[str, str, str], ...] = (
 SAMPLER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _ROWS if name))
 SCHEDULER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _SCHEDULES if name))
 
-_BY_LABEL = {label.lower(): name for label, name, _ in _ROWS if name} | {"dpm2 ancestral": "dpm_2_ancestral"}
+_BY_LABEL = {label.lower(): name for label, name, _ in _ROWS if name} | {"undefined": "dpmpp_2m"}
 _SCHEDULE_BY_LABEL = {label.lower(): name for label, name, _ in _SCHEDULES}
 _TO_SDCPP = {name: method for _, name, method in _ROWS if name and method}
 _SCHEDULE_TO_SDCPP = {name: schedule for _, name, schedule in _SCHEDULES if schedule}
@@ -95,7 +95,8 @@ def from_label(label: str, schedule: str = "") -> Sampling:
     text = " ".join(label.split()).lower()
     scheduler = ""
     if schedule:
-        scheduler = _SCHEDULE_BY_LABEL.get(" ".join(schedule.split()).lower(), "")
+        word = " ".join(schedule.split()).lower()
+        scheduler = _SCHEDULE_BY_LABEL.get(word) or (word if word in SCHEDULER_NAMES[1:] else "")
         if not scheduler:
             raise UnknownLabel(f"The schedule type {schedule!r} is unknown; nothing stands in for it.")
     if text not in _BY_LABEL:

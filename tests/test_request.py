@@ -387,3 +387,27 @@ def test_whatever_is_asked_is_refused_or_legal(place: tuple[str, str], more: dic
         assert str(error)
     else:
         assert wrong(built.input) == {}
+
+
+def test_the_two_sizes_of_klein_are_not_mixed():
+    big, small = "Flux.2 Klein 9B", "Flux.2 Klein 4B"
+    model = resource(big, "urn:air:flux2:checkpoint:civitai:1@2")
+    with pytest.raises(WrongFamily):
+        build(want(), model, [LoraUse(resource(small, "urn:air:flux2:lora:civitai:5@6"), 1.0)])
+    assert build(want(), model, [LoraUse(resource(big, "urn:air:flux2:lora:civitai:5@6"), 1.0)]).input["loras"]
+
+
+def test_a_vae_of_another_family_is_refused():
+    with pytest.raises(WrongFamily, match="VAE"):
+        build(want(), MODEL, vae=resource("SD 1.5", "urn:air:sd1:vae:civitai:9@10"))
+
+
+def test_kontext_and_z_image_base_do_not_run_on_their_cousins():
+    for base, air, engine in (
+        ("Flux.1 Kontext", "urn:air:flux1kontext:checkpoint:civitai:1@2", "comfy/flux1"),
+        ("ZImageBase", "urn:air:zimagebase:checkpoint:civitai:1@2", "sdcpp/zImage/turbo"),
+    ):
+        with pytest.raises(WrongFamily):
+            build(want(engine=engine), resource(base, air))
+    krea = resource("Flux.1 Krea", "urn:air:fluxkrea:checkpoint:civitai:1@2")
+    assert build(want(), krea).variant.path == "comfy/flux1"

@@ -145,3 +145,46 @@ async def test_what_the_site_cannot_be_asked(text: str, kind: type[Exception], w
     with pytest.raises(kind, match=words):
         await resolve(SiteClient(send), text)
     assert send.requests == []
+
+
+async def test_an_air_whose_model_is_another_is_refused():
+    for more in ({"for_generation": True}, {}):
+        answer = MINI if more else version()
+        with pytest.raises(BadInput, match="names model 9, but version 2 belongs to model 1"):
+            await resolve(SiteClient(answering(200, answer)), "urn:air:sdxl:checkpoint:civitai:9@2", **more)
+
+
+@pytest.mark.parametrize("text", ["1@0", "1@99999999999", "e3b0c44298fc", "e3b0c44298"])
+async def test_what_cannot_be_is_refused_without_asking(text: str):
+    send = answering(200, MINI)
+    with pytest.raises(UnknownReference):
+        await resolve(SiteClient(send), text)
+    assert send.requests == []
+
+
+async def test_an_unknown_base_model_keeps_its_spaces():
+    air = "urn:air:some new thing:checkpoint:civitai:1@2"
+    found = await SiteClient(answering(200, {**MINI, "air": air, "baseModel": "Some New Thing"})).mini(2)
+    assert found.air == air
+
+
+@pytest.mark.parametrize("more", [{"modelId": "x", "air": None}, {"modelId": None, "air": None}])
+async def test_an_air_is_never_made_of_nothing(more: dict[str, Any]):
+    with pytest.raises(Unreadable, match="neither"):
+        await SiteClient(answering(200, version(**more))).version(2)
+
+
+async def test_odd_members_are_passed_over():
+    odd = version(files=[None, {"id": "x", "hashes": None, "metadata": []}], trainedWords=None)
+    assert (await SiteClient(answering(200, odd)).version(2)).files[0].id == 0
+    with pytest.raises(NotFound):
+        await SiteClient(answering(200, {"modelVersions": {"a": 1}})).newest_version(1)
+
+
+async def test_addresses_of_the_configured_site_count():
+    from pack.civitai_bridge.reference import HOSTS
+
+    found = await resolve(
+        SiteClient(answering(200, version())), "https://my.site/models/1?modelVersionId=2", hosts=HOSTS | {"my.site"}
+    )
+    assert found.version_id == 2

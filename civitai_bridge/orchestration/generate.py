@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ..errors import (
     AnotherAccount,
@@ -57,6 +58,7 @@ from ..fetch import Fetch
 from ..generation import GenerationData, Network
 from ..pictures import kind_of, measure
 from ..prompt import network_tags
+from ..reference import HOSTS
 from ..resources import Resource
 from ..results import Results
 from ..retries import retrying
@@ -209,12 +211,14 @@ class Bridge:
         self._urls: dict[str, tuple[str, ...]] = {}  # signed, so they live in memory alone, for the last purchases
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pruned = 0.0
+        # Addresses of the configured site are references too; it is the person's choice, no graph's.
+        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
 
     # --- what faces ask for -------------------------------------------------------------------------------------
 
     async def resolve(self, text: str) -> Resource:
         """The model version that a person's text names, with everything CivitAI tells about it."""
-        return await resolve(self.site, text)
+        return await resolve(self.site, text, hosts=self._hosts)
 
     async def estimate(self, wanted: GenerationRequest, terms: Terms | None = None) -> Estimate:
         """What the request would cost now. Nothing is stored or bought."""
@@ -371,7 +375,9 @@ class Bridge:
         return _Prepared(wanted, built, model, tuple(loras), hashed, tuple(notes))
 
     async def _look_up(self, reference: str) -> Resource | None:
-        return await resolve(self.site, reference, for_generation=True) if reference.strip() else None
+        if not reference.strip():
+            return None
+        return await resolve(self.site, reference, for_generation=True, hosts=self._hosts)
 
     def _template(self, built: Built, wanted: GenerationRequest, key: str | None = None) -> dict[str, Any]:
         if wanted.mature_content == "allowed" and self.settings.mature_content != "allowed":

@@ -454,10 +454,15 @@ class _Builder:
             raise NotGeneratable(
                 f"CivitAI does not generate with the LoRA {self._who(resource)}: it is not enabled for generation."
             )
-        if fits(self.variant, resource.ecosystem, resource.base_model):
+        self._fits_family(resource, "LoRA")
+
+    def _fits_family(self, resource: Resource, what: str) -> None:
+        """Refuse (or note, by the setting) what is of another family than the chosen model."""
+        chosen = self.model.base_model if self.model else str(self.input.get("modelVersion", "")).upper()
+        if fits(self.variant, resource.ecosystem, resource.base_model, chosen):
             return
         family = self.model.family if self.model else self.variant.family
-        text = f"The LoRA {self._who(resource)} is of the family {resource.family}, the model of {family}"
+        text = f"The {what} {self._who(resource)} is of the family {resource.family}, the model of {family}"
         if self.mismatch != "warn":
             raise WrongFamily(f"{text}; they do not fit, and CivitAI would charge for it all the same.")
         self.notes.append(f"{text}; the picture may not show it.")
@@ -469,6 +474,7 @@ class _Builder:
             raise BadInput(f"{self.variant.path} takes no VAE, but {self._who(self.vae)} is set.")
         if self.vae.type and self.vae.type != "vae":
             raise BadInput(f"{self._who(self.vae)} is a {self.vae.type}, not a VAE.")
+        self._fits_family(self.vae, "VAE")
         self.input["vaeModel"] = self.vae.air
 
     def _pictures(self) -> None:

@@ -129,14 +129,21 @@ def _engines() -> Mapping[str, Any]:
     return json.loads((here / "engines.json").read_text(encoding="utf-8"))["base_models"]
 
 
-def fits(variant: Variant, ecosystem: str, base_model: str) -> bool:
-    """Whether a model or LoRA of this family runs on a variant; true where the variant's family is not known.
+def fits(variant: Variant, ecosystem: str, base_model: str, chosen: str = "") -> bool:
+    """Whether a model, LoRA or VAE of this family runs on a variant, beside the base model `chosen` for it if one is.
 
-    Flux.2 Klein and Flux.2 Dev share an AIR ecosystem but no networks, so their base models tell them apart."""
+    True where the variant's family is not known. Flux.2 Dev and the two sizes of Klein share an AIR ecosystem but no
+    networks, so their base models tell them apart."""
     if not variant.family:
         return True
     if not same_family(variant.family, ecosystem):
         return False
     if variant.family == "flux2" and base_model:
-        return ("klein" in variant.path.lower()) == ("klein" in base_model.lower())
+        if ("klein" in variant.path.lower()) != ("klein" in base_model.lower()):
+            return False
+        return _klein_size(base_model) in (_klein_size(chosen), "") or not _klein_size(chosen)
     return True
+
+
+def _klein_size(base_model: str) -> str:
+    return next((size for size in ("4B", "9B") if size in base_model), "")

@@ -46,7 +46,7 @@ class SiteClient:
         """The id of a model's newest published version; the site lists them newest first."""
         data = await self._get(f"/api/v1/models/{model_id}", f"model {model_id}")
         versions = data.get("modelVersions") if isinstance(data, Mapping) else None
-        for version in versions or ():
+        for version in versions if isinstance(versions, list) else ():
             if isinstance(version, Mapping) and isinstance(version.get("id"), int):
                 if version.get("status", "Published") == "Published":
                     return version["id"]
