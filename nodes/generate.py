@@ -59,7 +59,7 @@ def generate_inputs() -> tuple[Any, ...]:
             0,
             SEED_MAX,
             "The same seed and settings are the same purchase and are answered from disk. Picture i uses seed + i.",
-            control_after_generate=True,
+            control_after_generate="fixed",
         ),
         whole("quantity", 1, 1, 12, "How many pictures. Each is paid."),
         whole("width", 0, 0, 16384, "Pixels; 0 = what the engine itself would take. Rounded to its step.", step=8),

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,7 +107,7 @@ async def _verdict(ticket: Ticket) -> None:
     from server import PromptServer
 
     queue = getattr(getattr(PromptServer, "instance", None), "prompt_queue", None)
-    for _ in range(100):
+    for look in range(700):  # the entry comes at once, unless another node's own clean-up holds the prompt's end up
         if queue is None or not ticket.prompt_id or ticket.cancelled():
             return
         entry = queue.get_history(prompt_id=ticket.prompt_id).get(ticket.prompt_id)
@@ -115,7 +116,7 @@ async def _verdict(ticket: Ticket) -> None:
             if any(message[0] == "execution_interrupted" for message in messages):
                 ticket.person_stopped()
             return
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05 if look < 100 else 1.0)
 
 
 # --- the story's tools
@@ -123,6 +124,7 @@ async def _verdict(ticket: Ticket) -> None:
 
 _bridges: dict[Settings, Bridge] = {}
 _sandbox: list[Any] = []
+_starting = threading.Lock()
 
 
 async def bridge() -> Bridge:
@@ -183,11 +185,12 @@ def state_folder() -> Path:
 
 def _embedded() -> Any:
     """The process's own sandbox, started with the first node that needs it."""
-    if not _sandbox:
-        from ..civitai_bridge.sandbox import Embedded
+    with _starting:  # the nodes of one prompt all come here at once
+        if not _sandbox:
+            from ..civitai_bridge.sandbox import Embedded
 
-        _sandbox.append(Embedded())
-    return _sandbox[0].sandbox
+            _sandbox.append(Embedded())
+        return _sandbox[0].sandbox
 
 
 # --- folders

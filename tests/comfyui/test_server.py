@@ -13,6 +13,7 @@ from urllib.parse import quote
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+SAID = ("default", "min", "max", "step", "tooltip", "multiline", "control_after_generate", "options", "widgetType")
 SALT = random.Random().randrange(2**40)
 
 
@@ -153,9 +154,23 @@ def test_the_nodes_are_as_the_snapshot_has_them(comfyui: Any):
     snapshot = json.loads((ROOT / "tests" / "nodes" / "object_info.json").read_text(encoding="utf-8"))
     for name, wanted in snapshot.items():
         info = comfyui.get(f"/object_info/{name}")[name]
-        assert {key: info[key] for key in ("input_order", "output", "output_name", "output_node")} == {
-            key: wanted[key] for key in ("input_order", "output", "output_name", "output_node")
-        }
+        for key in (
+            "input_order",
+            "output",
+            "output_name",
+            "output_node",
+            "output_tooltips",
+            "description",
+            "category",
+        ):
+            assert info[key] == wanted[key], key
+        for group, inputs in wanted["input"].items():
+            for input_, spec in inputs.items():
+                there = info["input"][group][input_]
+                assert there[0] == spec[0]
+                # Newer cores add keys of their own; what we say must be there as we said it.
+                said = {key: value for key, value in (spec[1] if len(spec) > 1 else {}).items() if key in SAID}
+                assert {key: there[1].get(key) for key in said} == said, input_
 
 
 def test_nothing_secret_was_written_anywhere(comfyui: Any):
