@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from pack_root import ROOT
 
 LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {

@@ -21,6 +21,7 @@ from pack.civitai_bridge.errors import (
     Interrupted,
     LimitReached,
     NoKey,
+    NotFound,
     NotGeneratable,
     OutOfBuzz,
     StillRunning,
@@ -688,3 +689,48 @@ async def test_a_lora_goes_along(bridge: Bridge, fleet: Fleet):
     outcome = await bridge.generate(wanted, Terms())
     assert fleet.submits[0]["steps"][0]["input"]["loras"] == {"urn:air:sdxl:lora:civitai:101055@200": 0.8}
     assert "<lora:y:1>" in outcome.report and outcome.generation.networks[0].weight == 0.8
+
+
+async def test_pictures_that_were_pruned_are_bought_anew_and_nothing_breaks(bridge: Bridge, fleet: Fleet):
+    outcome = await buy(bridge)
+    outcome.pictures[0].path.unlink()
+    again = await buy(bridge)
+    assert again.paid_now and len(again.pictures) == 2 and all(p.path.is_file() for p in again.pictures)
+
+
+async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Bridge, fleet: Fleet):
+    fleet.before["cancel"] = [reply(409, {"title": "Conflict"})]
+    fleet.polls_until_done = 30
+    with pytest.raises(Interrupted):
+        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+    while states(bridge) != ["finished"] or bridge.carriages:
+        await asyncio.sleep(0.01)
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
+
+
+async def test_a_workflow_that_is_gone_for_good_is_not_waited_for_for_ever(make: Callable[..., Bridge], fleet: Fleet):
+    bridge = make()
+    fleet.polls_until_done = 10**6
+    with pytest.raises(StillRunning):
+        await bridge.generate(WANTED, Terms(wait_minutes=0.001))
+    await bridge.close()
+    fleet.workflows.clear()
+    later = make()
+    with pytest.raises(NotFound):
+        await later.generate(WANTED, Terms())
+    assert states(later) == ["accepted"], "a young one is asked for again"
+    later.clock = lambda: 4_000_000_000.0
+    with pytest.raises(NotFound):
+        await later.generate(WANTED, Terms())
+    assert states(later) == ["failed"]
+
+
+async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Callable[..., Bridge], fleet: Fleet):
+    bridge = make()
+    fleet.fetch_answers = [Unreachable("down")] * 6
+    with pytest.raises(BlobUnavailable):
+        await bridge.generate(WANTED, Terms())
+    fleet.workflows.clear()
+    with pytest.raises(WorkflowFailed, match="no longer keeps"):
+        await make().generate(WANTED, Terms())

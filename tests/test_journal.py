@@ -62,7 +62,7 @@ def plan(
 
 
 def reserve(journal: Journal, *plans: Plan, limits: Limits = WIDE, reuse: bool = True, owner: str = "o") -> list[Row]:
-    return journal.reserve(plans, limits, reuse=lambda _: reuse, owner=lambda _: owner)
+    return journal.reserve(plans, limits, usable=lambda *_: reuse, owner=lambda _: owner)
 
 
 def test_key_and_body_are_on_disk_before_anything_is_sent(journal: Journal, tmp_path: Path):
@@ -113,7 +113,7 @@ def test_a_collected_one_answers_only_when_reuse_is_on(journal: Journal):
 def test_the_oldest_living_row_is_taken_first(journal: Journal, clock: Clock):
     first, second = plan(), plan()
     for each in (first, second):
-        journal.reserve([each], WIDE, reuse=lambda _: True, owner=lambda _: "o")
+        journal.reserve([each], WIDE, usable=lambda *_: True, owner=lambda _: "o")
         journal.record(each.key, state=COLLECTED) if journal.get(each.key) else None
         clock.now += 1
     (third,) = reserve(journal, plan(), reuse=False)
@@ -305,3 +305,20 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path):
 def test_an_unknown_purchase_is_a_sentence(journal: Journal):
     with pytest.raises(StateTrouble, match="journal list"):
         journal.want_cancel("nothing")
+
+
+def test_what_had_finished_before_the_cancel_is_not_bought_again(journal: Journal):
+    (row,) = reserve(journal, plan())
+    journal.record(row.key, state=ACCEPTED)
+    journal.want_cancel(row.key)
+    assert reserve(journal, plan("other"))[0].key != row.key
+    journal.record(row.key, state=FINISHED)
+    assert reserve(journal, plan())[0].key == row.key
+
+
+def test_a_collected_row_that_is_not_usable_is_bought_anew(journal: Journal):
+    (row,) = reserve(journal, plan())
+    journal.record(row.key, state=COLLECTED)
+    seen: list[str] = []
+    (other,) = journal.reserve([plan()], WIDE, usable=lambda _, row: bool(seen.append(row.key)), owner=lambda _: "o")
+    assert seen == [row.key] and other.key != row.key

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT, load_pack
+from pack_root import ROOT, load_pack
 
 _LOAD = """
 import importlib.util, sys

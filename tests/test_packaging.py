@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from pack_root import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 import dev

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from pack_root import ROOT
 
 from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.sandbox import Embedded

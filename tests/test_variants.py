@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from pack_root import ROOT
 
 from pack.civitai_bridge.ecosystems import BASE_MODELS
 from pack.civitai_bridge.errors import UnknownVariant

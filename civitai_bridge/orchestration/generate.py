@@ -94,6 +94,7 @@ TICK = 0.2  # seconds between two looks at the person's cancel
 SUBMITS = 4  # attempts of one submit in one go
 LOOK_FOR = 30.0  # seconds to look for a run whose answer was lost; the list lags by some seconds (facts §2.9)
 LOOK_EVERY = 5.0
+GONE_AFTER = 600.0  # seconds after which a workflow that CivitAI does not know is no longer waited for
 FETCHES = 6  # pictures of one purchase fetched at once
 
 T = TypeVar("T")
@@ -225,7 +226,9 @@ class Bridge:
         self._need_key()
         prepared = await self._prepare(wanted)
         priced = await self._ask_price(prepared)
-        price = priced.cost or 0
+        price = priced.cost
+        if price is None:
+            raise Unreadable("CivitAI did not say what this would cost.", status=200)
         lines = [
             self._badge(),
             f"{price} Buzz for {_pictures(prepared.built.quantity)} with {prepared.built.variant.path}.",
@@ -402,12 +405,14 @@ class Bridge:
         disk."""
         row = await self._in_thread(
             lambda: self.journal.find(
-                prepared.hash, self.settings.account, self.settings.base, collected=terms.reuse_paid
+                prepared.hash,
+                self.settings.account,
+                self.settings.base,
+                usable=lambda row: terms.reuse_paid and self._on_disk(row),
             )
         )
-        if row is None or row.state == PLANNED:
-            return None  # `reserve` decides about what has not left yet, in its transaction
-        return row if row.state != COLLECTED or self._on_disk(row) else None
+        # `reserve` decides about what has not left yet, in its transaction.
+        return row if row is not None and row.state != PLANNED else None
 
     def _on_disk(self, row: Row) -> bool:
         return all(self.results.has(slot.file) for slot in row.slots if slot.here)
@@ -479,7 +484,12 @@ class Bridge:
         reuse = {plan.key: self._reusable.pop(plan.key, True) for plan in plans}
         owners = {plan.key: _owner() for plan in plans}
         rows = await self._in_thread(
-            lambda: self.journal.reserve(plans, limits, reuse=lambda p: reuse[p.key], owner=lambda p: owners[p.key])
+            lambda: self.journal.reserve(
+                plans,
+                limits,
+                usable=lambda plan, row: reuse[plan.key] and self._on_disk(row),
+                owner=lambda plan: owners[plan.key],
+            )
         )
         for plan, row in zip(plans, rows, strict=True):
             if row.key == plan.key and row.state == PLANNED:
@@ -1005,7 +1015,9 @@ class _Carriage:
             except (NotFound, Gone) as error:
                 unknown += 1
                 if unknown >= 5:
-                    await self._write(error=str(error))
+                    # A young one may not have reached every server of theirs; one that stays unknown is gone for good.
+                    gone = abs(bridge.clock() - self.row.created) > GONE_AFTER
+                    await self._write(error=str(error), **({"state": FAILED} if gone else {}))
                     raise
                 await bridge.sleep(_pause(unknown, error))
                 continue
@@ -1084,7 +1096,15 @@ class _Carriage:
         if not pending:
             return
         if self._latest is None or not self._latest.done:
-            self._latest = await self._bridge.client.workflow(self.row.workflow_id)
+            try:
+                self._latest = await self._bridge.client.workflow(self.row.workflow_id)
+            except (NotFound, Gone):
+                lost = [
+                    replace(s, pending=False, reason="CivitAI no longer keeps it") if s.pending else s
+                    for s in self.row.slots
+                ]
+                await self._write(slots=lost)
+                return
         urls = {blob.id: blob.url for blob in self._latest.images if blob.available and blob.url}
         room = asyncio.Semaphore(FETCHES)
         got: dict[int, Slot] = {}

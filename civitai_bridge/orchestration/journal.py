@@ -184,16 +184,22 @@ class Journal:
 
     # --- buying -----------------------------------------------------------------------------------------------
 
-    def find(self, request_hash: str, account: str, base: str, *, collected: bool) -> Row | None:
-        """The oldest row of this request that is under way or not collected; else, if asked, the newest collected
-        one."""
+    def find(self, request_hash: str, account: str, base: str, *, usable: Callable[[Row], bool]) -> Row | None:
+        """The oldest row of this request that is under way or not collected; else the newest collected one, if it is
+        `usable`."""
         with self._transaction() as db:
-            return self._find(db, request_hash, account, base, collected)
+            return self._find(db, request_hash, account, base, usable)
 
     def reserve(
-        self, plans: Sequence[Plan], limits: Limits, *, reuse: Callable[[Plan], bool], owner: Callable[[Plan], str]
+        self,
+        plans: Sequence[Plan],
+        limits: Limits,
+        *,
+        usable: Callable[[Plan, Row], bool],
+        owner: Callable[[Plan], str],
     ) -> list[Row]:
-        """In one transaction: for each plan the row that serves it, a living one of the same request or a new one.
+        """In one transaction: for each plan the row that serves it, a living one of the same request, a collected one
+        that is `usable` for it, or a new one.
 
         New rows are checked together against the limits first; if they do not fit, none is written and LimitReached
         is raised. A row returned with `owner(plan)` as its owner is the caller's to carry on; any other has an owner
@@ -211,7 +217,7 @@ class Journal:
             by_hash: dict[tuple[str, str, str], str] = {}
             for place, plan in enumerate(plans):
                 same = (plan.request_hash, plan.account, plan.base)
-                row = self._find(db, *same, reuse(plan))
+                row = self._find(db, *same, lambda row, plan=plan: usable(plan, row))
                 if row is not None:
                     served[place] = row.key
                 elif same in by_hash:
@@ -389,19 +395,23 @@ class Journal:
             raise StateTrouble(f"The journal has no purchase {key!r}. `civitai-bridge journal list` shows what it has.")
         return _row(found)
 
-    def _find(self, db: sqlite3.Connection, request_hash: str, account: str, base: str, collected: bool) -> Row | None:
+    def _find(
+        self, db: sqlite3.Connection, request_hash: str, account: str, base: str, usable: Callable[[Row], bool]
+    ) -> Row | None:
         query = (
             "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
         )
         marks = ", ".join("?" * len(ALIVE))
-        # A row that a person wants cancelled is on its way out: a new run must not be handed its end.
-        alive = query.format(marks, "created, rowid").replace("ORDER", "AND cancel_wanted = 0 ORDER")
+        # A row that a person wants cancelled is on its way out: a new run must not be handed its end. One that had
+        # finished before the cancel came is paid, and its pictures are there.
+        wanted = f"AND (cancel_wanted = 0 OR state = '{FINISHED}') ORDER"
+        alive = query.format(marks, "created, rowid").replace("ORDER", wanted)
         found = db.execute(alive, (request_hash, account, base, *ALIVE)).fetchone()
-        if found is None and collected:
-            found = db.execute(
-                query.format("?", "created DESC, rowid DESC"), (request_hash, account, base, COLLECTED)
-            ).fetchone()
-        return _row(found) if found else None
+        if found is not None:
+            return _row(found)
+        collected = query.format("?", "created DESC, rowid DESC")
+        found = db.execute(collected, (request_hash, account, base, COLLECTED)).fetchone()
+        return _row(found) if found is not None and usable(_row(found)) else None
 
     def _costs(
         self, db: sqlite3.Connection, base: str, *, prompt_id: str = "", since: float | None = None
