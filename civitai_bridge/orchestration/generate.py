@@ -266,7 +266,11 @@ class Bridge:
                 row = await self._reserved(place, plan, cancelled)
                 bought_before = row.key != plan.key
         row = await self._attend(row, terms, started, on_progress, cancelled)
-        return await self._hand_over(row, prepared, bought_before)
+        outcome = await self._hand_over(row, prepared, bought_before)
+        # Older pages keep the last line on the node, so it is one worth keeping.
+        paid = "nothing paid now" if bought_before else f"{outcome.cost:g} Buzz"
+        on_progress(State("done", f"{_pictures(len(outcome.pictures))} · {paid}", 1.0, row.price, row.workflow_id))
+        return outcome
 
     async def collected(self, key: str) -> None:
         """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then

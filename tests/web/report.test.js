@@ -13,6 +13,7 @@ test("a short report is shown whole, a long one scrolls", () => {
   assert.equal(heightFor(""), 60);
   assert.ok(heightFor("x\n".repeat(5)) > 60);
   assert.equal(heightFor("x\n".repeat(500)), 220);
+  assert.ok(heightFor("x".repeat(300)) > heightFor("x"), "a long line wraps");
 });
 
 test("only our nodes are touched", () => {

@@ -7,9 +7,11 @@ export function textOf(output) {
   return typeof text === "string" ? text : null;
 }
 
-/** Height in pixels for a report of so many lines: all of a short one, a scrolling window of a long one. */
-export function heightFor(text, line = 16) {
-  const lines = String(text ?? "").split("\n").length;
+/** Height in pixels for a report: all of a short one, a scrolling window of a long one. Lines wrap at some 44 letters. */
+export function heightFor(text, line = 16, letters = 44) {
+  const lines = String(text ?? "")
+    .split("\n")
+    .reduce((sum, part) => sum + Math.max(1, Math.ceil(part.length / letters)), 0);
   return Math.max(60, Math.min(220, (lines + 1) * line));
 }
 
