@@ -19,6 +19,8 @@ from .errors import BlobBlocked, BlobDamaged, BlobUnavailable, Unreachable
 
 CAP = 64 * 1024 * 1024  # the site's own limit for an upload; no picture of any variant comes near it
 MOST_REDIRECTS = 10
+# IPv6 spellings that hold an IPv4 address or an old private range, which the standard library calls global.
+_DISGUISED = tuple(ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/96", "fec0::/10", "2001::/32"))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -53,7 +55,8 @@ def is_public(address: str) -> bool:
     mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
     if mapped is not None:
         ip = mapped
-    return ip.is_global and not ip.is_multicast
+    inside = any(ip in network for network in _DISGUISED if network.version == ip.version)
+    return ip.is_global and not ip.is_multicast and not inside
 
 
 def check_address(url: str, loopback: frozenset[str]) -> None:

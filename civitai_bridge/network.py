@@ -13,11 +13,12 @@ import ssl
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 from . import fetch as _fetch
-from .errors import BadSetting, Unreachable, Unreadable
+from .errors import BadInput, BadSetting, Unreachable, Unreadable
 from .exchange import Request, Response, Send
 
 USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML (site-api §6.2)
@@ -46,13 +47,18 @@ class Network:
             logging.getLogger(name).setLevel(logging.WARNING)  # at INFO httpx prints whole URLs, signed ones too
         tls = httpx.create_ssl_context(trust_env=True)
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=300)
+        # A jar that takes nothing: no cookie of one answer goes along with the next request.
         common: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "headers": {"user-agent": USER_AGENT}}
-        self._api = httpx.AsyncClient(
-            transport=self._transport(tls, limits, None, guarded=False), mounts=self._proxies(tls, limits), **common
-        )
-        self._bytes = httpx.AsyncClient(
-            transport=self._transport(tls, limits, None, guarded=True), mounts=self._proxies(tls, limits), **common
-        )
+        try:
+            proxies = [self._proxies(tls, limits) for _ in range(2)]
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            raise BadSetting(
+                f"The proxy settings (HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {error}."
+            ) from error
+        for name, guarded, mounts in (("_api", False, proxies[0]), ("_bytes", True, proxies[1])):
+            transport = self._transport(tls, limits, None, guarded=guarded)
+            jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            setattr(self, name, httpx.AsyncClient(transport=transport, mounts=mounts, cookies=jar, **common))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,7 +81,10 @@ class Network:
         async def send(request: Request) -> Response:
             import httpx
 
-            headers = {"accept": "application/json"}
+            if not request.path.startswith("/"):
+                raise ValueError("a path begins with /: anything else could name another host")
+            # Nothing packed: a few packed bytes may unpack to more than there is memory.
+            headers = {"accept": "application/json", "accept-encoding": "identity"}
             if key:
                 headers["authorization"] = f"Bearer {key}"
             if request.content_type:
@@ -94,13 +103,17 @@ class Network:
                     ) as answer,
                 ):
                     content = bytearray()
-                    async for chunk in answer.aiter_bytes():
+                    if answer.headers.get("content-encoding", "identity") != "identity":
+                        raise Unreadable(f"{parts.hostname} sent a packed answer.", status=answer.status_code)
+                    async for chunk in answer.aiter_raw():
                         content += chunk
                         if len(content) > LARGEST_ANSWER:
                             raise Unreadable(f"{parts.hostname} sent more than 32 MB.", status=answer.status_code)
                     return Response(
                         answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(content)
                     )
+            except UnicodeError:
+                raise BadInput("The request holds characters that cannot be sent; remove them and try again.") from None
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
                 raise Unreachable(_in_words(parts.hostname or "", error)) from None
 
@@ -159,6 +172,8 @@ class Network:
         for host in filter(None, direct):
             if host == "*":
                 return {}
+            if host.count(":") == 1:
+                host = host.split(":")[0]  # NO_PROXY may name a port; the whole host is then direct
             name = f"[{host}]" if ":" in host and not host.startswith("[") else host.lstrip(".")
             mounts[f"all://{name}"] = None
             if ":" not in host and not host.replace(".", "").isdigit():
@@ -208,6 +223,8 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if late:
+            if hasattr(task, "uncancel"):  # Python 3.11: the cancellation was ours and ends here
+                task.uncancel()
             raise asyncio.TimeoutError from None
         raise
     finally:

@@ -105,7 +105,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     if sandbox:
         key = "sandbox"
     else:
-        key = environ.get("CIVITAI_API_TOKEN") or environ.get("CIVITAI_API_KEY") or ""
+        key = environ.get("CIVITAI_API_TOKEN", "").strip() or environ.get("CIVITAI_API_KEY", "").strip()
         key = key or str(_read_json(folder / "credentials.json").get("key") or "")
         orchestration = environ.get("CIVITAI_ORCHESTRATION_URL") or environ.get("CIVITAI_API_URL") or ORCHESTRATION
         values["orchestration_url"] = check_address(orchestration, "CIVITAI_ORCHESTRATION_URL")
@@ -180,7 +180,9 @@ def check_setting(name: str, value: Any, where: str = "") -> Any:
             raise BadSetting(f"{name}{where} must be {setting.least} or more.")
         return number
     if isinstance(default, tuple):
-        parts = value.replace(",", " ").split() if isinstance(value, str) else list(value or ())
+        if not isinstance(value, (str, list, tuple)):
+            raise BadSetting(f"{name}{where} must be a list of: {', '.join(setting.choices)}.")
+        parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
         if wrong := [part for part in parts if part not in setting.choices]:
             raise BadSetting(f"{name}{where} has {wrong[0]!r}; there are: {', '.join(setting.choices)}.")
         return tuple(dict.fromkeys(parts))

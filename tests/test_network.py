@@ -12,7 +12,16 @@ import pytest
 from aiohttp import web
 
 from pack.civitai_bridge import fetch as fetch_module
-from pack.civitai_bridge.errors import BadSetting, BlobBlocked, BlobDamaged, BlobUnavailable, CivitaiError, Unreachable
+from pack.civitai_bridge.errors import (
+    BadInput,
+    BadSetting,
+    BlobBlocked,
+    BlobDamaged,
+    BlobUnavailable,
+    CivitaiError,
+    Unreachable,
+    Unreadable,
+)
 from pack.civitai_bridge.exchange import Request
 from pack.civitai_bridge.fetch import check_address, is_public
 from pack.civitai_bridge.network import Network
@@ -43,6 +52,8 @@ class Server:
                 return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
             case ["status", status]:
                 return web.Response(status=int(status))
+            case ["packed"]:
+                return web.Response(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip, gzip"})
             case ["large"]:
                 return web.Response(body=b"x" * 5000)
             case ["cookie"]:
@@ -175,6 +186,46 @@ async def test_one_connection_serves_one_after_another(server: Server, network: 
     assert network.opened == 1
 
 
+async def test_a_packed_answer_is_not_unpacked(server: Server, network: Network):
+    with pytest.raises(Unreadable, match="packed"):
+        await network.send_to(server.url)(Request("GET", "/packed"))
+    assert server.seen[0].headers["Accept-Encoding"] == "identity"
+
+
+async def test_no_cookie_is_kept(server: Server, network: Network):
+    network.send_to(server.url)
+    for _ in range(2):
+        await network.send_to(server.url, "KEY")(Request("GET", "/cookie"))
+        await network.fetch(server.url + "/cookie")
+    assert all("Cookie" not in seen.headers for seen in server.seen) and len(server.seen) == 4
+
+
+@pytest.mark.parametrize("path", ["@evil.example/x", ".evil.example/x", ":99/x", ""])
+async def test_a_path_can_never_name_another_host(server: Server, network: Network, path: str):
+    with pytest.raises(ValueError, match="begins with /"):
+        await network.send_to(server.url, "KEY")(Request("GET", path))
+
+
+async def test_half_a_character_is_a_sentence(server: Server, network: Network):
+    with pytest.raises(BadInput, match="characters"):
+        await network.send_to(server.url)(Request("POST", "/x", json={"a": "\ud800"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"), [("HTTPS_PROXY", "http://h:notaport", False), ("NO_PROXY", "host:8080,[::1]", True)]
+)
+async def test_proxy_settings_that_cannot_be_used_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, good: bool
+):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    if good:
+        async with Network():
+            return
+    with pytest.raises(BadSetting, match="proxy"):
+        await Network().__aenter__()
+
+
 # --- fetch ----------------------------------------------------------------------------------------------------------------
 
 
@@ -250,4 +301,6 @@ def test_addresses_that_are_not_followed(url: str):
 def test_addresses_that_are():
     check_address("https://orchestration-new.civitai.com/v2/consumer/blobs/x?sig=1", frozenset())
     check_address("http://127.0.0.1:8000/x", frozenset({"http://127.0.0.1:8000"}))
-    assert is_public("8.8.8.8") and not is_public("2002:7f00:1::")
+    assert is_public("8.8.8.8") and is_public("2606:4700::1111")
+    for disguised in ("2002:7f00:1::", "::127.0.0.1", "64:ff9b::7f00:1", "fec0::1"):
+        assert not is_public(disguised), disguised

@@ -304,6 +304,10 @@ class _Builder:
                 self.unused.append("negative_prompt")
 
     def _length(self, name: str, text: str, ours: str = "") -> None:
+        if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+            raise FieldRefused(
+                ours or name, ("a text with half a character in it"), "whole characters", self.variant.path
+            )
         most = self.variant.fields[name].max_length
         if most is not None and len(text) > most:
             raise FieldRefused(
