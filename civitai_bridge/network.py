@@ -223,8 +223,9 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if late:
-            if hasattr(task, "uncancel"):  # Python 3.11: the cancellation was ours and ends here
-                task.uncancel()
+            uncancel = getattr(task, "uncancel", None)  # from Python 3.11 on; the cancellation was ours and ends here
+            if uncancel is not None:
+                uncancel()
             raise asyncio.TimeoutError from None
         raise
     finally:
