@@ -268,3 +268,17 @@ def test_pictures_are_of_prompt_and_seed():
     for kind, name in (("png", "PNG"), ("jpeg", "JPEG"), ("webP", "WEBP")):
         with Image.open(io.BytesIO(draw("night city lighthouse forest", 3, 96, 64, kind))) as picture:
             assert (picture.format, picture.size) == (name, (96, 64))
+
+
+async def test_mature_pictures_are_hidden_from_who_asks_for_it(call: Caller):
+    call.sandbox.script.job(mature=(0,))
+    _, order = await call("POST", FLEET, body(quantity=1))
+    await call.done(order["id"])
+    for hide, there in (("true", False), ("false", True)):
+        _, data = await call("GET", f"{FLEET}/{order['id']}?hideMatureContent={hide}")
+        assert data["steps"][0]["output"]["images"][0]["available"] is there
+
+
+async def test_a_source_that_is_no_picture_is_refused_before_it_is_charged(call: Caller):
+    source = {"operation": "createVariant", "image": "data:image/png;base64,aGVsbG8="}
+    assert (await call("POST", FLEET, body(**source)))[0] == 400 and call.sandbox.ledger == []

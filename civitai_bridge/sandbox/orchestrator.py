@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import io
 import re
 import secrets
 import time
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from PIL import Image
 
 from . import catalogue, schema
 from .drawing import draw
@@ -186,8 +189,11 @@ class Orchestrator:
         if not isinstance(given, str):
             return None
         try:
-            return base64.b64decode(given.split(",", 1)[1] if given.startswith("data:") else given, validate=True)
-        except (ValueError, IndexError) as error:
+            content = base64.b64decode(given.split(",", 1)[1] if given.startswith("data:") else given, validate=True)
+            with Image.open(io.BytesIO(content)) as image:
+                image.load()
+            return content
+        except (ValueError, IndexError, OSError, SyntaxError) as error:
             raise problem(400, "Bad Request", "Input image failed to download from URL.") from error
 
     def _workflow(
@@ -280,6 +286,7 @@ class Orchestrator:
             blob = Blob(name, run.user, content, f"image/{_ENDINGS[format_]}", width, height)
             if index in run.job.blocked:
                 blob.blocked = run.job.reason or "NsfwLevel"
+            blob.mature = index in run.job.mature
             if index in run.job.unavailable:
                 blob.content = None
             run.blobs.append(blob)

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import BadSetting
-from . import catalogue
+from . import catalogue, schema
 from .money import Bank, Entry
 from .orchestrator import Orchestrator, Refusal, problem
 from .script import Fault, Script
@@ -63,6 +63,7 @@ class Sandbox:
         return {name: run.data for name, run in self._orchestrator.runs.items()}
 
     async def __aenter__(self) -> Sandbox:
+        schema.problems("WorkflowTemplate", {})  # says at once which package is missing, if one is
         self.orchestration_url = await self._serve("orchestrator", 0, self._orchestrator_routes())
         self.site_url = await self._serve("site", 1, self._site_routes())
         self.storage_url = await self._serve(
