@@ -92,12 +92,12 @@ async def remote(addresses: dict[str, str], home: Path) -> None:
             return time.perf_counter() - start
 
         one = await timed(1, 1)
-        before = network.opened
+        before = network.opened.total()
         sixteen = await timed(16, 100)
         row("16 generate stories of one prompt / one, job 5 s", sixteen / one, "<= 1.15", sixteen / one <= 1.15,
             f"library and sandbox process on loopback; one took {one:.2f} s")  # fmt: skip
-        first_prompt = network.opened - before
-        before = network.opened
+        first_prompt = network.opened.total() - before
+        before = network.opened.total()
         await timed(16, 200)
         row((
 "connections opened by a second prompt of 16 "
