@@ -186,6 +186,16 @@ async def test_one_connection_serves_one_after_another(server: Server, network: 
     assert network.opened.total() == 1
 
 
+async def test_pictures_share_the_connection_and_a_redirect_does_not_lose_it(server: Server, network: Network):
+    await network.send_to(server.url, "KEY")(Request("GET", "/x"))
+    for _ in range(3):
+        await network.fetch(server.url + "/redirect/relative")
+        with pytest.raises(BlobUnavailable):
+            await network.fetch(server.url + "/status/404")
+    assert network.opened.total() == 1
+    assert [("authorization" in request.headers) for request in server.seen] == [True, *[False] * 9]
+
+
 async def test_a_packed_answer_is_not_unpacked(server: Server, network: Network):
     with pytest.raises(Unreadable, match="packed"):
         await network.send_to(server.url)(Request("GET", "/packed"))

@@ -67,7 +67,7 @@ def check() -> int:
 
 
 def bench() -> int:
-    python = environment("dev")
+    python = environment("bench")
     torch(python)
     return run([python, str(ROOT / "tests" / "benchmarks" / "run.py")])
 

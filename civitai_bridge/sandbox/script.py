@@ -10,7 +10,7 @@ Fault kinds (routes: submit, price, poll, list, cancel, refresh, blob, content, 
     lost                    does it, then closes the connection         lost500        does it, then answers 500
     late (seconds)          closes the connection and does it later     cut            says all, sends half
     wrong                   sends bytes of another kind                 short          names and sends half
-    limit (after)           429, with Retry-After if given
+    limit (after)           429, with Retry-After if given              slow (seconds) waits, then does it
     twin                    (submit) both of two simultaneous submits of one key pass: a second workflow is made and
                             charged
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROUTES = ("submit", "price", "poll", "list", "cancel", "refresh", "blob", "content", "resource", "site")
-_ANYWHERE = ("status", "html", "drop", "hang", "lost", "lost500", "late", "cut", "short", "wrong", "limit")
+_ANYWHERE = ("status", "html", "drop", "hang", "slow", "lost", "lost500", "late", "cut", "short", "wrong", "limit")
 KINDS = (*_ANYWHERE, "twin")
 # What chance may draw. A 401 or 404 of a look is as possible as a 5xx; a twin can only be made by a submit.
 _STATUSES = (400, 401, 403, 404, 408, 409, 410, 500, 502, 503, 504)

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,8 +28,9 @@ _ROOT = "/v2/consumer/workflows"
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived."""
+    """One request as it arrived; `when` is seconds since the epoch."""
 
+    when: float
     host: str
     route: str
     method: str
@@ -105,6 +107,7 @@ class Sandbox:
             name = "price" if route == "submit" and request.query.get("whatif") == "true" else route
             self.requests.append(
                 Seen(
+                    time.time(),
                     self._hosts[int(request.url.port or 0)],
                     name,
                     request.method,
@@ -159,6 +162,9 @@ class Sandbox:
             case "hang":
                 await asyncio.sleep(fault.seconds)
                 return _hang_up(request)
+            case "slow":
+                await asyncio.sleep(fault.seconds)
+                return await handler(request)
             case "lost":
                 await handler(request)
                 return _hang_up(request)
