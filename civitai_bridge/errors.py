@@ -21,7 +21,7 @@
     - Forbidden          403          - NotFound      404     - Conflict   409     - Gone  410
     - RateLimited        429          - RegionBlocked 451     - ServerTrouble  5xx
     - Unreadable         an answer that is not what was asked for (HTML, cut off, no JSON)
-  + Unreachable          no answer: refused, timed out, no such host
+  + Unreachable          no answer: refused, timed out, no such host   (sent)
   + WorkflowEnded        the workflow ended without pictures   (workflow_id)
     - WorkflowFailed     - WorkflowExpired     - WorkflowCanceled
   + NotDone              the job goes on, or nobody knows; it can be collected later   (key, workflow_id)
@@ -197,8 +197,14 @@ class Unreadable(ApiError):
 
 
 class Unreachable(CivitaiError):
+    """No answer. `sent` False = the request cannot have arrived: there was no connection to send it on."""
+
     code = "unreachable"
     exit_code = 4
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class WorkflowEnded(CivitaiError):

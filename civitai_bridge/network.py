@@ -46,16 +46,18 @@ class Network:
     async def __aenter__(self) -> Network:
         import httpx
 
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # at INFO httpx prints whole URLs, signed ones too
+        for name in ("httpx", "httpcore", "h2", "hpack"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # below it they print whole URLs and headers
         tls = self._verify or httpx.create_ssl_context(trust_env=True)
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=300)
         try:
             mounts = self._proxies(tls, limits)
         except (httpx.InvalidURL, ValueError, ImportError) as error:
-            raise BadSetting(
-                f"The proxy settings (HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {error}."
-            ) from error
+            # Not in its own words: they may repeat a proxy's name and password.
+            why = (
+                "a package for this kind of proxy is missing" if isinstance(error, ImportError) else "one is no address"
+            )
+            raise BadSetting(f"The proxy settings (HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {why}.") from None
         self._http = httpx.AsyncClient(
             transport=self._transport(tls, limits, None),
             mounts=mounts,
@@ -121,7 +123,8 @@ class Network:
             except UnicodeError:
                 raise BadInput("The request holds characters that cannot be sent; remove them and try again.") from None
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
-                raise Unreachable(_in_words(parts.hostname or "", error)) from None
+                unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL))
+                raise Unreachable(_in_words(parts.hostname or "", error), sent=not unsent) from None
 
         return send
 

@@ -15,6 +15,7 @@ from .errors import StateTrouble
 
 MOST_BYTES = 5 * 1024**3
 MOST_SECONDS = 30 * 24 * 3600.0
+GRACE = 3600.0  # seconds after its writing in which a file is not removed: somebody may be about to use it
 
 
 class Results:
@@ -36,6 +37,7 @@ class Results:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if target.is_file() and target.stat().st_size == len(content):
+                os.utime(target)  # young again: it is about to be named by another row
                 return file
             beside = self._folder / f".{file}.{os.getpid()}-{time.monotonic_ns()}.part"
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -62,7 +64,9 @@ class Results:
         mine = []
         for file, (when, collected) in kept.items():
             if collected and self.has(file):
-                mine.append((when, file, self.path(file).stat().st_size))
+                found = self.path(file).stat()
+                if abs(now - found.st_mtime) > GRACE:
+                    mine.append((when, file, found.st_size))
         mine.sort()
         total = (
             sum(entry.stat().st_size for entry in self._folder.iterdir() if entry.is_file())

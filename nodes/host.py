@@ -98,6 +98,8 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
         backstage().start(_verdict(ticket))
         raise
     except Interrupted as error:
+        if not ticket.cancelled():
+            raise error.with_traceback(None) from None  # core's exception would cancel the siblings' jobs as well
         log.info("%s", error)
         raise InterruptProcessingException from error
     except CivitaiError as error:
@@ -162,6 +164,30 @@ async def _look_again(made: Bridge) -> None:
     """Once after the start: see what was left open, fetch what is there. It never orders anything."""
     if made.settings.key:
         await made.resume()
+
+
+def wake_for_what_is_open() -> None:
+    """When the server has started and a journal is there, look after it: a cancel that was not heard is asked again,
+    pictures that came late are fetched, without waiting for the next graph."""
+    from server import PromptServer
+
+    app = getattr(getattr(PromptServer, "instance", None), "app", None)
+    if app is None:
+        return
+
+    async def started(_: Any) -> None:
+        backstage().start(_wake())
+
+    app.on_startup.append(started)
+
+
+async def _wake() -> None:
+    try:
+        settings = await asyncio.to_thread(_settings)
+        if settings.key and not settings.sandbox and (settings.home / "journal.sqlite3").is_file():
+            await bridge()
+    except CivitaiError as error:
+        log.warning("What is open in the journal could not be looked after: %s", error)
 
 
 def _settings() -> Settings:

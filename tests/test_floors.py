@@ -19,7 +19,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     2: ("loop", "network", "fetch", "retries", "settings"),
     3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "orchestration.journal", "results"),
     4: (
-        "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote",
+        "orchestration.generate", "orchestration.carriage", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote",
         "downloads", "link.agent",
     ),
     5: ("cli", "web_api", "__main__"),

@@ -36,11 +36,21 @@ WIDE = Limits(10_000, 10_000)
 
 
 class Clock:
+    """Seconds since the epoch, which may jump, and seconds that only pass."""
+
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
+        self.passed = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def goes_on(self, seconds: float) -> None:
+        self.now += seconds
+        self.passed += seconds
 
 
 @pytest.fixture
@@ -50,7 +60,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def journal(tmp_path: Path, clock: Clock):
-    journal = Journal(tmp_path / "state" / "journal.sqlite3", clock=clock)
+    journal = Journal(tmp_path / "state" / "journal.sqlite3", clock=clock, monotonic=clock.monotonic)
     yield journal
     journal.close()
 
@@ -190,7 +200,10 @@ def test_what_may_have_been_paid_counts(journal: Journal, state: str, counts: in
 def test_a_row_that_never_left_stops_counting_when_its_process_died(journal: Journal, clock: Clock):
     limits = Limits(15, 15)
     (dead,) = reserve(journal, plan("a"), limits=limits)
-    clock.now += HEART_STOPS + 1
+    clock.goes_on(HEART_STOPS + 1)
+    with pytest.raises(LimitReached):
+        reserve(journal, plan("b"), limits=limits)
+    clock.goes_on(HEART_STOPS / 3)
     reserve(journal, plan("b"), limits=limits)
     assert journal.get(dead.key).state == CANCELED
     assert journal.begin_attempt(dead.key, "o") is None, "and it never leaves any more"
@@ -199,11 +212,11 @@ def test_a_row_that_never_left_stops_counting_when_its_process_died(journal: Jou
 def test_one_owner_at_a_time(journal: Journal, clock: Clock):
     (row,) = reserve(journal, plan(), owner="a")
     assert journal.take(row.key, "b") is None
-    clock.now += HEART_STOPS - 1
+    clock.goes_on(HEART_STOPS - 1)
     journal.beat(row.key, "a")
-    clock.now += HEART_STOPS - 1
+    clock.goes_on(HEART_STOPS - 1)
     assert journal.take(row.key, "b") is None
-    clock.now += 2
+    clock.goes_on(HEART_STOPS / 3 + 1)
     assert journal.take(row.key, "b").owner == "b"
     assert journal.begin_attempt(row.key, "a") is None
     assert journal.begin_attempt(row.key, "b") == 1
@@ -213,14 +226,55 @@ def test_one_owner_at_a_time(journal: Journal, clock: Clock):
     assert journal.take(row.key, "c").owner == "c"
 
 
+@pytest.mark.parametrize("jump", [3600, -3600, 400 * 24 * 3600])
+def test_a_clock_that_jumps_kills_no_owner(journal: Journal, clock: Clock, jump: float):
+    """A laptop that wakes, a clock that is set: the heart counts as stopped only when no beat came while we watched."""
+    (row,) = reserve(journal, plan(), owner="a")
+    clock.now += jump
+    assert journal.take(row.key, "b") is None
+    clock.goes_on(HEART_STOPS / 3 - 1)
+    journal.beat(row.key, "a")
+    clock.goes_on(HEART_STOPS / 3 - 1)
+    assert journal.take(row.key, "b") is None
+
+
+def test_nothing_is_written_over_the_next_owner(journal: Journal, clock: Clock):
+    (row,) = reserve(journal, plan(), owner="a")
+    journal.begin_attempt(row.key, "a")
+    journal.release(row.key, "a")
+    journal.take(row.key, "b")
+    after = journal.record(row.key, owner="a", state=REFUSED, error="from the past")
+    assert (after.state, after.error, after.owner) == (SENT, "", "b")
+    late = journal.accepted(row.key, 1, owner="a", workflow_id="w", state=ACCEPTED)
+    assert (late.workflow_id, late.state) == ("w", ACCEPTED), "an id is never lost, whoever owns the row"
+    assert journal.attempts(row.key)[0].workflow_id == "w"
+    assert journal.record(row.key, owner="b", state=REFUSED).state == ACCEPTED, "what has a workflow was not refused"
+
+
+def test_a_row_that_is_admitted_again_counts_again(journal: Journal, clock: Clock):
+    limits = Limits(15, 15)
+    (old,) = reserve(journal, plan("a", price=10), limits=limits)
+    journal.record(old.key, state=UNCONFIRMED)
+    clock.goes_on(3 * 24 * 3600)
+    (_new,) = reserve(journal, plan("b", price=10), limits=limits)
+    with pytest.raises(LimitReached):
+        journal.readmit(old.key, 10, "p", limits)
+    clock.goes_on(24 * 3600)
+    again = journal.readmit(old.key, 12, "p", limits)
+    assert (again.price, again.prompt_id, again.created) == (12, "p", clock.now)
+    assert journal.spent("https://a", since=clock.now - 60) == 12
+
+
 def test_attempts_are_noted_one_by_one(journal: Journal):
     (row,) = reserve(journal, plan())
     assert journal.begin_attempt(row.key, "o") == 1
-    assert journal.attempts(row.key) == [""], "cut off now, nobody knows what came of it"
+    (first,) = journal.attempts(row.key)
+    assert (first.outcome, first.unclear) == ("", True), "cut off now, nobody knows what came of it"
     journal.end_attempt(row.key, 1, "unclear: 502")
     assert journal.begin_attempt(row.key, "o") == 2
     journal.end_attempt(row.key, 2, "accepted: w")
-    assert journal.attempts(row.key) == ["unclear: 502", "accepted: w"]
+    seen = [(one.number, one.unclear, one.workflow_id) for one in journal.attempts(row.key)]
+    assert seen == [(1, True, ""), (2, False, "w")]
 
 
 def test_a_cancel_before_the_post_keeps_it_from_leaving(journal: Journal):
@@ -238,7 +292,10 @@ def test_a_cancel_after_the_post_is_kept_for_later(journal: Journal):
     assert journal.begin_attempt(row.key, "o") is None, "a wish to cancel is never answered by another order"
     assert reserve(journal, plan())[0].key == row.key, "nor by another purchase while nobody knows how it ends"
     journal.release(row.key, "o")
-    taken = journal.take_again(row.key, "p")
+    again = journal.want_cancel(row.key)
+    taken = journal.take(row.key, "p", forget_cancels=row.cancels)
+    assert taken is not None and taken.cancel_wanted, "a wish that came since then stands"
+    taken = journal.take(row.key, "p", forget_cancels=again.cancels)
     assert taken is not None and not taken.cancel_wanted, "who asks anew takes back what nobody carried out"
 
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import signal
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,19 +257,30 @@ def save(outcome: Any, folder: Path) -> list[Path]:
         for picture in outcome.pictures:
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
-            for number in range(10_000):
-                target = folder / f"{stem}{f'_{number}' if number else ''}.{picture.format}"
-                try:
-                    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-                except FileExistsError:
-                    continue
-                with os.fdopen(descriptor, "wb") as out, open(picture.path, "rb") as kept:
-                    shutil.copyfileobj(kept, out)
-                files.append(target)
-                break
+            files.append(_copy(picture.path, folder, stem, picture.format))
     except OSError as error:
         raise StateTrouble(
             f"The pictures could not be written to {folder}: {error.strerror or error}. They are kept: "
             "`civitai-bridge journal list`."
         ) from error
     return files
+
+
+def _copy(kept: Path, folder: Path, stem: str, ending: str) -> Path:
+    """A copy under the first free name. It is written beside and put in its place whole, so that a full disk or a kill
+    never leaves half a picture under a picture's name."""
+    part = folder / f".{stem}.{uuid.uuid4().hex}.part"
+    try:
+        shutil.copyfile(kept, part)
+        number = 0
+        while True:
+            target = folder / f"{stem}{f'_{number}' if number else ''}.{ending}"
+            try:
+                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+                break
+            except FileExistsError:
+                number += 1
+        os.replace(part, target)  # only over the empty file that we have just made
+        return target
+    finally:
+        part.unlink(missing_ok=True)
