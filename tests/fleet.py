@@ -231,6 +231,7 @@ class Servers:
         clock: Callable[[], float] = time.time,
         heart_stops: float = 20.0,
         journal: Journal | None = None,
+        sleep: Callable[[float], Any] | None = None,
         **settings: Any,
     ) -> Bridge:
         chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": self.home, **settings})
@@ -240,7 +241,7 @@ class Servers:
             OrchestrationClient(self.fleet, self.fleet),
             self.fleet.fetch,
             journal=journal or Journal(chosen.home / "journal.sqlite3", clock=clock, heart_stops=heart_stops),
-            sleep=Naps(),
+            sleep=sleep or Naps(),
             quiet=0.01,
             clock=clock,
             beat=heart_stops / 7,

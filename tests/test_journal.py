@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -360,6 +362,60 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StateTrouble, match="Nothing was sent without it"):
         Journal(tmp_path / "file" / "journal.sqlite3")
+
+
+def test_a_drive_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """SQLite's own lock-less file system stands for an SMB or FUSE mount that cannot lock."""
+    if os.name == "nt":
+        pytest.skip("needs SQLite's unix-none VFS; run by CI on Linux")
+    real = sqlite3.connect
+
+    def without_locks(path: Path, **options: Any) -> sqlite3.Connection:
+        return real(f"file:{quote(str(path))}?vfs=unix-none", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", without_locks)
+    with pytest.raises(StateTrouble, match=r"cannot lock files.*CIVITAI_BRIDGE_HOME.*Nothing was sent"):
+        Journal(tmp_path / "journal.sqlite3")
+
+
+def test_a_drive_without_wal_that_locks_is_used_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if os.name == "nt":
+        pytest.skip("needs SQLite's unix-dotfile VFS; run by CI on Linux")
+    real = sqlite3.connect
+
+    def dotfile(path: Path, **options: Any) -> sqlite3.Connection:
+        return real(f"file:{quote(str(path))}?vfs=unix-dotfile", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", dotfile)
+    journal = Journal(tmp_path / "journal.sqlite3")
+    reserve(journal, plan())
+    assert len(journal.rows()) == 1 and "rollback journal" in journal.note
+    journal.close()
+
+
+def test_a_journal_that_another_program_holds_is_waited_for_and_then_named(tmp_path: Path):
+    path = tmp_path / "journal.sqlite3"
+    journal = Journal(path, patience=0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateTrouble, match=r"holds it locked.*Nothing was sent"):
+        reserve(journal, plan())
+    other.execute("ROLLBACK")
+    other.close()
+    assert len(reserve(journal, plan())) == 1
+    journal.close()
+
+
+def test_a_disk_that_is_full_is_named_and_the_journal_stays_whole(journal: Journal, tmp_path: Path):
+    (first,) = reserve(journal, plan("a"))
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says SQLITE_FULL, as a full disk does
+    large = Plan(new_key(), "b", "me", "https://a", "x" * 200_000, 1)
+    with pytest.raises(StateTrouble, match=r"the disk is full.*Nothing was sent"):
+        reserve(journal, large)
+    journal._db.execute("PRAGMA max_page_count = 1000000")
+    assert [row.key for row in journal.rows()] == [first.key]
+    assert len(reserve(journal, large)) == 1
 
 
 def test_an_unknown_purchase_is_a_sentence(journal: Journal):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -302,8 +303,11 @@ class Carriage:
         """An attempt of another carriage that was cut off may still be worked on, and a second POST beside it may be
         charged as well. So it gets its time; True when its run was found meanwhile."""
         cut_off = [attempt.started for attempt in earlier if not attempt.outcome]
-        age = abs(self._ground.clock() - max(cut_off)) if cut_off else SUBMIT_SECONDS
-        return age < SUBMIT_SECONDS and await self._search()
+        if not cut_off:
+            return False
+        # Of a clock that jumped, the longer wait is believed.
+        left = SUBMIT_SECONDS - max(0.0, self._ground.clock() - max(cut_off))
+        return await self._search(min(left, SUBMIT_SECONDS))
 
     async def _readmitted(self, admit: Admit, unclear: bool) -> None:
         """An old order is sent again: its price, the limits and what the person allows are asked anew."""
@@ -347,9 +351,9 @@ class Carriage:
             key=self.row.key,
         )
 
-    async def _search(self) -> bool:
-        """Look for the run by its tag for half a minute; the list lags behind a submit."""
-        for _ in range(int(LOOK_FOR / SETTLE)):
+    async def _search(self, seconds: float = LOOK_FOR) -> bool:
+        """Look for the run by its tag, by default for half a minute; the list lags behind a submit."""
+        for _ in range(math.ceil(seconds / SETTLE)):
             await self._ground.sleep(SETTLE)
             if await self._look_by_tag():
                 return True
