@@ -266,7 +266,7 @@ def test_a_day_that_is_used_up_says_when_it_frees(nodes: Any, sandbox: Any, comf
 def test_bytes_that_are_no_picture_are_asked_again_and_never_paid_again(
     nodes: Any, sandbox: Any, comfy: Any, fault: str, words: str
 ):
-    sandbox.script.fault("blob", fault, times=200)
+    sandbox.script.fault("content", fault, times=200)
     before, order = submits(sandbox), small()
     with pytest.raises(BlobUnavailable, match=words):
         run(nodes.generate.CivitaiBridgeGenerate, **order)
