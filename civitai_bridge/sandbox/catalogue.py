@@ -511,3 +511,7 @@ def by_sha256(wanted: set[str]) -> list[tuple[Version, File]]:
 def by_air(air: str) -> Version | None:
     tail = air.rsplit("@", 1)[-1].split("+")[0]
     return VERSIONS.get(int(tail)) if tail.isdigit() else None
+
+
+def sha256(file: File) -> str:
+    return _files.fast_hashes(file)["SHA256"]
