@@ -227,12 +227,11 @@ class Website:
         found = [image for image in found if _fits(image, wanted, query)]
         found.sort(key=lambda image: image.id if query.get("sort") == "Oldest" else (-image.likes, -image.id))
         start = _cursor(query) if "cursor" in query else max(0, page - 1) * limit
+        tags = bool(_flag(query, "withTags"))
         items = [
-            images.listed(
-                image, self.storage.base, with_meta=with_meta, wrapped=not flat, with_tags=bool(_flag(query, "withTags"))
-            )
+            images.listed(image, self.storage.base, with_meta=with_meta, wrapped=not flat, with_tags=tags)
             for image in found[start : start + limit]
-        ]  # fmt: skip
+        ]
         metadata: dict[str, Any] = {}
         if start + limit < len(found) and limit:
             metadata = {"nextCursor": str(start + limit), "nextPage": _next(request, self.base, start + limit)}
