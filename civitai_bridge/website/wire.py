@@ -42,11 +42,12 @@ def refusal(envelope: Mapping[str, Any], status: int) -> ApiError:
     if isinstance(error, str) and error[:1] in "[{":
         error = devalued(error, status)
     shape = error.get("json", error) if isinstance(error, Mapping) else error
+    status = status if status >= 400 else 500
     if not isinstance(shape, Mapping):
         return error_from(Response(status, {}, json.dumps({"error": str(shape)}).encode()))
     data = shape.get("data")
     own = data.get("httpStatus") if isinstance(data, Mapping) else None
-    status = own if isinstance(own, int) and 400 <= own < 600 else status if status >= 400 else 500
+    status = own if isinstance(own, int) and 400 <= own < 600 else status
     return error_from(Response(status, {}, json.dumps({"error": {"message": str(shape.get("message", ""))}}).encode()))
 
 
