@@ -289,3 +289,21 @@ async def test_images_are_remembered_and_errors_are_not():
     for _ in range(2):
         assert (await lookups.image(client, 9)).image_id == 9
     assert len(send.requests) == 2
+
+
+async def test_what_is_remembered_of_images_stays_small_and_young():
+    from pack.civitai_bridge.website.lookup import MOST_IMAGES
+
+    now = [0.0]
+    body = {"result": {"data": {"json": {"type": "image", "meta": None, "resources": []}}}}
+    send, lookups = answering(200, body), Lookups(kept=10, clock=lambda: now[0])
+    client = ImageClient(send, send)
+    for image_id in range(1, MOST_IMAGES + 2):
+        await lookups.image(client, image_id)
+    await lookups.image(client, MOST_IMAGES + 1)
+    assert len(send.requests) == MOST_IMAGES + 1
+    await lookups.image(client, 1)
+    assert len(send.requests) == MOST_IMAGES + 2, "the oldest was let go"
+    now[0] = 10
+    await lookups.image(client, MOST_IMAGES + 1)
+    assert len(send.requests) == MOST_IMAGES + 3

@@ -251,11 +251,9 @@ def _public(item: Mapping[str, Any], notes: tuple[str, ...]) -> PublicImage:
 
 def _unwrapped(meta: Any, image_id: int) -> Mapping[str, Any] | None:
     """Some queries wrap the meta once more as `{"id", "meta"}` (site-api §1.8)."""
-    if not isinstance(meta, Mapping):
-        return None
-    if set(meta) == {"id", "meta"} and meta["id"] == image_id:
-        return _unwrapped(meta["meta"], image_id)
-    return meta
+    while isinstance(meta, Mapping) and set(meta) == {"id", "meta"} and meta["id"] == image_id:
+        meta = meta["meta"]
+    return meta if isinstance(meta, Mapping) else None
 
 
 def _mappings(value: Any) -> tuple[Mapping[str, Any], ...]:

@@ -19,6 +19,7 @@ from .images import GenerationPayload, ImageClient, PublicImage
 
 AT_ONCE = 8
 KEPT = 600.0  # seconds that an answer is remembered: a model may be published or an image edited meanwhile
+MOST_IMAGES = 200  # remembered at once; one may be megabytes
 _LENGTHS = (8, 10, 12, 64)
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of no bytes
 
@@ -63,6 +64,9 @@ class Lookups:
         if remembered and self._fresh(remembered[0]):
             return remembered[1]
         answer = await client.about(image_id)
+        self._images = {known: entry for known, entry in self._images.items() if self._fresh(entry[0])}
+        if len(self._images) >= MOST_IMAGES:  # the oldest goes
+            del self._images[next(iter(self._images))]
         self._images[image_id] = self._clock(), answer
         return answer
 

@@ -22,6 +22,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+import website  # noqa: E402
+
 from civitai_bridge.network import Network  # noqa: E402
 from civitai_bridge.orchestration.generate import Terms, connect  # noqa: E402
 from civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
@@ -324,6 +326,7 @@ def main() -> int:
         decoding(Path(folder))
         with Pretend() as pretend:
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
+        asyncio.run(website.looking_up(row))
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"
     out.mkdir(exist_ok=True)
