@@ -22,6 +22,7 @@ from pack.civitai_bridge.errors import (
     RateLimited,
     ServerTrouble,
     Unauthorized,
+    Unreachable,
     Unreadable,
 )
 from pack.civitai_bridge.exchange import Response
@@ -371,7 +372,14 @@ async def test_the_public_list_without_a_key(sandbox: tuple[Sandbox, Network]):
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"), [("html", ServerTrouble), ("limit", RateLimited), ("cut", Unreadable), ("drop", CivitaiError)]
+    ("kind", "error"),
+    [
+        ("html", ServerTrouble),
+        ("limit", RateLimited),
+        ("short", Unreadable),
+        ("cut", Unreachable),
+        ("drop", Unreachable),
+    ],
 )
 async def test_trouble_on_the_way(sandbox: tuple[Sandbox, Network], kind: str, error: type[Exception]):
     pretend, network = sandbox

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,8 +29,9 @@ _ROOT = "/v2/consumer/workflows"
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived."""
+    """One request as it arrived; `when` is seconds since the epoch."""
 
+    when: float
     host: str
     route: str
     method: str
@@ -113,6 +115,7 @@ class Sandbox:
             name = "price" if route == "submit" and request.query.get("whatif") == "true" else route
             self.requests.append(
                 Seen(
+                    time.time(),
                     self._hosts[int(request.url.port or 0)],
                     name,
                     request.method,
@@ -122,7 +125,7 @@ class Sandbox:
                     body,
                 )
             )
-            fault = self.script.next_fault(name)
+            fault = self.script.next_fault(name, self._subject(name, request, body))
             try:
                 if fault is None:
                     return await handler(request)
@@ -132,6 +135,26 @@ class Sandbox:
                 return web.json_response(refusal.body, status=refusal.status, content_type=kind)
 
         return answer
+
+    def _subject(self, route: str, request: web.Request, body: bytes) -> str:
+        """What a request is about: the prompt of its order, else its path. Random faults hang on it."""
+        found = request.match_info
+        run = blob = None
+        match route:
+            case "submit" | "price":
+                return _prompt_of(body)
+            case "poll" | "cancel":
+                run = self._orchestrator.runs.get(found["id"])
+            case "list":
+                asked = set(request.query.getall("tags", []))
+                run = next((run for run in self._orchestrator.runs.values() if run.key and run.key in asked), None)
+            case "blob" | "refresh":
+                blob = found["id"]
+            case "content":
+                blob = self._orchestrator.content.get(found["token"])
+        if blob is not None:
+            run = next((run for run in self._orchestrator.runs.values() if any(b.id == blob for b in run.blobs)), None)
+        return run.prompt if run is not None else request.path
 
     async def _faulty(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
         match fault.kind:
@@ -148,6 +171,9 @@ class Sandbox:
             case "hang":
                 await asyncio.sleep(fault.seconds)
                 return _hang_up(request)
+            case "slow":
+                await asyncio.sleep(fault.seconds)
+                return await handler(request)
             case "lost":
                 await handler(request)
                 return _hang_up(request)
@@ -166,8 +192,15 @@ class Sandbox:
                 return _hang_up(request)
         real = await handler(request)
         content = real.body if isinstance(real, web.Response) and isinstance(real.body, bytes) else b""
-        if fault.kind == "cut":
-            return web.Response(status=real.status, body=content[: len(content) // 2], content_type=real.content_type)
+        half = content[: len(content) // 2]
+        if fault.kind == "cut" and half:
+            cut = web.StreamResponse(status=real.status, headers={"Content-Length": str(len(content))})
+            cut.content_type = real.content_type
+            await cut.prepare(request)
+            await cut.write(half)
+            return _hang_up(request, cut)
+        if fault.kind in ("cut", "short"):
+            return web.Response(status=real.status, headers=_location(real), body=half, content_type=real.content_type)
         if fault.kind == "wrong":
             return web.Response(body=b"GIF89a" + content[6:], content_type="image/gif")
         raise ValueError(f"unknown fault {fault.kind!r}")
@@ -224,7 +257,8 @@ class Sandbox:
                 await asyncio.wait_for(run.done.wait(), min(int(wait), 100))
         hide = request.query.get("hideMatureContent") == "true"
         return web.json_response(
-            self._orchestrator.view(run, hide_mature=hide), status=200 if run.done.is_set() or not int(wait) else 202
+            self._orchestrator.view(run, hide_mature=hide),
+            status=202 if not run.done.is_set() and (int(wait) or self.script.get_without_wait_202) else 200,
         )
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
@@ -233,8 +267,14 @@ class Sandbox:
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         run = self._orchestrator.run_of(self._user(request), request.match_info["id"])
-        body = await request.json()
-        if body.get("status") == "canceled":
+        try:
+            body = await request.json()
+            wanted = body["status"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise problem(400, "Bad Request", "The body names no status.") from error
+        if wanted == "canceled":
+            if run.done.is_set() and self.script.cancel_of_ended == 204:
+                return web.Response(status=204)
             self._orchestrator.cancel(run)
         if self.script.dialect == "S+":
             return web.json_response(self._orchestrator.view(run))
@@ -294,7 +334,7 @@ class Sandbox:
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
         """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, site {…}, balances {wallet: Buzz},
-        random {seed, chance}."""
+        random {seed, chance, jobs}."""
         wishes = await request.json()
         try:
             for fault in wishes.get("faults", ()):
@@ -306,7 +346,7 @@ class Sandbox:
             for name, value in wishes.get("site", {}).items():
                 self.site.switch(name, value)
             if "random" in wishes:
-                self.script.at_random(wishes["random"]["seed"], wishes["random"]["chance"])
+                self.script.at_random(**wishes["random"])
             if "balances" in wishes:
                 self.bank.opening = dict(wishes["balances"])
                 self.bank.balances.clear()
@@ -322,11 +362,23 @@ class Sandbox:
         return web.json_response(shown)
 
 
-def _hang_up(request: web.Request) -> web.StreamResponse:
-    """Close the connection without an answer."""
+def _prompt_of(body: bytes) -> str:
+    """The prompt of an order's first step, or nothing where the body is none."""
+    try:
+        return str(json.loads(body)["steps"][0]["input"]["prompt"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def _location(response: web.StreamResponse) -> dict[str, str]:
+    return {"Location": response.headers["Location"]} if "Location" in response.headers else {}
+
+
+def _hang_up(request: web.Request, begun: web.StreamResponse | None = None) -> web.StreamResponse:
+    """Close the connection without an answer, or in the middle of one."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)
+    return begun or web.Response(status=500)
 
 
 class Embedded:
