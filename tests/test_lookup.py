@@ -16,7 +16,7 @@ from pack.civitai_bridge.errors import BadInput, NotFound, RateLimited, RegionBl
 from pack.civitai_bridge.exchange import Request, Response
 from pack.civitai_bridge.network import Network
 from pack.civitai_bridge.sandbox import Sandbox, catalogue, files, images
-from pack.civitai_bridge.website import ImageClient, Lookups, SiteClient, download_url, identify
+from pack.civitai_bridge.website import ImageClient, Lookups, SiteClient, describe, download_url, identify
 from pack.civitai_bridge.website.client import MOST_DETAILS, MOST_IDS, Owner
 from pack.civitai_bridge.website.lookup import AT_ONCE
 
@@ -161,6 +161,17 @@ async def test_every_hash_gets_an_answer(names: list[str]):
     found = await identify(SiteClient(site), names)
     assert set(found) == set(names) and all(value is None for value in found.values())
     assert len(site.requests) <= 2 * len(set(names))
+
+
+async def test_versions_are_described_eight_at_a_time_and_remembered():
+    site = Site({str(n): version(n, sha(str(n))) for n in range(1, 20)}, {"30": reply(500), "31": reply(404)})
+    lookups = Lookups()
+    found = await describe(SiteClient(site), [*range(1, 20), 1, 30, 31], lookups)
+    assert site.most == AT_ONCE and len(site.requests) == 21
+    assert [found[n].version_id for n in range(1, 20)] == [*range(1, 20)]  # type: ignore[union-attr]
+    assert found[31] is None and set(found.unknown) == {30}
+    assert (await identify(SiteClient(site), [sha("7")], lookups))[sha("7")] is found[7]
+    assert (await describe(SiteClient(site), [7, 31], lookups))[31] is None and len(site.requests) == 21
 
 
 # --- the client's batches --------------------------------------------------------------------------------------------

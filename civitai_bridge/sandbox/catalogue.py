@@ -4,7 +4,7 @@ its routes describe them (§3.2–§3.6)."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
@@ -53,7 +53,6 @@ class Version:
     published: str = _THEN
     linked: tuple[int, ...] = ()
     downloads: int | None = 1000
-    extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def air(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from . import catalogue, files
@@ -43,7 +43,6 @@ class Image:
     height: int = 1216
     base: str = "SDXL 1.0"
     likes: int = 1
-    extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def uuid(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .client import Model, ModelVersion, Owner, SiteClient, download_url
 from .images import GenerationPayload, ImageClient, PublicImage
-from .lookup import Identified, Lookups, identify
+from .lookup import Identified, Lookups, describe, identify
 from .resolve import resolve
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Owner",
     "PublicImage",
     "SiteClient",
+    "describe",
     "download_url",
     "identify",
     "resolve",
