@@ -4,7 +4,8 @@
     sandbox.script.job(seconds=0.1, blocked=(0,))             the next job withholds its first picture
     sandbox.script.at_random(seed=7, chance=0.1)              each request has this chance of a fault, drawn by seed
 
-Fault kinds (routes: submit, price, poll, list, cancel, refresh, blob, content, resource, site):
+Fault kinds (routes: submit, price, poll, list, cancel, refresh, blob, content, resource, and of the site: site, trpc,
+download, storage, media):
     status (status, body)   answers at once, nothing is done            html           502 with a page
     drop                    closes the connection, nothing is done      hang (seconds) waits, then closes
     lost                    does it, then closes the connection         lost500        does it, then answers 500
@@ -22,7 +23,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-ROUTES = ("submit", "price", "poll", "list", "cancel", "refresh", "blob", "content", "resource", "site")
+_OF_THE_SITE = ("site", "trpc", "download", "storage", "media")
+ROUTES = ("submit", "price", "poll", "list", "cancel", "refresh", "blob", "content", "resource", *_OF_THE_SITE)
 _ANYWHERE = ("status", "html", "drop", "hang", "slow", "lost", "lost500", "late", "cut", "short", "wrong", "limit")
 KINDS = (*_ANYWHERE, "twin")
 # What chance may draw. A 401 or 404 of a look is as possible as a 5xx; a twin can only be made by a submit.

@@ -21,6 +21,7 @@ from . import catalogue, schema
 from .money import Bank, Entry
 from .orchestrator import Orchestrator, Refusal, problem
 from .script import Fault, Script
+from .website import Website
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ROOT = "/v2/consumer/workflows"
@@ -47,6 +48,7 @@ class Sandbox:
     def __init__(self, *, port: int = 0, pace: float = 1.0, script: Script | None = None) -> None:
         self.script = script or Script()
         self.bank = Bank()
+        self.site = Website()
         self.requests: list[Seen] = []
         self.connections = 0
         self._port = port
@@ -67,10 +69,16 @@ class Sandbox:
     async def __aenter__(self) -> Sandbox:
         schema.problems("WorkflowTemplate", {})  # says at once which package is missing, if one is
         self.orchestration_url = await self._serve("orchestrator", 0, self._orchestrator_routes())
-        self.site_url = await self._serve("site", 1, self._site_routes())
+        self.site_url = await self._serve("site", 1, self.site.routes(self._answer))
         self.storage_url = await self._serve(
-            "storage", 2, [web.get("/content/{token}", self._answer("content", self._content))]
+            "storage",
+            2,
+            [
+                web.get("/content/{token}", self._answer("content", self._content)),
+                *self.site.storage_routes(self._answer),
+            ],
         )
+        self.site.base, self.site.storage.base = self.site_url, self.storage_url
         self._orchestrator.base, self._orchestrator.storage = self.orchestration_url, self.storage_url
         return self
 
@@ -151,7 +159,8 @@ class Sandbox:
     async def _faulty(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
         match fault.kind:
             case "status":
-                return web.json_response(fault.body, status=fault.status)
+                later = {"Retry-After": fault.after} if fault.after else None
+                return web.json_response(fault.body, status=fault.status, headers=later)
             case "html":
                 text = "<!DOCTYPE html><html><title>502</title><h1>Bad gateway</h1></html>"
                 return web.Response(status=502, text=text, content_type="text/html")
@@ -324,8 +333,8 @@ class Sandbox:
     # -------------------------------------------------------------------------------------------------------
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
-        """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, balances {wallet: Buzz}, random {seed,
-        chance, jobs}."""
+        """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, site {…}, balances {wallet: Buzz},
+        random {seed, chance, jobs}."""
         wishes = await request.json()
         try:
             for fault in wishes.get("faults", ()):
@@ -334,6 +343,8 @@ class Sandbox:
                 self.script.job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()})
             for name, value in wishes.get("switches", {}).items():
                 self.script.switch(name, value)
+            for name, value in wishes.get("site", {}).items():
+                self.site.switch(name, value)
             if "random" in wishes:
                 self.script.at_random(**wishes["random"])
             if "balances" in wishes:
@@ -349,90 +360,6 @@ class Sandbox:
     async def _show_requests(self, request: web.Request) -> web.StreamResponse:
         shown = [{**asdict(seen), "body": seen.body.decode("utf-8", "replace")[:100_000]} for seen in self.requests]
         return web.json_response(shown)
-
-    # --- site
-    # ----------------------------------------------------------------------------------------------------------
-
-    def _site_routes(self) -> list[web.RouteDef]:
-        versions = "/api/v1/model-versions"
-        return [
-            web.get(versions + "/mini/{id}", self._answer("site", self._mini)),
-            web.get(versions + "/by-hash/{hash}", self._answer("site", self._by_hash)),
-            web.post(versions + "/by-hash", self._answer("site", self._by_hashes)),
-            web.post(versions + "/by-hash/ids", self._answer("site", self._ids_by_hashes)),
-            web.get(versions + "/{id}", self._answer("site", self._version)),
-            web.get("/api/v1/models/{id}", self._answer("site", self._model)),
-            web.get("/api/v1/me", self._answer("site", self._me)),
-        ]
-
-    def _visible(self, text: str) -> catalogue.Version:
-        if not text.lstrip("-").isdigit():
-            raise Refusal(400, {"error": "✖ Invalid input: expected number, received NaN\n  → at id"})
-        if int(text) == 0:
-            raise Refusal(400, {"error": "Missing modelVersionId"})
-        version = catalogue.VERSIONS.get(int(text))
-        if version is None or not catalogue.visible(version):
-            raise Refusal(404, {"error": "Model not found"})
-        return version
-
-    async def _version(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(catalogue.full(self._visible(request.match_info["id"]), self.site_url))
-
-    async def _mini(self, request: web.Request) -> web.StreamResponse:
-        version = self._visible(request.match_info["id"])
-        return web.json_response(catalogue.mini(version, self.site_url, request.query.get("modelFileId", "")))
-
-    async def _by_hash(self, request: web.Request) -> web.StreamResponse:
-        version = catalogue.by_hash(request.match_info["hash"])
-        if version is None:
-            raise Refusal(404, {"error": "Model not found"})
-        return web.json_response(catalogue.full(version, self.site_url))
-
-    async def _hashes(self, request: web.Request, most: int) -> list[str]:
-        hashes = await request.json()
-        what = "Too many hashes" if isinstance(hashes, list) and len(hashes) > most else "Invalid hash"
-        if (
-            not isinstance(hashes, list)
-            or len(hashes) > most
-            or any(not isinstance(h, str) or len(h) != 64 for h in hashes)
-        ):
-            raise Refusal(400, {"error": f"Request must include an array of SHA256 Hashes. {what}"})
-        return hashes
-
-    async def _by_hashes(self, request: web.Request) -> web.StreamResponse:
-        found = [catalogue.by_hash(h) for h in await self._hashes(request, 100)]
-        bodies = [catalogue.full(v, "https://undefined") for v in sorted((v for v in found if v), key=lambda v: v.id)]
-        return web.json_response(bodies)
-
-    async def _ids_by_hashes(self, request: web.Request) -> web.StreamResponse:
-        found = [(h, catalogue.by_hash(h)) for h in await self._hashes(request, 10_000)]
-        return web.json_response(
-            [{"modelVersionId": v.id, "modelId": v.model_id, "hash": h.upper()} for h, v in found if v]
-        )
-
-    async def _model(self, request: web.Request) -> web.StreamResponse:
-        text = request.match_info["id"]
-        mine = [v for v in catalogue.VERSIONS.values() if str(v.model_id) == text and catalogue.visible(v)]
-        if not mine:
-            raise Refusal(404, {"error": f"No model with id {text}"})
-        versions = []
-        for v in sorted(mine, key=lambda v: v.id, reverse=True):
-            full = catalogue.full(v, self.site_url)
-            versions.append(
-                {name: full[name] for name in ("id", "name", "baseModel", "status", "publishedAt", "files", "images")}
-            )
-        return web.json_response(
-            {"id": int(text), "name": mine[0].model, "type": mine[0].type, "modelVersions": versions}
-        )
-
-    async def _me(self, request: web.Request) -> web.StreamResponse:
-        try:
-            user = self._user(request)
-        except Refusal as error:
-            raise Refusal(401, {"error": "Unauthorized"}) from error
-        return web.json_response(
-            {"id": int(user), "username": f"sandbox-{user}", "status": "active", "isMember": False, "subscriptions": []}
-        )
 
 
 def _prompt_of(body: bytes) -> str:

@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+import website  # noqa: E402
+
 from civitai_bridge.network import Network  # noqa: E402
 from civitai_bridge.orchestration.generate import Terms, connect  # noqa: E402
 from civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
@@ -375,6 +377,7 @@ def main() -> int:
             asyncio.run(connections(pretend.addresses, Path(folder) / "plain", None, "HTTP/1.1", 17))
             over_tls(pretend.addresses, Path(folder) / "tls")
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
+        asyncio.run(website.looking_up(row))
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"
     out.mkdir(exist_ok=True)
