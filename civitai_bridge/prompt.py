@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 # Named arguments that other extensions read; they say nothing about the two weights.
 _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
 _EMBEDDING = re.compile(r"(?<![\w\\])embedding:((?:\\[()]|[^\s,():<>\[\]|])+)(?::([+-]?[0-9.]+))?", re.IGNORECASE)
+_BEFORE, _AFTER = ":(|[],", ":)|[],"
 _BLANKS = re.compile(r"[ \t]+")
 
 
@@ -179,18 +180,27 @@ def known_words(text: str, names: Iterable[str]) -> list[Embedding]:
     assert [e.name for e in known_words("bad, EasyNegative, (bad_prompt:0.8)", ["easynegative", "bad_prompt"])] == [
         "easynegative", "bad_prompt"]
     """
-    by_key = {name.lower(): name for name in names if name.strip()}
-    if not by_key:
-        return []
-    words = "|".join(re.escape(key) for key in sorted(by_key, key=len, reverse=True))
-    pattern = re.compile(rf"(?<![^\s:(|\[\],])(?:{words})(?![^\s:)|\[\],])", re.IGNORECASE)
-    found = []
-    for match in pattern.finditer(text):
-        name = by_key.get(match.group().lower())
-        if name is not None:
-            weight = _weight_after(text, match.end())
-            found.append(Embedding(name, weight, match.group(), *match.span()))
-    return found
+    lower = _lower(text)
+    found: list[Embedding] = []
+    for name in dict.fromkeys(name.strip() for name in names):
+        word, at = _lower(name), 0
+        while word and (at := lower.find(word, at)) >= 0:
+            end = at + len(word)
+            if _border(text[at - 1 : at], _BEFORE) and _border(text[end : end + 1], _AFTER):
+                found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))
+            at = end
+    found.sort(key=lambda one: (one.start, -one.end))
+    return [one for i, one in enumerate(found) if i == 0 or one.start >= found[i - 1].end]
+
+
+def _border(character: str, allowed: str) -> bool:
+    return not character or character.isspace() or character in allowed
+
+
+def _lower(text: str) -> str:
+    """Lower case of the same length, so that places in it are places in the text."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c.lower() if c.isascii() else c for c in text)
 
 
 def _weight_after(text: str, end: int) -> float:

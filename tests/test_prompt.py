@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pack.civitai_bridge.prompt import (
     clean_prompt,
     for_comfyui,

@@ -1,0 +1,290 @@
+"""The resources a picture depends on: joined so that none is listed twice, with the hashes that are still to be asked.
+
+Sources: facts/site-api.md §8.3 (where names and hashes hide), §4 (kinds of hashes), §1.5 (what CivitAI resolves).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ..air import Air
+from ..errors import InvalidAir
+from ..generation import GenerationData, Network, merged_weights
+from ..prompt import known_words, name_key, read_embeddings, read_tags
+
+# SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
+_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_HEX = frozenset("0123456789abcdef")
+_LENGTHS = frozenset((8, 10, 12, 64))
+_PROMPTS = ("prompt", "negative_prompt")
+# LoRA and its kin are one folder and one namespace of names.
+_FAMILIES = {"lyco": "lora", "refiner": "checkpoint"}
+# AIR types, CivitAI's ModelTypes and the words of several tools -> our kinds.
+KINDS: Mapping[str, str] = {
+    "lora": "lora", "loras": "lora", "dora": "lora", "lycoris": "lyco", "locon": "lyco", "lyco": "lyco",
+    "loha": "lyco", "hypernet": "hypernet", "hypernetwork": "hypernet", "embed": "embedding",
+    "embedding": "embedding", "ti": "embedding", "textualinversion": "embedding", "checkpoint": "checkpoint",
+    "model": "checkpoint", "diffusion_model": "checkpoint", "refiner": "refiner", "refinermodel": "refiner",
+    "vae": "vae", "upscaler": "upscaler", "controlnet": "controlnet", "controlnets": "controlnet",
+}  # fmt: skip
+NETWORK_KINDS = ("lora", "lyco", "hypernet")
+
+
+def kind_of(word: object) -> str:
+    """Our kind for a word of CivitAI or of a tool; `other` for what no table has."""
+    return KINDS.get(word.strip().lower(), "other") if isinstance(word, str) else "other"
+
+
+def normal_hash(value: object) -> str:
+    """A model file's hash in lower case without `0x`; `""` for what is none, and for the hash of nothing.
+
+    assert normal_hash("0x95D20EDA2F") == "95d20eda2f" and normal_hash("e3b0c44298fc") == ""
+    """
+    if not isinstance(value, str) or len(value) > 80:
+        return ""
+    text = value.strip().lower().removeprefix("0x").removeprefix("sha256:")
+    if len(text) < 8 or not _HEX.issuperset(text) or _NOTHING.startswith(text):
+        return ""
+    return text
+
+
+def tagged(text: str, source: str, notes: list[str]) -> list[Network]:
+    """The networks that the tags of a prompt name."""
+    found = []
+    for tag in read_tags(text) if "<" in text else ():
+        if tag.odd:
+            notes.append(f"In {tag.text[:80]} this is no weight and is left out: {', '.join(tag.odd)[:80]}.")
+        found.append(Network("", tag.weight, tag.name, tag.kind, None, tag.clip_weight, "", source))
+    return found
+
+
+def named_embeddings(text: str, source: str, known: Iterable[str] = ()) -> list[Network]:
+    """The embeddings of a prompt: `embedding:name`, and the bare words among the known names."""
+    found = []
+    spelled = read_embeddings(text) if "mbedding:" in text or "MBEDDING:" in text else []
+    for one in spelled:
+        found.append(Network("", one.weight, one.name, "embedding", source=source))
+    for one in known_words(text, known) if known else ():
+        if not any(e.start <= one.start < e.end for e in spelled):
+            found.append(Network("", one.weight, one.name, "embedding", source=source))
+    return found
+
+
+def join(networks: Iterable[Network], notes: list[str] | None = None) -> tuple[Network, ...]:
+    """No resource twice: the same version, AIR, hash or name becomes one, which keeps whatever any of them knew.
+
+    The first that says a weight has the word; what is named again in the same prompt keeps all its weights. Where two
+    sources differ on a weight, a note says so."""
+    joined: list[Network] = []
+    places: dict[tuple[object, ...], int] = {}
+    for network in networks:
+        keys = _keys(network)
+        place = next((places[k] for k in keys if k in places and _may_be_one(joined[places[k]], network)), None)
+        if place is None:
+            place = len(joined)
+            joined.append(network)
+        else:
+            joined[place] = network = _merged(joined[place], network, notes)
+            keys = _keys(network)
+        for key in keys:
+            places.setdefault(key, place)
+    return tuple(joined)
+
+
+def _keys(network: Network) -> list[tuple[object, ...]]:
+    """Strongest first: version, AIR, hash (12 and 10 digits of one file share ten), name."""
+    keys: list[tuple[object, ...]] = []
+    if network.version_id is not None:
+        keys.append(("version", network.version_id))
+    if network.air:
+        keys.append(("air", network.air.lower()))
+    if network.hash:
+        keys.append(("hash", network.hash[:10]))
+    if network.name:
+        keys.append(("name", _FAMILIES.get(network.kind, network.kind), name_key(network.name)))
+    return keys
+
+
+def _may_be_one(one: Network, other: Network) -> bool:
+    """Whether nothing speaks against it: other version, other hash of the same kind, other folder."""
+    if one.version_id is not None and other.version_id is not None:
+        return one.version_id == other.version_id
+    if one.air and other.air and one.air.lower() != other.air.lower():
+        return False
+    if one.hash and other.hash and len(one.hash) == len(other.hash):
+        return one.hash == other.hash
+    if "/" in one.name and "/" in other.name and one.name.casefold() != other.name.casefold():
+        return False
+    return _FAMILIES.get(one.kind, one.kind) == _FAMILIES.get(other.kind, other.kind) or "other" in (
+        one.kind,
+        other.kind,
+    )
+
+
+def _merged(first: Network, more: Network, notes: list[str] | None) -> Network:
+    silent = first.source == "hashes"
+    lead = more if silent and more.source != "hashes" else first
+    if first.source in _PROMPTS and first.source == more.source:
+        return replace(first, again=merged_weights(first, [more]))
+    if notes is not None and not silent and more.source != "hashes" and _differ(first, more):
+        notes.append(
+            f"{first.name or more.name or first.air} has weight {first.weight:g} in {_said(first)} and "
+            f"{more.weight:g} in {_said(more)}; the first is taken."
+        )
+    return Network(
+        air=first.air or more.air,
+        weight=lead.weight,
+        name=first.name or more.name,
+        kind=more.kind if first.kind == "other" or silent else first.kind,
+        version_id=more.version_id if first.version_id is None else first.version_id,
+        clip_weight=lead.clip_weight,
+        hash=first.hash or more.hash,
+        source=lead.source,
+        model_id=more.model_id if first.model_id is None else first.model_id,
+        version_name=first.version_name or more.version_name,
+        base_model=first.base_model or more.base_model,
+        again=first.again or more.again,
+    )
+
+
+def _differ(one: Network, other: Network) -> bool:
+    return one.weight != other.weight and one.weight != 1.0 != other.weight
+
+
+def _said(network: Network) -> str:
+    return network.source.replace("_", " ") or "one place"
+
+
+def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
+    """Put a flat list of resources where it belongs: networks, embeddings, others."""
+    lists: dict[str, list[Network]] = {"networks": [], "embeddings": [], "others": []}
+    for one in networks:
+        room = "networks" if one.kind in NETWORK_KINDS else "embeddings" if one.kind == "embedding" else "others"
+        lists[room].append(one)
+    fields.update({room: tuple(found) for room, found in lists.items() if found})
+
+
+def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> GenerationData:
+    """The data with what CivitAI resolved (facts/site-api.md §1.5): by version id, then by hash, then by its whole name.
+
+    A checkpoint becomes the model where the data knows none, or when it is the same one."""
+    resolved = tuple(resolved)
+    notes: list[str] = []
+    fields: dict[str, object] = {}
+    model = _resolved_model(data, resolved)
+    rest = [one for one in resolved if one is not model]
+    if model is not None:
+        fields.update(
+            model_air=data.model_air or model.air,
+            model_name=data.model_name or model.name,
+            model_version_id=model.version_id if data.model_version_id is None else data.model_version_id,
+            model_id=model.model_id if data.model_id is None else data.model_id,
+            base_model=data.base_model or model.base_model,
+            model_hash=data.model_hash or model.hash,
+        )
+    known = [_named_as(one, rest) for one in (*data.networks, *data.embeddings, *data.others)]
+    sorted_in(fields, join([*known, *rest], notes))
+    return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
+
+
+def _resolved_model(data: GenerationData, resolved: tuple[Network, ...]) -> Network | None:
+    models = [one for one in resolved if one.kind == "checkpoint"]
+    if data.model_version_id is not None:
+        return next((one for one in models if one.version_id == data.model_version_id), None)
+    if data.model_hash:
+        same = [one for one in models if one.hash and one.hash[:10] == data.model_hash[:10]]
+        if same:
+            return same[0]
+    return models[0] if len(models) == 1 else None
+
+
+def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
+    """The network with the version whose model name, or model and version name, is its own whole name."""
+    if network.version_id is not None or network.air or not network.name:
+        return network
+    family, name = _FAMILIES.get(network.kind, network.kind), _letters(name_key(network.name))
+    found = [
+        one
+        for one in resolved
+        if _FAMILIES.get(one.kind, one.kind) == family
+        and name
+        and name in (_letters(one.name), _letters(one.name + one.version_name))
+        and not (network.hash and one.hash and network.hash[:10] != one.hash[:10])
+    ]
+    if len(found) != 1:
+        return network
+    return replace(network, version_id=found[0].version_id, air=found[0].air, model_id=found[0].model_id)
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+@dataclass(frozen=True)
+class HashQuestion:
+    """A resource that only its hash can name: `tries` are the spellings to look up in order (facts/site-api.md §4)."""
+
+    name: str
+    kind: str
+    hash: str
+    tries: tuple[str, ...]
+
+
+def hash_questions(data: GenerationData) -> tuple[HashQuestion, ...]:
+    """The hashes that are to be looked up, each once: those of resources without a version id or AIR."""
+    asked: dict[str, HashQuestion] = {}
+    model = Network(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id)
+    vae = Network("", name=data.vae, kind="vae", hash=data.vae_hash)
+    for one in (replace(model, hash=data.model_hash), *data.networks, *data.embeddings, *data.others, vae):
+        if one.hash and one.version_id is None and not one.air:
+            asked.setdefault(one.hash, HashQuestion(one.name, one.kind, one.hash, tries(one.hash)))
+    return tuple(asked.values())
+
+
+def tries(hash: str) -> tuple[str, ...]:
+    """Exact first; twelve digits may be those of the whole file, whose first ten are its AutoV2."""
+    return (hash, hash[:10]) if len(hash) == 12 else (hash,)
+
+
+def answered(data: GenerationData, answers: Mapping[str, Network]) -> GenerationData:
+    """The data after a look-up: `answers` by the hash that was asked. Weights, names and sources stay the data's."""
+    fields: dict[str, object] = {}
+    if (found := answers.get(data.model_hash)) and data.model_version_id is None:
+        fields.update(
+            model_air=data.model_air or found.air,
+            model_version_id=found.version_id,
+            model_id=found.model_id,
+            model_name=data.model_name or found.name,
+            base_model=data.base_model or found.base_model,
+        )
+    filled = []
+    for one in (*data.networks, *data.embeddings, *data.others):
+        found = answers.get(one.hash) if one.version_id is None and not one.air else None
+        if found is not None:
+            one = replace(
+                one,
+                air=found.air,
+                version_id=found.version_id,
+                model_id=found.model_id,
+                version_name=found.version_name,
+                base_model=found.base_model,
+                name=one.name or found.name,
+            )
+        filled.append(one)
+    sorted_in(fields, join(filled))
+    return replace(data, **fields)
+
+
+def from_air(text: str, **fields: object) -> Network | None:
+    """A resource by its AIR, with version id, model id and kind read from it; None when it is not one."""
+    try:
+        air = Air.parse(text)
+    except InvalidAir:
+        return None
+    whole: dict[str, object] = {
+        "kind": kind_of(air.type),
+        "version_id": air.version_id,
+        "model_id": air.model_id,
+    }
+    return Network(text.strip(), **{**whole, **fields})  # type: ignore[arg-type]
