@@ -116,10 +116,8 @@ def _number(text: str) -> float | None:
 def normal_name(name: str) -> str:
     """A network's name without blanks around it and without a model file's extension; `\\` becomes `/`."""
     name = name.strip().replace("\\", "/")
-    lower = name.lower()
-    for extension in _EXTENSIONS:
-        if lower.endswith(extension):
-            return name[: -len(extension)]
+    if name.lower().endswith(_EXTENSIONS):
+        return name.rpartition(".")[0]
     return name
 
 

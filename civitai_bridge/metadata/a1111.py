@@ -79,8 +79,8 @@ def _parts(text: str) -> tuple[str, str] | None:
     at = _details_at(text)
     if at < 0:
         found = None
-        for found in _ANY_STEPS.finditer(text):
-            pass
+        for one in _ANY_STEPS.finditer(text):
+            found = one
         if found is None:
             return _parts_by_last_line(text)
         at = found.start()
@@ -165,9 +165,10 @@ def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
     while colon >= 0:
         key = text[at:colon].strip(" ,\t")
         start = colon + 1
-        while text[start : start + 1] == " ":
-            start += 1
         first = text[start : start + 1]
+        while first == " ":
+            start += 1
+            first = text[start : start + 1]
         stop = -1
         value: Any = ""
         if first == '"':
@@ -238,10 +239,14 @@ def _taken(pairs: dict[str, Any], key: str, read: Callable[[object], Any], notes
         return None
     value = read(said)
     if value is None:
-        notes.append(f"{key} is left out: {shown(said)} is no value for it.")
+        notes.append(_no_value(key, said))
         return None
     del pairs[key]
     return value
+
+
+def _no_value(key: str, said: object) -> str:
+    return f"{key} is left out: {shown(said)} is no value for it."
 
 
 def _size(value: object) -> tuple[int, int] | None:
@@ -283,8 +288,14 @@ _UPSCALE: tuple[tuple[str, str, Callable[[object], Any]], ...] = (
 
 def _settings(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> None:
     for key, name, read in _PLAIN:
-        if key in pairs and (value := _taken(pairs, key, read, notes)) is not None:
-            fields[name] = value
+        said = pairs.get(key)
+        if said is not None:
+            value = read(said)
+            if value is None:
+                notes.append(_no_value(key, said))
+            else:
+                fields[name] = value
+                del pairs[key]
     if "Size" in pairs and (size := _taken(pairs, "Size", _size, notes)) is not None:
         fields["width"], fields["height"] = size
     label, schedule = _word(pairs.get("Sampler")) or "", _word(pairs.get("Schedule type")) or ""
@@ -473,7 +484,7 @@ def _hypernet(pairs: dict[str, Any]) -> list[Network]:
 
 
 def _own_fields(pairs: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """What this pack wrote beside the plain text; null says that the field is not said, whatever the text looks like."""
+    """What this pack wrote beside the plain text; null says that a field is not said, whatever the text looks like."""
     metadata = pairs.get(_METADATA)
     own = metadata.get(_OWN) if isinstance(metadata, dict) else None
     if not isinstance(own, dict):
@@ -559,8 +570,13 @@ def _composed(data: GenerationData, own: Mapping[str, Any]) -> str:
 
 
 _KNOWN_KEYS = frozenset(
-    [*(key for key, _, _ in (*_PLAIN, *_UPSCALE)), *_HIRES, *(key for key, _ in _LISTS), "Sampler", "Schedule type"]
-    + ["Size", "Hashes", "Refiner", "Refiner hash", "Hypernet", "Hypernet strength", _RESOURCES, _METADATA]
+    (
+        *(key for key, _, _ in (*_PLAIN, *_UPSCALE)),
+        *(key for key, _ in _LISTS),
+        *_HIRES,
+        *("Sampler", "Schedule type", "Size", "Hashes", "Refiner", "Refiner hash", "Hypernet", "Hypernet strength"),
+        *(_RESOURCES, _METADATA),
+    )
 )
 
 

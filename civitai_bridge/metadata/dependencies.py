@@ -15,8 +15,7 @@ from ..prompt import known_words, name_key, read_embeddings, read_tags
 
 # SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_HEX = frozenset("0123456789abcdef")
-_LENGTHS = frozenset((8, 10, 12, 64))
+_HEX = "0123456789abcdef"
 _PROMPTS = ("prompt", "negative_prompt")
 # LoRA and its kin are one folder and one namespace of names.
 _FAMILIES = {"lyco": "lora", "refiner": "checkpoint"}
@@ -44,7 +43,7 @@ def normal_hash(value: object) -> str:
     if not isinstance(value, str) or len(value) > 80:
         return ""
     text = value.strip().lower().removeprefix("0x").removeprefix("sha256:")
-    if len(text) < 8 or not _HEX.issuperset(text) or _NOTHING.startswith(text):
+    if len(text) < 8 or text.strip(_HEX) or _NOTHING.startswith(text):
         return ""
     return text
 
@@ -80,13 +79,17 @@ def join(networks: Iterable[Network], notes: list[str] | None = None) -> tuple[N
     places: dict[tuple[object, ...], int] = {}
     for network in networks:
         keys = _keys(network)
-        place = next((places[k] for k in keys if k in places and _may_be_one(joined[places[k]], network)), None)
+        for key in keys:
+            place = places.get(key)
+            if place is not None and _may_be_one(joined[place], network):
+                break
+        else:
+            place = None
         if place is None:
             place = len(joined)
             joined.append(network)
         else:
-            joined[place] = network = _merged(joined[place], network, notes)
-            keys = _keys(network)
+            joined[place] = _merged(joined[place], network, notes)
         for key in keys:
             places.setdefault(key, place)
     return tuple(joined)
@@ -102,7 +105,7 @@ def _keys(network: Network) -> list[tuple[object, ...]]:
     if network.hash:
         keys.append(("hash", network.hash[:10]))
     if network.name:
-        keys.append(("name", _FAMILIES.get(network.kind, network.kind), name_key(network.name)))
+        keys.append((_FAMILIES.get(network.kind, network.kind), name_key(network.name)))
     return keys
 
 
@@ -166,7 +169,7 @@ def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
 
 
 def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> GenerationData:
-    """The data with what CivitAI resolved (facts/site-api.md §1.5): by version id, then by hash, then by its whole name.
+    """The data with what CivitAI resolved (facts/site-api.md §1.5): by version id, by hash, by its whole name.
 
     A checkpoint becomes the model where the data knows none, or when it is the same one."""
     resolved = tuple(resolved)
