@@ -150,7 +150,7 @@ def _inflated(packed: bytes, found: Texts, name: str) -> bytes | None:
             parts.append(unpacker.decompress(packed[start : start + 65536], LARGEST_TEXT + 1 - sum(map(len, parts))))
             if sum(map(len, parts)) > LARGEST_TEXT:
                 found.note(
-                    f"The packed text {name[:60]!r} unpacks to more than {LARGEST_TEXT:,} bytes; it is left out."
+                    f"The packed text {name[:60]!r} is larger than {LARGEST_TEXT:,} bytes unpacked; it is left out."
                 )
                 return None
             if unpacker.eof:
@@ -196,7 +196,7 @@ def _jpeg(file: BinaryIO, found: Texts) -> None:
         if marker in (0xDA, 0xD9):
             return
         length = struct.unpack(">H", head[2:])[0]
-        if marker in (0xE1, 0xFE) or 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if marker in (0xE1, 0xFE) or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             _jpeg_segment(marker, _take(file, max(length - 2, 0)), found)
         at += 2 + max(length, 2)
         file.seek(at)
