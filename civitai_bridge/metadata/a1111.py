@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from ..air import Air
 from ..errors import InvalidAir
 from ..generation import GenerationData, Network, Upscale, from_json_fields, number, shown, whole
+from ..prompt import name_key
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from .dependencies import (
     from_air,
@@ -60,15 +61,25 @@ def read_a1111(text: str) -> GenerationData | None:
     head, details = parts
     prompt, negative = _prompts(head)
     pairs = _pairs(details, notes)
-    fields: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative, "texts": {"parameters": text}}
     own = _own_fields(pairs, notes)
+    fields = fields_of_settings(prompt, negative, pairs, notes)
+    fields["texts"] = {"parameters": text}
+    fields.update(own)
+    return GenerationData(source="a1111", notes=tuple(notes), **fields)
+
+
+def fields_of_settings(
+    prompt: str, negative: str, pairs: dict[str, Any], notes: list[str], more: Iterable[Network] = ()
+) -> dict[str, Any]:
+    """The fields of a `GenerationData` from prompts and named settings, for every format that uses A1111's names.
+
+    `pairs` is used up; what is left of it has no field and becomes `extra`. `more` are resources found elsewhere."""
+    fields: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
     _settings(fields, pairs, notes)
-    _resources(fields, pairs, notes)
+    _resources(fields, pairs, notes, more)
     if pairs:
         fields["extra"] = pairs
-    for name, value in own.items():
-        fields[name] = value
-    return GenerationData(source="a1111", notes=tuple(notes), **fields)
+    return fields
 
 
 # --- the text's parts ---------------------------------------------------------------------------------------------
@@ -331,7 +342,7 @@ def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) ->
 # --- what takes part ----------------------------------------------------------------------------------------------
 
 
-def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> None:
+def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], more: Iterable[Network] = ()) -> None:
     """Networks, embeddings and the rest from every place they hide, each once (facts/site-api.md §2.4 9-13, §8.3)."""
     prompt, negative = fields["prompt"], fields["negative_prompt"]
     found = tagged(prompt, "prompt", notes) if "<" in prompt else []
@@ -351,6 +362,8 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) 
         found += _addnet(pairs, notes)
     if "Hypernet" in pairs:
         found += _hypernet(pairs)
+    if more:
+        found += _without_model(fields, more)
     found += hashed
     if found:
         sorted_in(fields, join(found, notes))
@@ -392,6 +405,8 @@ def _object(value: object) -> dict[str, Any] | None:
 
 def _name_hash_pairs(value: object) -> list[tuple[str, str]] | None:
     """`a: h1, b: h2`, in which a name may hold anything but a colon or a comma."""
+    if isinstance(value, dict):
+        return [(str(name), str(hash)) for name, hash in value.items()]
     if not isinstance(value, str):
         return None
     found = []
@@ -421,14 +436,37 @@ def _civitai_resources(fields: dict[str, Any], pairs: dict[str, Any], notes: lis
         one = civitai_resource(item, "civitai_resources", notes)
         if one is None:
             notes.append(f"An entry of {_RESOURCES} is left out: {shown(item)} names no version.")
-        elif one.kind == "checkpoint" and "model_version_id" not in fields and "model_air" not in fields:
-            fields.update(model_air=one.air, model_version_id=one.version_id, model_id=one.model_id)
-            fields.setdefault("model_name", one.name)
-            if one.hash:
-                fields.setdefault("model_hash", one.hash)
         else:
             found.append(one)
+    return _without_model(fields, found)
+
+
+def _without_model(fields: dict[str, Any], listed: Iterable[Network]) -> list[Network]:
+    """The list without the model, whose fields are filled."""
+    found = []
+    for one in listed:
+        if one.kind != "checkpoint":
+            found.append(one)
+        elif one.version_id is not None or one.air:
+            if fields.get("model_version_id", one.version_id) != one.version_id:
+                found.append(one)
+                continue
+            fields.update(model_air=one.air, model_version_id=one.version_id, model_id=one.model_id)
+            _name_model(fields, one)
+        elif not _name_model(fields, one):
+            found.append(one)
     return found
+
+
+def _name_model(fields: dict[str, Any], one: Network) -> bool:
+    """Fill name and hash of the model; False when the fields speak of another one."""
+    named = fields.get("model_name")
+    if named and one.name and name_key(named) != name_key(one.name) and not (one.version_id or one.air):
+        return bool(one.hash) and one.hash == fields.get("model_hash")
+    fields["model_name"] = named or one.name
+    if one.hash:
+        fields.setdefault("model_hash", one.hash)
+    return True
 
 
 def civitai_resource(item: object, source: str, notes: list[str]) -> Network | None:

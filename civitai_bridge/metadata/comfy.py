@@ -197,7 +197,7 @@ class _Reading:
         inputs = self.inputs(link[0])
         if self.kind(link[0]) == "CivitaiModelSelector":
             return self.selected(inputs, link[1])
-        for name in (*_VALUES, *(_MODEL_INPUTS + ("lora_name", "vae_name", "sampler_name", "scheduler"))):
+        for name in (*_VALUES, *_MODEL_INPUTS, "lora_name", "vae_name", "sampler_name", "scheduler"):
             if name in inputs:
                 return self.value(inputs[name], depth + 1)
         through = [name for name, _ in self.links(link[0])]
@@ -454,8 +454,7 @@ class _Reading:
             yield from self.lora(node, file, names, clips)
         if kind in ("LoraTagLoader", "LoraLoaderTagsQuery") or "ildcard" in kind:
             text = self.text(inputs.get("populated_text", inputs.get("text")), set(), 0)
-            for one in tagged(text, "comfy", self.notes):
-                yield one
+            yield from tagged(text, "comfy", self.notes)
 
     def lora(self, node: str, file: str, names: Sequence[str], clips: Sequence[str]) -> Iterator[Network]:
         if not file or file.lower() in _OFF:
@@ -603,7 +602,7 @@ _WIDGETS: Mapping[str, tuple[str, ...]] = {
         "add_noise", "noise_seed", "steps", "cfg", "sampler_name", "scheduler", "start_at_step", "end_at_step",
         "return_with_leftover_noise",
     ),
-    "KSampler (Efficient)": ("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise", "preview_method", "vae_decode"),
+    "KSampler (Efficient)": ("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"),
     "SamplerCustom": ("add_noise", "noise_seed", "cfg"),
     "RandomNoise": ("noise_seed",),
     "KSamplerSelect": ("sampler_name",),

@@ -186,7 +186,10 @@ def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> Generati
             base_model=data.base_model or model.base_model,
             model_hash=data.model_hash or model.hash,
         )
-    known = [_named_as(one, rest) for one in (*data.networks, *data.embeddings, *data.others)]
+    mine = {model.version_id if model is not None else None, data.model_version_id} - {None}
+    listed = (*data.networks, *data.embeddings, *data.others)
+    known = [_named_as(one, rest) for one in listed if one.version_id not in mine]
+    fields.update(networks=(), embeddings=(), others=())
     sorted_in(fields, join([*known, *rest], notes))
     return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
 
@@ -291,3 +294,57 @@ def from_air(text: str, **fields: object) -> Network | None:
         "model_id": air.model_id,
     }
     return Network(text.strip(), **{**whole, **fields})  # type: ignore[arg-type]
+
+
+_DIRECTIONS = {"txt2img": "t2i", "img2img": "i2i", "txt2vid": "t2v", "img2vid": "i2v", "vid2vid": "v2v"}
+_WORDS = {
+    "txt2img-hires": "txt2img", "txt2imghires": "txt2img", "inpainting": "img2img", "ref2vid": "img2vid",
+    "image:create": "txt2img", "image:draft": "txt2img", "image:edit": "img2img", "image:upscale": "img2img",
+    "image:remove-background": "img2img", "image:face-fix": "img2img", "image:hires-fix": "img2img",
+    "video:create": "txt2vid", "video:animate": "img2vid", "video:first-last-frame": "img2vid",
+    "video:ref2vid": "img2vid",
+}  # fmt: skip
+_FITS = {"video": ("t2v", "i2v", "v2v"), "image": ("t2i", "i2i")}
+_FROM_PICTURE = ("sourceImage", "images", "Mask blur", "mask_blur")
+
+
+def direction(word: object) -> str:
+    """`t2i`, `i2i`, `t2v`, `i2v` or `v2v` for a word of `process`, `workflow` or a technique; `""` for any other.
+
+    assert direction("img2img:upscale + ControlNet") == "i2i"
+    """
+    if not isinstance(word, str):
+        return ""
+    text = word.lower().partition(" + ")[0].strip()
+    text = _WORDS.get(text, text).partition(":")[0]
+    text = "img2img" if text.startswith("img2img-") else _WORDS.get(text, text)
+    return _DIRECTIONS.get(text, "")
+
+
+def detected_type(
+    data: GenerationData,
+    *,
+    media_type: str = "",
+    workflow: object = "",
+    techniques: Iterable[object] = (),
+    meta: Mapping[str, object] | None = None,
+    graph: str = "",
+) -> str:
+    """`t2i`, `i2i`, `t2v`, `i2v` or `unknown` (facts/site-api.md §8.4). `graph` is what a ComfyUI graph showed.
+
+    Video from video is told as `i2v`; the caller says so in a note."""
+    media_type = media_type or data.media_type
+    if media_type not in _FITS:
+        return "unknown"
+    said = {**data.extra, **(meta or {})}
+    for word in (data.process, workflow, *(data.techniques or techniques)):
+        found = direction(word)
+        if found in _FITS[media_type]:
+            return "i2v" if found == "v2v" else found
+    if graph in _FITS[media_type]:
+        return graph
+    from_picture = any(said.get(name) for name in _FROM_PICTURE)
+    base = data.base_model.lower()
+    if media_type == "video":
+        return "i2v" if from_picture or ("i2v" in base and "ti2v" not in base) else "t2v"
+    return "i2i" if from_picture or (data.denoise is not None and data.denoise < 1) else "t2i"
