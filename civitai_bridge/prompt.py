@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -58,9 +58,15 @@ def read_tags(text: str) -> list[Tag]:
 
     assert [(t.name, t.weight, t.clip_weight) for t in read_tags("a <lora:x y:0.8:0.6> b")] == [("x y", 0.6, 0.8)]
     """
-    if "<" not in text:
-        return []
-    return [tag for found in _TAG.finditer(text) if (tag := _tag(text, found)) is not None]
+    return list(each_tag(text))
+
+
+def each_tag(text: str) -> Iterator[Tag]:
+    """The same one by one, for texts that may hold too many."""
+    if "<" in text:
+        for found in _TAG.finditer(text):
+            if (tag := _tag(text, found)) is not None:
+                yield tag
 
 
 def network_tags(text: str) -> list[str]:
@@ -162,27 +168,32 @@ def _tidy(line: str) -> str:
 
 def read_embeddings(text: str) -> list[Embedding]:
     """The embeddings that a prompt names as ComfyUI does: `embedding:name`, `(embedding:name.pt:1.2)`."""
-    found = []
+    return list(each_embedding(text))
+
+
+def each_embedding(text: str) -> Iterator[Embedding]:
+    """The same one by one, for texts that may hold too many."""
     for match in _EMBEDDING.finditer(text):
         name = normal_name(match[1].replace("\\(", "(").replace("\\)", ")"))
         weight = _number(match[2]) if match[2] else None
         if name:
-            found.append(Embedding(name, 1.0 if weight is None else weight, match.group(), *match.span()))
-    return found
+            yield Embedding(name, 1.0 if weight is None else weight, match.group(), *match.span())
 
 
-def known_words(text: str, names: Iterable[str]) -> list[Embedding]:
+def known_words(text: str, names: Iterable[str], most: int | None = None) -> list[Embedding]:
     """The known embedding names that stand in the text as words of their own, as A1111 writes them.
 
-    The borders are those of CivitAI's own extension; a name that is not known is never reported.
+    The borders are those of CivitAI's own extension; a name that is not known is never reported. Of each name no more
+    than `most` are looked for.
     assert [e.name for e in known_words("bad, EasyNegative, (bad_prompt:0.8)", ["easynegative", "bad_prompt"])] == [
         "easynegative", "bad_prompt"]
     """
     lower = _lower(text)
     found: list[Embedding] = []
     for name in dict.fromkeys(name.strip() for name in names):
-        word, at = _lower(name), 0
-        while word and (at := lower.find(word, at)) >= 0:
+        word, at, count = _lower(name), 0, 0
+        while word and count != most and (at := lower.find(word, at)) >= 0:
+            count += 1
             end = at + len(word)
             if _border(text[at - 1 : at], _BEFORE) and _border(text[end : end + 1], _AFTER):
                 found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields as fields_of
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from ..air import Air
@@ -25,6 +26,7 @@ from ..generation import GenerationData, Network, Upscale, from_json_fields, num
 from ..prompt import name_key
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from .dependencies import (
+    MOST,
     from_air,
     join,
     kind_of,
@@ -43,6 +45,7 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 # A text that opens brackets again and again and never closes them would be decoded from each of them.
 _MOST_BROKEN = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
+_SETTINGS_FIRST = tuple(f"{key}:" for key in sorted(_USUAL))
 _HIRES = ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps", "First pass size", "First pass strength")
 _OWN = "bridge"
 _METADATA = "Civitai metadata"
@@ -89,12 +92,15 @@ def _parts(text: str) -> tuple[str, str] | None:
     """Everything before the settings, and the settings as one line."""
     at = _details_at(text)
     if at < 0:
-        found = None
-        for one in _ANY_STEPS.finditer(text):
-            found = one
-        if found is None:
-            return _parts_by_last_line(text)
-        at = found.start()
+        at = text.rstrip().rfind("\n") + 1
+        if not text.startswith(_SETTINGS_FIRST, at):
+            # A jammed one-liner, all of it on one line.
+            found = None
+            for one in _ANY_STEPS.finditer(text):
+                found = one
+            at = found.start() if found is not None else at
+        if at == 0 or not _is_settings(text[at:]):
+            return None
         head, details = text[:at].rstrip(" ,\t\n"), text[at:]
     else:
         head, details = text[:at], text[at:]
@@ -113,13 +119,14 @@ def _details_at(text: str) -> int:
     return -1
 
 
-def _parts_by_last_line(text: str) -> tuple[str, str] | None:
-    """A1111's own rule for texts of others: the last line, if it has three settings, and one of them is usual."""
-    head, _, last = text.rstrip().rpartition("\n")
-    if last.count(":") < 3 or last[:1] in "{[":
-        return None
-    pairs = _pairs(last, [])
-    return (head, last) if len(pairs) >= 3 and not _USUAL.isdisjoint(pairs) else None
+def _is_settings(line: str) -> bool:
+    """`Steps:` and a number, or A1111's own rule for texts of others: three settings, of which one is usual."""
+    if _ANY_STEPS.match(line):
+        return True
+    if line.count(":") < 3 or line[:1] in "{[":
+        return False
+    pairs = _pairs(line, [])
+    return len(pairs) >= 3 and not _USUAL.isdisjoint(pairs)
 
 
 def _one_line(details: str) -> str:
@@ -127,7 +134,7 @@ def _one_line(details: str) -> str:
     lines: list[str] = []
     template: list[str] = []
     open_quote = False
-    for line in details.split("\n"):
+    for line in details.split("\n", MOST)[:MOST]:
         if open_quote:
             lines.append("\\n" + line)
         elif line.startswith(_TEMPLATES):
@@ -170,10 +177,13 @@ def _prompts(head: str) -> tuple[str, str]:
 def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
     """The settings in order. Quoted values are unquoted, JSON is decoded, anything else is the text as it stands."""
     pairs: dict[str, Any] = {}
-    at, end, broken = 0, len(text), 0
+    at, end, broken, repeated = 0, len(text), 0, 0
     find = text.find
     colon = find(":")
     while colon >= 0:
+        if len(pairs) + repeated > MOST:
+            notes.append(f"The text has more than {MOST:,} settings; the rest is left out.")
+            break
         key = text[at:colon].strip(" ,\t")
         start = colon + 1
         first = text[start : start + 1]
@@ -209,8 +219,10 @@ def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
             else:
                 cut = text.rfind(",", start, colon)
                 value, at = text[start:cut].strip(), cut + 1
-        if key in pairs and pairs[key] != value:
-            notes.append(f"{key[:60]} is said twice; the last one counts.")
+        if key in pairs:
+            repeated += 1
+            if pairs[key] != value:
+                notes.append(f"{key[:60]} is said twice; the last one counts.")
         pairs[key] = value
     if at < end and (left := text[at:].strip(" ,\t\n")):
         notes.append(f"This is no setting and is left out: {shown(left)}.")
@@ -263,7 +275,7 @@ def _no_value(key: str, said: object) -> str:
 def _size(value: object) -> tuple[int, int] | None:
     width, _, height = value.lower().partition("x") if isinstance(value, str) else ("", "", "")
     found = whole(width), whole(height)
-    return found if found[0] is not None and found[1] is not None else None  # type: ignore[return-value]
+    return found if found[0] and found[1] and min(found) > 0 else None  # type: ignore[return-value,type-var]
 
 
 def _word(value: object) -> str | None:
@@ -378,10 +390,14 @@ def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> 
     found: list[Network] = []
     for key, kind in _LISTS:
         if key in pairs and (listed := _taken(pairs, key, _name_hash_pairs, notes)) is not None:
+            if len(listed) == MOST:
+                notes.append(f"{key} has {MOST:,} entries or more; what is beyond is left out.")
             for name, value in listed:
                 found.append(Network("", 1.0, name, kind, None, None, normal_hash(value), "hashes"))
     if "Hashes" in pairs and (hashes := _taken(pairs, "Hashes", _object, notes)) is not None:
-        for key, value in hashes.items():
+        if len(hashes) > MOST:
+            notes.append(f"Hashes has more than {MOST:,} entries; the rest is left out.")
+        for key, value in islice(hashes.items(), MOST):
             hash = normal_hash(value)
             kind, colon, name = key.partition(":")
             if colon and (ours := _PREFIXES.get(kind.lower())) and name:
@@ -406,11 +422,11 @@ def _object(value: object) -> dict[str, Any] | None:
 def _name_hash_pairs(value: object) -> list[tuple[str, str]] | None:
     """`a: h1, b: h2`, in which a name may hold anything but a colon or a comma."""
     if isinstance(value, dict):
-        return [(str(name), str(hash)) for name, hash in value.items()]
+        return [(str(name), str(hash)) for name, hash in islice(value.items(), MOST)]
     if not isinstance(value, str):
         return None
     found = []
-    for piece in value.split(","):
+    for piece in value.split(",", MOST)[:MOST]:
         name, colon, hash = piece.rpartition(":")
         if colon and name.strip():
             found.append((name.strip(), hash.strip()))
@@ -432,7 +448,9 @@ def _civitai_resources(fields: dict[str, Any], pairs: dict[str, Any], notes: lis
         return []
     del pairs[_RESOURCES]
     found = []
-    for item in listed:
+    if len(listed) > MOST:
+        notes.append(f"{_RESOURCES} has more than {MOST:,} entries; the rest is left out.")
+    for item in listed[:MOST]:
         one = civitai_resource(item, "civitai_resources", notes)
         if one is None:
             notes.append(f"An entry of {_RESOURCES} is left out: {shown(item)} names no version.")

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ..air import Air
 from ..errors import InvalidAir
 from ..generation import GenerationData, Network, merged_weights
-from ..prompt import known_words, name_key, read_embeddings, read_tags
+from ..prompt import each_embedding, each_tag, known_words, name_key
 
+# More of one kind than any picture has: what is beyond is named, not read, so that no text takes long.
+MOST = 1000
 # SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _HEX = "0123456789abcdef"
@@ -51,7 +54,10 @@ def normal_hash(value: object) -> str:
 def tagged(text: str, source: str, notes: list[str]) -> list[Network]:
     """The networks that the tags of a prompt name."""
     found = []
-    for tag in read_tags(text) if "<" in text else ():
+    for tag in each_tag(text):
+        if len(found) == MOST:
+            notes.append(f"The text has more than {MOST:,} network tags; the rest is left out.")
+            break
         if tag.odd:
             notes.append(f"In {tag.text[:80]} this is no weight and is left out: {', '.join(tag.odd)[:80]}.")
         found.append(Network("", tag.weight, tag.name, tag.kind, None, tag.clip_weight, "", source))
@@ -60,14 +66,13 @@ def tagged(text: str, source: str, notes: list[str]) -> list[Network]:
 
 def named_embeddings(text: str, source: str, known: Iterable[str] = ()) -> list[Network]:
     """The embeddings of a prompt: `embedding:name`, and the bare words among the known names."""
-    found = []
-    spelled = read_embeddings(text) if "mbedding:" in text or "MBEDDING:" in text else []
-    for one in spelled:
-        found.append(Network("", one.weight, one.name, "embedding", source=source))
-    for one in known_words(text, known) if known else ():
-        if not any(e.start <= one.start < e.end for e in spelled):
-            found.append(Network("", one.weight, one.name, "embedding", source=source))
-    return found
+    found: dict[str, Network] = {}
+    spelled = list(islice(each_embedding(text), MOST)) if "mbedding:" in text or "MBEDDING:" in text else []
+    words = known_words(text, known, MOST) if known else []
+    inside = [(one.start, one.end) for one in spelled] if words else []
+    for one in (*spelled, *(word for word in words if not any(s <= word.start < e for s, e in inside))):
+        found.setdefault(one.name.lower(), Network("", one.weight, one.name, "embedding", source=source))
+    return list(found.values())
 
 
 def join(networks: Iterable[Network], notes: list[str] | None = None) -> tuple[Network, ...]:
