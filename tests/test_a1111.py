@@ -178,7 +178,7 @@ def test_a_weight_that_is_no_number_is_named():
         f'a\n{DETAILS}, Civitai resources: [{{"type":"lora","weight":NaN,"modelVersionId":1}},{{"type":"lora","weight":"nan","modelVersionId":2}},{{"weight":1}},7]'
     )
     assert [(n.version_id, n.weight) for n in data.networks] == [(1, 1.0), (2, 1.0)]
-    assert len(data.notes) == 3
+    assert len(data.notes) == 4
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ _HEAD = re.compile(r"Parameters[ \t]{0,32}:[ \t]*", re.ASCII)
 _ANY_STEPS = re.compile(r"(?<![^\s.,])steps:[ \t]{0,7}[0-9]", re.IGNORECASE | re.ASCII)
 _ANY_NEGATIVE = re.compile(re.escape(_NEGATIVE), re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:")
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_DECODER = json.JSONDecoder(parse_constant=str)
 # A text that opens brackets again and again and never closes them would be decoded from each of them.
 _MOST_BROKEN = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))

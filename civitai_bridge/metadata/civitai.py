@@ -195,11 +195,11 @@ def _graph(comfy: object, notes: list[str]) -> GenerationData | None:
     """meta's `comfy`: an object, or its text as the public route gives it, invalid JSON included (§1.8)."""
     if isinstance(comfy, str) and comfy.strip():
         try:
-            comfy = json.loads(comfy, parse_constant=lambda _: None)
+            comfy = json.loads(comfy, parse_constant=str)
         except (ValueError, RecursionError):
             mended = comfy.replace(":undefined", ":null").replace(": undefined", ": null")
             try:
-                comfy = json.loads(mended, parse_constant=lambda _: None)
+                comfy = json.loads(mended, parse_constant=str)
             except (ValueError, RecursionError):
                 notes.append("The ComfyUI graph that CivitAI keeps is broken; it could not be read.")
                 return None

@@ -17,7 +17,7 @@ from .dependencies import from_air, join, kind_of, named_embeddings, normal_hash
 
 MOST_NODES = 20_000
 _DEEPEST = 40
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_DECODER = json.JSONDecoder(parse_constant=str)
 _MUTED, _BYPASSED = 2, 4
 
 Link = tuple[str, int]

@@ -9,7 +9,7 @@ from typing import Any
 from ..generation import shown
 
 Row = tuple[str, str, Callable[[object], Any]]
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_DECODER = json.JSONDecoder(parse_constant=str)
 
 
 def word(value: object) -> str | None:
@@ -18,7 +18,7 @@ def word(value: object) -> str | None:
 
 
 def decoded_object(text: str) -> dict[str, Any] | None:
-    """A JSON object, with `NaN` and `Infinity` read as null; None when the text is none."""
+    """A JSON object, with `NaN` and `Infinity` as texts, which no number is read from; None when the text is none."""
     text = text.strip("\0 \t\r\n")
     if text[:1] != "{":
         return None
