@@ -24,7 +24,9 @@ _NAMES = {
     "sampler": "Sampler", "cfgScale": "CFG scale", "steps": "Steps", "seed": "Seed", "clipSkip": "Clip skip",
     "hashes": "Hashes", "denoise": "Denoising strength", "scheduler": "Schedule type",
 }  # fmt: skip
-_HIDDEN = "CivitAI shows no settings for this image: its uploader hid them, or there are none."
+_HIDDEN = "The uploader hid the settings of this image; CivitAI tells only what it resolved."
+_UNKNOWN = "CivitAI shows no settings for this image: its uploader hid them, or there are none."
+_NOTHING = "CivitAI says neither settings nor resources for this image: its uploader hid them, or there are none."
 
 
 def generation_from_trpc(payload: Mapping[str, Any], image_id: int | None = None) -> GenerationData:
@@ -40,7 +42,13 @@ def generation_from_trpc(payload: Mapping[str, Any], image_id: int | None = None
         tools=_named(payload.get("tools")),
         extra=kept({k: payload.get(k) for k in ("onSite", "external", "remixOfId") if payload.get(k) is not None}),
     )
-    return _finished(base, payload.get("meta"), resolved, notes)
+    meta = payload.get("meta")
+    if isinstance(meta, Mapping) and meta:
+        return _finished(base, meta, resolved, notes)
+    # Weights and `external` only come out of settings, so there were some (facts/site-api.md §1.5).
+    weighed = any(item.get("strength") is not None for item in objects(payload.get("resources")))
+    said = _HIDDEN if weighed or "external" in base.extra else _UNKNOWN if resolved else _NOTHING
+    return _without_settings(base, resolved, [*notes, said])
 
 
 def generation_from_rest(item: Mapping[str, Any]) -> GenerationData:
@@ -56,15 +64,16 @@ def generation_from_rest(item: Mapping[str, Any]) -> GenerationData:
         media_type=word(item.get("type")) or "image",
         base_model=word(item.get("baseModel")) or "",
     )
-    data = _finished(base, meta, [], notes)
-    known = {data.model_version_id, *(one.version_id for one in (*data.networks, *data.embeddings, *data.others))}
     ids = item.get("modelVersionIds")
-    rest = [one for one in (map(whole, ids) if isinstance(ids, list) else ()) if one and one not in known]
-    if not rest:
-        return data
+    told = [one for one in map(whole, ids if isinstance(ids, list) else ()) if one and one > 0]
+    if isinstance(meta, Mapping) and meta:
+        data = _finished(base, meta, [], notes)
+    else:
+        data = _without_settings(base, [], [*notes, _UNKNOWN if told else _NOTHING])
+    known = {data.model_version_id, *(one.version_id for one in (*data.networks, *data.embeddings, *data.others))}
     # The route gives no more than the ids: what they are, and how strong, a look-up has to tell.
-    more = tuple(Network("", kind="other", version_id=one, source="resources") for one in dict.fromkeys(rest))
-    return replace(data, others=(*data.others, *more))
+    more = (Network("", kind="other", version_id=one, source="resources") for one in dict.fromkeys(told))
+    return replace(data, others=(*data.others, *(one for one in more if one.version_id not in known)))
 
 
 def _named(value: object) -> tuple[str, ...]:
@@ -100,11 +109,15 @@ def _air(model_type: str, base_model: str, model_id: int | None, version_id: int
     return str(Air(ecosystem, kind, "civitai", str(model_id), str(version_id)))
 
 
-def _finished(base: GenerationData, meta: object, resolved: list[Network], notes: list[str]) -> GenerationData:
-    if not isinstance(meta, Mapping) or not meta:
-        data = with_resolved(base, resolved)
-        data = replace(data, notes=(*data.notes, *notes, _HIDDEN), extra={**base.extra, "meta_hidden": True})
-        return replace(data, detected_type=detected_type(data))
+def _without_settings(base: GenerationData, resolved: list[Network], notes: list[str]) -> GenerationData:
+    hidden = {"meta_hidden": True} if _HIDDEN in notes else {}
+    data = with_resolved(replace(base, extra={**base.extra, **hidden}), resolved)
+    return replace(data, notes=(*data.notes, *notes), detected_type=detected_type(data))
+
+
+def _finished(
+    base: GenerationData, meta: Mapping[str, Any], resolved: list[Network], notes: list[str]
+) -> GenerationData:
     said = {str(key): value for key, value in meta.items()}
     graph = _graph(said.pop("comfy", None), notes)
     fields = _fields(said, notes)
@@ -221,7 +234,10 @@ def _with_graph(data: GenerationData, graph: GenerationData) -> GenerationData:
             fields[name] = getattr(graph, name)
     if data.model_name or data.model_version_id is not None:
         fields.pop("model_name", None), fields.pop("model_air", None)
-    listed = [one for part in (graph, data) for one in (*part.networks, *part.embeddings, *part.others)]
+    # What meta's own prompt names is named by the graph's once more: it is one mention, not two.
+    twice = {name for name in ("prompt", "negative_prompt") if getattr(data, name)}
+    listed = [one for one in (*graph.networks, *graph.embeddings, *graph.others) if one.source not in twice]
+    listed += (*data.networks, *data.embeddings, *data.others)
     models = {one.casefold() for one in (data.model_name, graph.model_name) if one}
     listed = [
         one for one in listed if not (one.kind == "checkpoint" and one.name.rpartition(".")[0].casefold() in models)

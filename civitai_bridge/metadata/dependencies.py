@@ -180,7 +180,7 @@ def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> Generati
     resolved = tuple(resolved)
     notes: list[str] = []
     fields: dict[str, object] = {}
-    model = _resolved_model(data, resolved)
+    model = _resolved_model(data, resolved, notes)
     rest = [one for one in resolved if one is not model]
     if model is not None:
         fields.update(
@@ -199,28 +199,45 @@ def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> Generati
     return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
 
 
-def _resolved_model(data: GenerationData, resolved: tuple[Network, ...]) -> Network | None:
+def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: list[str]) -> Network | None:
+    """The checkpoint that is the data's model: by version, hash or whole name.
+
+    Failing these the only one is taken, unless a hash is there to be asked: it may be the version that the image's
+    post belongs to (facts/site-api.md §1.5)."""
     models = [one for one in resolved if one.kind == "checkpoint"]
     if data.model_version_id is not None:
         return next((one for one in models if one.version_id == data.model_version_id), None)
-    if data.model_hash:
-        same = [one for one in models if one.hash and one.hash[:10] == data.model_hash[:10]]
-        if same:
-            return same[0]
-    return models[0] if len(models) == 1 else None
+    same = [one for one in models if data.model_hash and one.hash and one.hash[:10] == data.model_hash[:10]]
+    same = same or [one for one in models if _is_called(one, data.model_name)]
+    if same:
+        return same[0]
+    if len(models) != 1 or data.model_hash:
+        return None
+    if data.model_name:
+        notes.append(f"The settings name the model {data.model_name[:80]}; CivitAI says it is {_title(models[0])}.")
+    return models[0]
+
+
+def _is_called(one: Network, name: str) -> bool:
+    """Whether a file's name is a model's name, or its name and its version's."""
+    letters = _letters(name_key(name))
+    return bool(letters) and letters in (_letters(one.name), _letters(one.name + one.version_name))
+
+
+def _title(one: Network) -> str:
+    return f"{one.name[:80]} {one.version_name[:40]}".strip() or one.air or f"version {one.version_id}"
 
 
 def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
     """The network with the version whose model name, or model and version name, is its own whole name."""
     if network.version_id is not None or network.air or not network.name:
         return network
-    family, name = _FAMILIES.get(network.kind, network.kind), _letters(name_key(network.name))
+    family = _FAMILIES.get(network.kind, network.kind)
     found = [
         one
         for one in resolved
         if _FAMILIES.get(one.kind, one.kind) == family
-        and name
-        and name in (_letters(one.name), _letters(one.name + one.version_name))
+        and _is_called(one, network.name)
         and not (network.hash and one.hash and network.hash[:10] != one.hash[:10])
     ]
     if len(found) != 1:
@@ -258,33 +275,90 @@ def tries(hash: str) -> tuple[str, ...]:
     return (hash, hash[:10]) if len(hash) == 12 else (hash,)
 
 
+def unnamed_versions(data: GenerationData) -> tuple[int, ...]:
+    """The versions of which no more than the id is known, each once."""
+    listed = (*data.networks, *data.embeddings, *data.others)
+    wanted = [one.version_id for one in listed if one.version_id is not None and not (one.air and one.name)]
+    if data.model_version_id is not None and not (data.model_air and data.model_name):
+        wanted.insert(0, data.model_version_id)
+    return tuple(dict.fromkeys(wanted))
+
+
+def described(data: GenerationData, answers: Mapping[int, Network]) -> GenerationData:
+    """The data after versions were looked up by their ids. A checkpoint that was only an id becomes the model where
+    the data knows none."""
+    listed = (*data.networks, *data.embeddings, *data.others)
+    filled = [_filled(one, found) if (found := answers.get(one.version_id or 0)) else one for one in listed]
+    if found := answers.get(data.model_version_id or 0):
+        data = _with_model(data, found)
+    resolved = [one for one in filled if one.source == "resources"]
+    rest: dict[str, object] = {"networks": (), "embeddings": (), "others": ()}
+    sorted_in(rest, (one for one in filled if one.source != "resources"))
+    return with_resolved(replace(data, **rest), resolved)
+
+
 def answered(data: GenerationData, answers: Mapping[str, Network]) -> GenerationData:
-    """The data after a look-up: `answers` by the hash that was asked. Weights, names and sources stay the data's."""
-    fields: dict[str, object] = {}
-    if (found := answers.get(data.model_hash)) and data.model_version_id is None:
-        fields.update(
-            model_air=data.model_air or found.air,
-            model_version_id=found.version_id,
-            model_id=found.model_id,
-            model_name=data.model_name or found.name,
-            base_model=data.base_model or found.base_model,
-        )
-    filled = []
+    """The data after a look-up: `answers` by the hash that was asked.
+
+    Weights and sources stay the data's. An answer of another kind (short hashes collide) is not taken."""
+    notes: list[str] = []
+    listed: list[Network] = []
     for one in (*data.networks, *data.embeddings, *data.others):
         found = answers.get(one.hash) if one.version_id is None and not one.air else None
-        if found is not None:
-            one = replace(
-                one,
-                air=found.air,
-                version_id=found.version_id,
-                model_id=found.model_id,
-                version_name=found.version_name,
-                base_model=found.base_model,
-                name=one.name or found.name,
-            )
-        filled.append(one)
-    sorted_in(fields, join(filled))
-    return replace(data, **fields)
+        if found is not None and not _of_one_family(one.kind, found.kind):
+            notes.append(_other_kind(one.name, one.hash, found))
+        elif found is not None:
+            one = _filled(one, found)
+        listed.append(one)
+    if data.model_version_id is None and not data.model_air and (found := answers.get(data.model_hash)):
+        if found.kind in ("checkpoint", "other"):
+            data = _with_model(data, found)
+        else:
+            notes.append(_other_kind(data.model_name, data.model_hash, found))
+    if (found := answers.get(data.vae_hash)) is not None:
+        if found.kind in ("vae", "checkpoint", "other"):
+            listed.append(replace(found, name=data.vae or found.name, hash=data.vae_hash, kind="vae", source="hashes"))
+        else:
+            notes.append(_other_kind(data.vae, data.vae_hash, found))
+    fields: dict[str, object] = {"networks": (), "embeddings": (), "others": ()}
+    mine = data.model_version_id or -1
+    sorted_in(fields, join((one for one in listed if one.version_id != mine or one.kind == "vae"), notes))
+    return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
+
+
+def _of_one_family(kind: str, other: str) -> bool:
+    return _FAMILIES.get(kind, kind) == _FAMILIES.get(other, other) or "other" in (kind, other)
+
+
+def _other_kind(name: str, hash: str, found: Network) -> str:
+    return (
+        f"The hash {hash} of {name[:60] or 'a resource'} is that of a {found.kind}, {found.name[:60]}; it is not taken."
+    )
+
+
+def _filled(one: Network, found: Network) -> Network:
+    """A resource with what a look-up says of its version; its weights, name and source stay."""
+    return replace(
+        one,
+        air=one.air or found.air,
+        version_id=found.version_id,
+        model_id=found.model_id,
+        version_name=found.version_name or one.version_name,
+        base_model=found.base_model or one.base_model,
+        name=one.name or found.name,
+        kind=found.kind if one.kind == "other" else one.kind,
+    )
+
+
+def _with_model(data: GenerationData, found: Network) -> GenerationData:
+    return replace(
+        data,
+        model_air=data.model_air or found.air,
+        model_version_id=found.version_id,
+        model_id=found.model_id,
+        model_name=data.model_name or found.name,
+        base_model=found.base_model or data.base_model,
+    )
 
 
 def from_air(text: str, **fields: object) -> Network | None:

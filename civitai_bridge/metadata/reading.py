@@ -31,7 +31,7 @@ _NAMES = {
 }  # fmt: skip
 
 
-def read_picture(source: bytes | bytearray | memoryview | BinaryIO | str | os.PathLike[str]) -> GenerationData:
+def read_file(source: bytes | bytearray | memoryview | BinaryIO | str | os.PathLike[str]) -> GenerationData:
     """What a picture says about how it was made, from its bytes, a seekable file, or a path (OSError is the caller's).
 
     A picture that says nothing gives an empty value with a note."""
