@@ -274,7 +274,7 @@ async def test_an_answer_of_another_kind_is_named_and_not_taken():
         model_name="base", model_hash="aabbccdd", networks=(Network("", 0.5, "ink", hash="1122334455"),), vae="v", vae_hash="99887766"
     )  # fmt: skip
     send = Fake(reply(200, version(50, "Checkpoint", "Base")))
-    found, lines = await look_up(data, SiteClient(answering(200, version(50, "LORA", "Other"))))
+    found, _ = await look_up(data, SiteClient(answering(200, version(50, "LORA", "Other"))))
     assert found.model_version_id is None and found.networks[0].version_id == 50
     assert [note for note in found.notes if "aabbccdd" in note and "lora, Other" in note]
     assert [note for note in found.notes if "99887766" in note]
@@ -284,7 +284,9 @@ async def test_an_answer_of_another_kind_is_named_and_not_taken():
 
 
 async def test_one_version_by_two_hashes_is_listed_once():
-    data = GenerationData(networks=(Network("", 0.5, "ink", hash="1122334455"), Network("", 1.0, "pen", hash="998877665544")))
+    data = GenerationData(
+        networks=(Network("", 0.5, "ink", hash="1122334455"), Network("", 1.0, "pen", hash="998877665544"))
+    )
     found, _ = await look_up(data, SiteClient(answering(200, version(60, "LORA", "Ink"))))
     assert [(one.name, one.version_id, one.weight) for one in found.networks] == [("ink", 60, 0.5)]
 

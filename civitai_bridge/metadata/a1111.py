@@ -632,12 +632,17 @@ _KNOWN_KEYS = frozenset(
         *_HIRES,
         *("Sampler", "Schedule type", "Size", "Hashes", "Refiner", "Refiner hash", "Hypernet", "Hypernet strength"),
         *(_RESOURCES, _METADATA),
+        # The site's own names: a setting that is called so would be taken for what it is not (§1.7, §2.4 7).
+        *("prompt", "negativePrompt", "steps", "seed", "cfgScale", "sampler", "clipSkip", "width", "height"),
+        *("resources", "versionIds", "modelIds", "extra", "effects", "hashes", "civitaiResources", "denoise"),
+        *("additionalResources", "comfy", "models", "upscalers", "vaes", "controlNets", "scheduler", "other"),
+        *("external", "hideMeta", "engine", "process", "type", "workflow", "version", "baseModel", "ecosystem"),
     )
 )
 
 
 def _safe_key(key: object) -> bool:
-    if not isinstance(key, str) or key in _KNOWN_KEYS or key.startswith("AddNet"):
+    if not isinstance(key, str) or key in _KNOWN_KEYS or key.startswith(("AddNet", "Hashed")) or "Resources" in key:
         return False
     return key.isascii() and key.replace(" ", "").replace("_", "").replace("-", "").isalnum() and key == key.strip()
 
@@ -653,17 +658,28 @@ def _value(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON in which no text looks like one of the words at which the site cuts the line (facts/site-api.md §2.4 3)."""
-    return json.dumps(value, separators=(",", ":")).replace(": ", "\\u003a ")
+    """JSON in which no text looks like one of the words at which the site cuts the line, and no quote is escaped by a
+    backslash, which the site does not understand (facts/site-api.md §2.4 3, 7)."""
+    text = json.dumps(value, separators=(",", ":")).replace(": ", "\\u003a ")
+    return _ESCAPED.sub(lambda found: "\\u0022" if found[0][1] == '"' else "\\u005c", text) if "\\" in text else text
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,120}", re.ASCII)
+_ESCAPED = re.compile(r'\\["\\]')
 
 
 def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     hashes: dict[str, str] = {}
+    loras: dict[str, str] = {}
     prefixes = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet", "embedding": "embed"}
     everything = (*data.networks, *data.embeddings, *data.others)
     for one in everything:
         if one.hash and one.name and one.kind in prefixes and not (one.air or one.version_id):
-            hashes[f"{prefixes[one.kind]}:{one.name}"] = one.hash
+            # A hash in `Lora hashes` keeps the weight of its tag (facts/site-api.md §2.4 10).
+            if one.kind == "lora" and _PLAIN_NAME.fullmatch(one.name):
+                loras[one.name] = one.hash
+            else:
+                hashes[f"{prefixes[one.kind]}:{one.name}"] = one.hash
     if data.vae_hash:
         hashes["vae"] = data.vae_hash
     if data.model_hash:
@@ -674,6 +690,7 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
     # No text in it may end the list for the site's regex, which stops at the first `}]`.
     items = [_json(item).replace("]", "\\u005d") for one in (model, *everything) if (item := _item(one)) is not None]
     return [
+        ("Lora hashes", f'"{", ".join(f"{name}: {hash}" for name, hash in loras.items())}"' if loras else ""),
         ("Hashes", _json(hashes) if hashes else ""),
         (_RESOURCES, f"[{','.join(items)}]" if items else ""),
         (_METADATA, _json(metadata) if metadata else ""),

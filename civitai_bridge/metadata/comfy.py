@@ -52,6 +52,10 @@ _SCHEDULERS = {
     "Flux2Scheduler": "flux2",
 }
 _OFF = ("none", "")
+# In `extra`: the fields whose values other nodes make when the graph runs, so that it cannot tell them.
+MADE_ELSEWHERE = "made_elsewhere"
+UNWRITTEN_PROMPT = "The prompt is not written in the graph."
+BY_ANOTHER_NODE = "another node makes it."
 
 
 def read_comfy(prompt: str = "", workflow: str = "") -> GenerationData | None:
@@ -136,12 +140,20 @@ class _Reading:
     def __init__(self, graph: Graph, notes: list[str]) -> None:
         self.graph = graph
         self.notes = notes
+        self.elsewhere: dict[str, None] = {}
+        self.silent = False
 
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def fields(self) -> dict[str, Any]:
+        found = self.told()
+        if self.elsewhere:
+            found["extra"] = {MADE_ELSEWHERE: list(self.elsewhere)}
+        return found
+
+    def told(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         samplers = self.samplers()
         if not samplers:
@@ -224,7 +236,7 @@ class _Reading:
                 return value
         return ""
 
-    def numeric(self, node: str, names: Sequence[str], read: Any, what: str) -> Any:
+    def numeric(self, node: str, names: Sequence[str], read: Any, what: str, field: str = "") -> Any:
         for name in names:
             said = self.inputs(node).get(name)
             if said is None:
@@ -232,9 +244,18 @@ class _Reading:
             value = self.value(said)
             found = read(value)
             if found is None:
-                self.note(f"{what} is not known: {shown(value) if value is not None else 'another node makes it'}.")
+                self.note(f"{what} is not known: {shown(value) + '.' if value is not None else BY_ANOTHER_NODE}")
+                if value is None and field:
+                    self.elsewhere[field] = None
             return found
         return None
+
+    def choice(self, node: str, name: str) -> str:
+        """A sampler's or scheduler's name; a wire that cannot be followed is remembered."""
+        said = self.word(node, name)
+        if not said and _link(self.inputs(node).get(name)) is not None:
+            self.elsewhere["sampler" if name == "sampler_name" else name] = None
+        return said
 
     def walk(self, start: object, names: Sequence[str]) -> list[str]:
         """The nodes along one wire: from a link through the first of the named inputs of each node."""
@@ -283,22 +304,27 @@ class _Reading:
 
     def sampling(self, found: dict[str, Any], node: str) -> None:
         seeds, steps_of, cfg_of = node, node, node
-        sampler, scheduler = self.word(node, "sampler_name"), self.word(node, "scheduler")
+        sampler, scheduler = self.choice(node, "sampler_name"), self.choice(node, "scheduler")
         if (noise := self.part(node, "noise")) is not None:
             seeds = noise
         if (guider := self.part(node, "guider")) is not None:
             cfg_of = guider
         if (chosen := self.part(node, "sampler")) is not None:
-            sampler = self.word(chosen, "sampler_name", "solver") or self.kind(chosen)
+            sampler = self.choice(chosen, "sampler_name") or self.word(chosen, "solver")
+            sampler = sampler or ("" if "sampler" in self.elsewhere else self.kind(chosen))
         if (sigmas := self.part(node, "sigmas")) is not None:
             steps_of = sigmas
-            scheduler = self.word(sigmas, "scheduler") or _SCHEDULERS.get(self.kind(sigmas), self.kind(sigmas))
-        seed = self.numeric(seeds, ("seed", "noise_seed"), whole, "The seed")
+            scheduler = self.choice(sigmas, "scheduler")
+            if not scheduler and "scheduler" not in self.elsewhere:
+                scheduler = _SCHEDULERS.get(self.kind(sigmas), self.kind(sigmas))
+        seed = self.numeric(seeds, ("seed", "noise_seed"), whole, "The seed", "seed")
         found.update(
             seed=seed,
-            steps=self.numeric(steps_of, ("steps",), whole, "The number of steps"),
-            cfg=self.numeric(cfg_of, ("cfg", "cfg_conds", "guidance_scale"), number, "CFG"),
-            denoise=self.numeric(steps_of, ("denoise", "denoise_strength"), number, "The denoising strength"),
+            steps=self.numeric(steps_of, ("steps",), whole, "The number of steps", "steps"),
+            cfg=self.numeric(cfg_of, ("cfg", "cfg_conds", "guidance_scale"), number, "CFG", "cfg"),
+            denoise=self.numeric(
+                steps_of, ("denoise", "denoise_strength"), number, "The denoising strength", "denoise"
+            ),
             sampler=sampler,
             scheduler=scheduler,
         )
@@ -311,16 +337,22 @@ class _Reading:
         inputs = self.inputs(node)
         guider = self.part(node, "guider")
         if self.kind(node).startswith("CivitaiBridgeGenerate"):
-            found["prompt"], found["negative_prompt"] = self.word(node, "prompt"), self.word(node, "negative_prompt")
+            for name in ("prompt", "negative_prompt"):
+                found[name] = self.word(node, name)
+                if not found[name] and _link(inputs.get(name)) is not None:
+                    self.elsewhere[name] = None
             return
         source = self.inputs(guider) if guider is not None else inputs
         positive = next((source[n] for n in ("positive", "conditioning", "cond1") if n in source), None)
         for name, start in (("prompt", positive), ("negative_prompt", source.get("negative"))):
             parts: list[str] = []
+            self.silent = False
             self.follow(start, "negative" if name == "negative_prompt" else "positive", parts, set(), found, 0)
             found[name] = "\n".join(dict.fromkeys(part for part in parts if part.strip()))
+            if self.silent and not found[name]:
+                self.elsewhere[name] = None
         if positive is not None and not found["prompt"]:
-            self.note("The prompt is not written in the graph.")
+            self.note(UNWRITTEN_PROMPT)
 
     def follow(
         self, start: object, side: str, parts: list[str], seen: set[str], found: dict[str, Any], depth: int
@@ -340,7 +372,7 @@ class _Reading:
         if kind == "ConditioningZeroOut":
             return
         if side == "positive" and "guidance" in inputs and "guidance" not in found:
-            guidance = self.numeric(node, ("guidance",), number, "The guidance")
+            guidance = self.numeric(node, ("guidance",), number, "The guidance", "guidance")
             if guidance is not None:
                 found["guidance"] = guidance
         if _link(inputs.get(side)) is None and isinstance(inputs.get(side), str):
@@ -377,7 +409,10 @@ class _Reading:
             if name in inputs and (found := self.text(inputs[name], seen, depth + 1)):
                 return found
         through = [inputs[name] for name, _ in self.links(link[0])]
-        return self.text(through[0], seen, depth + 1) if len(through) == 1 else ""
+        if len(through) == 1:
+            return self.text(through[0], seen, depth + 1)
+        self.silent = self.silent or not any(name in inputs for name in (*_TEXTS, *_JOINED))
+        return ""
 
     # --- size, model, resources ----------------------------------------------------------------------------------
 
@@ -388,6 +423,9 @@ class _Reading:
                 if width and height:
                     found["width"], found["height"] = width, height
                     return
+                for name, value in zip(("width", "height"), (width, height), strict=True):
+                    if value is None and _link(self.inputs(one).get(name)) is not None:
+                        self.elsewhere[name] = None
 
     def model(self, found: dict[str, Any], node: str, chain: list[str]) -> None:
         guider = self.part(node, "guider")
@@ -400,6 +438,10 @@ class _Reading:
                 if "model_name" not in found and "model_air" not in found:
                     _name_model(found, name)
                 break
+        if not found.get("model_name") and not found.get("model_air"):
+            linked = (self.inputs(one).get(name) for one in (*wire, *chain) for name in _MODEL_INPUTS)
+            if any(_link(value) is not None for value in linked):
+                self.elsewhere["model"] = None
         for one in (*wire, *chain):
             layer = whole(self.value(self.inputs(one).get("stop_at_clip_layer", self.inputs(one).get("clip_skip"))))
             if layer is not None and layer < 0:
@@ -412,6 +454,8 @@ class _Reading:
         for node in reversed(nodes):
             for one in self.loras(node):
                 listed.append(one)
+            if _link(self.inputs(node).get("loras")) is not None:
+                self.elsewhere["networks"] = None
         for prompt, source in (
             (found.get("prompt", ""), "prompt"),
             (found.get("negative_prompt", ""), "negative_prompt"),

@@ -86,7 +86,7 @@ def join(networks: Iterable[Network], notes: list[str] | None = None) -> tuple[N
         keys = _keys(network)
         for key in keys:
             place = places.get(key)
-            if place is not None and _may_be_one(joined[place], network):
+            if place is not None and may_be_one(joined[place], network):
                 break
         else:
             place = None
@@ -114,7 +114,7 @@ def _keys(network: Network) -> list[tuple[object, ...]]:
     return keys
 
 
-def _may_be_one(one: Network, other: Network) -> bool:
+def may_be_one(one: Network, other: Network) -> bool:
     """Whether nothing speaks against it: other version, other hash of the same kind, other folder."""
     if one.version_id is not None and other.version_id is not None:
         return one.version_id == other.version_id
@@ -208,7 +208,7 @@ def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: 
     if data.model_version_id is not None:
         return next((one for one in models if one.version_id == data.model_version_id), None)
     same = [one for one in models if data.model_hash and one.hash and one.hash[:10] == data.model_hash[:10]]
-    same = same or [one for one in models if _is_called(one, data.model_name)]
+    same = same or [one for one in models if is_called(one, data.model_name)]
     if same:
         return same[0]
     if len(models) != 1 or data.model_hash:
@@ -218,7 +218,7 @@ def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: 
     return models[0]
 
 
-def _is_called(one: Network, name: str) -> bool:
+def is_called(one: Network, name: str) -> bool:
     """Whether a file's name is a model's name, or its name and its version's."""
     letters = _letters(name_key(name))
     return bool(letters) and letters in (_letters(one.name), _letters(one.name + one.version_name))
@@ -237,7 +237,7 @@ def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
         one
         for one in resolved
         if _FAMILIES.get(one.kind, one.kind) == family
-        and _is_called(one, network.name)
+        and is_called(one, network.name)
         and not (network.hash and one.hash and network.hash[:10] != one.hash[:10])
     ]
     if len(found) != 1:
