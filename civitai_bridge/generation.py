@@ -1,29 +1,114 @@
-"""GenerationData: what made a picture. The one value that every reader produces and every consumer takes."""
+"""GenerationData: what made a picture. The one value that every reader produces and every consumer takes.
+
+Numbers are finite and in range or absent: `whole` and `number` are the doors through which a stranger's values come.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+_LARGEST = 2**64
+_LONGEST_NUMBER = 64
+
+
+def whole(value: object) -> int | None:
+    """A whole number as JSON, a text or a graph says it; None for anything else, `nan` and `inf` included.
+
+    assert whole("20") == whole(20.0) == 20 and whole("20.5") is None and whole(True) is None"""
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) <= 20 and value.isdigit() and value.isascii():
+            found = int(value)
+            return found if found < _LARGEST else None
+        if value[:1] == "-" and value[1:].isascii() and value[1:].isdigit() and len(value) <= 20:
+            return int(value)
+        value = number(value)
+    if isinstance(value, float):
+        value = int(value) if math.isfinite(value) and value.is_integer() else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if -_LARGEST < value < _LARGEST else None
+
+
+def number(value: object) -> float | None:
+    """A finite number as JSON, a text or a graph says it; None for anything else, `nan` and `inf` included."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if isinstance(value, str) and (len(value) > _LONGEST_NUMBER or "_" in value):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 @dataclass(frozen=True)
 class Network:
-    """A LoRA (or one of its kin) and how strongly it was applied. `air` is `""` when it is not known."""
+    """A resource that takes part in a picture (a LoRA or one of its kin, an embedding, a VAE …) and how strongly.
+
+    `air` is `""` when it is not known. `kind` is one of `lora`, `lyco`, `hypernet`, `embedding`, `checkpoint`,
+    `refiner`, `vae`, `upscaler`, `controlnet`, `other`. `weight` is the model's (UNet's), `clip_weight` the text
+    encoder's, None = the same; weight 0 means off. `again` holds the further (weight, clip weight) pairs of a network
+    that is named more than once. `hash` is lower-case hex without `0x`. `source` says where it was found: `prompt`,
+    `negative_prompt`, `hashes`, `comfy`, `civitai_resources`, `meta_resources`, `resources`, `file`.
+    """
 
     air: str
     weight: float = 1.0
     name: str = ""
     kind: str = "lora"
     version_id: int | None = None
+    clip_weight: float | None = None
+    hash: str = ""
+    source: str = ""
+    model_id: int | None = None
+    version_name: str = ""
+    base_model: str = ""
+    again: tuple[tuple[float, float | None], ...] = ()
+
+    @property
+    def strength_clip(self) -> float:
+        """The text encoder's weight, said or not."""
+        return self.weight if self.clip_weight is None else self.clip_weight
+
+    def to_json(self) -> dict[str, Any]:
+        """What is said, names in snake_case; `air`, `weight`, `name` and `kind` always."""
+        always = ("air", "weight", "name", "kind")
+        return {
+            f.name: _plain(v) for f in fields(self) if (v := getattr(self, f.name)) != f.default or f.name in always
+        }
+
+
+@dataclass(frozen=True)
+class Upscale:
+    """The second pass of a picture ("Hires fix", a second sampler): None and `""` mean "not said"."""
+
+    upscaler: str = ""
+    scale: float | None = None
+    steps: int | None = None
+    denoise: float | None = None
+    width: int | None = None
+    height: int | None = None
+    prompt: str = ""
+    negative_prompt: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
 
 @dataclass(frozen=True)
 class GenerationData:
     """What was asked and what came back. None means "not said"; nothing is invented.
 
-    `sampler` and `scheduler` are in ComfyUI's spelling where they are known; `size` is in pixels; `arrived` lists the
-    indices of the batch that came, `missing` the others with a reason each; `source` says who tells it.
+    `sampler` and `scheduler` are in ComfyUI's spelling where they are known, else as the text spells them; width and
+    height are in pixels; `arrived` lists the indices of the batch that came, `missing` the others with a reason each;
+    `source` says who tells it. `denoise` is that of the first pass, `upscale` tells of the second. `others` are the
+    resources that are neither model, network nor embedding. `texts` are the original texts by name, `extra` what was
+    said and has no field here, `notes` what could not be understood or has to be known.
     """
 
     prompt: str = ""
@@ -48,3 +133,133 @@ class GenerationData:
     source: str = ""
     notes: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    model_hash: str = ""
+    model_version_id: int | None = None
+    model_id: int | None = None
+    base_model: str = ""
+    vae: str = ""
+    vae_hash: str = ""
+    embeddings: tuple[Network, ...] = ()
+    others: tuple[Network, ...] = ()
+    guidance: float | None = None
+    upscale: Upscale | None = None
+    software: str = ""
+    image_id: int | None = None
+    media_type: str = ""
+    process: str = ""
+    techniques: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    detected_type: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with every field, names in snake_case."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON takes it: tuples become lists, keys texts, and what JSON cannot say (`nan`) becomes null."""
+    if isinstance(value, (Network, Upscale)):
+        return value.to_json()
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def generation_from_json(value: Mapping[str, Any]) -> GenerationData:
+    """The reverse of `to_json`. A value of the wrong kind is left out and named in the notes; the rest stays."""
+    notes: list[str] = []
+    read = from_json_fields(value, notes)
+    read["notes"] = (*read.get("notes", ()), *notes)
+    return GenerationData(**read)
+
+
+def from_json_fields(value: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The fields of a `GenerationData` that a JSON object holds, each checked on its own."""
+    return _checked(GenerationData, value, notes)
+
+
+def _checked(of: type, value: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for one in fields(of):
+        said = value.get(one.name)
+        if said is None:
+            continue
+        found = _READ[str(one.type)](said, notes)
+        if found is None:
+            notes.append(f"{one.name} is left out: {shown(said)} is not a value for it.")
+        else:
+            read[one.name] = found
+    return read
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """A stranger's value in one short line, for a note."""
+    text = repr(value[:longest] if isinstance(value, (str, list, tuple)) else value)
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def _text(value: object, _: list[str]) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _list_of(read: Callable[[Any, list[str]], Any]) -> Callable[[Any, list[str]], Any]:
+    def of(value: object, notes: list[str]) -> tuple[Any, ...] | None:
+        if not isinstance(value, (list, tuple)):
+            return None
+        found = [read(one, notes) for one in value]
+        if None in found:
+            notes.append(f"{found.count(None)} of {len(found)} entries of a list could not be read.")
+        return tuple(one for one in found if one is not None)
+
+    return of
+
+
+def _network(value: object, notes: list[str]) -> Network | None:
+    if not isinstance(value, Mapping):
+        return None
+    return Network(**{"air": "", **_checked(Network, value, notes)})
+
+
+def _upscale(value: object, notes: list[str]) -> Upscale | None:
+    return Upscale(**_checked(Upscale, value, notes)) if isinstance(value, Mapping) else None
+
+
+def _pair(value: object, _: list[str]) -> tuple[float, float | None] | None:
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or (first := number(value[0])) is None:
+        return None
+    return first, number(value[1])
+
+
+def _mapping(key: Callable[[Any], Any], wanted: type) -> Callable[[Any, list[str]], Any]:
+    def of(value: object, _: list[str]) -> dict[Any, Any] | None:
+        if not isinstance(value, Mapping):
+            return None
+        return {k: one for name, one in value.items() if (k := key(name)) is not None and isinstance(one, wanted)}
+
+    return of
+
+
+_READ: Mapping[str, Callable[[Any, list[str]], Any]] = {
+    "str": _text,
+    "int | None": lambda value, _: whole(value),
+    "float": lambda value, _: number(value),
+    "float | None": lambda value, _: number(value),
+    "tuple[Network, ...]": _list_of(_network),
+    "tuple[str, ...]": _list_of(_text),
+    "tuple[int, ...]": _list_of(lambda value, _: whole(value)),
+    "tuple[tuple[float, float | None], ...]": _list_of(_pair),
+    "Upscale | None": _upscale,
+    "Mapping[int, str]": _mapping(whole, str),
+    "Mapping[str, str]": _mapping(str, str),
+    "Mapping[str, Any]": _mapping(str, object),
+}
+
+
+def merged_weights(first: Network, more: Iterable[Network]) -> tuple[tuple[float, float | None], ...]:
+    """The further weights of a network that is named again: each is applied (facts/site-api.md §8.3)."""
+    return (*first.again, *(pair for one in more for pair in ((one.weight, one.clip_weight), *one.again)))

@@ -1,8 +1,72 @@
-"""Network tags in prompt text: `<lora:name:0.8>`, `<lyco:…>`, `<hypernet:…>`."""
+"""Networks and embeddings that prompt text names: find, remove, write (facts/site-api.md §8.3).
+
+    tag   = "<" kind ":" name { ":" arg } ">"      kind = lora | lyco | loha | locon | hypernet, in any case
+    arg   = number | key "=" value                 number = [+-]? digits [ "." digits ] | "." digits
+
+The first number is the text encoder's weight, the second the UNet's, which is the first's where it is not said; named:
+`te=`, `unet=`. Any other `<…>` is text, and so is an escaped `\\<`. Everything here takes time linear in the text.
+"""
 
 from __future__ import annotations
 
-_KINDS = ("lora:", "lyco:", "hypernet:")
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+KINDS = {"lora": "lora", "lyco": "lyco", "loha": "lyco", "locon": "lyco", "hypernet": "hypernet"}
+_EXTENSIONS = (".safetensors", ".ckpt", ".pt", ".bin")
+# What is between the brackets holds no bracket, so each character is looked at once.
+_TAG = re.compile(r"<(lora|lyco|loha|locon|hypernet):([^<>\n]*)>", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
+# Named arguments that other extensions read; they say nothing about the two weights.
+_OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
+_EMBEDDING = re.compile(r"(?<![\w\\])embedding:((?:\\[()]|[^\s,():<>\[\]|])+)(?::([+-]?[0-9.]+))?", re.IGNORECASE)
+_BEFORE, _AFTER = ":(|[],", ":)|[],"
+_BLANKS = re.compile(r"[ \t]+")
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A network tag: `weight` is the UNet's, `clip_weight` the text encoder's (None = the same), `odd` the arguments
+    that are no weight and no known name, `text` the tag as it stands at `start` … `end`."""
+
+    kind: str
+    name: str
+    weight: float
+    clip_weight: float | None
+    text: str
+    start: int
+    end: int
+    odd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An embedding that a prompt names, by `embedding:name` or as a known bare word."""
+
+    name: str
+    weight: float
+    text: str
+    start: int
+    end: int
+
+
+def read_tags(text: str) -> list[Tag]:
+    """The network tags of a prompt, in order.
+
+    assert [(t.name, t.weight, t.clip_weight) for t in read_tags("a <lora:x y:0.8:0.6> b")] == [("x y", 0.6, 0.8)]
+    """
+    return list(each_tag(text))
+
+
+def each_tag(text: str) -> Iterator[Tag]:
+    """The same one by one, for texts that may hold too many."""
+    if "<" in text:
+        for found in _TAG.finditer(text):
+            if (tag := _tag(text, found)) is not None:
+                yield tag
 
 
 def network_tags(text: str) -> list[str]:
@@ -10,14 +74,162 @@ def network_tags(text: str) -> list[str]:
 
     assert network_tags("a <lora:x:0.8> b") == ["<lora:x:0.8>"]
     """
-    tags, start = [], 0
-    while (start := text.find("<", start)) >= 0:
-        end = text.find(">", start)
-        if end < 0:
-            break
-        last = text.rfind("<", start, end)
-        inner = text[last + 1 : end]
-        if inner.lower().startswith(_KINDS) and "\n" not in inner:
-            tags.append(text[last : end + 1])
-        start = end + 1
-    return tags
+    return [tag.text for tag in read_tags(text)]
+
+
+def _tag(text: str, found: re.Match[str]) -> Tag | None:
+    kind, inner = found.groups()
+    name, *args = inner.split(":")
+    name = normal_name(name)
+    start = found.start()
+    if not name or _escaped(text, start):
+        return None
+    plain: list[float] = []
+    named: dict[str, float] = {}
+    odd: list[str] = []
+    for arg in args:
+        if (value := _number(arg)) is not None:
+            plain.append(value)
+            continue
+        key, equals, said = arg.partition("=")
+        key, value = key.strip().lower(), _number(said)
+        if equals and key in ("te", "unet") and value is not None:
+            named[key] = value
+        elif not (equals and key in _OTHER_ARGS):
+            odd.append(arg.strip())
+    clip = named.get("te", plain[0] if plain else 1.0)
+    model = named.get("unet", plain[1] if len(plain) > 1 else clip)
+    weights = (model, None if clip == model else clip)
+    return Tag(KINDS[kind.lower()], name, *weights, found.group(), start, found.end(), tuple(odd))
+
+
+def _escaped(text: str, start: int) -> bool:
+    """Whether an odd number of backslashes stands before it."""
+    before = start
+    while before > 0 and text[before - 1] == "\\":
+        before -= 1
+    return (start - before) % 2 == 1
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def normal_name(name: str) -> str:
+    """A network's name without blanks around it and without a model file's extension; `\\` becomes `/`."""
+    name = name.strip().replace("\\", "/")
+    if name.lower().endswith(_EXTENSIONS):
+        return name.rpartition(".")[0]
+    return name
+
+
+def name_key(name: str) -> str:
+    """What two spellings of one name have in common: the last segment, case-folded."""
+    return normal_name(name).rpartition("/")[2].casefold()
+
+
+def write_tag(kind: str, name: str, weight: float = 1.0, clip_weight: float | None = None) -> str:
+    """A tag that `read_tags` reads back. A second number is written only where the weights differ.
+
+    assert write_tag("lora", "x", 0.6, 0.8) == "<lora:x:0.8:0.6>"
+    """
+    if clip_weight is None or clip_weight == weight:
+        return f"<{kind}:{name}:{_written(weight)}>"
+    return f"<{kind}:{name}:{_written(clip_weight)}:{_written(weight)}>"
+
+
+def _written(value: float) -> str:
+    """The number in digits: the grammar knows no exponent."""
+    text = format(Decimal(repr(value)), "f")
+    return text[:-2] if text.endswith(".0") else text
+
+
+def clean_prompt(text: str) -> str:
+    """The prompt without its network tags; commas and blanks that they leave behind go too, line breaks stay.
+
+    assert clean_prompt("a cat, <lora:x:0.8>, sitting,") == "a cat, sitting"
+    """
+    kept, end = [], 0
+    for tag in read_tags(text):
+        kept.append(text[end : tag.start])
+        end = tag.end
+    kept.append(text[end:])
+    return "\n".join(_tidy(line) for line in "".join(kept).split("\n"))
+
+
+def _tidy(line: str) -> str:
+    parts = [part.rstrip() for part in _BLANKS.sub(" ", line).split(",")]
+    return ",".join(part for part in parts if part).lstrip()
+
+
+def read_embeddings(text: str) -> list[Embedding]:
+    """The embeddings that a prompt names as ComfyUI does: `embedding:name`, `(embedding:name.pt:1.2)`."""
+    return list(each_embedding(text))
+
+
+def each_embedding(text: str) -> Iterator[Embedding]:
+    """The same one by one, for texts that may hold too many."""
+    for match in _EMBEDDING.finditer(text):
+        name = normal_name(match[1].replace("\\(", "(").replace("\\)", ")"))
+        weight = _number(match[2]) if match[2] else None
+        if name:
+            yield Embedding(name, 1.0 if weight is None else weight, match.group(), *match.span())
+
+
+def known_words(text: str, names: Iterable[str], most: int | None = None) -> list[Embedding]:
+    """The known embedding names that stand in the text as words of their own, as A1111 writes them.
+
+    The borders are those of CivitAI's own extension; a name that is not known is never reported. Of each name no more
+    than `most` are looked for.
+    assert [e.name for e in known_words("bad, EasyNegative, (bad_prompt:0.8)", ["easynegative", "bad_prompt"])] == [
+        "easynegative", "bad_prompt"]
+    """
+    lower = _lower(text)
+    found: list[Embedding] = []
+    for name in dict.fromkeys(name.strip() for name in names):
+        word, at, count = _lower(name), 0, 0
+        while word and count != most and (at := lower.find(word, at)) >= 0:
+            count += 1
+            end = at + len(word)
+            if _border(text[at - 1 : at], _BEFORE) and _border(text[end : end + 1], _AFTER):
+                found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))
+            at = end
+    found.sort(key=lambda one: (one.start, -one.end))
+    return [one for i, one in enumerate(found) if i == 0 or one.start >= found[i - 1].end]
+
+
+def _border(character: str, allowed: str) -> bool:
+    return not character or character.isspace() or character in allowed
+
+
+def _lower(text: str) -> str:
+    """Lower case of the same length, so that places in it are places in the text."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _weight_after(text: str, end: int) -> float:
+    """The attention weight in `(word:0.8)`."""
+    if text[end : end + 1] != ":":
+        return 1.0
+    close = text.find(")", end, end + 24)
+    value = _number(text[end + 1 : close]) if close > 0 else None
+    return 1.0 if value is None else value
+
+
+def for_comfyui(text: str, names: Iterable[str]) -> str:
+    """The prompt with the known bare words as ComfyUI spells them: `embedding:` and the name, after a space."""
+    kept, end = [], 0
+    already = [(one.start, one.end) for one in read_embeddings(text)]
+    for word in known_words(text, names):
+        if any(start <= word.start < stop for start, stop in already):
+            continue
+        before = text[end : word.start]
+        space = "" if not (before or kept) or before[-1:].isspace() or before[-1:] in ("(", "") else " "
+        kept.append(f"{before}{space}embedding:{word.name}")
+        end = word.end
+    return "".join(kept) + text[end:]

@@ -83,6 +83,8 @@ SCHEDULER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in 
 
 _BY_LABEL = {label.lower(): name for label, name, _ in _ROWS if name} | {"undefined": "dpmpp_2m"}
 _SCHEDULE_BY_LABEL = {label.lower(): name for label, name, _ in _SCHEDULES}
+_LABELS = {name: label for label, name, _ in reversed(_ROWS) if name}
+_SCHEDULE_LABELS = {name: label for label, name, _ in reversed(_SCHEDULES)} | {"normal": "Normal"}
 _TO_SDCPP = {name: method for _, name, method in _ROWS if name and method}
 _SCHEDULE_TO_SDCPP = {name: schedule for _, name, schedule in _SCHEDULES if schedule}
 
@@ -107,6 +109,36 @@ def from_label(label: str, schedule: str = "") -> Sampling:
             return Sampling(text, scheduler)
         raise UnknownLabel(f"The sampler {label!r} is unknown; nothing stands in for it.")
     return Sampling(_BY_LABEL[text], scheduler)
+
+
+def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...]]:
+    """As `from_label`, for what a stranger wrote: a word that no table has is kept as it is and named in a note."""
+    try:
+        return from_label(label, schedule), ()
+    except UnknownLabel:
+        pass
+    notes: list[str] = []
+    sampler, scheduler = label.strip(), schedule.strip()
+    for part in ("sampler", "schedule"):
+        try:
+            if part == "sampler" and sampler:
+                sampler, found = (one := from_label(label)).sampler, one.scheduler
+                scheduler = scheduler or found
+            elif part == "schedule" and schedule:
+                scheduler = from_label("Euler", schedule).scheduler
+        except UnknownLabel as unknown:
+            notes.append(str(unknown))
+    return Sampling(sampler, scheduler), tuple(notes)
+
+
+def to_label(sampler: str) -> str:
+    """A1111's label of ComfyUI's sampler; a name without one stays as it is."""
+    return _LABELS.get(sampler, sampler)
+
+
+def to_schedule_label(scheduler: str) -> str:
+    """A1111's "Schedule type" of ComfyUI's scheduler; a name without one stays as it is."""
+    return _SCHEDULE_LABELS.get(scheduler, scheduler)
 
 
 def for_dialect(sampler: str, choices: Sequence[str], dialect: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .client import Model, ModelVersion, Owner, SiteClient, download_url
+from .image_data import ImageData, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
 from .resolve import resolve
@@ -11,6 +12,7 @@ __all__ = [
     "GenerationPayload",
     "Identified",
     "ImageClient",
+    "ImageData",
     "Lookups",
     "Model",
     "ModelVersion",
@@ -19,6 +21,9 @@ __all__ = [
     "SiteClient",
     "describe",
     "download_url",
+    "fetch_image_data",
     "identify",
+    "look_up",
+    "read_file_data",
     "resolve",
 ]

@@ -1,0 +1,58 @@
+"""How a JSON format is read: a table of (its key, our field, the kind of value) per format, one function for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..generation import shown
+
+Row = tuple[str, str, Callable[[object], Any]]
+_DECODER = json.JSONDecoder(parse_constant=str)
+
+
+def word(value: object) -> str | None:
+    """A text, None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+def decoded_object(text: str) -> dict[str, Any] | None:
+    """A JSON object, with `NaN` and `Infinity` as texts, which no number is read from; None when the text is none."""
+    text = text.strip("\0 \t\r\n")
+    if text[:1] != "{":
+        return None
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def take(said: dict[str, Any], table: Iterable[Row], notes: list[str]) -> dict[str, Any]:
+    """The fields that a table finds. They are taken out of `said`, so what is left there has no field.
+
+    A value of the wrong kind stays where it is and is named in the notes; the first row of a field has the word."""
+    fields: dict[str, Any] = {}
+    for key, name, read in table:
+        value = said.get(key)
+        if value is None:
+            said.pop(key, None)
+            continue
+        found = read(value)
+        if found is None:
+            notes.append(f"{key} is left out: {shown(value)} is no value for it.")
+            continue
+        fields.setdefault(name, found)
+        del said[key]
+    return fields
+
+
+def objects(value: object) -> list[Mapping[str, Any]]:
+    """The objects of a list, nothing for anything else."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def kept(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left to be kept as it is: everything that says something."""
+    return {str(key): value for key, value in said.items() if value not in (None, "", [], {})}

@@ -1,0 +1,326 @@
+"""Texts out of pictures: every chunk and encoding, and files that were made to hurt."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from pack.civitai_bridge.metadata import containers
+from pack.civitai_bridge.metadata.containers import read_texts
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
+    return (
+        struct.pack(">I", len(data) if length is None else length)
+        + kind
+        + data
+        + struct.pack(">I", zlib.crc32(kind + data))
+    )
+
+
+IHDR = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0))
+IDAT, IEND = chunk(b"IDAT", b"\0" * 5000), chunk(b"IEND", b"")
+
+
+def png(*before: bytes, after: tuple[bytes, ...] = ()) -> bytes:
+    return PNG + IHDR + b"".join(before) + IDAT + IDAT + b"".join(after) + IEND
+
+
+def tiff(order: str = "<", **tags: tuple[int, int, bytes]) -> bytes:
+    """IFD0 with ASCII-like tags given as name=(tag, type, bytes); a tag called `comment` goes into the Exif IFD."""
+    main = [t for n, t in tags.items() if n != "comment"]
+    inner = [tags["comment"]] if "comment" in tags else []
+    count = len(main) + bool(inner)
+    exif_at = 8 + 2 + 12 * count + 4
+    data_at = exif_at + (2 + 12 * len(inner) + 4 if inner else 0)
+    body = b""
+
+    def entry(tag: int, kind: int, data: bytes) -> bytes:
+        nonlocal body
+        if len(data) <= 4:
+            return struct.pack(f"{order}HHI", tag, kind, len(data)) + data.ljust(4, b"\0")
+        place = data_at + len(body)
+        body += data
+        return struct.pack(f"{order}HHII", tag, kind, len(data), place)
+
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8) + struct.pack(f"{order}H", count)
+    entries = b"".join(entry(*one) for one in main)
+    if inner:
+        entries += struct.pack(f"{order}HHII", 0x8769, 4, 1, exif_at)
+    out = head + entries + b"\0" * 4
+    if inner:
+        out += struct.pack(f"{order}H", 1) + b"".join(entry(*one) for one in inner) + b"\0" * 4
+    return out + body
+
+
+def webp(exif: bytes, xmp: bytes = b"") -> bytes:
+    def one(kind: bytes, data: bytes) -> bytes:
+        return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+    body = b"WEBP" + one(b"VP8X", b"\x08\0\0\0" + (63).to_bytes(3, "little") + (47).to_bytes(3, "little"))
+    body += one(b"VP8 ", b"\0" * 999) + one(b"EXIF", exif) + (one(b"XMP ", xmp) if xmp else b"")
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def jpeg(*segments: tuple[int, bytes]) -> bytes:
+    body = b"".join(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data for marker, data in segments)
+    return b"\xff\xd8" + body + b"\xff\xda\0\x02" + b"\xff\xe1fake" + b"\xff\xd9"
+
+
+def box(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", len(data) + 8, kind) + data
+
+
+def avif(exif: bytes, method: int = 0) -> bytes:
+    block = struct.pack(">I", 0) + exif
+    infe = box(b"infe", b"\2\0\0\0" + struct.pack(">HH", 2, 0) + b"Exif\0")
+    iinf = box(b"iinf", b"\0\0\0\0" + struct.pack(">H", 1) + infe)
+
+    def iloc(offset: int) -> bytes:
+        return box(
+            b"iloc",
+            b"\1\0\0\0\x44\0" + struct.pack(">HHHHH", 1, 2, method, 0, 1) + struct.pack(">II", offset, len(block)),
+        )
+
+    ftyp = box(b"ftyp", b"avif\0\0\0\0avifmif1")
+    idat = box(b"idat", block) if method else b""
+    size = len(ftyp) + len(box(b"meta", b"\0\0\0\0" + iinf + iloc(0) + idat))
+    meta = box(b"meta", b"\0\0\0\0" + iinf + iloc(0 if method else size + 8) + idat)
+    return ftyp + meta + box(b"mdat", block)
+
+
+class Watched(io.BytesIO):
+    """Remembers which bytes were read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.seen: list[tuple[int, int]] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        at = self.tell()
+        data = super().read(size)
+        self.seen.append((at, at + len(data)))
+        return data
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        chunk(b"tEXt", b"parameters\0a caf\xc3\xa9"),
+        chunk(b"tEXt", b"parameters\0a caf\xe9"),
+        chunk(b"zTXt", b"parameters\0\0" + zlib.compress("a café".encode())),
+        chunk(b"iTXt", b"parameters\0\0\0de\0Werte\0" + "a café".encode()),
+        chunk(b"iTXt", b"parameters\0\1\0\0\0" + zlib.compress("a café".encode())),
+    ],
+    ids=["tEXt utf-8", "tEXt latin-1", "zTXt", "iTXt", "iTXt packed"],
+)
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_png_texts_before_and_after_the_pixels(piece: bytes, place: str):
+    found = read_texts(png(piece) if place == "before" else png(after=(piece,)))
+    assert (found.kind, found.texts, found.notes) == ("png", {"parameters": "a café"}, [])
+    assert (found.width, found.height) == (64, 48)
+
+
+def test_pixels_are_never_read():
+    file = Watched(png(chunk(b"tEXt", b"a\0b"), after=(chunk(b"tEXt", b"c\0d"),)))
+    assert read_texts(file).texts == {"a": "b", "c": "d"}
+    assert sum(end - start for start, end in file.seen) < 200
+
+
+def test_two_texts_of_one_name_are_both_kept():
+    found = read_texts(png(chunk(b"tEXt", b"a\0one"), chunk(b"tEXt", b"a\0two"), chunk(b"tEXt", b"a\0one")))
+    assert found.texts == {"a": "one", "a (2)": "two"}
+
+
+TEXT = "a café 墨, b"
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        (b"ASCII\0\0\0a cat\0", "a cat"),
+        (b"ASCII\0\0\0" + "a café".encode(), "a café"),
+        (b"ASCII\0\0\0a caf\xe9", "a café"),
+        (b"UTF8\0\0\0\0" + TEXT.encode(), TEXT),
+        (b"UNICODE\0" + TEXT.encode("utf-16-be"), TEXT),
+        (b"UNICODE\0" + TEXT.encode("utf-16-le"), TEXT),
+        (b"UNICODE\0\xfe\xff" + TEXT.encode("utf-16-be"), TEXT),
+        (b"UNICODE\0\xff\xfe" + TEXT.encode("utf-16-le"), TEXT),
+        (b"JIS\0\0\0\0\0" + "墨".encode("iso2022_jp"), "墨"),
+        (b"\0\0\0\0\0\0\0\0" + TEXT.encode(), TEXT),
+        (TEXT.encode(), TEXT),
+        (b"{}", "{}"),
+        (b"", ""),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_encoding_of_a_user_comment(block: bytes, text: str, order: str):
+    found = read_texts(webp(tiff(order, comment=(0x9286, 7, block))))
+    assert found.texts == ({"UserComment": text} if text else {})
+    assert found.notes == []
+
+
+def test_invalid_utf16_is_marked_and_named():
+    found = read_texts(webp(tiff(comment=(0x9286, 7, b"UNICODE\0" + b"\0a\xd8\0\0b\0"))))
+    assert "a" in found.texts["UserComment"] and "\ufffd" in found.texts["UserComment"]
+    assert "badly encoded" in found.notes[0]
+
+
+EXIF = tiff(
+    model=(0x0110, 2, b"prompt:{}\0"), make=(0x010F, 2, b"workflow:{}\0"), what=(0x010E, 2, b"said\0"), soft=(0x0131, 2, b"Tool\0"),
+    xp=(0x9C9C, 1, "a 墨".encode("utf-16-le") + b"\0\0"), comment=(0x9286, 7, b"ASCII\0\0\0hello"),
+)  # fmt: skip
+FIELDS = {
+    "Model": "prompt:{}",
+    "Make": "workflow:{}",
+    "ImageDescription": "said",
+    "Software": "Tool",
+    "XPComment": "a 墨",
+    "UserComment": "hello",
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (jpeg((0xE1, b"Exif\0\0" + EXIF)), "jpeg"),
+        (webp(EXIF), "webp"),
+        (webp(b"Exif\0\0" + EXIF), "webp"),
+        (avif(EXIF), "avif"),
+        (avif(EXIF, 1), "avif"),
+        (png(chunk(b"eXIf", EXIF)), "png"),
+    ],
+)
+def test_exif_in_every_container(data: bytes, kind: str):
+    found = read_texts(data)
+    assert (found.kind, found.texts, found.notes) == (kind, FIELDS, [])
+
+
+def test_jpeg_comments_and_xmp_and_nothing_after_the_scan():
+    found = read_texts(
+        jpeg((0xFE, b"a comment"), (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"), (0xC0, b"\x08\0\x30\0\x40\3"))
+    )
+    assert found.texts == {"Comment": "a comment", "XMP": "<x/>"}
+    assert (found.width, found.height) == (64, 48)
+
+
+def pillow(kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_files_that_pillow_writes():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a 墨", zip=False)
+    info.add_itxt("prompt", "{}")
+    info.add_text("workflow", "{ }", zip=True)
+    assert read_texts(pillow("PNG", pnginfo=info)).texts == {"parameters": "a 墨", "prompt": "{}", "workflow": "{ }"}
+    exif = Image.Exif()
+    exif[0x0110] = "prompt:{}"
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "hé".encode("utf-16-be")
+    for kind in ("JPEG", "WEBP"):
+        found = read_texts(pillow(kind, exif=exif))
+        assert found.texts == {"Model": "prompt:{}", "UserComment": "hé"}
+        assert (found.width, found.height) == (64, 48)
+
+
+# --- bad input ----------------------------------------------------------------------------------------------------
+
+
+def test_a_zip_bomb_is_left_out_and_named():
+    bomb = zlib.compress(b"a" * (containers.LARGEST_TEXT + 1000), 9)
+    assert len(bomb) < 20_000
+    for piece in (chunk(b"zTXt", b"bomb\0\0" + bomb), chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)):
+        found = read_texts(png(piece, chunk(b"tEXt", b"a\0b")))
+        assert found.texts == {"a": "b"}
+        assert "'bomb' is larger" in found.notes[0]
+
+
+def test_many_bombs_share_one_limit():
+    bomb = zlib.compress(b"a" * (containers.LARGEST_TEXT - 10), 9)
+    found = read_texts(png(*(chunk(b"zTXt", b"x%d\0\0" % i + bomb) for i in range(6))))
+    assert sum(map(len, found.texts.values())) <= containers.LARGEST_TOTAL
+    assert "more text than is read" in found.notes[0]
+
+
+def test_exif_of_20_mb_is_left_out_and_named():
+    big = tiff(comment=(0x9286, 7, b"ASCII\0\0\0" + b"a" * 20_000_000))
+    for data in (webp(big), png(chunk(b"eXIf", big), chunk(b"tEXt", b"a\0b")), avif(big), avif(big, 1)):
+        found = read_texts(data)
+        assert found.texts in ({}, {"a": "b"})
+        assert "too large" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PNG + chunk(b"tEXt", b"a\0b") + chunk(b"tEXt", b"c\0d", 0x7FFFFFFF),
+        PNG + chunk(b"tEXt", b"a\0b") + chunk(b"tEXt", b"c\0d", 100),
+        PNG + chunk(b"tEXt", b"a\0b") + b"\0\0",
+    ],
+)
+def test_a_file_that_is_cut_off_keeps_what_came_before(data: bytes):
+    found = read_texts(data)
+    assert found.texts == {"a": "b"}
+    assert found.notes
+
+
+def test_damaged_packed_texts():
+    packed = zlib.compress(b"hello world " * 50)
+    found = read_texts(
+        png(chunk(b"zTXt", b"a\0\0" + packed[:-8]), chunk(b"zTXt", b"b\0\0nonsense"), chunk(b"tEXt", b"c\0d"))
+    )
+    assert found.texts["c"] == "d" and found.texts["a"].startswith("hello")
+    assert len(found.notes) == 2
+
+
+def test_an_ifd_that_points_at_itself():
+    data = bytearray(tiff(comment=(0x9286, 7, b"ASCII\0\0\0hello world")))
+    data[data.index(struct.pack("<H", 0x8769)) + 8 :][:4] = b""
+    at = data.index(struct.pack("<H", 0x8769)) + 8
+    data[at : at + 4] = struct.pack("<I", 8)
+    assert read_texts(webp(bytes(data))).texts == {}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a" + b"\0" * 20, b"hello", b"\xff\xd8", PNG, b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypavif"]
+)
+def test_files_that_hold_nothing(data: bytes):
+    assert read_texts(data).texts == {}
+
+
+SAMPLES = [
+    png(chunk(b"tEXt", b"a\0b"), chunk(b"eXIf", EXIF)),
+    jpeg((0xE1, b"Exif\0\0" + EXIF)),
+    webp(EXIF),
+    avif(EXIF),
+    avif(EXIF, 1),
+]
+
+
+@given(
+    st.sampled_from(SAMPLES),
+    st.lists(st.tuples(st.integers(0, 700), st.binary(min_size=1, max_size=4)), max_size=8),
+    st.integers(0, 1500),
+)
+@settings(max_examples=400, deadline=None)
+def test_any_damage_is_survived(data: bytes, edits: list[tuple[int, bytes]], length: int):
+    broken = bytearray(data)
+    for at, piece in edits:
+        broken[at : at + len(piece)] = piece
+    read_texts(bytes(broken[: len(broken) - length % 200]))
+
+
+@given(st.sampled_from([PNG, b"\xff\xd8", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x10ftypavif\0\0\0\0"]), st.binary(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_survived(head: bytes, rest: bytes):
+    read_texts(head + rest)
