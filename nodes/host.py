@@ -19,8 +19,10 @@ from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.loop import backstage, follow
 
 if TYPE_CHECKING:
+    from ..civitai_bridge.network import Network
     from ..civitai_bridge.orchestration.generate import Bridge, State
     from ..civitai_bridge.settings import Settings
+    from ..civitai_bridge.website import Reader
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -129,8 +131,32 @@ async def _verdict(ticket: Ticket) -> None:
 # ----------------------------------------------------------------------------------------------------
 
 _bridges: dict[Settings, Bridge] = {}
+_readers: dict[Settings, Reader] = {}
 _sandbox: list[Any] = []
 _starting = threading.Lock()
+
+
+async def connected() -> tuple[Settings, Network]:
+    """The settings as they are now, with the sandbox's addresses where it stands in, and the one network. Backstage
+    only."""
+    settings = await asyncio.to_thread(_settings)
+    network = await backstage().network()
+    if settings.sandbox:
+        sandbox = await asyncio.to_thread(_embedded)
+        network.allow_loopback(sandbox.storage_url)
+        settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+    return settings, network
+
+
+async def reader() -> Reader:
+    """The Reader for the settings as they are now; the last one is kept, with what it remembers. Backstage only."""
+    from ..civitai_bridge.website import connect_reader
+
+    settings, network = await connected()
+    if settings not in _readers:
+        _readers.clear()
+        _readers[settings] = connect_reader(settings, network)
+    return _readers[settings]
 
 
 async def bridge() -> Bridge:
@@ -138,12 +164,7 @@ async def bridge() -> Bridge:
     only."""
     from ..civitai_bridge.orchestration.generate import connect
 
-    settings = await asyncio.to_thread(_settings)
-    network = await backstage().network()
-    if settings.sandbox:
-        sandbox = await asyncio.to_thread(_embedded)
-        network.allow_loopback(sandbox.storage_url)
-        settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+    settings, network = await connected()
     if settings not in _bridges:
         _bridges[settings] = connect(settings, network)
         _bridges[settings].background(_look_again(_bridges[settings]))
@@ -188,6 +209,15 @@ async def _wake() -> None:
             await bridge()
     except CivitaiError as error:
         log.warning("What is open in the journal could not be looked after: %s", error)
+
+
+def account() -> str:
+    """A fingerprint of the key and address that the settings name now, for what hangs on who asks."""
+    try:
+        settings = _settings()
+    except CivitaiError:
+        return ""
+    return f"{settings.account} {settings.site_url} {settings.sandbox}"
 
 
 def _settings() -> Settings:
@@ -239,6 +269,31 @@ def find_file(folder: str, name: str) -> str | None:
         if listed.replace("\\", "/").rsplit("/", 1)[-1].lower() == wanted:
             return listed
     return None
+
+
+def input_pictures() -> list[str]:
+    """The picture files of ComfyUI's input folder, by name."""
+    import folder_paths
+
+    try:
+        names = sorted(os.listdir(folder_paths.get_input_directory()))
+    except OSError:
+        return []
+    return [name for name in names if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".avif"))]
+
+
+def input_file(name: str) -> Path:
+    """Where a picture of an upload combo lies; core keeps names with `[output]` and folders apart. Never outside
+    ComfyUI's own folders."""
+    import folder_paths
+
+    from ..civitai_bridge.errors import BadInput
+
+    path = Path(folder_paths.get_annotated_filepath(name)).resolve()
+    roots = (folder_paths.get_input_directory, folder_paths.get_output_directory, folder_paths.get_temp_directory)
+    if not any(Path(root()).resolve() in path.parents for root in roots):
+        raise BadInput(f"{name!r} is not in ComfyUI's input folder.")
+    return path
 
 
 def blocker(reason: str) -> Any:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shutil
 import signal
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
+from ..newfile import place_new
 from .frame import Frame, is_terminal
 
 
@@ -257,30 +257,11 @@ def save(outcome: Any, folder: Path) -> list[Path]:
         for picture in outcome.pictures:
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
-            files.append(_copy(picture.path, folder, stem, picture.format))
+            names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
+            files.append(place_new(folder, names, partial(shutil.copyfile, picture.path)))
     except OSError as error:
         raise StateTrouble(
             f"The pictures could not be written to {folder}: {error.strerror or error}. They are kept: "
             "`civitai-bridge journal list`."
         ) from error
     return files
-
-
-def _copy(kept: Path, folder: Path, stem: str, ending: str) -> Path:
-    """A copy under the first free name. It is written beside and put in its place whole, so that a full disk or a kill
-    never leaves half a picture under a picture's name."""
-    part = folder / f".{stem}.{uuid.uuid4().hex}.part"
-    try:
-        shutil.copyfile(kept, part)
-        number = 0
-        while True:
-            target = folder / f"{stem}{f'_{number}' if number else ''}.{ending}"
-            try:
-                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-                break
-            except FileExistsError:
-                number += 1
-        os.replace(part, target)  # only over the empty file that we have just made
-        return target
-    finally:
-        part.unlink(missing_ok=True)
