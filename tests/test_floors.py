@@ -11,7 +11,7 @@ from pack_root import ROOT
 
 LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "air", "ecosystems", "reference", "prompt", "samplers", "digests"),
+    0: ("errors", "air", "ecosystems", "reference", "prompt", "samplers", "digests", "filenames"),
     1: (
         "exchange", "generation", "metadata", "orchestration.request", "orchestration.workflow", "catalog.entries", "catalog.text",
         "orchestration.variants", "link.messages", "pictures", "resources", "sandbox",

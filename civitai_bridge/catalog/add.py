@@ -1,0 +1,133 @@
+"""A version of CivitAI into `models.json`, and an entry out again; the answers of facts/catalog.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BadInput, NotInCatalog, StillOnDisk
+from ..filenames import safe_name
+from ..resources import ModelFile, Resource
+from .check import Catalogs
+from .entries import LORAS, MODELS, Entry, new_entry, place_of
+from .store import CatalogStore
+
+ADDED, ALREADY, RESTRICTED, REMOVED = "added", "already_exists", "restricted", "removed"
+_MEMBERS = {
+    ADDED: ("status", "file", "name", "category", "dest"),
+    ALREADY: ("status", "file"),
+    RESTRICTED: ("status", "reason"),
+    REMOVED: ("status", "file"),
+}
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of it; the members that a status has are in `as_json`, to the letter of facts/catalog.md."""
+
+    status: str
+    file: str = ""
+    name: str = ""
+    category: str = ""
+    dest: str = ""
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {member: getattr(self, member) for member in _MEMBERS[self.status]}
+
+
+def restriction(resource: Resource) -> str:
+    """Why a version may not be downloaded, `""` where it may (site-api §8.5, in its order)."""
+    if resource.usage_control != "Download":
+        return f"This model is '{resource.usage_control}' only — download not allowed by the creator"
+    if resource.paid:
+        if resource.paid_until:
+            return f"This model is in early access until {resource.paid_until} — it can be downloaded after buying it"
+        return "This model is sold by its creator — it can be downloaded after buying it"
+    if resource.mode == "TakenDown":
+        return "This model was taken down — it can no longer be downloaded"
+    if resource.mode:
+        return "This model is archived — it can no longer be downloaded"
+    if not resource.files:
+        return "This version has no file — there is nothing to download"
+    return ""
+
+
+def choose_file(resource: Resource, file_id: int | None = None) -> ModelFile:
+    """The primary file, or the one of this id. Raises BadInput where there is none, or where a scan found danger in
+    it."""
+    if file_id is None:
+        file = resource.primary
+    else:
+        file = next((one for one in resource.files if one.id == file_id), None)
+    if file is None:
+        ids = ", ".join(f"{one.id} ({one.name})" for one in resource.files) or "none"
+        raise BadInput(f"Version {resource.version_id} has no file {file_id or ''}; it has {ids}.")
+    if file.danger:
+        raise BadInput(f"CivitAI's scan found {file.danger} in {file.name}; it is neither added nor downloaded.")
+    return file
+
+
+def add(store: CatalogStore, resource: Resource, *, file_id: int | None = None) -> Added:
+    """Put a version into models.json without downloading it. Asking twice changes nothing."""
+    if reason := restriction(resource):
+        return Added(RESTRICTED, reason=reason)
+    file = choose_file(resource, file_id)
+    category, dest = place_of(resource, file)
+    with store.changing() as change:
+        entries = [entry for name in (MODELS, LORAS) for entry in change.load(name).entries()]
+        if (there := _already(entries, resource, file, exactly=file_id is not None)) is not None:
+            return Added(ALREADY, file=there.file)
+        name = _free_name(entries, resource, file, dest)
+        entry = new_entry(resource, file, name=name, dest=dest)
+        change.append(MODELS, category, entry)
+    return Added(ADDED, file=name, name=entry["name"], category=category, dest=dest)
+
+
+def remove(catalogs: Catalogs, version_id: int, *, file: str = "") -> Added:
+    """Take a version's entries out of both catalogs, or only the one of this file name. Raises StillOnDisk while a
+    file is there, NotInCatalog."""
+
+    def meant(entry: Entry) -> bool:
+        return entry.version_id == version_id and file in ("", entry.file)
+
+    with catalogs.store.changing() as change:
+        found = [entry for name in (MODELS, LORAS) for entry in change.load(name).entries() if meant(entry)]
+        if not found:
+            raise NotInCatalog(f"Version {version_id} is in no catalog.", path=str(catalogs.store.folder))
+        for entry in found:
+            if place := catalogs.place(entry):
+                raise StillOnDisk(
+                    f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
+                )
+        for name in (MODELS, LORAS):
+            change.remove(name, meant)
+    return Added(REMOVED, file=found[0].file)
+
+
+def _already(entries: Iterable[Entry], resource: Resource, file: ModelFile, *, exactly: bool) -> Entry | None:
+    """An entry of the same version or the same bytes; `exactly` this file of the version where one was named."""
+    sha = _sha256(file.hashes)
+    for entry in entries:
+        if sha and entry.sha256 == sha:
+            return entry
+        if entry.version_id == resource.version_id and (not exactly or entry.file_id in (None, file.id)):
+            return entry
+    return None
+
+
+def _free_name(entries: Iterable[Entry], resource: Resource, file: ModelFile, dest: str) -> str:
+    """The file's own name, or one with the version's id where another file of this folder has it."""
+    name = safe_name(file.name)
+    if not name:
+        raise BadInput(f"The file of version {resource.version_id} has no usable name ({file.name!r}).")
+    taken = {entry.file.casefold() for entry in entries if entry.dest == dest}
+    stem, ending = os.path.splitext(name)
+    names = [name, f"{stem}_{resource.version_id}{ending}", f"{stem}_{resource.version_id}_{file.id}{ending}"]
+    return next((one for one in names if one.casefold() not in taken), names[-1])
+
+
+def _sha256(hashes: Mapping[str, str]) -> str:
+    return next((value.lower() for kind, value in hashes.items() if kind.upper() == "SHA256"), "")
