@@ -172,7 +172,7 @@ def test_whatever_a_catalog_looks_like_removing_leaves_the_others(text: str, gon
     store = make(tmp_path, text)
     before = [(c.id, raw) for c, raw in read_document(text).entries()]
     with store.changing() as change:
-        taken = change.remove(MODELS, lambda entry: entry.version_id == gone)
+        taken = change.remove(MODELS, gone)
     new = (tmp_path / MODELS).read_bytes().decode()
     stay = [(c, raw) for c, raw in before if raw.get("civitai_version_id") != gone]
     assert [(c.id, raw) for c, raw in read_document(new).entries()] == stay
@@ -189,7 +189,7 @@ def test_removing_what_was_added_gives_the_file_back(tmp_path: Path):
         store = make(tmp_path, old)
         add(store, "loras")
         with store.changing() as change:
-            change.remove(MODELS, lambda entry: entry.version_id == 7)
+            change.remove(MODELS, 7)
         assert unstamped((tmp_path / MODELS).read_bytes().decode()) == unstamped(old), style
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..errors import BadInput, NotInCatalog, StillOnDisk
 from ..filenames import safe_name
 from ..resources import ModelFile, Resource
 from .check import Catalogs
-from .entries import LORAS, MODELS, Entry, new_entry, place_of
+from .entries import LORAS, MODELS, Entry, hashes_of, new_entry, place_of, whole
 from .store import CatalogStore
 
 ADDED, ALREADY, RESTRICTED, REMOVED = "added", "already_exists", "restricted", "removed"
@@ -76,11 +76,16 @@ def add(store: CatalogStore, resource: Resource, *, file_id: int | None = None) 
         return Added(RESTRICTED, reason=reason)
     file = choose_file(resource, file_id)
     category, dest = place_of(resource, file)
+    names = _names(resource, file)
     with store.changing() as change:
-        entries = [entry for name in (MODELS, LORAS) for entry in change.load(name).entries()]
-        if (there := _already(entries, resource, file, exactly=file_id is not None)) is not None:
-            return Added(ALREADY, file=there.file)
-        name = _free_name(entries, resource, file, dest)
+        taken: set[str] = set()
+        for catalog in (MODELS, LORAS):
+            for _, raw in change.load(catalog).document.entries():
+                if _is_already(raw, resource, file, exactly=file_id is not None):
+                    return Added(ALREADY, file=str(raw.get("file") or ""))
+                if raw.get("dest") == dest and isinstance(other := raw.get("file"), str):
+                    taken.add(other.casefold())
+        name = next((one for one in names if one.casefold() not in taken), names[-1])
         entry = new_entry(resource, file, name=name, dest=dest)
         change.append(MODELS, category, entry)
     return Added(ADDED, file=name, name=entry["name"], category=category, dest=dest)
@@ -91,10 +96,12 @@ def remove(catalogs: Catalogs, version_id: int, *, file: str = "") -> Added:
     file is there, NotInCatalog."""
 
     def meant(entry: Entry) -> bool:
-        return entry.version_id == version_id and file in ("", entry.file)
+        return file in ("", entry.file)
 
     with catalogs.store.changing() as change:
-        found = [entry for name in (MODELS, LORAS) for entry in change.load(name).entries() if meant(entry)]
+        found = [
+            entry for name in (MODELS, LORAS) for entry in change.load(name).of_version(version_id) if meant(entry)
+        ]
         if not found:
             raise NotInCatalog(f"Version {version_id} is in no catalog.", path=str(catalogs.store.folder))
         for entry in found:
@@ -103,31 +110,23 @@ def remove(catalogs: Catalogs, version_id: int, *, file: str = "") -> Added:
                     f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
                 )
         for name in (MODELS, LORAS):
-            change.remove(name, meant)
+            change.remove(name, version_id, meant)
     return Added(REMOVED, file=found[0].file)
 
 
-def _already(entries: Iterable[Entry], resource: Resource, file: ModelFile, *, exactly: bool) -> Entry | None:
-    """An entry of the same version or the same bytes; `exactly` this file of the version where one was named."""
-    sha = _sha256(file.hashes)
-    for entry in entries:
-        if sha and entry.sha256 == sha:
-            return entry
-        if entry.version_id == resource.version_id and (not exactly or entry.file_id in (None, file.id)):
-            return entry
-    return None
+def _is_already(raw: Mapping[str, Any], resource: Resource, file: ModelFile, *, exactly: bool) -> bool:
+    """Whether an entry is of the same version or the same bytes; `exactly` this file of the version where one was
+    named."""
+    if whole(raw.get("civitai_version_id")) == resource.version_id:
+        return not exactly or whole(raw.get("civitai_file_id")) in (None, file.id)
+    sha = next((value.lower() for kind, value in file.hashes.items() if kind.upper() == "SHA256"), "")
+    return bool(sha) and sha in hashes_of(raw)
 
 
-def _free_name(entries: Iterable[Entry], resource: Resource, file: ModelFile, dest: str) -> str:
-    """The file's own name, or one with the version's id where another file of this folder has it."""
+def _names(resource: Resource, file: ModelFile) -> list[str]:
+    """The file's own name, then ones with the version's id for where another file of the folder has it."""
     name = safe_name(file.name)
     if not name:
         raise BadInput(f"The file of version {resource.version_id} has no usable name ({file.name!r}).")
-    taken = {entry.file.casefold() for entry in entries if entry.dest == dest}
     stem, ending = os.path.splitext(name)
-    names = [name, f"{stem}_{resource.version_id}{ending}", f"{stem}_{resource.version_id}_{file.id}{ending}"]
-    return next((one for one in names if one.casefold() not in taken), names[-1])
-
-
-def _sha256(hashes: Mapping[str, str]) -> str:
-    return next((value.lower() for kind, value in hashes.items() if kind.upper() == "SHA256"), "")
+    return [name, f"{stem}_{resource.version_id}{ending}", f"{stem}_{resource.version_id}_{file.id}{ending}"]

@@ -334,9 +334,9 @@ class _Look:
             shades.append(Shade("on_disk", f"It is on disk as {place.name} in {place.folder}, and in no catalog."))
         if wanted.model_id is not None and (refs := self._shelves.by_model.get(wanted.model_id)):
             others = [str(ref[2].get("file") or ref[2].get("name")) for ref in refs]
-            if wanted.version_id is not None or len(refs) > 0:
-                some = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
-                shades.append(Shade("other_version", f"Another version of the same model is catalogued: {some}."))
+            some = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
+            which = "Another version of the same model" if wanted.version_id is not None else "A version of the model"
+            shades.append(Shade("other_version", f"{which} is catalogued: {some}."))
         if not wanted.name or wanted.version_id is not None:
             return
         if refs := self._shelves.by_title.get(wanted.name.casefold()):
@@ -351,10 +351,10 @@ def _own_place(dest: str, file: str, folders: Folders, root: str | Path | None) 
     key = dest if dest in folders else _ALIASES.get(dest, dest)
     if key in folders:
         for path in folders[key]:
-            if os.path.isfile(whole_path := os.path.join(path, file)):
-                return Place(key, file, whole_path)
+            if (inside := below(path, file)) is not None and os.path.isfile(inside):
+                return Place(key, file.replace("\\", "/"), inside)
         return None
-    relative = f"{dest.strip('/')}/{file}" if dest.strip("/") else file
+    relative = "/".join(filter(None, (dest.strip("/"), file))).replace("\\", "/")
     head, _, rest = relative.partition("/")
     for path in folders.get(_ALIASES.get(head, head), ()):
         inside = below(path, rest)

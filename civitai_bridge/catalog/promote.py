@@ -33,8 +33,8 @@ def promote(store: CatalogStore, version_id: int) -> Promoted:
 
     The entry's text is carried over as it stands, with a default `strength` where it has none."""
     with store.changing() as change:
-        here = [entry for entry in change.load(MODELS).entries() if entry.version_id == version_id]
-        there = {entry.file for entry in change.load(LORAS).entries() if entry.version_id == version_id}
+        here = change.load(MODELS).of_version(version_id)
+        there = {entry.file for entry in change.load(LORAS).of_version(version_id)}
         loras = [entry for entry in here if entry.dest == "loras"]
         if not loras:
             if there:
@@ -55,16 +55,15 @@ def promote(store: CatalogStore, version_id: int) -> Promoted:
 
 
 def _move(change: Change, entry: Entry, category: str, *, append: bool) -> None:
-    def meant(other: Entry) -> bool:
-        return (other.version_id, other.file, other.dest) == (entry.version_id, entry.file, "loras")
-
+    version_id = entry.version_id
+    assert version_id is not None
     if append:
-        _, texts = without_entries(change.load(MODELS).document, lambda raw: raw is entry.raw or raw == entry.raw)
+        _, texts = without_entries(change.load(MODELS).document, lambda raw: raw == entry.raw)
         text = texts[0] if "strength" in entry.raw else with_member(texts[0], "strength", _STRENGTH)
-        change.intend({"version_id": entry.version_id, "file": entry.file})
+        change.intend({"version_id": version_id, "file": entry.file})
         change.append(LORAS, category, text)
     try:
-        change.remove(MODELS, meant)
+        change.remove(MODELS, version_id, lambda other: (other.file, other.dest) == (entry.file, "loras"))
     except CatalogTrouble as error:
         raise CatalogTrouble(
             f"{entry.file} stands in loras.json now, and its entry in models.json could not be taken away: {error} "

@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import CatalogBusy, CatalogDamaged, CatalogTrouble
-from .entries import LORAS, MODELS, Entry, category_name, entry_from_json
+from .entries import LORAS, MODELS, Entry, category_name, entry_from_json, whole
 from .text import Document, Edit, WrongShape, apply, read_document, stamped, with_entry, without_entries
 
 _EMPTY = '{\n  "version": 0,\n  "date": "",\n  "categories": []\n}\n'
@@ -44,6 +44,13 @@ class Loaded:
     def entries(self) -> Iterator[Entry]:
         for category, raw in self.document.entries():
             yield entry_from_json(raw, self.name, category.id)
+
+    def of_version(self, version_id: int) -> list[Entry]:
+        return [
+            entry_from_json(raw, self.name, category.id)
+            for category, raw in self.document.entries()
+            if whole(raw.get("civitai_version_id")) == version_id
+        ]
 
 
 class CatalogStore:
@@ -194,12 +201,16 @@ class Change:
 
         self._save(name, edits)
 
-    def remove(self, name: str, gone: Callable[[Entry], bool]) -> list[str]:
-        """Take entries away; answers with their texts. Nothing is saved where none goes."""
+    def remove(self, name: str, version_id: int, gone: Callable[[Entry], bool] = lambda _: True) -> list[str]:
+        """Take a version's entries away, or those of them that are meant; answers with their texts. Nothing is saved
+        where none goes."""
         texts: list[str] = []
 
+        def goes(raw: Mapping[str, Any]) -> bool:
+            return whole(raw.get("civitai_version_id")) == version_id and gone(entry_from_json(raw, name))
+
         def edits(document: Document) -> tuple[list[Edit], tuple[int, Any] | None]:
-            made, found = without_entries(document, lambda raw: gone(entry_from_json(raw, name)))
+            made, found = without_entries(document, goes)
             texts[:] = found
             return made, None
 
@@ -232,11 +243,8 @@ class Change:
             self.done()  # the intent itself was not finished, so nothing followed it
             return
 
-        def meant(entry: Entry) -> bool:
-            return entry.version_id == version_id and entry.file == file
-
-        if any(meant(entry) for entry in self.load(LORAS).entries()):
-            self.remove(MODELS, lambda entry: meant(entry) and entry.dest == "loras")
+        if any(entry.file == file for entry in self.load(LORAS).of_version(version_id)):
+            self.remove(MODELS, version_id, lambda entry: entry.file == file and entry.dest == "loras")
         self.done()
 
     def _save(self, name: str, make: Callable[[Document], tuple[list[Edit], tuple[int, Any] | None]]) -> None:
