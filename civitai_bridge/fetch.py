@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from .errors import BlobBlocked, BlobDamaged, BlobUnavailable, Unreachable
 
 CAP = 64 * 1024 * 1024  # the site's own limit for an upload; no picture of any variant comes near it
+LARGEST_DRAINED = 64 * 1024
 MOST_REDIRECTS = 10
 # IPv6 spellings that hold an IPv4 address or an old private range, which the standard library calls global.
 _DISGUISED = tuple(ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/96", "fec0::/10", "2001::/32"))
@@ -94,6 +95,8 @@ async def fetch(
         if "/blobs/blocked/" in urlsplit(url).path:
             raise BlobBlocked("The picture is withheld by CivitAI's moderation.")
         async with open_(url, timeout) as answer:
+            if answer.status != 200:
+                await _drain(answer)
             if answer.status in _REDIRECTS:
                 location = answer.headers.get("location", "")
                 if not location:
@@ -107,6 +110,15 @@ async def fetch(
             content = await _read(answer, host, cap)
             return Fetched(content, hashlib.sha256(content).hexdigest(), answer.headers.get("content-type", ""), host)
     raise BlobUnavailable(f"The picture's address redirects more than {MOST_REDIRECTS} times.")
+
+
+async def _drain(answer: Opened) -> None:
+    """Read what nobody needs to its end, if that is near: a connection left in the middle of an answer is lost."""
+    size = 0
+    async for chunk in answer.chunks:
+        size += len(chunk)
+        if size > LARGEST_DRAINED:
+            return
 
 
 async def _read(answer: Opened, host: str, cap: int) -> bytes:

@@ -1,6 +1,7 @@
-"""The real `Send` and `Fetch` on httpx: one pool with a key for the APIs, one without any for bytes.
+"""The real `Send` and `Fetch` on httpx: one pool of connections for all, a key only on what `Send` sends.
 
 - The key goes to one exact origin over https or loopback. Redirects are never followed with it.
+- Bytes come from the same hosts as answers do, so they share connections: one host is one connection on HTTP/2.
 - Loopback never goes through a proxy; elsewhere HTTPS_PROXY and NO_PROXY are obeyed.
 - httpx is imported when the first Network is opened: it takes 40-60 ms, which ComfyUI's start should not pay.
 """
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import ssl
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -31,39 +33,42 @@ def is_loopback(url: str) -> bool:
 
 
 class Network:
-    """The pools of one event loop: `async with Network() as network`, or kept by the background loop for the
+    """The connections of one event loop: `async with Network() as network`, or kept by the background loop for the
     process."""
 
-    def __init__(self) -> None:
-        self._api: Any = None
-        self._bytes: Any = None
+    def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
+        self._verify = verify
+        self._http: Any = None
         self._loopback: set[str] = set()
-        self.opened = 0  # connections made so far, for the bench
+        self._configured: set[str] = set()  # hosts that a person set; the rest must be public
+        self.opened: Counter[str] = Counter()  # connections made so far to each host:port, for the bench
 
     async def __aenter__(self) -> Network:
         import httpx
 
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)  # at INFO httpx prints whole URLs, signed ones too
-        tls = httpx.create_ssl_context(trust_env=True)
+        tls = self._verify or httpx.create_ssl_context(trust_env=True)
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=300)
-        # A jar that takes nothing: no cookie of one answer goes along with the next request.
-        common: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "headers": {"user-agent": USER_AGENT}}
         try:
-            proxies = [self._proxies(tls, limits) for _ in range(2)]
+            mounts = self._proxies(tls, limits)
         except (httpx.InvalidURL, ValueError, ImportError) as error:
             raise BadSetting(
                 f"The proxy settings (HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {error}."
             ) from error
-        for name, guarded, mounts in (("_api", False, proxies[0]), ("_bytes", True, proxies[1])):
-            transport = self._transport(tls, limits, None, guarded=guarded)
-            jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-            setattr(self, name, httpx.AsyncClient(transport=transport, mounts=mounts, cookies=jar, **common))
+        self._http = httpx.AsyncClient(
+            transport=self._transport(tls, limits, None),
+            mounts=mounts,
+            # A jar that takes nothing: no cookie of one answer goes along with the next request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=False,
+            headers={"user-agent": USER_AGENT},
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._api.aclose()
-        await self._bytes.aclose()
+        await self._http.aclose()
 
     def send_to(self, base_url: str, key: str | None = None) -> Send:
         """A Send to one service. With a key the base must be https or loopback, else BadSetting."""
@@ -75,6 +80,7 @@ class Network:
                 f"The address of {parts.hostname} must begin with https://, so that the key cannot be read on its way."
             )
         base = base_url.rstrip("/")
+        self._configured.add(parts.hostname.lower())
         if is_loopback(base_url):
             self._loopback.add(_origin(base_url))
 
@@ -93,7 +99,7 @@ class Network:
             try:
                 async with (
                     _deadline(request.timeout),
-                    self._api.stream(
+                    self._http.stream(
                         request.method,
                         base + request.path,
                         params=list(request.query),
@@ -136,7 +142,7 @@ class Network:
         try:
             async with (
                 _deadline(timeout),
-                self._bytes.stream(
+                self._http.stream(
                     "GET",
                     url,
                     headers={"accept-encoding": "identity"},
@@ -150,13 +156,13 @@ class Network:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
             raise Unreachable(_in_words(host, error)) from None
 
-    def _transport(self, tls: ssl.SSLContext, limits: Any, proxy: str | None, *, guarded: bool) -> Any:
+    def _transport(self, tls: ssl.SSLContext, limits: Any, proxy: str | None) -> Any:
         import httpx
 
         transport = httpx.AsyncHTTPTransport(verify=tls, http2=True, limits=limits, proxy=proxy, trust_env=False)
         pool: Any = transport._pool  # httpx has no public way to see or guard a connection as it is made
         if proxy is None:
-            pool._network_backend = _Backend(pool._network_backend, self, guarded)
+            pool._network_backend = _Backend(pool._network_backend, self)
         return transport
 
     def _proxies(self, tls: ssl.SSLContext, limits: Any) -> dict[str, Any]:
@@ -166,7 +172,7 @@ class Network:
         if not proxy:
             return {}
         mounts: dict[str, Any] = {
-            "https://": self._transport(tls, limits, proxy if "://" in proxy else f"http://{proxy}", guarded=False)
+            "https://": self._transport(tls, limits, proxy if "://" in proxy else f"http://{proxy}")
         }
         direct = [*_LOOPBACK, *(host.strip() for host in found.get("no", "").split(","))]
         for host in filter(None, direct):
@@ -182,17 +188,17 @@ class Network:
 
 
 class _Backend:
-    """httpcore's way to make connections, with two additions: it counts, and (guarded) it looks where it arrives."""
+    """httpcore's way to make connections, with two additions: it counts, and it looks where it arrives. Only hosts
+    that a person configured may lie in a private network; an address that the service or a page named may not."""
 
-    def __init__(self, inner: Any, network: Network, guarded: bool) -> None:
+    def __init__(self, inner: Any, network: Network) -> None:
         self._inner = inner
         self._network = network
-        self._guarded = guarded
 
     async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
         stream = await self._inner.connect_tcp(host, port, **options)
-        self._network.opened += 1
-        if self._guarded and f"http://{host}:{port}" not in self._network._loopback:
+        self._network.opened[f"{host}:{port}"] += 1
+        if host.lower() not in self._network._configured and f"http://{host}:{port}" not in self._network._loopback:
             address = (stream.get_extra_info("server_addr") or ("",))[0]
             if not address or not _fetch.is_public(str(address)):
                 await stream.aclose()

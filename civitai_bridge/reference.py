@@ -1,8 +1,8 @@
 """What a person pastes -> a typed reference.
 
 Understood: an AIR in any spelling, a version id, `…/models/ID`, `…/models/ID?modelVersionId=…`,
-`…/model-versions/ID`, a download address, an image or post address, a hash of each kind, a file name. Web addresses
-count by exact host only.
+`…/model-versions/ID`, a download address, an image or post address, an address of the image CDN that carries the
+image's id, a hash of each kind, a file name. Web addresses count by exact host only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from .air import Air
 from .errors import InvalidAir, UnknownReference
 
 HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red"})
+CDN_HOSTS = frozenset({"image.civitai.com"})  # site-api §0.1
 
 # A short hash may be several kinds; the API tries them all, so one name a length is enough (facts/site-api.md §4).
 _HASH_KINDS = {8: "AutoV1 or CRC32", 10: "AutoV2", 12: "AutoV3", 64: "SHA256 or BLAKE3"}
@@ -79,7 +80,7 @@ def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
         raise UnknownReference("No model is named. Paste a version id, a CivitAI address, an AIR or a hash.")
     if re.match(r"(?i)https?://", text):
         return _from_address(text, hosts)
-    if re.match(r"(?i)(www\.)?civitai\.(com|red)/", text):
+    if re.match(r"(?i)((www|image)\.)?civitai\.(com|red)/", text):
         return _from_address("https://" + text, hosts)
     if re.fullmatch(r"\d{1,10}", text) and len(text) not in (8, 10):
         return VersionReference(_id(text))
@@ -97,6 +98,24 @@ def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
             f"({error.reason}), "
             "hash or model file name."
         ) from error
+
+
+def read_image_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> ImageReference | PostReference:
+    """Read what was pasted where an image is meant: a bare number is an image's id. Raises UnknownReference.
+
+    assert read_image_reference("1234") == ImageReference(1234)
+    """
+    text = text.strip().strip("\"'<>").strip()
+    if not text:
+        raise UnknownReference("No image is named. Paste an image id, or the address of an image or a post.")
+    if text.isascii() and text.isdigit():
+        return ImageReference(_id(text))
+    reference = read_reference(text, hosts=hosts)
+    if isinstance(reference, (ImageReference, PostReference)):
+        return reference
+    raise UnknownReference(
+        f"{text[:80]!r} names no image. Paste an image id, or the address of an image or a post on CivitAI."
+    )
 
 
 def _hash(text: str) -> HashReference | None:
@@ -119,6 +138,8 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
         host, _ = (parts.hostname or "").lower(), parts.port
     except ValueError as error:
         raise UnknownReference("This web address cannot be read.") from error
+    if host in CDN_HOSTS:
+        return _from_cdn([segment for segment in parts.path.split("/") if segment])
     if host not in hosts:
         raise UnknownReference(
             f"{host or 'This address'} is not CivitAI; only civitai.com and civitai.red are looked up."
@@ -131,6 +152,10 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
             file_id = query.get("fileId", "")
             return VersionReference(_id(path[1] if len(path) > 1 else ""), _id(file_id) if file_id else None)
     match path:
+        case ["images"] if query.get("imageId"):
+            return ImageReference(_id(query["imageId"]))
+        case ["images"] if query.get("postId"):
+            return PostReference(_id(query["postId"]))
         case ["models", _, *_] if query.get("modelVersionId"):
             return VersionReference(_id(query["modelVersionId"]))
         case ["models", model, *_]:
@@ -144,6 +169,18 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
         case ["posts", post, *_]:
             return PostReference(_id(post))
     raise UnknownReference("This CivitAI address is of no model, version, image or post.")
+
+
+def _from_cdn(path: list[str]) -> Reference:
+    """`/<token>/<uuid>/<params>/<name>.<ext>`: the name is the image's id in the addresses of models and versions, and
+    only the uuid in those of images, which no route looks up (site-api §1.8)."""
+    name = path[-1].rsplit(".", 1)[0] if len(path) >= 3 else ""
+    if re.fullmatch(r"\d{1,10}", name):
+        return ImageReference(_id(name))
+    raise UnknownReference(
+        "This address is of a picture's file and does not say which image it is. Paste the address of its page "
+        "(https://civitai.com/images/…), or save the picture and read the file."
+    )
 
 
 def _id(text: str) -> int:

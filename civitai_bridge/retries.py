@@ -10,12 +10,14 @@ from .errors import Unreachable
 from .exchange import Request, Response, Send
 
 _HARMLESS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_READING_POSTS = ("/refresh", "/model-versions/by-hash", "/model-versions/by-hash/ids")
 LONGEST_PAUSE = 30.0
 
 
 def may_repeat(request: Request) -> bool:
-    """Reads, cancels (PUT) and deletes may; of the POSTs only the refresh of a blob, which changes nothing twice."""
-    return request.method in _HARMLESS or (request.method == "POST" and request.path.endswith("/refresh"))
+    """Reads, cancels (PUT) and deletes may; of the POSTs the refresh of a blob and the batches of hashes, which change
+    nothing."""
+    return request.method in _HARMLESS or (request.method == "POST" and request.path.endswith(_READING_POSTS))
 
 
 def retrying(

@@ -210,7 +210,9 @@ async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple
     """Backstage: buy, then decode off the loop."""
     bridge = await host.bridge()
     wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
-    outcome = await bridge.generate(wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled)
+    outcome = await bridge.generate(
+        wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled, abandoned=ticket.left
+    )
     return outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
 
 

@@ -55,6 +55,10 @@ class Ticket:
             self._cancelled = bool(processing_interrupted())
         return self._cancelled
 
+    def left(self) -> bool:
+        """Whether the prompt is over without us: nobody waits, so nothing more is to be bought."""
+        return self._left
+
     def leave(self) -> None:
         """The prompt is being torn down. Whether a person did it, its history tells."""
         self._left = True

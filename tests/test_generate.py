@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,11 +236,10 @@ def make(fleet: Fleet, tmp_path: Path):
     """Bridges on one state folder and one fleet, as several servers would be; all closed at the end."""
     bridges: list[Bridge] = []
 
-    def make_bridge(**settings: Any) -> Bridge:
+    def make_bridge(*, clock: Callable[[], float] = time.time, **settings: Any) -> Bridge:
         chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": tmp_path / "state", **settings})
-        bridge = Bridge(
-            chosen, SiteClient(fleet), OrchestrationClient(fleet, fleet), fleet.fetch, sleep=Naps(), quiet=0.01
-        )
+        clients = SiteClient(fleet), OrchestrationClient(fleet, fleet)
+        bridge = Bridge(chosen, *clients, fleet.fetch, sleep=Naps(), quiet=0.01, clock=clock)
         bridges.append(bridge)
         return bridge
 
@@ -734,3 +734,152 @@ async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Callable[..
     fleet.workflows.clear()
     with pytest.raises(WorkflowFailed, match="no longer keeps"):
         await make().generate(WANTED, Terms())
+
+
+# --- repeats (issue "Under fire" 3) and limits (2)
+
+
+async def stop_after_the_order(bridge: Bridge, fleet: Fleet) -> None:
+    with pytest.raises(Interrupted):
+        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+
+
+async def test_asked_again_while_it_is_being_cancelled_waits_for_the_end_and_buys_once_more(
+    bridge: Bridge, fleet: Fleet
+):
+    fleet.gate = asyncio.Event()  # the first order's answer is on its way when the person cancels
+    fleet.polls_until_done = 3
+    await stop_after_the_order(bridge, fleet)
+    again = asyncio.ensure_future(bridge.generate(WANTED, Terms()))
+    await asyncio.sleep(0.1)
+    assert fleet.count("submit") == 1, "nobody knows yet whether the first is paid"
+    fleet.gate.set()
+    outcome = await again
+    assert fleet.workflows["7-1"]["status"] == "canceled" and outcome.workflow_id == "7-2" and outcome.paid_now
+
+
+async def test_asked_again_while_a_lost_cancel_is_under_way_gets_the_first_run(bridge: Bridge, fleet: Fleet):
+    fleet.before["cancel"] = [Unreachable("cut")] * 9
+    fleet.polls_until_done = 20
+    await stop_after_the_order(bridge, fleet)
+    outcome = await bridge.generate(WANTED, Terms())
+    assert outcome.workflow_id == "7-1" and fleet.count("submit") == 1 and len(outcome.pictures) == 2
+
+
+async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_anew(
+    make: Callable[..., Bridge], fleet: Fleet
+):
+    """Its order's answer was lost, so nobody could cancel it; the new run finds it and never orders a second one."""
+    first = make()
+    fleet.gate = asyncio.Event()
+    await stop_after_the_order(first, fleet)
+    await first.close()
+    fleet.gate = None
+    outcome = await make().generate(WANTED, Terms())
+    assert outcome.workflow_id == "7-1" and fleet.count("cancel") == 0 and fleet.count("submit") == 1
+
+
+async def test_a_cancel_is_carried_out_after_a_restart(make: Callable[..., Bridge], fleet: Fleet):
+    first = make()
+    fleet.gate = asyncio.Event()
+    fleet.polls_until_done = 10**6
+    await stop_after_the_order(first, fleet)
+    await first.close()
+    (row,) = await make().resume()
+    assert row.state == "canceled" and fleet.workflows["7-1"]["status"] == "canceled"
+
+
+async def test_nothing_new_is_bought_when_nobody_waits_any_more(bridge: Bridge, fleet: Fleet):
+    """A sibling failed while the price was asked: the prompt is over, and its person would pay for nothing."""
+    with pytest.raises(Interrupted, match="before anything was bought"):
+        await bridge.generate(WANTED, Terms(), abandoned=lambda: fleet.count("price") > 0)
+    assert fleet.count("submit") == 0 and fleet.count("cancel") == 0
+
+
+async def test_what_was_bought_is_no_longer_abandoned(bridge: Bridge, fleet: Fleet):
+    outcome = await bridge.generate(WANTED, Terms(), abandoned=lambda: bool(fleet.workflows))
+    assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
+
+
+async def test_an_engine_without_a_seed_is_a_new_purchase_only_for_another_seed(bridge: Bridge, fleet: Fleet):
+    """The node's seed is part of the request also where the variant takes none."""
+    wanted = GenerationRequest(model="", engine="google/nano-banana-pro", prompt="a lighthouse", seed=1)
+    one = await buy(bridge, wanted)
+    same = await buy(bridge, wanted)
+    other = await buy(
+        bridge, GenerationRequest(model="", engine="google/nano-banana-pro", prompt="a lighthouse", seed=2)
+    )
+    assert one.workflow_id == same.workflow_id != other.workflow_id
+    assert all("seed" not in body["steps"][0]["input"] for body in fleet.submits)
+
+
+async def test_the_same_graph_in_two_prompts_is_one_purchase(bridge: Bridge, fleet: Fleet):
+    outcomes = [await buy(bridge, terms=Terms(prompt_id=name)) for name in ("a", "b")]
+    assert len({o.workflow_id for o in outcomes}) == 1 and [o.paid_now for o in outcomes] == [True, False]
+
+
+async def test_what_failed_is_not_what_is_answered_with(bridge: Bridge, fleet: Fleet):
+    fleet.end = {"status": "failed"}
+    with pytest.raises(WorkflowFailed):
+        await bridge.generate(WANTED, Terms())
+    fleet.end = {"status": "succeeded"}
+    assert (await bridge.generate(WANTED, Terms())).workflow_id == "7-2"
+
+
+async def test_the_sandbox_and_the_real_address_never_share(make: Callable[..., Bridge], fleet: Fleet):
+    real = await buy(make())
+    pretended = await buy(make(orchestration_url="http://127.0.0.1:4321"))
+    assert real.workflow_id != pretended.workflow_id
+
+
+async def test_a_resume_days_later_still_fetches(make: Callable[..., Bridge], fleet: Fleet):
+    fleet.polls_until_done = 10
+    with pytest.raises(StillRunning):
+        await make().generate(WANTED, Terms(wait_minutes=0.001))
+    for bridge in (made := [make(clock=lambda: time.time() + 9 * 24 * 3600)]):
+        await asyncio.sleep(0.3)
+        (row,) = await bridge.resume()
+        assert row.state == "finished" and all(slot.here for slot in row.slots)
+    outcome = await made[0].generate(WANTED, Terms())
+    assert not outcome.paid_now and fleet.count("submit") == 1
+
+
+@pytest.mark.parametrize("jump", [-3 * 24 * 3600.0, 40.0, 3 * 24 * 3600.0])
+async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(
+    make: Callable[..., Bridge], fleet: Fleet, jump: float
+):
+    offset = 0.0
+    one, other = make(clock=lambda: time.time() + offset), make(clock=lambda: time.time() + offset)
+    fleet.polls_until_done = 8
+    first = asyncio.ensure_future(one.generate(WANTED, Terms()))
+    while not fleet.workflows:
+        await asyncio.sleep(0.01)
+    offset = jump
+    outcomes = await asyncio.gather(first, other.generate(WANTED, Terms()))
+    assert len({o.workflow_id for o in outcomes}) == 1 and fleet.count("submit") == 1
+
+
+async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(
+    make: Callable[..., Bridge], fleet: Fleet
+):
+    bridge = make(limit_buzz_per_prompt=40)
+    wanted = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(3)]
+    for request in wanted[:2]:
+        await buy(bridge, request, Terms(prompt_id="p"))
+    with pytest.raises(LimitReached, match="limit_buzz_per_prompt") as caught:
+        await bridge.generate(wanted[2], Terms(prompt_id="p"))
+    assert caught.value.left == 40 - 2 * fleet.charged
+    assert f"{2 * fleet.charged} Buzz of this prompt are spent" in str(caught.value)
+    await buy(bridge, wanted[2], Terms(prompt_id="q"))
+
+
+async def test_a_refund_gives_the_day_back(make: Callable[..., Bridge], fleet: Fleet):
+    bridge = make(limit_buzz_per_day=fleet.charged)
+    fleet.polls_until_done = 10**6
+    await stop_after_the_order(bridge, fleet)
+    while states(bridge) != ["canceled"]:
+        await asyncio.sleep(0.01)
+    fleet.polls_until_done = 1
+    await buy(bridge, GenerationRequest(model="128078", prompt="another"))
+    with pytest.raises(LimitReached, match=r"limit_buzz_per_day.*frees at \d\d:\d\d"):
+        await bridge.generate(GenerationRequest(model="128078", prompt="a third"), Terms())

@@ -157,7 +157,7 @@ async def test_foreign_errors_are_all_translated(network: Network, monkeypatch: 
         def fail(*_: Any, error: Exception = error, **__: Any) -> Any:
             raise error
 
-        monkeypatch.setattr(network._api, "stream", fail)
+        monkeypatch.setattr(network._http, "stream", fail)
         with pytest.raises(CivitaiError) as caught:
             await network.send_to("http://127.0.0.1:1")(Request("GET", "/x"))
         assert "SECRET" not in str(caught.value)
@@ -183,7 +183,17 @@ async def test_one_connection_serves_one_after_another(server: Server, network: 
     send = network.send_to(server.url)
     for _ in range(5):
         await send(Request("GET", "/x"))
-    assert network.opened == 1
+    assert network.opened.total() == 1
+
+
+async def test_pictures_share_the_connection_and_a_redirect_does_not_lose_it(server: Server, network: Network):
+    await network.send_to(server.url, "KEY")(Request("GET", "/x"))
+    for _ in range(3):
+        await network.fetch(server.url + "/redirect/relative")
+        with pytest.raises(BlobUnavailable):
+            await network.fetch(server.url + "/status/404")
+    assert network.opened.total() == 1
+    assert [("authorization" in request.headers) for request in server.seen] == [True, *[False] * 9]
 
 
 async def test_a_packed_answer_is_not_unpacked(server: Server, network: Network):

@@ -16,6 +16,7 @@ from pack.civitai_bridge.reference import (
     ModelReference,
     PostReference,
     VersionReference,
+    read_image_reference,
     read_reference,
 )
 
@@ -38,6 +39,15 @@ READS = [
     ("https://civitai.com/api/download/models/128078?fileId=77", VersionReference(128078, 77)),
     ("https://civitai.com/images/1234", ImageReference(1234)),
     ("https://civitai.com/posts/99", PostReference(99)),
+    ("https://civitai.com/images/1234?postId=99&period=AllTime", ImageReference(1234)),
+    ("https://civitai.red/images/1234", ImageReference(1234)),
+    ("https://civitai.com/api/v1/images?imageId=1234&withMeta=true", ImageReference(1234)),
+    ("https://civitai.com/api/v1/images?postId=99", PostReference(99)),
+    (
+        "https://image.civitai.com/xG1nkqKTMzGDvpLrqFT7WA/0a1b2c3d-0000-4000-8000-aabbccddeeff/width=450/1234.jpeg",
+        ImageReference(1234),
+    ),
+    ("image.civitai.com/token/0a1b2c3d-0000-4000-8000-aabbccddeeff/original=true/1234.mp4", ImageReference(1234)),
     (
         "urn:air:sdxl:checkpoint:civitai:101055@128078",
         AirReference(Air.parse("urn:air:sdxl:checkpoint:civitai:101055@128078")),
@@ -63,6 +73,14 @@ REFUSALS = [
     ("https://civitai.com/models/abc", "no id"),
     ("https://civitai.com/models/99999999999", "no id"),
     ("https://civitai.com:abc/models/1", "cannot be read"),
+    (
+        "https://image.civitai.com/t/0a1b2c3d-0000-4000-8000-aabbccddeeff/original=true/0a1b2c3d-0000-4000-8000-aabbccddeeff.jpeg",
+        "address of its page",
+    ),
+    ("https://image.civitai.com/1234.jpeg", "address of its page"),
+    ("https://image.civitai.com.evil.example/t/u/p/1234.jpeg", "not CivitAI"),
+    ("https://image.civitai.red/t/u/p/1234.jpeg", "not CivitAI"),
+    ("https://b2.civitai.com/file/x/1234.jpeg", "not CivitAI"),
     ("0", "no id"),
     ("a model I once saw", "names nothing"),
 ]
@@ -85,3 +103,33 @@ def test_any_text_is_read_or_refused(text: str):
         read_reference(text)
     except UnknownReference:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("1234", ImageReference(1234)),
+        (" '12345678' ", ImageReference(12345678)),
+        ("https://civitai.com/images/1234", ImageReference(1234)),
+        ("civitai.red/posts/99", PostReference(99)),
+    ],
+)
+def test_where_an_image_is_meant_a_number_is_its_id(text: str, reference: object):
+    assert read_image_reference(text) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "No image is named"),
+        ("0", "no id"),
+        ("99999999999", "no id"),
+        ("https://civitai.com/models/1", "names no image"),
+        ("urn:air:sdxl:checkpoint:civitai:1@2", "names no image"),
+        ("https://evil.example/images/1", "not CivitAI"),
+        ("picture.png", "names nothing"),
+    ],
+)
+def test_what_is_no_image_is_refused(text: str, words: str):
+    with pytest.raises(UnknownReference, match=words):
+        read_image_reference(text)

@@ -23,6 +23,8 @@ class Naps(list):
         Request("PUT", "/x"),
         Request("DELETE", "/x"),
         Request("POST", "/v2/consumer/blobs/a/refresh"),
+        Request("POST", "/api/v1/model-versions/by-hash", json=[]),
+        Request("POST", "/api/v1/model-versions/by-hash/ids", json=[]),
     ],
 )
 async def test_harmless_requests_are_repeated(trouble: object, request_: Request):

@@ -197,6 +197,7 @@ class Bridge:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         quiet: float | None = None,
+        beat: float = BEAT,
     ) -> None:
         self.settings = settings
         self.site = site
@@ -206,6 +207,7 @@ class Bridge:
         self.results = Results(settings.home / "results")
         self.clock = clock
         self.sleep = sleep
+        self.beat = beat
         self.carriages: dict[str, _Carriage] = {}
         self._gatherings = Gatherings(self._reserve) if quiet is None else Gatherings(self._reserve, quiet=quiet)
         self._reusable: dict[str, bool] = {}
@@ -247,30 +249,49 @@ class Bridge:
         *,
         on_progress: Callable[[State], None] = lambda _: None,
         cancelled: Callable[[], bool] = lambda: False,
+        abandoned: Callable[[], bool] = lambda: False,
     ) -> Outcome:
         """Pictures for a request, bought once. Raises a CivitaiError whose sentence says what to do; Interrupted when
-        `cancelled()` turns true (the service is asked to stop at once); StillRunning after `wait_minutes`."""
+        `cancelled()` turns true (the service is asked to stop at once); StillRunning after `wait_minutes`. When
+        `abandoned()` is true nobody waits any more: what is bought goes on, nothing new is bought."""
         self._need_key()
         started = self.clock()
-        with self._gatherings.enter(terms.prompt_id) as place:
-            on_progress(State("resolving", "Looking up the model on CivitAI"))
-            prepared = await _unless(cancelled, self._prepare(wanted))
-            row = await self._known(prepared, terms)
-            bought_before = row is not None
-            if row is None:
-                on_progress(State("pricing", "Asking the price"))
-                price = await _unless(cancelled, self._acceptable_price(prepared, terms))
-                plan = self._plan(prepared, price, terms)
-                self._reusable[plan.key] = terms.reuse_paid
-                on_progress(State("reserving", f"Reserving {price} Buzz", price=price))
-                row = await self._reserved(place, plan, cancelled)
-                bought_before = row.key != plan.key
-        row = await self._attend(row, terms, started, on_progress, cancelled)
+        stop = _either(cancelled, abandoned)
+        while True:
+            prepared, row, bought_before = await self._ordered(wanted, terms, on_progress, stop)
+            leaving = row.cancel_wanted
+            row = await self._attend(row, terms, started, on_progress, cancelled)
+            if not (leaving and row.state == CANCELED):
+                break
+            # We came while an earlier run of this request was being cancelled. It is over now and cost nothing.
         outcome = await self._hand_over(row, prepared, bought_before)
         # Older pages keep the last line on the node, so it is one worth keeping.
         paid = "nothing paid now" if bought_before else f"{outcome.cost:g} Buzz"
         on_progress(State("done", f"{_pictures(len(outcome.pictures))} · {paid}", 1.0, row.price, row.workflow_id))
         return outcome
+
+    async def _ordered(
+        self,
+        wanted: GenerationRequest,
+        terms: Terms,
+        on_progress: Callable[[State], None],
+        stop: Callable[[], bool],
+    ) -> tuple[_Prepared, Row, bool]:
+        """The row that serves a request: one that is there already, or a new one, priced and reserved. The last of the
+        three says whether it was bought before."""
+        with self._gatherings.enter(terms.prompt_id) as place:
+            on_progress(State("resolving", "Looking up the model on CivitAI"))
+            prepared = await _unless(stop, self._prepare(wanted))
+            row = await self._known(prepared, terms)
+            if row is not None:
+                return prepared, row, True
+            on_progress(State("pricing", "Asking the price"))
+            price = await _unless(stop, self._acceptable_price(prepared, terms))
+            plan = self._plan(prepared, price, terms)
+            self._reusable[plan.key] = terms.reuse_paid
+            on_progress(State("reserving", f"Reserving {price} Buzz", price=price))
+            row = await self._reserved(place, plan, stop)
+            return prepared, row, row.key != plan.key
 
     async def collected(self, key: str) -> None:
         """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then
@@ -472,12 +493,12 @@ class Bridge:
         }
         return Plan(key, prepared.hash, self.settings.account, self.settings.base, body, price, terms.prompt_id, about)
 
-    async def _reserved(self, place: Place, plan: Plan, cancelled: Callable[[], bool]) -> Row:
+    async def _reserved(self, place: Place, plan: Plan, stop: Callable[[], bool]) -> Row:
         """Wait for the round of this prompt; a person who cancels meanwhile is out of it before anything leaves."""
         waiting = asyncio.ensure_future(place.reserve(plan))
         while not waiting.done():
-            await asyncio.wait({waiting}, timeout=TICK)
-            if cancelled() and place.withdraw(plan):
+            await asyncio.wait({waiting}, timeout=TICK / 10)
+            if stop() and place.withdraw(plan):
                 waiting.cancel()
                 raise Interrupted("Cancelled before anything was bought.")
         return waiting.result()
@@ -520,7 +541,7 @@ class Bridge:
             carriage = self.carriages.get(row.key)
             if carriage is None and not cancelled():
                 owner = _owner()
-                taken = await self._in_thread(self.journal.take, row.key, owner)
+                taken = await self._in_thread(self.journal.take_again, row.key, owner)
                 if taken is None:
                     row = await self._reread(row)
                 else:
@@ -851,7 +872,7 @@ class _Carriage:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(self._bridge.beat)
             try:
                 row = await self._bridge._in_thread(self._bridge.journal.beat, self.row.key, self._owner)
             except StateTrouble:
@@ -1180,19 +1201,24 @@ async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -
     """Do something that has cost nothing yet; drop it as soon as the person cancels."""
     task = asyncio.get_running_loop().create_task(work)
     try:
-        while not task.done():
-            if cancelled():
-                raise Interrupted("Cancelled before anything was bought.")
+        while not cancelled():
+            if task.done():
+                return task.result()
             await asyncio.wait({task}, timeout=TICK)
-        return task.result()
+        raise Interrupted("Cancelled before anything was bought.")
     finally:
-        task.cancel()
+        if not task.cancel() and not task.cancelled():
+            task.exception()  # looked at, so that nobody is told of what does not matter any more
 
 
 async def _quietly(work: Awaitable[Any]) -> None:
     """For work that nobody waits for: what fails here is in the journal and is looked at again by `resume`."""
     with contextlib.suppress(CivitaiError):
         await work
+
+
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
 
 
 def _is_unclear(outcome: str) -> bool:

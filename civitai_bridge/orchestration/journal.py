@@ -153,9 +153,10 @@ def new_key() -> str:
 class Journal:
     """Safe to use from several threads and processes at once; every method is one transaction."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, heart_stops: float = HEART_STOPS) -> None:
         self._path = path
         self._clock = clock
+        self._heart_stops = heart_stops
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -212,7 +213,7 @@ class Journal:
             db.execute(
                 "UPDATE purchases SET state = ?, error = 'never sent', updated = ? WHERE state = ? AND abs(? - "
                 "heartbeat) >= ?",
-                (CANCELED, now, PLANNED, now, HEART_STOPS),
+                (CANCELED, now, PLANNED, now, self._heart_stops),
             )
             by_hash: dict[tuple[str, str, str], str] = {}
             for place, plan in enumerate(plans):
@@ -242,15 +243,22 @@ class Journal:
         with self._transaction() as db:
             return sum(cost for _, cost in self._costs(db, base, prompt_id=prompt_id, since=since))
 
-    def take(self, key: str, owner: str) -> Row | None:
+    def take(self, key: str, owner: str, *, again: bool = False) -> Row | None:
         """Become the owner of a row whose owner is gone; None when somebody alive has it."""
         now = self._clock()
         with self._transaction() as db:
             row = self._get(db, key)
-            if row.owner and row.owner != owner and abs(now - row.heartbeat) < HEART_STOPS:
+            if row.owner and row.owner != owner and abs(now - row.heartbeat) < self._heart_stops:
                 return None
             db.execute("UPDATE purchases SET owner = ?, heartbeat = ? WHERE key = ?", (owner, now, key))
+            if again:
+                db.execute("UPDATE purchases SET cancel_wanted = 0 WHERE key = ?", (key,))
             return self._get(db, key)
+
+    def take_again(self, key: str, owner: str) -> Row | None:
+        """The same for a person who asks anew: an earlier wish to cancel, which nobody carries out any more, is taken
+        back."""
+        return self.take(key, owner, again=True)
 
     def beat(self, key: str, owner: str) -> Row:
         """Say that the owner lives, and see whether a cancel is wanted."""
@@ -402,10 +410,8 @@ class Journal:
             "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
         )
         marks = ", ".join("?" * len(ALIVE))
-        # A row that a person wants cancelled is on its way out: a new run must not be handed its end. One that had
-        # finished before the cancel came is paid, and its pictures are there.
-        wanted = f"AND (cancel_wanted = 0 OR state = '{FINISHED}') ORDER"
-        alive = query.format(marks, "created, rowid").replace("ORDER", wanted)
+        # Also a row that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes.
+        alive = query.format(marks, "created, rowid")
         found = db.execute(alive, (request_hash, account, base, *ALIVE)).fetchone()
         if found is not None:
             return _row(found)

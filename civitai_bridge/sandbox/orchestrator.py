@@ -23,6 +23,7 @@ from .script import Job, Script
 
 TERMINAL = ("succeeded", "failed", "expired", "canceled")
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAGES = (("take", "100"), ("cursor", "0"))
 _ENDINGS = {"png": "png", "jpeg": "jpeg", "webP": "webp"}
 
 
@@ -83,6 +84,11 @@ class Run:
     def status(self) -> str:
         return self.data["status"]
 
+    @property
+    def prompt(self) -> str:
+        """What it draws; the plan of random faults hangs on it."""
+        return str(self.data["steps"][0]["input"].get("prompt", ""))
+
 
 class Orchestrator:
     def __init__(self, script: Script, bank: Bank, *, pace: float = 1.0) -> None:
@@ -109,7 +115,7 @@ class Orchestrator:
         source = self._first_picture(steps[0])
         cost, factors = price(steps[0])
         wallets = ["yellow"] if body.get("allowMatureContent") else list(body.get("currencies") or ORDER)
-        job = self.script.next_job() if not whatif else Job()
+        job = self.script.next_job(str(steps[0].get("prompt", ""))) if not whatif else Job()
         total = cost + (job.extra if not whatif else 0)
         paid = self.bank.split(user, total, wallets)
         data = self._workflow(user, body, steps, total, factors)
@@ -315,8 +321,14 @@ class Orchestrator:
             for blob in run.blobs:
                 self.blobs[blob.id] = blob
             step["output"] = {"images": [], "errors": list(run.job.errors) or None}
+            if back := _part(run.paid, run.job.refund_blocked):
+                self.bank.refund(run.user, back, run.id, run.key)
+                run.data["transactions"]["list"] += _transactions("credit", back)
         else:
-            if run.job.reason:
+            for job in step["jobs"] if run.job.reason_at == "job" else ():
+                job["reason"] = run.job.reason
+                job["blockedReason"] = "NsfwLevel" if run.job.reason == "blocked" else None
+            if run.job.reason and run.job.reason_at == "output":
                 step["output"] = {"images": [], "errors": [run.job.reason]}
             if run.job.refund:
                 self.bank.refund(run.user, run.paid, run.id, run.key)
@@ -386,7 +398,7 @@ class Orchestrator:
         tags, text = set(query.get("tags", [])), "".join(query.get("query", []))
         since, until = query.get("fromDate", [""])[0], query.get("toDate", [""])[0]
         hide = query.get("hideMatureContent", ["true"])[0] != "false"
-        take, cursor = int(query.get("take", ["100"])[0]), int(query.get("cursor", ["0"])[0] or 0)
+        take, cursor = (_number(name, query.get(name, [other])[0] or other) for name, other in _PAGES)
         failed = query.get("excludeFailed", ["false"])[0] == "true"
         now = time.time()
         runs = [
@@ -439,8 +451,23 @@ class Orchestrator:
                 run.task.cancel()
 
 
+def _part(paid: Mapping[str, int], amount: int) -> dict[str, int]:
+    """`amount` Buzz of what was paid, from the first wallets on."""
+    part: dict[str, int] = {}
+    for wallet, held in paid.items():
+        if taken := min(held, amount - sum(part.values())):
+            part[wallet] = taken
+    return part
+
+
 def _transactions(kind: str, paid: Mapping[str, int]) -> list[dict[str, Any]]:
     return [{"type": kind, "amount": a, "id": f"tx-{secrets.token_hex(6)}", "accountType": w} for w, a in paid.items()]
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise invalid({name: [f"The value '{text}' is not valid for {name}."]})
+    return int(text)
 
 
 def _size(data: Mapping[str, Any]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from . import catalogue, schema
 from .money import Bank, Entry
 from .orchestrator import Orchestrator, Refusal, problem
 from .script import Fault, Script
+from .website import Website
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ROOT = "/v2/consumer/workflows"
@@ -27,8 +29,9 @@ _ROOT = "/v2/consumer/workflows"
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived."""
+    """One request as it arrived; `when` is seconds since the epoch."""
 
+    when: float
     host: str
     route: str
     method: str
@@ -45,6 +48,7 @@ class Sandbox:
     def __init__(self, *, port: int = 0, pace: float = 1.0, script: Script | None = None) -> None:
         self.script = script or Script()
         self.bank = Bank()
+        self.site = Website()
         self.requests: list[Seen] = []
         self.connections = 0
         self._port = port
@@ -65,10 +69,16 @@ class Sandbox:
     async def __aenter__(self) -> Sandbox:
         schema.problems("WorkflowTemplate", {})  # says at once which package is missing, if one is
         self.orchestration_url = await self._serve("orchestrator", 0, self._orchestrator_routes())
-        self.site_url = await self._serve("site", 1, self._site_routes())
+        self.site_url = await self._serve("site", 1, self.site.routes(self._answer))
         self.storage_url = await self._serve(
-            "storage", 2, [web.get("/content/{token}", self._answer("content", self._content))]
+            "storage",
+            2,
+            [
+                web.get("/content/{token}", self._answer("content", self._content)),
+                *self.site.storage_routes(self._answer),
+            ],
         )
+        self.site.base, self.site.storage.base = self.site_url, self.storage_url
         self._orchestrator.base, self._orchestrator.storage = self.orchestration_url, self.storage_url
         return self
 
@@ -105,6 +115,7 @@ class Sandbox:
             name = "price" if route == "submit" and request.query.get("whatif") == "true" else route
             self.requests.append(
                 Seen(
+                    time.time(),
                     self._hosts[int(request.url.port or 0)],
                     name,
                     request.method,
@@ -114,7 +125,7 @@ class Sandbox:
                     body,
                 )
             )
-            fault = self.script.next_fault(name)
+            fault = self.script.next_fault(name, self._subject(name, request, body))
             try:
                 if fault is None:
                     return await handler(request)
@@ -125,10 +136,31 @@ class Sandbox:
 
         return answer
 
+    def _subject(self, route: str, request: web.Request, body: bytes) -> str:
+        """What a request is about: the prompt of its order, else its path. Random faults hang on it."""
+        found = request.match_info
+        run = blob = None
+        match route:
+            case "submit" | "price":
+                return _prompt_of(body)
+            case "poll" | "cancel":
+                run = self._orchestrator.runs.get(found["id"])
+            case "list":
+                asked = set(request.query.getall("tags", []))
+                run = next((run for run in self._orchestrator.runs.values() if run.key and run.key in asked), None)
+            case "blob" | "refresh":
+                blob = found["id"]
+            case "content":
+                blob = self._orchestrator.content.get(found["token"])
+        if blob is not None:
+            run = next((run for run in self._orchestrator.runs.values() if any(b.id == blob for b in run.blobs)), None)
+        return run.prompt if run is not None else request.path
+
     async def _faulty(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
         match fault.kind:
             case "status":
-                return web.json_response(fault.body, status=fault.status)
+                later = {"Retry-After": fault.after} if fault.after else None
+                return web.json_response(fault.body, status=fault.status, headers=later)
             case "html":
                 text = "<!DOCTYPE html><html><title>502</title><h1>Bad gateway</h1></html>"
                 return web.Response(status=502, text=text, content_type="text/html")
@@ -139,6 +171,9 @@ class Sandbox:
             case "hang":
                 await asyncio.sleep(fault.seconds)
                 return _hang_up(request)
+            case "slow":
+                await asyncio.sleep(fault.seconds)
+                return await handler(request)
             case "lost":
                 await handler(request)
                 return _hang_up(request)
@@ -157,8 +192,15 @@ class Sandbox:
                 return _hang_up(request)
         real = await handler(request)
         content = real.body if isinstance(real, web.Response) and isinstance(real.body, bytes) else b""
-        if fault.kind == "cut":
-            return web.Response(status=real.status, body=content[: len(content) // 2], content_type=real.content_type)
+        half = content[: len(content) // 2]
+        if fault.kind == "cut" and half:
+            cut = web.StreamResponse(status=real.status, headers={"Content-Length": str(len(content))})
+            cut.content_type = real.content_type
+            await cut.prepare(request)
+            await cut.write(half)
+            return _hang_up(request, cut)
+        if fault.kind in ("cut", "short"):
+            return web.Response(status=real.status, headers=_location(real), body=half, content_type=real.content_type)
         if fault.kind == "wrong":
             return web.Response(body=b"GIF89a" + content[6:], content_type="image/gif")
         raise ValueError(f"unknown fault {fault.kind!r}")
@@ -215,7 +257,8 @@ class Sandbox:
                 await asyncio.wait_for(run.done.wait(), min(int(wait), 100))
         hide = request.query.get("hideMatureContent") == "true"
         return web.json_response(
-            self._orchestrator.view(run, hide_mature=hide), status=200 if run.done.is_set() or not int(wait) else 202
+            self._orchestrator.view(run, hide_mature=hide),
+            status=202 if not run.done.is_set() and (int(wait) or self.script.get_without_wait_202) else 200,
         )
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
@@ -224,8 +267,14 @@ class Sandbox:
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         run = self._orchestrator.run_of(self._user(request), request.match_info["id"])
-        body = await request.json()
-        if body.get("status") == "canceled":
+        try:
+            body = await request.json()
+            wanted = body["status"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise problem(400, "Bad Request", "The body names no status.") from error
+        if wanted == "canceled":
+            if run.done.is_set() and self.script.cancel_of_ended == 204:
+                return web.Response(status=204)
             self._orchestrator.cancel(run)
         if self.script.dialect == "S+":
             return web.json_response(self._orchestrator.view(run))
@@ -284,8 +333,8 @@ class Sandbox:
     # -------------------------------------------------------------------------------------------------------
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
-        """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, balances {wallet: Buzz}, random {seed,
-        chance}."""
+        """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, site {…}, balances {wallet: Buzz},
+        random {seed, chance, jobs}."""
         wishes = await request.json()
         try:
             for fault in wishes.get("faults", ()):
@@ -294,8 +343,10 @@ class Sandbox:
                 self.script.job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()})
             for name, value in wishes.get("switches", {}).items():
                 self.script.switch(name, value)
+            for name, value in wishes.get("site", {}).items():
+                self.site.switch(name, value)
             if "random" in wishes:
-                self.script.at_random(wishes["random"]["seed"], wishes["random"]["chance"])
+                self.script.at_random(**wishes["random"])
             if "balances" in wishes:
                 self.bank.opening = dict(wishes["balances"])
                 self.bank.balances.clear()
@@ -310,96 +361,24 @@ class Sandbox:
         shown = [{**asdict(seen), "body": seen.body.decode("utf-8", "replace")[:100_000]} for seen in self.requests]
         return web.json_response(shown)
 
-    # --- site
-    # ----------------------------------------------------------------------------------------------------------
 
-    def _site_routes(self) -> list[web.RouteDef]:
-        versions = "/api/v1/model-versions"
-        return [
-            web.get(versions + "/mini/{id}", self._answer("site", self._mini)),
-            web.get(versions + "/by-hash/{hash}", self._answer("site", self._by_hash)),
-            web.post(versions + "/by-hash", self._answer("site", self._by_hashes)),
-            web.post(versions + "/by-hash/ids", self._answer("site", self._ids_by_hashes)),
-            web.get(versions + "/{id}", self._answer("site", self._version)),
-            web.get("/api/v1/models/{id}", self._answer("site", self._model)),
-            web.get("/api/v1/me", self._answer("site", self._me)),
-        ]
-
-    def _visible(self, text: str) -> catalogue.Version:
-        if not text.lstrip("-").isdigit():
-            raise Refusal(400, {"error": "✖ Invalid input: expected number, received NaN\n  → at id"})
-        if int(text) == 0:
-            raise Refusal(400, {"error": "Missing modelVersionId"})
-        version = catalogue.VERSIONS.get(int(text))
-        if version is None or not catalogue.visible(version):
-            raise Refusal(404, {"error": "Model not found"})
-        return version
-
-    async def _version(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(catalogue.full(self._visible(request.match_info["id"]), self.site_url))
-
-    async def _mini(self, request: web.Request) -> web.StreamResponse:
-        version = self._visible(request.match_info["id"])
-        return web.json_response(catalogue.mini(version, self.site_url, request.query.get("modelFileId", "")))
-
-    async def _by_hash(self, request: web.Request) -> web.StreamResponse:
-        version = catalogue.by_hash(request.match_info["hash"])
-        if version is None:
-            raise Refusal(404, {"error": "Model not found"})
-        return web.json_response(catalogue.full(version, self.site_url))
-
-    async def _hashes(self, request: web.Request, most: int) -> list[str]:
-        hashes = await request.json()
-        what = "Too many hashes" if isinstance(hashes, list) and len(hashes) > most else "Invalid hash"
-        if (
-            not isinstance(hashes, list)
-            or len(hashes) > most
-            or any(not isinstance(h, str) or len(h) != 64 for h in hashes)
-        ):
-            raise Refusal(400, {"error": f"Request must include an array of SHA256 Hashes. {what}"})
-        return hashes
-
-    async def _by_hashes(self, request: web.Request) -> web.StreamResponse:
-        found = [catalogue.by_hash(h) for h in await self._hashes(request, 100)]
-        bodies = [catalogue.full(v, "https://undefined") for v in sorted((v for v in found if v), key=lambda v: v.id)]
-        return web.json_response(bodies)
-
-    async def _ids_by_hashes(self, request: web.Request) -> web.StreamResponse:
-        found = [(h, catalogue.by_hash(h)) for h in await self._hashes(request, 10_000)]
-        return web.json_response(
-            [{"modelVersionId": v.id, "modelId": v.model_id, "hash": h.upper()} for h, v in found if v]
-        )
-
-    async def _model(self, request: web.Request) -> web.StreamResponse:
-        text = request.match_info["id"]
-        mine = [v for v in catalogue.VERSIONS.values() if str(v.model_id) == text and catalogue.visible(v)]
-        if not mine:
-            raise Refusal(404, {"error": f"No model with id {text}"})
-        versions = []
-        for v in sorted(mine, key=lambda v: v.id, reverse=True):
-            full = catalogue.full(v, self.site_url)
-            versions.append(
-                {name: full[name] for name in ("id", "name", "baseModel", "status", "publishedAt", "files", "images")}
-            )
-        return web.json_response(
-            {"id": int(text), "name": mine[0].model, "type": mine[0].type, "modelVersions": versions}
-        )
-
-    async def _me(self, request: web.Request) -> web.StreamResponse:
-        try:
-            user = self._user(request)
-        except Refusal as error:
-            raise Refusal(401, {"error": "Unauthorized"}) from error
-        return web.json_response(
-            {"id": int(user), "username": f"sandbox-{user}", "status": "active", "isMember": False, "subscriptions": []}
-        )
+def _prompt_of(body: bytes) -> str:
+    """The prompt of an order's first step, or nothing where the body is none."""
+    try:
+        return str(json.loads(body)["steps"][0]["input"]["prompt"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
-def _hang_up(request: web.Request) -> web.StreamResponse:
-    """Close the connection without an answer."""
+def _location(response: web.StreamResponse) -> dict[str, str]:
+    return {"Location": response.headers["Location"]} if "Location" in response.headers else {}
+
+
+def _hang_up(request: web.Request, begun: web.StreamResponse | None = None) -> web.StreamResponse:
+    """Close the connection without an answer, or in the middle of one."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)
+    return begun or web.Response(status=500)
 
 
 class Embedded:

@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from urllib.parse import quote
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
 
-from ..errors import BadRequest, NotFound
+from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..exchange import Request, Send, expect
 from ..resources import Resource, resource_from_mini, resource_from_version
 
 _VERSIONS = "/api/v1/model-versions"
+MOST_DETAILS = 100  # SHA-256 that one call of by-hash takes (site-api §3.3)
+MOST_IDS = 10_000  # … and of by-hash/ids
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version as the model's page lists it: without AIR and rules, which only its own route has (site-api §3.6)."""
+
+    version_id: int
+    name: str
+    base_model: str
+    status: str = "Published"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and its versions, the newest first; `raw` is the whole answer."""
+
+    model_id: int
+    name: str
+    type: str
+    mode: str = ""
+    versions: tuple[ModelVersion, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def newest(self) -> ModelVersion | None:
+        """The newest published version."""
+        return next((version for version in self.versions if version.status == "Published"), None)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The version that a file belongs to."""
+
+    version_id: int
+    model_id: int
+
+
+def download_url(site_url: str, version_id: int, file_id: int | None = None, *, file_type: str = "") -> str:
+    """The address of a download, made from ids alone: the ones that the API gives can name a twin, or no host at all
+    (site-api §3.3, §6.3). A file that is not the primary one is named by its id; a VAE that is linked from another
+    version only by `file_type="VAE"`.
+
+    assert download_url("https://civitai.com", 2, 7) == "https://civitai.com/api/download/models/2?fileId=7"
+    """
+    query = {"fileId": file_id} if file_id else {"type": file_type} if file_type else {}
+    return f"{site_url.rstrip('/')}/api/download/models/{version_id}" + (f"?{urlencode(query)}" if query else "")
 
 
 class SiteClient:
@@ -42,15 +93,62 @@ class SiteClient:
             data = await self._get(f"{_VERSIONS}/by-hash/{quote(hash_[:10], safe='')}", f"hash {hash_}")
             return resource_from_version(data)
 
+    async def by_hashes(self, hashes: Iterable[str]) -> dict[str, Resource]:
+        """The versions of whole-file SHA-256, a hundred a call; by lower-case hash, without those that CivitAI does
+        not know.
+
+        Answers come in the database's order, may be null, and do not say which hash they are for: their files do
+        (site-api §3.3). Of several versions with the same bytes the one with the lowest id is taken."""
+        found: dict[str, Resource] = {}
+        for part in _parts(_whole_hashes(hashes), MOST_DETAILS):
+            for item in await self._batch("", part):
+                if item is None:
+                    continue
+                resource = resource_from_version(item)
+                theirs = {file.hashes.get("SHA256", "").lower() for file in resource.files}
+                for hash_ in theirs & set(part):
+                    if hash_ not in found or resource.version_id < found[hash_].version_id:
+                        found[hash_] = resource
+        return found
+
+    async def ids_by_hashes(self, hashes: Iterable[str]) -> dict[str, Owner]:
+        """Which version each whole-file SHA-256 belongs to, ten thousand a call: for whole folders."""
+        found: dict[str, Owner] = {}
+        for part in _parts(_whole_hashes(hashes), MOST_IDS):
+            for item in await self._batch("/ids", part):
+                owner = _owner(item)
+                hash_ = str(item.get("hash", "")).lower()
+                if hash_ not in found or owner.version_id < found[hash_].version_id:
+                    found[hash_] = owner
+        return found
+
+    async def model(self, model_id: int) -> Model:
+        """A model with its versions. Raises NotFound."""
+        data = await self._get(f"/api/v1/models/{model_id}", f"model {model_id}")
+        if not isinstance(data, Mapping):
+            raise Unreadable("CivitAI answered with something that is not a model.", status=200)
+        listed = data.get("modelVersions")
+        versions = [
+            ModelVersion(v["id"], str(v.get("name") or ""), str(v.get("baseModel") or ""), v.get("status", "Published"))
+            for v in (listed if isinstance(listed, list) else ())
+            if isinstance(v, Mapping) and isinstance(v.get("id"), int)
+        ]
+        name, type_, mode = (str(data.get(key) or "") for key in ("name", "type", "mode"))
+        return Model(model_id, name, type_, mode, tuple(versions), data)
+
     async def newest_version(self, model_id: int) -> int:
         """The id of a model's newest published version; the site lists them newest first."""
-        data = await self._get(f"/api/v1/models/{model_id}", f"model {model_id}")
-        versions = data.get("modelVersions") if isinstance(data, Mapping) else None
-        for version in versions if isinstance(versions, list) else ():
-            if isinstance(version, Mapping) and isinstance(version.get("id"), int):
-                if version.get("status", "Published") == "Published":
-                    return version["id"]
-        raise NotFound(f"CivitAI's model {model_id} has no published version.", status=404)
+        newest = (await self.model(model_id)).newest
+        if newest is None:
+            raise NotFound(f"CivitAI's model {model_id} has no published version.", status=404)
+        return newest.version_id
+
+    async def _batch(self, tail: str, hashes: Sequence[str]) -> list[Any]:
+        response = await self._send(Request("POST", f"{_VERSIONS}/by-hash{tail}", json=list(hashes)))
+        data = expect(response)
+        if not isinstance(data, list):
+            raise Unreadable("CivitAI answered a question about hashes with something else.", status=200)
+        return data
 
     async def _get(self, path: str, what: str, query: tuple[tuple[str, str], ...] = ()) -> object:
         response = await self._send(Request("GET", path, query=query))
@@ -69,3 +167,23 @@ class SiteClient:
                 status=error.status,
                 detail=error.detail,
             ) from error
+
+
+def _whole_hashes(hashes: Iterable[str]) -> list[str]:
+    """Each hash once, in lower case. Raises BadInput for what is no SHA-256: one such refuses a whole batch."""
+    found = list(dict.fromkeys(hash_.lower() for hash_ in hashes))
+    for hash_ in found:
+        if not re.fullmatch("[0-9a-f]{64}", hash_):
+            raise BadInput(f"{hash_[:80]!r} is no whole SHA-256, and CivitAI takes nothing else in a batch.")
+    return found
+
+
+def _parts(items: list[str], most: int) -> Iterator[list[str]]:
+    return (items[start : start + most] for start in range(0, len(items), most))
+
+
+def _owner(item: Any) -> Owner:
+    if not isinstance(item, Mapping) or not isinstance(item.get("modelVersionId"), int):
+        raise Unreadable("CivitAI answered a question about hashes with something else.", status=200)
+    model_id = item.get("modelId")
+    return Owner(item["modelVersionId"], model_id if isinstance(model_id, int) else 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+import website  # noqa: E402
 
 from civitai_bridge.network import Network  # noqa: E402
 from civitai_bridge.orchestration.generate import Terms, connect  # noqa: E402
@@ -92,19 +95,9 @@ async def remote(addresses: dict[str, str], home: Path) -> None:
             return time.perf_counter() - start
 
         one = await timed(1, 1)
-        before = network.opened
         sixteen = await timed(16, 100)
         row("16 generate stories of one prompt / one, job 5 s", sixteen / one, "<= 1.15", sixteen / one <= 1.15,
             f"library and sandbox process on loopback; one took {one:.2f} s")  # fmt: skip
-        first_prompt = network.opened - before
-        before = network.opened
-        await timed(16, 200)
-        row((
-"connections opened by a second prompt of 16 "
-"(HTTP/1.1)"
-), network.opened - before, "0", network.opened == before,
-            f"the first opened {first_prompt}")  # fmt: skip
-
         delays = []
         for number in range(5):
             await control(addresses, jobs=[{"seconds": 2.5}])
@@ -132,6 +125,42 @@ async def remote(addresses: dict[str, str], home: Path) -> None:
         more = len((await requests(addresses))[seen:]) - len(routes)
         row("… and for three further images", more, "<= 6", more <= 6, "quantity 4 against 1")
         await bridge.close()
+
+
+async def connections(addresses: dict[str, str], home: Path, verify: Any, kind: str, most: int) -> None:
+    """Two prompts of 16 jobs, one after the other, on fresh connections."""
+    settings = Settings(key="bench", home=home, limit_buzz_per_day=10**6, limit_buzz_per_prompt=10**6).at(**addresses)
+    host = addresses["orchestration_url"].split("//")[1]
+    async with Network(verify=verify) as network:
+        bridge = connect(settings, network)
+        opened = []
+        for first in (1000, 2000):
+            work = (
+                bridge.generate(wanted(first + n, width=64, height=64), Terms(prompt_id=f"{first}")) for n in range(16)
+            )
+            outcomes = await asyncio.gather(*work)
+            assert all(len(outcome.pictures) == 1 and outcome.paid_now for outcome in outcomes)
+            opened.append(network.opened[host])
+        await bridge.close()
+    row(f"connections to the orchestrator, 16 jobs, {kind}", opened[0], f"<= {most}", opened[0] <= most,
+        "API and pictures together, first prompt of a fresh process")  # fmt: skip
+    row(f"… opened anew by a second prompt, {kind}", opened[1] - opened[0], "0", opened[0] == opened[1], "")
+
+
+def over_tls(addresses: dict[str, str], home: Path) -> None:
+    script = Path(__file__).parent / "tls_front.py"
+    front = subprocess.Popen(
+        [sys.executable, str(script), addresses["orchestration_url"]], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert front.stdout
+        told = json.loads(front.stdout.readline())
+        trusted = ssl.create_default_context(cadata=told["trusted"])
+        fronted = {**addresses, "orchestration_url": told["url"]}
+        asyncio.run(connections(fronted, home, trusted, "HTTP/2 over TLS", 1))
+    finally:
+        front.terminate()
+        front.wait(10)
 
 
 async def completed(addresses: dict[str, str], settings: Settings, workflow_id: str) -> float:
@@ -274,9 +303,31 @@ async def in_comfyui(server: Any) -> None:
     both["wait"] = {"class_type": "TestDelay", "inputs": {"seconds": 0.2, "salt": 1}}
     both["slow"] = {"class_type": "TestSlowSync", "inputs": {"seconds": JOB, "salt": 1, "after": ["wait", 0]}}
     beside = await server.run(both)
-    ratio = beside.seconds / max(one.seconds, JOB + 0.2)
+    longer = max(one.seconds, JOB + 0.2)
+    ratio = beside.seconds / longer
     row("a generate node beside a blocking one of 5 s, real ComfyUI", ratio, "<= 1.15", ratio <= 1.15,
-        f"{beside.seconds:.2f} s together")  # fmt: skip
+        f"{beside.seconds:.2f} s together, the longer alone {longer:.2f} s")  # fmt: skip
+    await cancelling(server, prompt(16, 1000), 1100, "our nodes saw it")
+    sync = prompt(16, 2000)
+    sync["wait"] = {"class_type": "TestDelay", "inputs": {"seconds": 1.5, "salt": 2}}
+    sync["slow"] = {"class_type": "TestSlowSync", "inputs": {"seconds": 20.0, "salt": 2, "after": ["wait", 0]}}
+    await cancelling(server, sync, 2100, "a synchronous node saw it")
+
+
+async def cancelling(server: Any, prompt: dict[str, Any], first: int, seen_by: str) -> None:
+    """From the click on Cancel to the last of 16 cancel requests, to the prompt's end, and to the next one's start."""
+    server.control(jobs=[{"seconds": 150.0}] * 16)
+    stopped = await server.run(prompt, cancel_after=4.0)
+    following = await server.run({"1": {**prompt["0"], "inputs": {**prompt["0"]["inputs"], "seed": first}},
+                                  "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})  # fmt: skip
+    sent = [r["when"] - stopped.clicked for r in server.cancels(stopped.clicked)]
+    started = next(moment for moment, kind, _ in following.events if kind == "execution_start")
+    good = len(sent) == 16 and max(sent) <= 1.0
+    row(f"Cancel, 16 jobs, {seen_by}: last request after", max(sent, default=99.0), "<= 1 s, 16 of them", good,
+        f"{len(sent)} requests in the sandbox's log", "s")  # fmt: skip
+    ended = stopped.ended - stopped.clicked
+    row("… the prompt's end after", ended, "<= 1 s", ended <= 1.0, "from the click", "s")
+    row("… the next prompt starts after", started, "at once (<= 0.2 s)", started <= 0.2, "from its POST", "s")
 
 
 def loading(where: Path, python: str) -> None:
@@ -323,7 +374,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         decoding(Path(folder))
         with Pretend() as pretend:
+            asyncio.run(connections(pretend.addresses, Path(folder) / "plain", None, "HTTP/1.1", 17))
+            over_tls(pretend.addresses, Path(folder) / "tls")
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
+        asyncio.run(website.looking_up(row))
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"
     out.mkdir(exist_ok=True)

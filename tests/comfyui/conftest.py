@@ -70,6 +70,10 @@ class Server:
         with urllib.request.urlopen(self.sandbox + "/sandbox/requests") as answer:
             return json.loads(answer.read())
 
+    def cancels(self, since: float) -> list[dict[str, Any]]:
+        """Requests to cancel that arrived since a moment."""
+        return [r for r in self.requests() if r["route"] == "cancel" and r["when"] >= since]
+
     async def run(self, prompt: dict[str, Any], *, cancel_after: float | None = None) -> Run:
         """Queue an API-format prompt and listen until it is over."""
         client, prompt_id = uuid.uuid4().hex, str(uuid.uuid4())
@@ -95,7 +99,7 @@ class Server:
                     run.events.append((time.monotonic() - started, event["type"], event.get("data") or {}))
                     data = event.get("data") or {}
                     if event["type"] == "executing" and data.get("node") is None and data.get("prompt_id") == prompt_id:
-                        run.seconds = time.monotonic() - started
+                        run.seconds, run.ended = time.monotonic() - started, time.time()
                         break
             for _ in range(40):
                 async with session.get(f"{self.url}/history/{prompt_id}") as answer:
@@ -120,7 +124,7 @@ class Run:
         self.binary: list[bytes] = []
         self.history: dict[str, Any] = {}
         self.seconds = 0.0
-        self.clicked = 0.0
+        self.clicked = self.ended = 0.0  # seconds since the epoch
         self.tasks: list[Any] = []
 
     def text(self, node: str) -> str:

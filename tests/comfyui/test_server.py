@@ -97,28 +97,41 @@ async def test_resolve_feeds_generate_and_a_loader_is_told_what_is_missing(comfy
     assert "Missing: no" in run.error
 
 
-async def test_cancel_reaches_all_sixteen_jobs(comfyui: Any):
+def sixteen(first: int) -> dict[str, Any]:
+    return {str(n): generate(first + n) for n in range(16)} | {f"p{n}": preview(str(n)) for n in range(16)}
+
+
+async def test_cancel_reaches_all_sixteen_jobs_and_only_that_prompt(comfyui: Any):
     comfyui.control(jobs=[{"seconds": 60.0}] * 16)
-    prompt = {str(n): generate(200 + n) for n in range(16)} | {f"p{n}": preview(str(n)) for n in range(16)}
-    run = await comfyui.run(prompt, cancel_after=4.0)
+    run = await comfyui.run(sixteen(200), cancel_after=4.0)
     assert run.had("execution_interrupted") and not run.had("execution_error")
     await asyncio.sleep(1.0)
-    cancels = [r for r in comfyui.requests() if r["route"] == "cancel"]
-    assert len({r["path"] for r in cancels[-16:]}) == 16
+    assert len({r["path"] for r in comfyui.cancels(run.clicked)}) == 16
     assert (await comfyui.run({"1": generate(230), "2": preview("1")})).history["status"]["status_str"] == "success"
+    assert len(comfyui.cancels(run.clicked)) == 16
 
 
-async def test_a_cancel_that_a_synchronous_node_saw_reaches_the_jobs(comfyui: Any):
-    comfyui.control(jobs=[{"seconds": 60.0}] * 4)
-    before = sum(1 for r in comfyui.requests() if r["route"] == "cancel")
-    prompt = {str(n): generate(300 + n) for n in range(4)} | {f"p{n}": preview(str(n)) for n in range(4)}
+async def test_a_cancel_that_a_synchronous_node_saw_reaches_all_sixteen(comfyui: Any):
+    comfyui.control(jobs=[{"seconds": 60.0}] * 16)
+    prompt = sixteen(300)
     # It starts a second later: core may run a ready synchronous node before ours, and then there is nothing to cancel.
     prompt["wait"] = {"class_type": "TestDelay", "inputs": {"seconds": 1.5, "salt": SALT}}
     prompt["slow"] = {"class_type": "TestSlowSync", "inputs": {"seconds": 20.0, "salt": SALT, "after": ["wait", 0]}}
     run = await comfyui.run(prompt, cancel_after=4.0)
     assert run.had("execution_interrupted")
     await asyncio.sleep(2.0)
-    assert sum(1 for r in comfyui.requests() if r["route"] == "cancel") - before == 4
+    assert len({r["path"] for r in comfyui.cancels(run.clicked)}) == 16
+
+
+async def test_a_cancel_during_the_post_is_carried_out_when_its_answer_comes(comfyui: Any):
+    comfyui.control(faults=[{"route": "submit", "kind": "slow", "seconds": 4.0}], jobs=[{"seconds": 60.0}])
+    before = len(comfyui.ledger())
+    run = await comfyui.run({"1": generate(350), "2": preview("1")}, cancel_after=2.0)
+    assert run.had("execution_interrupted") and run.seconds < 3.5, "the prompt does not wait for the answer"
+    await asyncio.sleep(4.0)
+    assert len(comfyui.cancels(run.clicked)) == 1
+    debit, credit = comfyui.ledger()[before:]
+    assert (debit["kind"], credit["kind"]) == ("debit", "credit") and debit["workflow"] == credit["workflow"]
 
 
 async def test_a_failing_sibling_cancels_nothing_and_the_pictures_wait(comfyui: Any):

@@ -1,0 +1,157 @@
+"""One server process under fire: runs its errands against the sandbox, writes down what each gave, and kills itself
+with SIGKILL at the step it was told.  worker.py CONFIG.json
+
+Time runs faster here: pauses are a fortieth, hearts beat every 0.15 s and count as stopped after 1 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pack_root import load_pack
+
+load_pack("pack")
+
+from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
+from pack.civitai_bridge.network import Network  # noqa: E402
+from pack.civitai_bridge.orchestration.generate import Bridge, Terms, connect  # noqa: E402
+from pack.civitai_bridge.orchestration.journal import Journal  # noqa: E402
+from pack.civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
+from pack.civitai_bridge.settings import Settings  # noqa: E402
+
+AT_ONCE = 8
+
+
+class Steps:
+    """Counts what the process does and ends it, without a word, at the step that was drawn."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.count = last, 0
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingJournal(Journal):
+    def __init__(self, *arguments: Any, step: Steps, **options: Any) -> None:
+        self._step = step
+        super().__init__(*arguments, **options)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        self._step()
+        with super()._transaction() as db:
+            yield db
+            self._step()  # in the middle: written, not committed
+        self._step()
+
+
+class DyingNetwork:
+    def __init__(self, network: Network, step: Steps) -> None:
+        self._network, self._step = network, step
+
+    def send_to(self, base: str, key: str | None = None) -> Any:
+        send = self._network.send_to(base, key)
+
+        async def dying(request: Any) -> Any:
+            self._step()
+            answer = await send(request)
+            self._step()
+            return answer
+
+        return dying
+
+    async def fetch(self, url: str, **options: Any) -> Any:
+        self._step()
+        fetched = await self._network.fetch(url, **options)
+        self._step()
+        return fetched
+
+
+async def hurry(seconds: float) -> None:
+    await asyncio.sleep(seconds / 40)
+
+
+class Worker:
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.step = Steps(config["dies_at"])
+        self.said = open(config["said"], "a", encoding="utf-8")
+
+    def say(self, **words: Any) -> None:
+        """One line that outlives a kill."""
+        self.said.write(json.dumps(words) + "\n")
+        self.said.flush()
+        os.fsync(self.said.fileno())
+
+    async def run(self) -> None:
+        config = self.config
+        async with Network() as network:
+            network.allow_loopback(config["storage_url"])
+            limits = {"limit_buzz_per_prompt": config["per_prompt"], "limit_buzz_per_day": config["per_day"]}
+            settings = Settings(key=config["key"], home=Path(config["home"]), **limits)
+            settings = settings.at(orchestration_url=config["orchestration_url"], site_url=config["site_url"])
+            journal = DyingJournal(settings.home / "journal.sqlite3", step=self.step, heart_stops=1.0)
+            bridge = connect(
+                settings,
+                DyingNetwork(network, self.step),
+                journal=journal,
+                sleep=hurry,
+                quiet=0.02,
+                beat=0.15,
+            )
+            room = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(self.errand(bridge, errand, room) for errand in config["errands"]))
+            if config["resume"]:
+                await self.resume(bridge)
+            await bridge.close()
+
+    async def errand(self, bridge: Bridge, errand: dict[str, Any], room: asyncio.Semaphore) -> None:
+        wanted = GenerationRequest(
+            model="128078", prompt=errand["prompt"], width=64, height=64, quantity=errand["quantity"], seed=7
+        )
+        async with room:
+            ends = time.monotonic() + (1e9 if errand["cancel_after"] is None else errand["cancel_after"])
+            terms = Terms(prompt_id=errand["prompt_id"], wait_minutes=0.005 if errand["impatient"] else 2)
+            try:
+                outcome = await bridge.generate(wanted, terms, cancelled=lambda: time.monotonic() > ends)
+            except Interrupted as error:
+                self.say(errand=errand["number"], end="stopped", text=str(error))
+            except CivitaiError as error:
+                self.say(errand=errand["number"], end=type(error).__name__, text=str(error))
+            else:
+                pictures = {p.index: p.sha256 for p in outcome.pictures}
+                here = all(p.path.is_file() for p in outcome.pictures)
+                self.say(
+                    errand=errand["number"],
+                    end="pictures",
+                    pictures=pictures,
+                    workflow=outcome.workflow_id,
+                    here=here,
+                    seeds=[p.seed for p in outcome.pictures],
+                    text=outcome.report,
+                )
+                await bridge.collected(outcome.key)
+
+    async def resume(self, bridge: Bridge) -> None:
+        for row in await bridge.resume():
+            self.say(resumed=row.key, state=row.state, text=row.error)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.DEBUG)
+    asyncio.run(Worker(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))).run())
