@@ -44,7 +44,8 @@
     - NotALora           the entry's dest is not `loras`
     - StillOnDisk        an entry whose file is there is not removed
   + DownloadTrouble      a file that cannot be had   (status, detail)
-    - DownloadRefused    CivitAI says no: the creator, a log-in, early access, a quota, archived
+    - DownloadRefused    CivitAI says no: the creator, early access, a quota, archived
+      - LogInNeeded      only for people who are logged in, and no key is set or it is not accepted
     - DownloadForbidden  our own settings say no: pickle, size, downloads off
     - DownloadDamaged    wrong size, wrong SHA256, a page instead of a file
     - NoRoom             the disk is too full
@@ -351,6 +352,11 @@ class DownloadTrouble(CivitaiError):
 
 class DownloadRefused(DownloadTrouble):
     code = "download_refused"
+
+
+class LogInNeeded(DownloadRefused):
+    code = "log_in_needed"
+    exit_code = 3
 
 
 class DownloadForbidden(DownloadTrouble):

@@ -17,10 +17,10 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.variants", "link.messages", "pictures", "resources", "sandbox",
     ),
     2: ("loop", "network", "fetch", "retries", "settings"),
-    3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "orchestration.journal", "results"),
+    3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "catalog.part", "orchestration.journal", "results"),
     4: (
-        "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote",
-        "downloads", "link.agent",
+        "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote", "catalog.downloads", "catalog.desk",
+        "link.agent",
     ),
     5: ("cli", "web_api", "__main__"),
 }  # fmt: skip
