@@ -162,6 +162,8 @@ def resource_from_mini(data: Any, version_id: int) -> Resource:
         type=_type_of(air),
         files=(one,) if one.name else (),
         can_generate=can if isinstance(can, bool) else None,
+        paid=data.get("checkPermission") is True and bool(data.get("earlyAccessEndsAt")),
+        paid_until=str(data.get("earlyAccessEndsAt") or ""),
     )
 
 

@@ -16,8 +16,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "exchange", "generation", "metadata", "orchestration.request", "orchestration.workflow", "catalog.entries", "catalog.text",
         "orchestration.variants", "link.messages", "pictures", "resources", "sandbox",
     ),
-    2: ("loop", "network", "fetch", "retries", "settings"),
-    3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "catalog.part", "orchestration.journal", "results"),
+    2: ("loop", "network", "fetch", "retries", "settings", "admin_token"),
+    3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "catalog.part", "catalog.folders", "orchestration.journal", "results"),
     4: (
         "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote", "catalog.downloads", "catalog.desk",
         "link.agent",

@@ -70,25 +70,30 @@ def choose_file(resource: Resource, file_id: int | None = None) -> ModelFile:
     return file
 
 
-def add(store: CatalogStore, resource: Resource, *, file_id: int | None = None) -> Added:
-    """Put a version into models.json without downloading it. Asking twice changes nothing."""
-    if reason := restriction(resource):
+def add(
+    store: CatalogStore, resource: Resource, *, file_id: int | None = None, name: str = "", dest: str = ""
+) -> Added:
+    """Put a version into models.json without downloading it. Asking twice changes nothing.
+
+    `name` and `dest` are those of a file that was loaded already: then nothing restricts it any more."""
+    if not name and (reason := restriction(resource)):
         return Added(RESTRICTED, reason=reason)
     file = choose_file(resource, file_id)
-    category, dest = place_of(resource, file)
-    names = _names(resource, file)
+    category, usual = place_of(resource, file)
+    dest = dest or usual
+    names = [name] if name else names_of(resource, file)
     with store.changing() as change:
         taken: set[str] = set()
         for catalog in (MODELS, LORAS):
             for _, raw in change.load(catalog).document.entries():
                 if _is_already(raw, resource, file, exactly=file_id is not None):
                     return Added(ALREADY, file=str(raw.get("file") or ""))
-                if raw.get("dest") == dest and isinstance(other := raw.get("file"), str):
+                if not name and raw.get("dest") == dest and isinstance(other := raw.get("file"), str):
                     taken.add(other.casefold())
-        name = next((one for one in names if one.casefold() not in taken), names[-1])
-        entry = new_entry(resource, file, name=name, dest=dest)
+        chosen = next((one for one in names if one.casefold() not in taken), names[-1])
+        entry = new_entry(resource, file, name=chosen, dest=dest)
         change.append(MODELS, category, entry)
-    return Added(ADDED, file=name, name=entry["name"], category=category, dest=dest)
+    return Added(ADDED, file=chosen, name=entry["name"], category=category, dest=dest)
 
 
 def remove(catalogs: Catalogs, version_id: int, *, file: str = "") -> Added:
@@ -123,7 +128,7 @@ def _is_already(raw: Mapping[str, Any], resource: Resource, file: ModelFile, *, 
     return bool(sha) and sha in hashes_of(raw)
 
 
-def _names(resource: Resource, file: ModelFile) -> list[str]:
+def names_of(resource: Resource, file: ModelFile) -> list[str]:
     """The file's own name, then ones with the version's id for where another file of the folder has it."""
     name = safe_name(file.name)
     if not name:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidAir
+from ..errors import BadInput, InvalidAir
 from ..filenames import below
 from ..reference import AirReference, FileReference, HashReference, ModelReference, Reference, VersionReference
 from ..resources import ModelFile, Resource
@@ -166,6 +166,43 @@ class Catalogs:
         """Where an entry's own file is, None where it is not on disk."""
         return _own_place(entry.dest, entry.file, self._folders(), self._root)
 
+    def target(self, dest: str, file: str) -> Place:
+        """Where a file of this dest belongs, whether it is there or not: in the first of the key's paths, else below
+        the models root. Raises BadInput where there is no such place."""
+        folders = self._folders()
+        head, _, rest = dest.replace("\\", "/").strip("/").partition("/")
+        key = head if head in folders else _ALIASES.get(head, head)
+        name = "/".join(filter(None, (rest, file)))
+        if folders.get(key):
+            root, named = _default_root(key, folders[key]), name
+        elif self._root is not None:
+            key, root, named = "", self._root, "/".join((head, name))
+        else:
+            raise BadInput(
+                f"There is no model folder {dest!r} here. Start ComfyUI once, set CIVITAI_BRIDGE_MODELS to the models "
+                "folder, or name a folder with --dir."
+            )
+        path = below(root, named)
+        if path is None:
+            raise BadInput(f"{dest}/{file} leads out of the model folders.")
+        return Place(key, named, path)
+
+    def rank(self, place: Place) -> int:
+        """The number of the path of its key that a place lies in."""
+        for number, path in enumerate(self._folders().get(place.folder, ())):
+            if below(path, place.name) == place.path:
+                return number
+        return 0
+
+    def list_(self) -> list[tuple[Entry, Place | None]]:
+        """Every entry of both catalogs, with its file where that is on disk."""
+        folders = self._folders()
+        return [
+            (entry, _own_place(entry.dest, entry.file, folders, self._root))
+            for loaded in self.store.load_both()
+            for entry in loaded.entries()
+        ]
+
     def map(self) -> dict[str, Any]:
         """All entries, doubly indexed (facts/catalog.md). A version in both catalogs shows the entry whose file is
         here."""
@@ -301,6 +338,13 @@ class _Look:
             sure = len({one.sha256 for one in found_files}) == 1
             if sure and (found := self._on_disk(found_files, wanted)):
                 return found
+        if entry is None and wanted.version_id is not None:
+            theirs = self._files.by_version.get(wanted.version_id, ())
+            if found := self._on_disk(theirs, wanted):
+                if full:
+                    text = f"Another file of the same version is here: {found.name} in {found.folder}."
+                    shades.append(Shade("other_file", text))
+                return found
         if wanted.name and entry is None and wanted.version_id is None and not full:
             named = [one for one in self._files.by_stem.get(stem_of(wanted.name), ()) if _fits(one, wanted)]
             if len({one.path for one in named}) == 1:
@@ -362,6 +406,15 @@ def _own_place(dest: str, file: str, folders: Folders, root: str | Path | None) 
             return Place(_ALIASES.get(head, head), rest, inside)
     inside = below(root, relative) if root is not None else None
     return Place("", relative, inside) if inside is not None and os.path.isfile(inside) else None
+
+
+def _default_root(key: str, roots: Sequence[str | Path]) -> str | Path:
+    """The first path of a key; not the old `models/unet` where `models/diffusion_models` is another of them (site-api
+    §7.1)."""
+    first = Path(roots[0])
+    if _ALIASES.get(first.name) == key:
+        return next((root for root in roots if Path(root) == first.with_name(key)), first)
+    return roots[0]
 
 
 def _entry(ref: _Ref) -> Entry:

@@ -57,6 +57,13 @@ CREATE TABLE IF NOT EXISTS places (
     rank INTEGER NOT NULL,
     PRIMARY KEY (folder, path)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owners (
+    sha256 TEXT PRIMARY KEY,
+    version_id INTEGER NOT NULL,
+    model_id INTEGER NOT NULL,
+    about TEXT NOT NULL,
+    asked REAL NOT NULL
+) WITHOUT ROWID;
 """
 _COLUMNS = (
     "path, size, mtime_ns, device, inode, head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
@@ -65,7 +72,8 @@ _COLUMNS = (
 
 class ModelPath(NamedTuple):
     """A model file on disk. `folder` is ComfyUI's key, `name` what its loaders call it (`sub/x.safetensors`);
-    hashes are lower-case hex, `""` where not taken (yet); `trouble` is what is wrong with the file itself."""
+    hashes are lower-case hex, `""` where not taken (yet); `trouble` is what is wrong with the file itself; `version_id`
+    is what CivitAI says of its bytes, 0 where it was not asked or knows none."""
 
     folder: str
     name: str
@@ -79,6 +87,7 @@ class ModelPath(NamedTuple):
     crc32: str
     output_name: str
     trouble: str
+    version_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,17 @@ class Files:
     by_hash: Mapping[str, tuple[ModelPath, ...]] = field(repr=False, default_factory=dict)
     by_stem: Mapping[str, tuple[ModelPath, ...]] = field(repr=False, default_factory=dict)
     by_name: Mapping[tuple[str, str], ModelPath] = field(repr=False, default_factory=dict)
+    by_version: Mapping[int, tuple[ModelPath, ...]] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Which version CivitAI says that bytes belong to (0 = none), and what it told about it."""
+
+    sha256: str
+    version_id: int
+    model_id: int = 0
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,7 +195,8 @@ class HashIndex:
             if self._files is None or self._files[0] != state:
                 rows = self._db.execute(
                     "SELECT p.folder, p.name, p.path, p.rank, f.size, f.sha256, f.autov1, f.autov3, f.blake3, f.crc32, "
-                    "f.output_name, f.trouble FROM places p JOIN files f ON f.path = p.path ORDER BY p.folder, p.rank"
+                    "f.output_name, f.trouble, COALESCE(o.version_id, 0) FROM places p JOIN files f ON f.path = p.path "
+                    "LEFT JOIN owners o ON o.sha256 = f.sha256 ORDER BY p.folder, p.rank"
                 ).fetchall()
                 self._files = (state, _files(rows))
             return self._files[1]
@@ -186,6 +207,60 @@ class HashIndex:
             row = self._db.execute("SELECT facts FROM files WHERE path = ?", (path,)).fetchone()
         return json.loads(row[0]) if row else {}
 
+    def learn(self, folder: str, name: str, path: str, rank: int, digests: Digests) -> None:
+        """Take in a file whose hashes are known already: one that was just downloaded and verified. A scan finds it
+        unchanged."""
+        try:
+            seen = os.stat(path)
+            found = _Found(path, seen.st_size, seen.st_mtime_ns, str(seen.st_dev), str(seen.st_ino))
+            row = _row_of(found, digests)
+        except OSError as error:
+            raise FileTrouble(f"{path} cannot be read: {error.strerror or error}.") from error
+        self._keep([row])
+        with self._lock, self._answering(), self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO places (folder, name, path, rank) VALUES (?, ?, ?, ?)",
+                (folder, name, path, rank),
+            )
+
+    def unasked(self, *, again: float = 24 * 3600.0) -> list[str]:
+        """The SHA-256 of files that are here and of which CivitAI was never asked, or not for `again` seconds where it
+        knew nothing."""
+        with self._lock, self._answering():
+            rows = self._db.execute(
+                "SELECT DISTINCT f.sha256 FROM places p JOIN files f ON f.path = p.path "
+                "LEFT JOIN owners o ON o.sha256 = f.sha256 WHERE f.sha256 != '' AND f.gone IS NULL "
+                "AND (o.sha256 IS NULL OR (o.version_id = 0 AND o.asked < ?)) ORDER BY f.sha256",
+                (self._clock() - again,),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def undescribed(self) -> list[str]:
+        """The SHA-256 of which CivitAI said whose they are, and not what that is."""
+        with self._lock, self._answering():
+            rows = self._db.execute("SELECT sha256 FROM owners WHERE version_id != 0 AND about = ''").fetchall()
+        return [row[0] for row in rows]
+
+    def own(self, owners: Iterable[Ownership]) -> None:
+        """Keep what CivitAI says of bytes."""
+        rows = [
+            (one.sha256, one.version_id, one.model_id, json.dumps(one.about) if one.about else "", self._clock())
+            for one in owners
+        ]
+        with self._lock, self._answering(), self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO owners (sha256, version_id, model_id, about, asked) VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def owners(self) -> dict[str, Ownership]:
+        """What CivitAI has said of bytes, by SHA-256; without those it does not know."""
+        with self._lock, self._answering():
+            rows = self._db.execute(
+                "SELECT sha256, version_id, model_id, about FROM owners WHERE version_id != 0"
+            ).fetchall()
+        return {sha: Ownership(sha, version, model, json.loads(about or "{}")) for sha, version, model, about in rows}
+
     def scan(
         self,
         folders: Mapping[str, Sequence[str | Path]],
@@ -195,8 +270,10 @@ class HashIndex:
         cancelled: Callable[[], bool] = never,
         progress: Callable[[Progress], None] | None = None,
         kinds: Collection[str] = USUAL,
+        whole: bool = True,
     ) -> ScanReport:
-        """Bring the index up to date; slow, for a thread of its own. `folders` are ComfyUI's keys with their paths.
+        """Bring the index up to date; slow, for a thread of its own. `folders` are ComfyUI's keys with their paths;
+        with `whole` False they are some of them, and what is known of others stays.
 
         While `pause()` is true at most half of the cores hash. `cancelled()` ends the scan after the piece it is at;
         what is done stays done. `kinds` beyond the usual ones are taken where a file is hashed anyway, and for files
@@ -227,8 +304,9 @@ class HashIndex:
             path
             for path, row in known.items()
             if row["gone"] is None and path not in listing.files and not listing.is_unreadable(path)
+            if whole or listing.is_below_a_root(path)
         ]
-        self._note(places, listing, work)
+        self._note(places, listing, work, None if whole else folders.keys())
         todo = work.todo
         again = {found.path for found in todo}
         moved = sum(found.path not in again and found.path != old for found, old in work.adopted)
@@ -251,13 +329,22 @@ class HashIndex:
             rows = self._db.execute(f"SELECT {', '.join(names)} FROM files").fetchall()
         return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
 
-    def _note(self, places: Collection[tuple[str, str, str, int]], listing: _Listing, work: _Work) -> None:
-        """Write down where files are now. Nothing is written when nothing moved."""
+    def _note(
+        self,
+        places: Collection[tuple[str, str, str, int]],
+        listing: _Listing,
+        work: _Work,
+        only: Collection[str] | None,
+    ) -> None:
+        """Write down where files are now, in `only` these folders if some are named. Nothing is written when nothing
+        moved."""
         now = self._clock()
         with self._lock, self._answering():
             before = set(self._db.execute("SELECT folder, name, path, rank FROM places"))
             new = set(places)
             away = [place for place in before - new if not listing.is_unreadable(place[2])]
+            if only is not None:
+                away = [place for place in away if place[0] in only and listing.is_below_a_root(place[2])]
             come = new - before
             old = self._db.execute("SELECT 1 FROM files WHERE gone < ? LIMIT 1", (now - _REMEMBERED,)).fetchone()
             if not (away or come or work.adopted or work.fresh or work.returned or work.gone or old):
@@ -337,6 +424,9 @@ class _Listing:
     def is_unreadable(self, path: str) -> bool:
         """Whether a file may well be there still: its folder could not be read (an unplugged drive)."""
         return any(path.startswith(folder) for folder in self._unreadable)
+
+    def is_below_a_root(self, path: str) -> bool:
+        return any(path.startswith(os.path.join(root, "")) for root in self._roots)
 
     def _list(self, root: str) -> list[tuple[str, str]]:
         if root not in self._roots:
@@ -536,7 +626,10 @@ class _Hashing:
 
 
 def _row(found: _Found, kinds: Collection[str], on_piece: Callable[[int], None]) -> tuple[Any, ...]:
-    taken: Digests = digest_file(found.path, kinds=kinds, on_piece=on_piece)
+    return _row_of(found, digest_file(found.path, kinds=kinds, on_piece=on_piece))
+
+
+def _row_of(found: _Found, taken: Digests) -> tuple[Any, ...]:
     facts: Mapping[str, str] = {}
     trouble = ""
     if found.path.lower().endswith(_SAFETENSORS):
@@ -578,6 +671,7 @@ def _files(rows: Sequence[tuple[Any, ...]]) -> Files:
     by_hash: dict[str, list[ModelPath]] = {}
     by_stem: dict[str, list[ModelPath]] = {}
     by_name: dict[tuple[str, str], ModelPath] = {}
+    by_version: dict[int, list[ModelPath]] = {}
     for one in every:
         sha = one.sha256
         for value in (sha, sha[:10], one.autov3, one.autov1, one.blake3, one.crc32):
@@ -590,9 +684,12 @@ def _files(rows: Sequence[tuple[Any, ...]]) -> Files:
             if alias != stem:
                 by_stem.setdefault(alias, []).append(one)
         by_name.setdefault((one.folder, one.name), one)
+        if one.version_id:
+            by_version.setdefault(one.version_id, []).append(one)
     return Files(
         every,
         {value: tuple(found) for value, found in by_hash.items()},
         {stem: tuple(found) for stem, found in by_stem.items()},
         by_name,
+        {version: tuple(found) for version, found in by_version.items()},
     )
