@@ -19,7 +19,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
     2: ("loop", "network", "fetch", "retries", "settings", "admin_token"),
     3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "catalog.part", "catalog.folders", "orchestration.journal", "results"),
     4: (
-        "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote", "catalog.downloads", "catalog.desk",
+        "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote", "catalog.downloads",
+        "catalog.questions", "catalog.answers", "catalog.desk",
         "link.agent",
     ),
     5: ("cli", "web_api", "__main__"),

@@ -94,13 +94,8 @@ def check_allowed(
 
 def forbidden(settings: Settings, file: ModelFile, *, from_graph: bool = False, allow_download: bool = True) -> str:
     """Why a file may not be loaded, `""` where it may."""
-    if from_graph and settings.graph_downloads != "on":
-        return (
-            f"{file.name} is not loaded: graphs may not download here. Whoever runs this server can allow it with "
-            "`civitai-bridge settings graph_downloads on`."
-        )
-    if from_graph and not allow_download:
-        return f"{file.name} is not loaded: switch `allow_download` on at this node."
+    if from_graph and (reason := forbidden_to_graphs(settings, file.name, allow_download)):
+        return reason
     if file.danger:
         return f"CivitAI's scan found {file.danger} in {file.name}; it is not loaded."
     can_run_code = file.format == "PickleTensor" or not file.name.lower().endswith(_SAFE)
@@ -114,6 +109,16 @@ def forbidden(settings: Settings, file: ModelFile, *, from_graph: bool = False, 
     if file.size_kb * 1024 > settings.max_download_gb * GB:
         return _too_large(file, int(file.size_kb * 1024), settings.max_download_gb)
     return ""
+
+
+def forbidden_to_graphs(settings: Settings, name: str, allow_download: bool) -> str:
+    """Why no graph may load anything here, `""` where one may; known before anything is looked up."""
+    if settings.graph_downloads != "on":
+        return (
+            f"{name} is not loaded: graphs may not download here. Whoever runs this server can allow it with "
+            "`civitai-bridge settings graph_downloads on`."
+        )
+    return "" if allow_download else f"{name} is not loaded: switch `allow_download` on at this node."
 
 
 def _too_large(file: ModelFile, size: int, most_gb: float) -> str:
@@ -471,6 +476,17 @@ def _content_range(answer: Opened) -> tuple[int | None, int | None]:
     """First byte and whole size: `bytes 5-9/10`, `bytes */10`."""
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", answer.headers.get("content-range", "").strip())
     return (int(found[1]) if found[1] else None, int(found[2])) if found else (None, None)
+
+
+def is_file(path: Path, file: ModelFile) -> bool:
+    """Whether what lies there is this file, by its hash, or by its size where CivitAI states none. Reads all of it."""
+    try:
+        if file.size_kb is not None and abs(path.stat().st_size - file.size_kb * 1024) > _INEXACT:
+            return False
+        _as_it_is(path, file)
+    except (DownloadTrouble, OSError):
+        return False
+    return True
 
 
 def _as_it_is(target: Path, file: ModelFile) -> Landed:
