@@ -37,6 +37,18 @@ class Added:
     def as_json(self) -> dict[str, Any]:
         return {member: getattr(self, member) for member in _MEMBERS[self.status]}
 
+    @property
+    def report(self) -> str:
+        """One sentence for a person."""
+        match self.status:
+            case "added":
+                return f"Added: {self.name} ({self.file} in {self.dest})."
+            case "already_exists":
+                return f"It is in the catalog already: {self.file}."
+            case "removed":
+                return f"Removed: {self.file}."
+        return f"Not added. {self.reason}."
+
 
 def restriction(resource: Resource) -> str:
     """Why a version may not be downloaded, `""` where it may (site-api §8.5, in its order)."""

@@ -1,7 +1,7 @@
 """Where nodes, command line and routes ask: check, add, promote, remove, map, list, scan and download, once each.
 
-Every answer is a frozen value with `as_json()` (snake_case, the letter of facts/catalog.md where it has one) and `report`
-(sentences for a person). What reads or writes files is done in threads, so that no loop waits for a disk.
+Every answer is a frozen value with `as_json()` (snake_case; to the letter of facts/catalog.md where that has one) and
+`report` (sentences for a person). What reads or writes files is done in threads, so that no loop waits for a disk.
 """
 
 from __future__ import annotations

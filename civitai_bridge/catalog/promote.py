@@ -27,6 +27,13 @@ class Promoted:
             return {"status": ALREADY}
         return {"status": self.status, "file": self.file, "category": self.category}
 
+    @property
+    def report(self) -> str:
+        """One sentence for a person."""
+        if self.status == ALREADY:
+            return "It is in loras.json already."
+        return f"Moved to loras.json: {self.file} in {self.category}."
+
 
 def promote(store: CatalogStore, version_id: int) -> Promoted:
     """Move a version's LoRA entry. Raises NotInCatalog (404) and NotALora (400, its dest is not `loras`).
