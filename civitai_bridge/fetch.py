@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
@@ -48,6 +48,8 @@ class Opened:
 
 
 Open = Callable[[str, float], AbstractAsyncContextManager[Opened]]
+OpenWith = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[Opened]]  # address, headers
+OpenFile = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager["tuple[Opened, str]"]]
 
 
 def is_public(address: str) -> bool:
@@ -110,6 +112,24 @@ async def fetch(
             content = await _read(answer, host, cap)
             return Fetched(content, hashlib.sha256(content).hexdigest(), answer.headers.get("content-type", ""), host)
     raise BlobUnavailable(f"The picture's address redirects more than {MOST_REDIRECTS} times.")
+
+
+@asynccontextmanager
+async def open_file(
+    open_: OpenWith, url: str, headers: Mapping[str, str], *, loopback: frozenset[str] = frozenset()
+) -> AsyncIterator[tuple[Opened, str]]:
+    """The answer of an address by the same rules, and the address it came from; its body and status are the caller's.
+    `headers` hold a range, never a credential. Raises BlobUnavailable for an address that is not followed."""
+    for _ in range(MOST_REDIRECTS + 1):
+        check_address(url, loopback)
+        async with open_(url, headers) as answer:
+            location = answer.headers.get("location", "")
+            if answer.status not in _REDIRECTS or not location:
+                yield answer, url
+                return
+            await _drain(answer)
+        url = urljoin(url, location)
+    raise BlobUnavailable(f"The address redirects more than {MOST_REDIRECTS} times.")
 
 
 async def _drain(answer: Opened) -> None:

@@ -13,8 +13,8 @@ import logging
 import ssl
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from .exchange import Request, Response, Send
 
 USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML (site-api §6.2)
 LARGEST_ANSWER = 32 * 1024 * 1024
+LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up anew
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -137,26 +138,41 @@ class Network:
         if is_loopback(url):
             self._loopback.add(_origin(url))
 
+    def open_file(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[tuple[_fetch.Opened, str]]:
+        """Begin to get a file, without any credential; only silence of half a minute ends it, no length of time."""
+        return _fetch.open_file(self._open_part, url, headers, loopback=frozenset(self._loopback))
+
     @asynccontextmanager
     async def _open(self, url: str, timeout: float) -> AsyncIterator[_fetch.Opened]:
+        host = urlsplit(url).hostname or ""
+        try:
+            async with _deadline(timeout), self._stream(url, {}, timeout, "the picture") as opened:
+                yield opened
+        except asyncio.TimeoutError as error:
+            raise Unreachable(_in_words(host, error)) from None
+
+    def _open_part(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[_fetch.Opened]:
+        return self._stream(url, headers, LONGEST_SILENCE, "the file")
+
+    @asynccontextmanager
+    async def _stream(
+        self, url: str, headers: Mapping[str, str], timeout: float, what: str
+    ) -> AsyncIterator[_fetch.Opened]:
         import httpx
 
         host = urlsplit(url).hostname or ""
         try:
-            async with (
-                _deadline(timeout),
-                self._http.stream(
-                    "GET",
-                    url,
-                    headers={"accept-encoding": "identity"},
-                    timeout=httpx.Timeout(timeout, connect=15.0, pool=None),
-                ) as answer,
-            ):
-                headers = {k.lower(): v for k, v in answer.headers.items()}
-                yield _fetch.Opened(answer.status_code, headers, answer.aiter_raw())
+            async with self._http.stream(
+                "GET",
+                url,
+                headers={**headers, "accept-encoding": "identity"},
+                timeout=httpx.Timeout(timeout, connect=15.0, pool=None),
+            ) as answer:
+                found = {k.lower(): v for k, v in answer.headers.items()}
+                yield _fetch.Opened(answer.status_code, found, answer.aiter_raw())
         except httpx.RemoteProtocolError as error:
-            raise Unreachable(f"{host} broke off in the middle of the picture.") from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
+            raise Unreachable(f"{host} broke off in the middle of {what}.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             raise Unreachable(_in_words(host, error)) from None
 
     def _transport(self, tls: ssl.SSLContext, limits: Any, proxy: str | None) -> Any:
