@@ -13,7 +13,7 @@ from . import host
 from .sockets import AirOut, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.orchestration.generate import Outcome, Terms
+    from ..civitai_bridge.orchestration.generate import Bridge, Outcome, Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
 
 # Inputs that a request takes by the same name and as they are.
@@ -154,10 +154,10 @@ class CivitaiBridgeGenerate(io.ComfyNode):
         from ..civitai_bridge.pictures import batch
         from .tensors import to_tensor
 
-        outcome, (images, mask, notes) = await host.interruptible(
+        bridge, outcome, (images, mask, notes) = await host.interruptible(
             lambda ticket: _buy(ticket, inputs, batch), node_id(cls)
         )
-        host.collected(outcome.key)
+        host.collected(bridge, outcome.key)
         report = "\n".join([outcome.report, *notes])
         return io.NodeOutput(
             to_tensor(images),
@@ -206,14 +206,14 @@ class CivitaiBridgeEstimate(io.ComfyNode):
         return io.NodeOutput(float(estimate.cost), estimate.affordable, estimate.report, ui={"text": [estimate.report]})
 
 
-async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Outcome, Any]:
+async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Bridge, Outcome, Any]:
     """Backstage: buy, then decode off the loop."""
     bridge = await host.bridge()
     wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
     outcome = await bridge.generate(
         wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled, abandoned=ticket.left
     )
-    return outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
+    return bridge, outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
 
 
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:

@@ -19,6 +19,7 @@ from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.loop import backstage, follow
 
 if TYPE_CHECKING:
+    from ..civitai_bridge.catalog.desk import Desk
     from ..civitai_bridge.network import Network
     from ..civitai_bridge.orchestration.generate import Bridge, State
     from ..civitai_bridge.settings import Settings
@@ -132,6 +133,7 @@ async def _verdict(ticket: Ticket) -> None:
 
 _bridges: dict[Settings, Bridge] = {}
 _readers: dict[Settings, Reader] = {}
+_desks: dict[Settings, Desk] = {}
 _sandbox: list[Any] = []
 _starting = threading.Lock()
 
@@ -159,6 +161,67 @@ async def reader() -> Reader:
     return _readers[settings]
 
 
+async def desk() -> Desk:
+    """The catalogs' Desk for the settings as they are now. The first one of a process has the model files hashed in the
+    background and leaves word for the command line where they lie. Backstage only."""
+    from ..civitai_bridge.catalog.desk import make_desk
+    from ..civitai_bridge.catalog.folders import note_folders
+
+    settings, network = await connected()
+    if settings not in _desks:
+        root = model_folders_root()
+        made = make_desk(settings, network, model_folders, root)
+        if settings in _desks:  # two nodes came at once
+            made.close()
+            return _desks[settings]
+        first = not _desks
+        _desks[settings] = made
+        if first and not settings.sandbox:
+            await asyncio.to_thread(_quietly, note_folders, settings.home, model_folders(), root)
+        if first:
+            backstage().start(_scan(made))
+    return _desks[settings]
+
+
+async def _scan(made: Desk) -> None:
+    """Know the model files by their hashes; while a prompt runs, half the cores are left to it."""
+    try:
+        scanned = await made.scan(identified=bool(made.settings.key), pause=is_generating)
+    except CivitaiError as error:
+        log.warning("The model files could not all be looked at: %s", error)
+    else:
+        log.info("%s", scanned.report)
+
+
+def is_generating() -> bool:
+    """Whether a prompt runs now."""
+    from server import PromptServer
+
+    queue = getattr(getattr(PromptServer, "instance", None), "prompt_queue", None)
+    return bool(getattr(queue, "currently_running", None))
+
+
+def model_folders() -> dict[str, list[str]]:
+    """Every model folder that ComfyUI knows, `extra_model_paths` included."""
+    import folder_paths
+
+    known = folder_paths.folder_names_and_paths.items()
+    return {key: [str(path) for path in paths] for key, (paths, *_) in known if key not in ("custom_nodes", "datasets")}
+
+
+def model_folders_root() -> Path:
+    import folder_paths
+
+    return Path(folder_paths.models_dir)
+
+
+def _quietly(work: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        work(*arguments)
+    except (CivitaiError, OSError) as error:
+        log.warning("The command line will not know where the models lie: %s", error)
+
+
 async def bridge() -> Bridge:
     """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
     only."""
@@ -171,14 +234,10 @@ async def bridge() -> Bridge:
     return _bridges[settings]
 
 
-def collected(key: str) -> None:
-    """The prompt has the pictures. A node that was torn down never comes here, so that its pictures wait in the
-    journal."""
-
-    async def note() -> None:
-        await (await bridge()).collected(key)
-
-    backstage().start(note())
+def collected(made: Bridge, key: str) -> None:
+    """The prompt has the pictures that this Bridge bought. A node that was torn down never comes here, so that its
+    pictures wait in the journal."""
+    backstage().start(made.collected(key))
 
 
 async def _look_again(made: Bridge) -> None:
