@@ -13,8 +13,21 @@ class CivitaiBridgeExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
+        from .generation_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
+        from .loras import CivitaiBridgeApplyLoras, CivitaiBridgeLoraStack
         from .resources import CivitaiBridgeResolve
+        from .save import CivitaiBridgeSaveImage
 
         host.serve_odd_folder_names()
         host.wake_for_what_is_open()
-        return [CivitaiBridgeGenerate, CivitaiBridgeEstimate, CivitaiBridgeResolve]
+        return [
+            CivitaiBridgeGenerate,
+            CivitaiBridgeEstimate,
+            CivitaiBridgeResolve,
+            CivitaiBridgeImageData,
+            CivitaiBridgeReadImage,
+            CivitaiBridgeGenerationSettings,
+            CivitaiBridgeApplyLoras,
+            CivitaiBridgeLoraStack,
+            CivitaiBridgeSaveImage,
+        ]

@@ -7,6 +7,8 @@ facts/comfyui-probes.md §5, §6, §8, §12, §13.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import importlib
 import logging
 import os
 import re
@@ -20,6 +22,7 @@ from ..civitai_bridge.loop import backstage, follow
 
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.desk import Desk
+    from ..civitai_bridge.catalog.downloads import Progress
     from ..civitai_bridge.network import Network
     from ..civitai_bridge.orchestration.generate import Bridge, State
     from ..civitai_bridge.settings import Settings
@@ -71,11 +74,18 @@ class Ticket:
 
     def show(self, state: State) -> None:
         """Progress bar and one line of text on the node, for the client that queued it alone."""
+        self._tell(state.text, state.fraction)
+
+    def show_download(self, progress: Progress) -> None:
+        """The same for a file on its way."""
+        fraction = progress.bytes / progress.of_bytes if progress.of_bytes else None
+        self._tell(progress.text or f"Loading {progress.name}", fraction)
+
+    def _tell(self, text: str, fraction: float | None) -> None:
         if self._left:
             return
-        if state.fraction is not None:
-            self._progress(state.fraction)
-        text = state.text
+        if fraction is not None:
+            self._progress(fraction)
         if text != self._last and self._server is not None and self.client_id is not None and self.node_id:
             self._last = text
             self._server.send_progress_text(text, self.node_id, self.client_id)
@@ -316,6 +326,24 @@ def _embedded() -> Any:
 # --------------------------------------------------------------------------------------------------------------
 
 
+def core_nodes() -> Any:
+    """ComfyUI's own module `nodes`, which has our folder's name."""
+    return importlib.import_module("nodes")
+
+
+def listed(folder: str) -> list[str]:
+    """The file names that ComfyUI's loaders of a folder offer."""
+    import folder_paths
+
+    known = folder in folder_paths.folder_names_and_paths
+    return list(folder_paths.get_filename_list(folder)) if known else []
+
+
+def listing_of(folder: str) -> str:
+    """A fingerprint of what lies in a folder, for nodes whose answer hangs on it."""
+    return hashlib.sha256("\n".join(listed(folder)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def find_file(folder: str, name: str) -> str | None:
     """A model file's name as ComfyUI's loaders write it, by exact file name, in any of the folder's places; None if
     absent."""
@@ -353,6 +381,13 @@ def input_file(name: str) -> Path:
     if not any(Path(root()).resolve() in path.parents for root in roots):
         raise BadInput(f"{name!r} is not in ComfyUI's input folder.")
     return path
+
+
+def metadata_is_off() -> bool:
+    """Whether ComfyUI was started with --disable-metadata."""
+    from comfy.cli_args import args
+
+    return bool(getattr(args, "disable_metadata", False))
 
 
 def blocker(reason: str) -> Any:
