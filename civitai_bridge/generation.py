@@ -33,6 +33,12 @@ def whole(value: object) -> int | None:
     return value if -_LARGEST < value < _LARGEST else None
 
 
+def pixels(value: object) -> int | None:
+    """A width or height: a whole number above 0."""
+    found = whole(value)
+    return found if found is not None and found > 0 else None
+
+
 def number(value: object) -> float | None:
     """A finite number as JSON, a text or a graph says it; None for anything else, `nan` and `inf` included."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

@@ -35,13 +35,13 @@ from .dependencies import (
     sorted_in,
     tagged,
 )
+from .tables import DECODER
 
 _NEGATIVE = "Negative prompt:"
 _HEAD = re.compile(r"Parameters[ \t]{0,32}:[ \t]*", re.ASCII)
 _ANY_STEPS = re.compile(r"(?<![^\s.,])steps:[ \t]{0,7}[0-9]", re.IGNORECASE | re.ASCII)
 _ANY_NEGATIVE = re.compile(re.escape(_NEGATIVE), re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:")
-_DECODER = json.JSONDecoder(parse_constant=str)
 # A text that opens brackets again and again and never closes them would be decoded from each of them.
 _MOST_BROKEN = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
@@ -198,7 +198,7 @@ def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
                 value = _unquoted(text[start:stop])
         elif first and first in "{[" and broken < _MOST_BROKEN:
             try:
-                value, stop = _DECODER.raw_decode(text, start)
+                value, stop = DECODER.raw_decode(text, start)
             except (ValueError, RecursionError):
                 broken += 1
                 if key.startswith("Civitai ") or key == "Hashes":
