@@ -115,11 +115,11 @@ def test_a_graph_with_a_cycle():
     [
         (
             png(chunk(b"zTXt", b"parameters\0\0" + zlib.compress(b"a" * 100_000_000)), text("prompt", GRAPH)),
-            "too large",
+            "is larger than",
         ),
         (
             png(chunk(b"iTXt", b"parameters\0\1\0\0\0" + zlib.compress(b"a" * 100_000_000)), text("prompt", GRAPH)),
-            "too large",
+            "is larger than",
         ),
         (png(chunk(b"zTXt", b"parameters\0\0nonsense"), text("prompt", GRAPH)), "damaged"),
         (png(chunk(b"eXIf", b"MM\0*" + b"\0" * 20_000_000), text("prompt", GRAPH)), "too large"),

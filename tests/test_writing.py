@@ -96,7 +96,7 @@ def test_the_site_reads_what_is_written_whatever_it_says(data: GenerationData):
     assert {one.version_id for one in listed if one.version_id and not one.air} <= uploaded.versions
     assert int(uploaded.meta["steps"]) == (data.steps or 0)
     for name, ours in (("seed", data.seed), ("clipSkip", data.clip_skip), ("cfgScale", data.cfg)):
-        assert (ours is None and name not in uploaded.meta) or float(uploaded.meta[name]) == ours
+        assert (ours is None and name not in uploaded.meta) or float(uploaded.meta[name]) == float(ours or 0)
 
 
 @given(DATA)

@@ -27,6 +27,7 @@ from ..prompt import name_key
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from .dependencies import (
     MOST,
+    Hashes,
     from_air,
     join,
     kind_of,
@@ -174,9 +175,48 @@ def _prompts(head: str) -> tuple[str, str]:
     return head[:at].strip(), head[at + len(_NEGATIVE) :].strip()
 
 
+def _plain_pairs(text: str) -> dict[str, Any] | None:
+    """The settings of a text that holds nothing but plain ones; None for any other, which the scanner reads."""
+    chunks = text.split('"')
+    if "\\" in text or len(chunks) % 2 == 0:
+        return None
+    pairs: dict[str, Any] = {}
+    count = 0
+    quoted = ""
+    for i in range(0, len(chunks), 2):
+        items = chunks[i].split(",")
+        if i and items.pop(0).strip():
+            return None
+        if i + 1 < len(chunks):
+            quoted, colon, rest = items.pop().partition(":") if items else ("", "", "")
+            if not colon or rest.strip(" "):
+                return None
+        elif items and not items[-1].strip():
+            items.pop()
+        for item in items:
+            key, colon, value = item.partition(":")
+            if not colon:
+                return None
+            pairs[key.strip(" \t")] = value.strip()
+        count += len(items)
+        if i + 1 < len(chunks):
+            pairs[quoted.strip(" \t")] = chunks[i + 1]
+            count += 1
+    return pairs if len(pairs) == count else None
+
+
 def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
     """The settings in order. Quoted values are unquoted, JSON is decoded, anything else is the text as it stands."""
-    pairs: dict[str, Any] = {}
+    at = min((place for place in (text.find(": {"), text.find(": [")) if place >= 0), default=len(text))
+    cut = text.rfind(",", 0, at) + 1 if at < len(text) else at
+    plain = _plain_pairs(text[:cut]) if text.count(",", 0, cut) < MOST else None
+    if plain is None:
+        return _scanned(text, {}, notes)
+    return _scanned(text[cut:], plain, notes) if cut < len(text) else plain
+
+
+def _scanned(text: str, pairs: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The same for any text, pair by pair; `pairs` are those before it."""
     at, end, broken, repeated = 0, len(text), 0, 0
     find = text.find
     colon = find(":")
@@ -357,17 +397,20 @@ def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) ->
 def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], more: Iterable[Network] = ()) -> None:
     """Networks, embeddings and the rest from every place they hide, each once (facts/site-api.md §2.4 9-13, §8.3)."""
     prompt, negative = fields["prompt"], fields["negative_prompt"]
-    found = tagged(prompt, "prompt", notes) if "<" in prompt else []
+    hashes: Hashes = {}
+    hashed = _hashed(fields, pairs, notes, hashes)
+    found = tagged(prompt, "prompt", notes, hashes) if "<" in prompt else []
     if "<" in negative:
-        found += tagged(negative, "negative_prompt", notes)
+        found += tagged(negative, "negative_prompt", notes, hashes)
     if (upscale := fields.get("upscale")) is not None and "<" in upscale.prompt:
         known = {one.name for one in found}
         found += [one for one in tagged(upscale.prompt, "prompt", notes) if one.name not in known]
-    hashed = _hashed(fields, pairs, notes)
-    known_embeddings = [one.name for one in hashed if one.kind == "embedding"]
+    words = [name for kind, name in hashes if kind == "embedding"]
     for text, source in ((prompt, "prompt"), (negative, "negative_prompt")):
-        if known_embeddings or "mbedding:" in text or "MBEDDING:" in text:
-            found += named_embeddings(text, source, known_embeddings)
+        lower = text.lower() if words or "mbedding:" in text or "MBEDDING:" in text else ""
+        inside = [name for name in words if name.lower() in lower]
+        if inside or "embedding:" in lower:
+            found += named_embeddings(text, source, inside, hashes)
     if _RESOURCES in pairs:
         found += _civitai_resources(fields, pairs, notes)
     if "AddNet Enabled" in pairs:
@@ -377,6 +420,7 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], 
     if more:
         found += _without_model(fields, more)
     found += hashed
+    found += [Network("", 1.0, name, kind, None, None, hash, "hashes") for (kind, name), hash in hashes.items()]
     if found:
         sorted_in(fields, join(found, notes))
 
@@ -385,29 +429,38 @@ _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hyper
 _LISTS = (("Lora hashes", "lora"), ("TI hashes", "embedding"), ("Lyco hashes", "lyco"))
 
 
-def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> list[Network]:
-    """The resources that only a hash names: `Lora hashes`, `TI hashes`, `Hashes`, `Refiner`."""
+def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], hashes: Hashes) -> list[Network]:
+    """What only a hash names goes into `hashes`: `Lora hashes`, `TI hashes`, `Hashes`; what these contradict, and the
+    refiner, is told as resources."""
     found: list[Network] = []
+
+    def add(kind: str, name: str, hash: str) -> None:
+        first = hashes.get((kind, name), "")
+        if not first:
+            hashes[kind, name] = hash
+        elif hash and first != hash and len(first) == len(hash):
+            found.append(Network("", 1.0, name, kind, None, None, hash, "hashes"))
+
     for key, kind in _LISTS:
         if key in pairs and (listed := _taken(pairs, key, _name_hash_pairs, notes)) is not None:
             if len(listed) == MOST:
                 notes.append(f"{key} has {MOST:,} entries or more; what is beyond is left out.")
             for name, value in listed:
-                found.append(Network("", 1.0, name, kind, None, None, normal_hash(value), "hashes"))
-    if "Hashes" in pairs and (hashes := _taken(pairs, "Hashes", _object, notes)) is not None:
-        if len(hashes) > MOST:
+                add(kind, name, normal_hash(value))
+    if "Hashes" in pairs and (listed := _taken(pairs, "Hashes", _object, notes)) is not None:
+        if len(listed) > MOST:
             notes.append(f"Hashes has more than {MOST:,} entries; the rest is left out.")
-        for key, value in islice(hashes.items(), MOST):
+        for key, value in islice(listed.items(), MOST):
             hash = normal_hash(value)
             kind, colon, name = key.partition(":")
             if colon and (ours := _PREFIXES.get(kind.lower())) and name:
-                found.append(Network("", 1.0, name, ours, None, None, hash, "hashes"))
+                add(ours, name, hash)
             elif not hash:
                 notes.append(f"The hash of {key[:60]} is left out: {shown(value)} is none.")
             elif key in ("model", "vae"):
                 fields.setdefault(f"{key}_hash", hash)
             else:
-                found.append(Network("", 1.0, name or key, kind_of(kind), None, None, hash, "hashes"))
+                add(kind_of(kind), name or key, hash)
     if "Refiner" in pairs and isinstance(pairs["Refiner"], str):
         name, hash = _name_and_hash(pairs.pop("Refiner"))
         hash = hash or normal_hash(pairs.pop("Refiner hash", ""))
