@@ -113,6 +113,7 @@ class Network:
         }
 
 
+@_filled_at_once
 @dataclass(frozen=True)
 class Upscale:
     """The second pass of a picture ("Hires fix", a second sampler): None and `""` mean "not said"."""

@@ -216,6 +216,8 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
             if _border(text[at - 1 : at], _BEFORE) and _border(text[end : end + 1], _AFTER):
                 found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))
             at = end
+    if len(found) < 2:
+        return found
     found.sort(key=lambda one: (one.start, -one.end))
     return [one for i, one in enumerate(found) if i == 0 or one.start >= found[i - 1].end]
 

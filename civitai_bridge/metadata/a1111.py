@@ -22,7 +22,7 @@ from typing import Any
 
 from ..air import Air
 from ..errors import InvalidAir
-from ..generation import GenerationData, Network, Upscale, from_json_fields, number, shown, whole
+from ..generation import GenerationData, Network, Upscale, from_json_fields, number, pixels, shown, whole
 from ..prompt import name_key
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from .dependencies import (
@@ -47,7 +47,9 @@ _TEMPLATES = ("Template:", "Negative Template:")
 _MOST_BROKEN = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
 _SETTINGS_FIRST = tuple(f"{key}:" for key in sorted(_USUAL))
-_HIRES = ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps", "First pass size", "First pass strength")
+_HIRES = frozenset(
+    ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps", "First pass size", "First pass strength")
+)
 _OWN = "bridge"
 _METADATA = "Civitai metadata"
 _RESOURCES = "Civitai resources"
@@ -207,9 +209,11 @@ def _plain_pairs(text: str) -> dict[str, Any] | None:
 
 def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
     """The settings in order. Quoted values are unquoted, JSON is decoded, anything else is the text as it stands."""
-    at = min((place for place in (text.find(": {"), text.find(": [")) if place >= 0), default=len(text))
-    cut = text.rfind(",", 0, at) + 1 if at < len(text) else at
-    plain = _plain_pairs(text[:cut]) if text.count(",", 0, cut) < MOST else None
+    at, other, cut = text.find(": {"), text.find(": ["), len(text)
+    if at >= 0 or other >= 0:
+        cut = text.rfind(",", 0, at if other < 0 or 0 <= at < other else other) + 1
+    # No setting is shorter than four characters.
+    plain = _plain_pairs(text[:cut]) if cut < 4 * MOST else None
     if plain is None:
         return _scanned(text, {}, notes)
     return _scanned(text[cut:], plain, notes) if cut < len(text) else plain
@@ -314,8 +318,8 @@ def _no_value(key: str, said: object) -> str:
 
 def _size(value: object) -> tuple[int, int] | None:
     width, _, height = value.lower().partition("x") if isinstance(value, str) else ("", "", "")
-    found = whole(width), whole(height)
-    return found if found[0] and found[1] and min(found) > 0 else None  # type: ignore[return-value,type-var]
+    found = pixels(width), pixels(height)
+    return found if found[0] and found[1] else None  # type: ignore[return-value]
 
 
 def _word(value: object) -> str | None:
@@ -351,14 +355,13 @@ _UPSCALE: tuple[tuple[str, str, Callable[[object], Any]], ...] = (
 
 def _settings(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> None:
     for key, name, read in _PLAIN:
-        said = pairs.get(key)
-        if said is not None:
-            value = read(said)
-            if value is None:
-                notes.append(_no_value(key, said))
-            else:
+        if key in pairs:
+            said = pairs[key]
+            if (value := read(said)) is not None:
                 fields[name] = value
                 del pairs[key]
+            elif said is not None:
+                notes.append(_no_value(key, said))
     if "Size" in pairs and (size := _taken(pairs, "Size", _size, notes)) is not None:
         fields["width"], fields["height"] = size
     label, schedule = _word(pairs.get("Sampler")) or "", _word(pairs.get("Schedule type")) or ""
@@ -370,7 +373,7 @@ def _settings(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -
         sampling, unknown = read_label(label, schedule) if label else _schedule_only(schedule)
         fields["sampler"], fields["scheduler"] = sampling.sampler, sampling.scheduler
         notes.extend(unknown)
-    if any(key in pairs for key in _HIRES):
+    if not _HIRES.isdisjoint(pairs):
         fields["upscale"] = _upscale(fields, pairs, notes)
 
 
@@ -381,11 +384,10 @@ def _schedule_only(schedule: str) -> tuple[Sampling, tuple[str, ...]]:
 
 def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> Upscale:
     """The second pass. With it, `Denoising strength` is the second pass's (facts/site-api.md §1.6)."""
-    found = {
-        name: value
-        for key, name, read in _UPSCALE
-        if key in pairs and (value := _taken(pairs, key, read, notes)) is not None
-    }
+    found: dict[str, Any] = {}
+    for key, name, read in _UPSCALE:
+        if key in pairs and (value := _taken(pairs, key, read, notes)) is not None:
+            found[name] = value
     if "Hires resize" in pairs and (size := _taken(pairs, "Hires resize", _size, notes)) is not None:
         found["width"], found["height"] = size
     return Upscale(denoise=fields.pop("denoise", None), **found)
@@ -434,11 +436,11 @@ def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], has
     refiner, is told as resources."""
     found: list[Network] = []
 
-    def add(kind: str, name: str, hash: str) -> None:
+    def add(kind: str, name: str, said: object) -> None:
         first = hashes.get((kind, name), "")
         if not first:
-            hashes[kind, name] = hash
-        elif hash and first != hash and len(first) == len(hash):
+            hashes[kind, name] = normal_hash(said)
+        elif first != said and len(first) == len(hash := normal_hash(said)) and first != hash:
             found.append(Network("", 1.0, name, kind, None, None, hash, "hashes"))
 
     for key, kind in _LISTS:
@@ -446,16 +448,17 @@ def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], has
             if len(listed) == MOST:
                 notes.append(f"{key} has {MOST:,} entries or more; what is beyond is left out.")
             for name, value in listed:
-                add(kind, name, normal_hash(value))
+                add(kind, name, value)
     if "Hashes" in pairs and (listed := _taken(pairs, "Hashes", _object, notes)) is not None:
         if len(listed) > MOST:
             notes.append(f"Hashes has more than {MOST:,} entries; the rest is left out.")
         for key, value in islice(listed.items(), MOST):
-            hash = normal_hash(value)
             kind, colon, name = key.partition(":")
-            if colon and (ours := _PREFIXES.get(kind.lower())) and name:
-                add(ours, name, hash)
-            elif not hash:
+            if colon and name and (ours := _PREFIXES.get(kind) or _PREFIXES.get(kind.lower())):
+                add(ours, name, value)
+            elif key in ("model", "vae") and fields.get(f"{key}_hash") == value:
+                continue
+            elif not (hash := normal_hash(value)):
                 notes.append(f"The hash of {key[:60]} is left out: {shown(value)} is none.")
             elif key in ("model", "vae"):
                 fields.setdefault(f"{key}_hash", hash)

@@ -172,11 +172,12 @@ def _said(network: Network) -> str:
 
 def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
     """Put a flat list of resources where it belongs: networks, embeddings, others."""
-    lists: dict[str, list[Network]] = {"networks": [], "embeddings": [], "others": []}
+    lists: dict[str, list[Network]] = {}
     for one in networks:
         room = "networks" if one.kind in NETWORK_KINDS else "embeddings" if one.kind == "embedding" else "others"
-        lists[room].append(one)
-    fields.update({room: tuple(found) for room, found in lists.items() if found})
+        lists.setdefault(room, []).append(one)
+    for room, found in lists.items():
+        fields[room] = tuple(found)
 
 
 def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> GenerationData:
