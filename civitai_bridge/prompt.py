@@ -27,7 +27,8 @@ _PLAIN = re.compile(
 # Named arguments that other extensions read; they say nothing about the two weights.
 _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
 _EMBEDDING = re.compile(r"(?<![\w\\])embedding:((?:\\[()]|[^\s,():<>\[\]|])+)(?::([+-]?[0-9.]+))?", re.IGNORECASE)
-_BEFORE, _AFTER = ":(|[],", ":)|[],"
+# What may stand beside a bare word; nothing, at either end of the text, may too.
+_BEFORE, _AFTER = frozenset(("", *":(|[],")), frozenset(("", *":)|[],"))
 _BLANKS = re.compile(r"[ \t]+")
 
 
@@ -208,22 +209,19 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
     """
     lower = _lower(text)
     found: list[Embedding] = []
-    for name in dict.fromkeys(name.strip() for name in names):
+    for name in dict.fromkeys(map(str.strip, names)):
         word, at, count = _lower(name), 0, 0
         while word and count != most and (at := lower.find(word, at)) >= 0:
             count += 1
             end = at + len(word)
-            if _border(text[at - 1 : at], _BEFORE) and _border(text[end : end + 1], _AFTER):
+            before, after = text[at - 1 : at], text[end : end + 1]
+            if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
                 found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))
             at = end
     if len(found) < 2:
         return found
     found.sort(key=lambda one: (one.start, -one.end))
     return [one for i, one in enumerate(found) if i == 0 or one.start >= found[i - 1].end]
-
-
-def _border(character: str, allowed: str) -> bool:
-    return not character or character.isspace() or character in allowed
 
 
 def _lower(text: str) -> str:

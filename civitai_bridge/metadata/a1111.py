@@ -199,10 +199,10 @@ def _plain_pairs(text: str) -> dict[str, Any] | None:
             key, colon, value = item.partition(":")
             if not colon:
                 return None
-            pairs[key.strip(" \t")] = value.strip()
+            pairs[key.strip()] = value.strip()
         count += len(items)
         if i + 1 < len(chunks):
-            pairs[quoted.strip(" \t")] = chunks[i + 1]
+            pairs[quoted.strip()] = chunks[i + 1]
             count += 1
     return pairs if len(pairs) == count else None
 
@@ -228,7 +228,7 @@ def _scanned(text: str, pairs: dict[str, Any], notes: list[str]) -> dict[str, An
         if len(pairs) + repeated > MOST:
             notes.append(f"The text has more than {MOST:,} settings; the rest is left out.")
             break
-        key = text[at:colon].strip(" ,\t")
+        key = text[at:colon].strip(" ,\t").strip()
         start = colon + 1
         first = text[start : start + 1]
         while first == " ":

@@ -73,8 +73,10 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
     found: dict[str, Network] = {}
     spelled = list(islice(each_embedding(text), MOST)) if "mbedding:" in text or "MBEDDING:" in text else []
     words = known_words(text, known, MOST) if known else []
-    inside = [(one.start, one.end) for one in spelled] if words else []
-    for one in (*spelled, *(word for word in words if not any(s <= word.start < e for s, e in inside))):
+    if spelled and words:
+        inside = [(one.start, one.end) for one in spelled]
+        words = [word for word in words if not any(start <= word.start < end for start, end in inside)]
+    for one in spelled + words:
         if (lower := one.name.lower()) not in found:
             hash = hashes.pop(("embedding", one.name), "") if hashes else ""
             found[lower] = Network("", one.weight, one.name, "embedding", None, None, hash, source)
