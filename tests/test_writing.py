@@ -222,6 +222,29 @@ def test_without_a_wire_the_notes_stay():
     assert MADE_ELSEWHERE not in written.text
 
 
+def test_only_what_the_saving_node_hangs_on_made_its_picture():
+    """Two samplers in one graph, each with its own picture; the page's order says nothing."""
+    other = {f"o{key}": one for key, one in core().items()}
+    for one in other.values():
+        one["inputs"] = {name: [f"o{v[0]}", v[1]] if isinstance(v, list) else v for name, v in one["inputs"].items()}
+    other["o3"]["inputs"].update(seed=7, steps=4)
+    graph = {**other, **core()}
+    assert read_a1111(picture_text(graph, node="9").text).seed == 42  # type: ignore[union-attr]
+    assert read_a1111(picture_text(graph, node="o9").text).seed == 7  # type: ignore[union-attr]
+    graph["9"]["inputs"]["images"] = ["9", 0]
+    assert picture_text(graph, node="9").text == "" and picture_text(graph, node="gone").text == ""
+
+
+def test_the_size_of_the_picture_stands_in_where_nobody_says_one():
+    graph = core()
+    graph["5"] = node("VAEEncode", pixels=["11", 0], vae=["4", 2])
+    graph["11"] = node("LoadImage", image="x.png")
+    back = read_a1111(picture_text(graph, node="9", size=(640, 480)).text)
+    assert back is not None and (back.width, back.height) == (640, 480)
+    back = read_a1111(picture_text(core(), node="9", size=(640, 480)).text)
+    assert back is not None and (back.width, back.height) == (832, 1216)
+
+
 def test_a_fleet_image_is_told_as_the_fleet_told_it():
     fleet = replace(WIRED, workflow_id="wf-1", cost=12.0, seed=99)
     local = read_graph(core())
