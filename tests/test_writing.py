@@ -13,7 +13,7 @@ from test_containers import jpeg, webp
 
 from pack.civitai_bridge.generation import GenerationData, Network, Upscale
 from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, read_graph
+from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, read_graph, upstream
 from pack.civitai_bridge.metadata.containers import read_texts
 from pack.civitai_bridge.metadata.reading import read_file
 from pack.civitai_bridge.metadata.uploader import recognised, resources_of, uploaded_meta
@@ -229,19 +229,19 @@ def test_only_what_the_saving_node_hangs_on_made_its_picture():
         one["inputs"] = {name: [f"o{v[0]}", v[1]] if isinstance(v, list) else v for name, v in one["inputs"].items()}
     other["o3"]["inputs"].update(seed=7, steps=4)
     graph = {**other, **core()}
-    assert read_a1111(picture_text(graph, node="9").text).seed == 42  # type: ignore[union-attr]
-    assert read_a1111(picture_text(graph, node="o9").text).seed == 7  # type: ignore[union-attr]
+    assert read_a1111(picture_text(upstream(graph, "9", "images")).text).seed == 42  # type: ignore[union-attr]
+    assert read_a1111(picture_text(upstream(graph, "o9", "images")).text).seed == 7  # type: ignore[union-attr]
     graph["9"]["inputs"]["images"] = ["9", 0]
-    assert picture_text(graph, node="9").text == "" and picture_text(graph, node="gone").text == ""
+    assert picture_text(upstream(graph, "9", "images")).text == "" and upstream(graph, "gone", "images") == {}
 
 
 def test_the_size_of_the_picture_stands_in_where_nobody_says_one():
     graph = core()
     graph["5"] = node("VAEEncode", pixels=["11", 0], vae=["4", 2])
     graph["11"] = node("LoadImage", image="x.png")
-    back = read_a1111(picture_text(graph, node="9", size=(640, 480)).text)
+    back = read_a1111(picture_text(graph, size=(640, 480)).text)
     assert back is not None and (back.width, back.height) == (640, 480)
-    back = read_a1111(picture_text(core(), node="9", size=(640, 480)).text)
+    back = read_a1111(picture_text(core(), size=(640, 480)).text)
     assert back is not None and (back.width, back.height) == (832, 1216)
 
 

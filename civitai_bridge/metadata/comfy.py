@@ -85,21 +85,6 @@ def read_graph(graph: Mapping[str, Any]) -> GenerationData | None:
     return GenerationData(source="comfy", engine="ComfyUI", **_Reading(sound, notes).fields(), notes=tuple(notes))
 
 
-def behind(graph: Mapping[str, Any], node: str) -> dict[str, Any]:
-    """The part of a prompt that a node hangs on, the node itself too; another picture's sampler is not in it."""
-    found: dict[str, Any] = {}
-    todo = [node]
-    while todo:
-        name = todo.pop()
-        if name in found or not isinstance(one := graph.get(name), Mapping):
-            continue
-        found[name] = one
-        inputs = one.get("inputs")
-        links = (_link(value) for value in inputs.values()) if isinstance(inputs, Mapping) else ()
-        todo += [link[0] for link in links if link is not None]
-    return {name: graph[name] for name in graph if name in found}
-
-
 def _looks_like(texts: Mapping[str, str]) -> bool:
     return any("class_type" in text or '"nodes"' in text for text in texts.values())
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..generation import GenerationData, Network, shown
 from ..prompt import clean_prompt, name_key
 from .a1111 import write_a1111
-from .comfy import BY_ANOTHER_NODE, MADE_ELSEWHERE, UNWRITTEN_PROMPT, behind, read_graph
+from .comfy import BY_ANOTHER_NODE, MADE_ELSEWHERE, UNWRITTEN_PROMPT, read_graph
 from .dependencies import is_called, join, may_be_one
 from .uploader import Recognition, recognised
 
@@ -47,15 +47,10 @@ def picture_text(
     graph: Mapping[str, Any] | None,
     wired: GenerationData | None = None,
     *,
-    node: str = "",
     size: tuple[int, int] | None = None,
 ) -> PictureText:
-    """The text of a picture that a prompt graph made, with a wired generation beside it or alone.
-
-    `node` is the id of the node that saves it: only what that one hangs on made this picture. `size` is the picture's
-    own, for where nobody says one."""
-    if graph and node:
-        graph = behind(graph, node)
+    """The text of a picture that a prompt graph made, with a wired generation beside it or alone. `size` is the
+    picture's own, for where nobody says one."""
     local = read_graph(graph) if graph else None
     if local is None:
         data, lines = wired or GenerationData(), ()
