@@ -21,7 +21,7 @@
     - Forbidden          403          - NotFound      404     - Conflict   409     - Gone  410
     - RateLimited        429          - RegionBlocked 451     - ServerTrouble  5xx
     - Unreadable         an answer that is not what was asked for (HTML, cut off, no JSON)
-  + Unreachable          no answer: refused, timed out, no such host
+  + Unreachable          no answer: refused, timed out, no such host   (sent)
   + WorkflowEnded        the workflow ended without pictures   (workflow_id)
     - WorkflowFailed     - WorkflowExpired     - WorkflowCanceled
   + NotDone              the job goes on, or nobody knows; it can be collected later   (key, workflow_id)
@@ -34,6 +34,22 @@
     - BlobDamaged        truncated, or bytes of another kind
   + StateTrouble         the state folder cannot be used, or a row belongs to somebody else
     - AnotherAccount     paid with another key or at another address
+  + FileTrouble          a model file on this machine cannot be read or written
+    - FileChanged        it changed while it was read
+    - NotSafetensors     its header is none
+  + CatalogTrouble       models.json or loras.json cannot be used   (path)
+    - CatalogDamaged     no valid JSON, or JSON of another shape   (line, column)
+    - CatalogBusy        another program holds it
+    - NotInCatalog       it has no such entry
+    - NotALora           the entry's dest is not `loras`
+    - StillOnDisk        an entry whose file is there is not removed
+  + DownloadTrouble      a file that cannot be had   (status, detail)
+    - DownloadRefused    CivitAI says no: the creator, early access, a quota, archived
+      - LogInNeeded      only for people who are logged in, and no key is set or it is not accepted
+    - DownloadForbidden  our own settings say no: pickle, size, downloads off
+    - DownloadDamaged    wrong size, wrong SHA256, a page instead of a file
+    - NoRoom             the disk is too full
+    - DownloadStopped    a person stopped it; what is there is kept for the next time
 """
 
 from __future__ import annotations
@@ -197,8 +213,14 @@ class Unreadable(ApiError):
 
 
 class Unreachable(CivitaiError):
+    """No answer. `sent` False = the request cannot have arrived: there was no connection to send it on."""
+
     code = "unreachable"
     exit_code = 4
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class WorkflowEnded(CivitaiError):
@@ -272,6 +294,93 @@ class StateTrouble(CivitaiError):
 
 class AnotherAccount(StateTrouble):
     code = "another_account"
+
+
+class FileTrouble(CivitaiError):
+    code = "file_trouble"
+
+
+class FileChanged(FileTrouble):
+    code = "file_changed"
+
+
+class NotSafetensors(FileTrouble):
+    code = "not_safetensors"
+
+
+class CatalogTrouble(CivitaiError):
+    """`path` is the catalog's file."""
+
+    code = "catalog_trouble"
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class CatalogDamaged(CatalogTrouble):
+    """`line` and `column` count from 1; 0 where the JSON is valid and its shape is not."""
+
+    code = "catalog_damaged"
+
+    def __init__(self, message: str, *, path: str = "", line: int = 0, column: int = 0) -> None:
+        super().__init__(message, path=path)
+        self.line = line
+        self.column = column
+
+
+class CatalogBusy(CatalogTrouble):
+    code = "catalog_busy"
+
+
+class NotInCatalog(CatalogTrouble):
+    code = "not_in_catalog"
+
+
+class NotALora(CatalogTrouble):
+    code = "not_a_lora"
+
+
+class StillOnDisk(CatalogTrouble):
+    code = "still_on_disk"
+
+
+class DownloadTrouble(CivitaiError):
+    """`status` is CivitAI's or the storage's HTTP status, 0 where none was the reason; `detail` is their own text."""
+
+    code = "download_trouble"
+
+    def __init__(self, message: str, *, status: int = 0, detail: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+
+
+class DownloadRefused(DownloadTrouble):
+    code = "download_refused"
+
+
+class LogInNeeded(DownloadRefused):
+    code = "log_in_needed"
+    exit_code = 3
+
+
+class DownloadForbidden(DownloadTrouble):
+    code = "download_forbidden"
+    exit_code = 2
+
+
+class DownloadDamaged(DownloadTrouble):
+    code = "download_damaged"
+
+
+class NoRoom(DownloadTrouble):
+    code = "no_room"
+
+
+class DownloadStopped(DownloadTrouble):
+    code = "download_stopped"
+    exit_code = 130
 
 
 def _short(value: object) -> str:

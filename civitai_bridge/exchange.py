@@ -89,8 +89,8 @@ def message_of(response: Response) -> str:
     try:
         data = _json.loads(text)
     except (ValueError, RecursionError):
-        return _clean(text)
-    return _clean("; ".join(dict.fromkeys(part for part in _words(data) if part)))
+        return clean(text)
+    return clean("; ".join(dict.fromkeys(part for part in _words(data) if part)))
 
 
 def error_from(response: Response, *, service: str = "CivitAI") -> ApiError:
@@ -182,8 +182,8 @@ def _issues(text: str) -> Iterator[str]:
     yield text
 
 
-def _clean(text: str) -> str:
-    """One line, no control characters, no credentials, no signed queries, not endless."""
+def clean(text: str) -> str:
+    """A foreign text for a person: one line, no control characters, no credentials, no signed queries, not endless."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     text = re.sub(r"(?i)\bbearer\s+\S+", "Bearer …", text)
     text = re.sub(r"(?i)\b(sig|token|exp|key|signature|x-amz-[a-z-]+)=[^&\s\"']+", r"\1=…", text)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
@@ -48,6 +48,8 @@ class Opened:
 
 
 Open = Callable[[str, float], AbstractAsyncContextManager[Opened]]
+OpenWith = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[Opened]]  # address, headers
+OpenFile = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager["tuple[Opened, str]"]]
 
 
 def is_public(address: str) -> bool:
@@ -101,7 +103,7 @@ async def fetch(
                 location = answer.headers.get("location", "")
                 if not location:
                     raise BlobUnavailable(f"{host} redirected the picture to nowhere.")
-                url = urljoin(url, location)
+                url = _onward(url, location)
                 continue
             if answer.status >= 500 or answer.status == 429:
                 raise Unreachable(f"{host} has trouble giving the picture (HTTP {answer.status}).")
@@ -110,6 +112,31 @@ async def fetch(
             content = await _read(answer, host, cap)
             return Fetched(content, hashlib.sha256(content).hexdigest(), answer.headers.get("content-type", ""), host)
     raise BlobUnavailable(f"The picture's address redirects more than {MOST_REDIRECTS} times.")
+
+
+@asynccontextmanager
+async def open_file(
+    open_: OpenWith, url: str, headers: Mapping[str, str], *, loopback: frozenset[str] = frozenset()
+) -> AsyncIterator[tuple[Opened, str]]:
+    """The answer of an address by the same rules, and the address it came from; its body and status are the caller's.
+    `headers` hold a range, never a credential. Raises BlobUnavailable for an address that is not followed."""
+    for _ in range(MOST_REDIRECTS + 1):
+        check_address(url, loopback)
+        async with open_(url, headers) as answer:
+            location = answer.headers.get("location", "")
+            if answer.status not in _REDIRECTS or not location:
+                yield answer, url
+                return
+            await _drain(answer)
+        url = _onward(url, location)
+    raise BlobUnavailable(f"The address redirects more than {MOST_REDIRECTS} times.")
+
+
+def _onward(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise BlobUnavailable(f"{urlsplit(url).hostname} redirected the picture to no address.") from error
 
 
 async def _drain(answer: Opened) -> None:

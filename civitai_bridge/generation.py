@@ -105,6 +105,12 @@ class Network:
         """The text encoder's weight, said or not."""
         return self.weight if self.clip_weight is None else self.clip_weight
 
+    @property
+    def total(self) -> tuple[float, float]:
+        """Model's and text encoder's weight of all its mentions together: each is applied, and they add up."""
+        pairs = ((self.weight, self.clip_weight), *self.again)
+        return sum(w for w, _ in pairs), sum(w if clip is None else clip for w, clip in pairs)
+
     def to_json(self) -> dict[str, Any]:
         """What is said, names in snake_case; `air`, `weight`, `name` and `kind` always."""
         always = ("air", "weight", "name", "kind")
@@ -187,6 +193,28 @@ class GenerationData:
     def to_json(self) -> dict[str, Any]:
         """One JSON object with every field, names in snake_case."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+def loras_of(data: GenerationData) -> list[dict[str, Any]]:
+    """The LoRAs and LyCORIS of a picture as CIVITAI_LORAS: the dicts that CivitAI's own pack reads (`air`, `strength`,
+    `triggerWord`), with what is known besides. One without an AIR has `""` there; weight 0 stays, it means off."""
+    found = []
+    for one in data.networks:
+        if one.kind in ("lora", "lyco"):
+            strength, clip = one.total
+            found.append(
+                {
+                    "air": one.air,
+                    "strength": strength,
+                    "triggerWord": "",
+                    "strength_clip": clip,
+                    "name": one.name,
+                    "hash": one.hash,
+                    "version_id": one.version_id,
+                    "file": "",
+                }
+            )
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ import logging
 import ssl
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from .exchange import Request, Response, Send
 
 USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML (site-api §6.2)
 LARGEST_ANSWER = 32 * 1024 * 1024
+LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up anew
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -46,16 +47,19 @@ class Network:
     async def __aenter__(self) -> Network:
         import httpx
 
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # at INFO httpx prints whole URLs, signed ones too
+        for name in ("httpx", "httpcore", "h2", "hpack"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # below it they print whole URLs and headers
         tls = self._verify or httpx.create_ssl_context(trust_env=True)
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=300)
+        # Without a highest number: a cancel must not queue behind a hundred long polls.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=300)
         try:
             mounts = self._proxies(tls, limits)
         except (httpx.InvalidURL, ValueError, ImportError) as error:
-            raise BadSetting(
-                f"The proxy settings (HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {error}."
-            ) from error
+            # Not in its own words: they may repeat a proxy's name and password.
+            why = (
+                "a package for this kind of proxy is missing" if isinstance(error, ImportError) else "one is no address"
+            )
+            raise BadSetting(f"The proxy settings (HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {why}.") from None
         self._http = httpx.AsyncClient(
             transport=self._transport(tls, limits, None),
             mounts=mounts,
@@ -121,7 +125,8 @@ class Network:
             except UnicodeError:
                 raise BadInput("The request holds characters that cannot be sent; remove them and try again.") from None
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
-                raise Unreachable(_in_words(parts.hostname or "", error)) from None
+                unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL))
+                raise Unreachable(_in_words(parts.hostname or "", error), sent=not unsent) from None
 
         return send
 
@@ -134,26 +139,41 @@ class Network:
         if is_loopback(url):
             self._loopback.add(_origin(url))
 
+    def open_file(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[tuple[_fetch.Opened, str]]:
+        """Begin to get a file, without any credential; only silence of half a minute ends it, no length of time."""
+        return _fetch.open_file(self._open_part, url, headers, loopback=frozenset(self._loopback))
+
     @asynccontextmanager
     async def _open(self, url: str, timeout: float) -> AsyncIterator[_fetch.Opened]:
+        host = urlsplit(url).hostname or ""
+        try:
+            async with _deadline(timeout), self._stream(url, {}, timeout, "the picture") as opened:
+                yield opened
+        except asyncio.TimeoutError as error:
+            raise Unreachable(_in_words(host, error)) from None
+
+    def _open_part(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[_fetch.Opened]:
+        return self._stream(url, headers, LONGEST_SILENCE, "the file")
+
+    @asynccontextmanager
+    async def _stream(
+        self, url: str, headers: Mapping[str, str], timeout: float, what: str
+    ) -> AsyncIterator[_fetch.Opened]:
         import httpx
 
         host = urlsplit(url).hostname or ""
         try:
-            async with (
-                _deadline(timeout),
-                self._http.stream(
-                    "GET",
-                    url,
-                    headers={"accept-encoding": "identity"},
-                    timeout=httpx.Timeout(timeout, connect=15.0, pool=None),
-                ) as answer,
-            ):
-                headers = {k.lower(): v for k, v in answer.headers.items()}
-                yield _fetch.Opened(answer.status_code, headers, answer.aiter_raw())
+            async with self._http.stream(
+                "GET",
+                url,
+                headers={**headers, "accept-encoding": "identity"},
+                timeout=httpx.Timeout(timeout, connect=15.0, pool=None),
+            ) as answer:
+                found = {k.lower(): v for k, v in answer.headers.items()}
+                yield _fetch.Opened(answer.status_code, found, answer.aiter_raw())
         except httpx.RemoteProtocolError as error:
-            raise Unreachable(f"{host} broke off in the middle of the picture.") from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
+            raise Unreachable(f"{host} broke off in the middle of {what}.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             raise Unreachable(_in_words(host, error)) from None
 
     def _transport(self, tls: ssl.SSLContext, limits: Any, proxy: str | None) -> Any:

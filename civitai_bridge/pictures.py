@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,17 @@ def measure(content: bytes, *, blob_id: str = "") -> Size:
         raise BlobDamaged("The picture's header cannot be read.", blob_id=blob_id) from error
 
 
+def check(content: bytes, *, blob_id: str = "") -> Size:
+    """The same with every pixel read: what is kept can be shown. Slow, for a thread of its own."""
+    size = measure(content, blob_id=blob_id)
+    try:
+        with _open(content) as image:
+            image.load()
+    except Exception as error:  # Pillow raises many kinds for broken files; all mean the same here
+        raise BlobDamaged("The picture's data is damaged.", blob_id=blob_id) from error
+    return size
+
+
 def batch(
     sources: Sequence[bytes | Path],
     *,
@@ -99,16 +110,34 @@ def batch(
 
 def write_png(image: np.ndarray) -> bytes:
     """A float32 picture [H, W, 3 or 4] in 0..1 as PNG bytes; values outside are cut, NaN becomes black."""
+    return encode(image, "png")
+
+
+def encode(
+    image: np.ndarray, kind: str, *, texts: Mapping[str, str] | None = None, exif: bytes = b"", level: int = 4
+) -> bytes:
+    """A float32 picture [H, W, 1, 3 or 4] in 0..1 as `png`, `webp` or `jpeg`; values outside are cut, NaN is black.
+
+    PNG takes `texts` (Latin-1 as tEXt, everything else as iTXt), the others an EXIF block. JPEG has no alpha."""
     import numpy as np
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
         raise NotAPicture(f"The image has the shape {tuple(image.shape)}; height x width x 3 or 4 channels is needed.")
     pixels = np.rint(np.clip(np.nan_to_num(image), 0.0, 1.0) * 255.0).astype(np.uint8)
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=4)
+    out, made = io.BytesIO(), Image.fromarray(pixels)
+    if kind == "png":
+        info = PngInfo()
+        for name, text in (texts or {}).items():
+            info.add_text(name, text)
+        made.save(out, "PNG", compress_level=level, pnginfo=info)
+    elif kind == "webp":
+        made.save(out, "WEBP", quality=95, method=4, exif=exif)
+    else:
+        made.convert("RGB").save(out, "JPEG", quality=95, subsampling=0, exif=exif)
     return out.getvalue()
 
 

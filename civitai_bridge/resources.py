@@ -10,11 +10,15 @@ from .air import Air
 from .ecosystems import CHECKPOINT_TYPES, LORA_TYPES, air_type, ecosystem_of
 from .errors import InvalidAir, Unreadable
 
+_SCANS = {"virusScanResult": "a virus", "pickleScanResult": "code that runs when it is opened"}
+
 
 @dataclass(frozen=True)
 class ModelFile:
     """A file of a version; `hashes` are upper-case hex by kind, any of them may be missing; `size_kb` = bytes /
-    1024."""
+    1024.
+
+    `precision` is the site's `fp`, for GGUF its `quantType`; `danger` says what a scan found."""
 
     id: int
     name: str
@@ -23,6 +27,8 @@ class ModelFile:
     hashes: Mapping[str, str]
     primary: bool = False
     format: str = ""
+    precision: str = ""
+    danger: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Resource:
     """A version of a model. `air` is as the API gave it; `can_generate` is None where no route has said it.
 
     `type` is the AIR type (`checkpoint`, `lora`, …); `model_type` is the site's own word, `""` where the route has
-    none."""
+    none. `paid` = early or paid access is on, until `paid_until` (ISO, `""` = for good); `mode` is `Archived`,
+    `TakenDown` or `""`."""
 
     air: str
     version_id: int
@@ -47,6 +54,11 @@ class Resource:
     status: str = ""
     air_composed: bool = False
     notes: tuple[str, ...] = field(default=())
+    mode: str = ""
+    paid: bool = False
+    paid_until: str = ""
+    downloads: int | None = None
+    nsfw_level: int | None = None
 
     @property
     def ecosystem(self) -> str:
@@ -90,6 +102,7 @@ def resource_from_version(data: Any) -> Resource:
         raise Unreadable("CivitAI gave neither an AIR nor a model id for this version.", status=200)
     if not air:
         air, composed = str(Air(ecosystem_of(base), kind, "civitai", str(model_id), str(version_id))), True
+    paid, stats = data.get("paidAccess"), data.get("stats")
     notes = []
     if model.get("mode") == "Archived":
         notes.append("The model is archived; its files cannot be downloaded.")
@@ -110,6 +123,11 @@ def resource_from_version(data: Any) -> Resource:
         status=str(data.get("status") or ""),
         air_composed=composed,
         notes=tuple(notes),
+        mode=str(model.get("mode") or ""),
+        paid=isinstance(paid, Mapping),
+        paid_until=str(paid.get("endsAt") or "") if isinstance(paid, Mapping) else "",
+        downloads=_count(stats.get("downloadCount")) if isinstance(stats, Mapping) else None,
+        nsfw_level=_count(data.get("nsfwLevel")),
     )
 
 
@@ -144,12 +162,16 @@ def resource_from_mini(data: Any, version_id: int) -> Resource:
         type=_type_of(air),
         files=(one,) if one.name else (),
         can_generate=can if isinstance(can, bool) else None,
+        paid=data.get("checkPermission") is True and bool(data.get("earlyAccessEndsAt")),
+        paid_until=str(data.get("earlyAccessEndsAt") or ""),
     )
 
 
 def _file(data: Mapping[str, Any]) -> ModelFile:
     hashes = data.get("hashes")
     metadata = data.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    is_gguf = metadata.get("format") == "GGUF"
     return ModelFile(
         id=_whole(data.get("id")),
         name=str(data.get("overrideName") or data.get("name") or ""),
@@ -157,7 +179,9 @@ def _file(data: Mapping[str, Any]) -> ModelFile:
         size_kb=_number(data.get("sizeKB")),
         hashes={k: str(v) for k, v in hashes.items() if v} if isinstance(hashes, Mapping) else {},
         primary=data.get("primary") is True,
-        format=str(metadata.get("format") or "") if isinstance(metadata, Mapping) else "",
+        format=str(metadata.get("format") or ""),
+        precision=str((metadata.get("quantType") if is_gguf else metadata.get("fp")) or metadata.get("fp") or ""),
+        danger=next((found for scan, found in _SCANS.items() if data.get(scan) == "Danger"), ""),
     )
 
 
@@ -174,6 +198,10 @@ def _list(value: Any) -> list[Any]:
 
 def _whole(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

@@ -6,15 +6,18 @@ They are kept before anything is decoded, so that a picture that was paid for su
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .errors import StateTrouble
+from .errors import BlobDamaged, StateTrouble
+from .pictures import check
 
 MOST_BYTES = 5 * 1024**3
 MOST_SECONDS = 30 * 24 * 3600.0
+GRACE = 3600.0  # seconds after its writing in which a file is not removed: somebody may be about to use it
 
 
 class Results:
@@ -36,6 +39,7 @@ class Results:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if target.is_file() and target.stat().st_size == len(content):
+                os.utime(target)  # young again: it is about to be named by another row
                 return file
             beside = self._folder / f".{file}.{os.getpid()}-{time.monotonic_ns()}.part"
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -56,13 +60,28 @@ class Results:
             ) from error
         return file
 
+    def set_aside_damaged(self, files: Iterable[str]) -> list[str]:
+        """Rename what can no longer be shown (a disk that forgets), so that it is fetched again. Returns the names."""
+        gone = []
+        for file in files:
+            path = self.path(file)
+            try:
+                check(path.read_bytes())
+            except (OSError, BlobDamaged):
+                with contextlib.suppress(OSError):
+                    os.replace(path, path.with_name(path.name + ".damaged"))
+                    gone.append(file)
+        return gone
+
     def prune(self, kept: Mapping[str, tuple[float, bool]], *, now: float, most_bytes: int = MOST_BYTES) -> list[str]:
         """Remove what is too old or too much, oldest collected first. `kept` is `Journal.kept_files()`; files that no
         row names are left alone. Returns the names that went."""
         mine = []
         for file, (when, collected) in kept.items():
             if collected and self.has(file):
-                mine.append((when, file, self.path(file).stat().st_size))
+                found = self.path(file).stat()
+                if abs(now - found.st_mtime) > GRACE:
+                    mine.append((when, file, found.st_size))
         mine.sort()
         total = (
             sum(entry.stat().st_size for entry in self._folder.iterdir() if entry.is_file())

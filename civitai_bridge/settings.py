@@ -52,13 +52,15 @@ SETTINGS: dict[str, Setting] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a story must know about the person's choices; `key` is `""` when there is none."""
+    """Everything a story must know about the person's choices; `key` is `""` when there is none, `models_root` None
+    where nobody named it."""
 
     key: str = field(default="", repr=False)
     orchestration_url: str = ORCHESTRATION
     site_url: str = SITE
     link_url: str = LINK
     home: Path = Path(".")
+    models_root: Path | None = None
     sandbox: bool = False
     limit_buzz_per_prompt: int = 1000
     limit_buzz_per_day: int = 5000
@@ -115,6 +117,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
         if value is not None:
             values[name] = check_setting(name, value) if name in SETTINGS else value
     key = str(values.pop("key", key))
+    if environ.get("CIVITAI_BRIDGE_MODELS") and "models_root" not in values:
+        values["models_root"] = Path(environ["CIVITAI_BRIDGE_MODELS"]).expanduser().absolute()
     return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, **values)
 
 
@@ -202,9 +206,7 @@ def save_setting(home: Path, name: str, value: Any) -> Any:
 
 
 def save_key(home: Path, key: str) -> None:
-    data = _read_json(home / "credentials.json")
-    data["key"] = check_key(key)
-    write_json(home / "credentials.json", data)
+    save_credential(home, "key", check_key(key))
 
 
 def delete_key(home: Path) -> bool:
@@ -214,6 +216,19 @@ def delete_key(home: Path) -> bool:
         return False
     write_json(home / "credentials.json", data)
     return True
+
+
+def load_credential(home: Path, name: str) -> str:
+    """A secret of the state folder, `""` where there is none."""
+    value = _read_json(home / "credentials.json").get(name)
+    return value if isinstance(value, str) else ""
+
+
+def save_credential(home: Path, name: str, value: str) -> None:
+    """Keep a secret (mode 0600); the others stay."""
+    data = _read_json(home / "credentials.json")
+    data[name] = value
+    write_json(home / "credentials.json", data)
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -232,6 +247,11 @@ def note_state_folder(home: Path, environ: Mapping[str, str] | None = None) -> N
     data = _user_data(os.environ if environ is None else environ)
     if _read_json(data / "server.json").get("home") != str(home):
         write_json(data / "server.json", {"home": str(home)})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of the state folder, `{}` where there is none. Raises BadSetting."""
+    return _read_json(path)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -8,11 +8,26 @@ from . import host
 
 
 class CivitaiBridgeExtension(ComfyExtension):
-    """Lists the nodes. Nothing here touches the network or the disk; the first node that runs does."""
+    """Lists the nodes. Nothing here touches the network or the disk; the first node that runs does, or the server's
+    start when purchases were left open."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
+        from .generation_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
+        from .loras import CivitaiBridgeApplyLoras, CivitaiBridgeLoraStack
         from .resources import CivitaiBridgeResolve
+        from .save import CivitaiBridgeSaveImage
 
         host.serve_odd_folder_names()
-        return [CivitaiBridgeGenerate, CivitaiBridgeEstimate, CivitaiBridgeResolve]
+        host.wake_for_what_is_open()
+        return [
+            CivitaiBridgeGenerate,
+            CivitaiBridgeEstimate,
+            CivitaiBridgeResolve,
+            CivitaiBridgeImageData,
+            CivitaiBridgeReadImage,
+            CivitaiBridgeGenerationSettings,
+            CivitaiBridgeApplyLoras,
+            CivitaiBridgeLoraStack,
+            CivitaiBridgeSaveImage,
+        ]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from . import host
-from .sockets import AirOut, Generation, Loras, reference_input, schema, text_of
+from .sockets import AirOut, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.orchestration.generate import Outcome, Terms
+    from ..civitai_bridge.orchestration.generate import Bridge, Outcome, Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
 
 # Inputs that a request takes by the same name and as they are.
@@ -154,10 +154,10 @@ class CivitaiBridgeGenerate(io.ComfyNode):
         from ..civitai_bridge.pictures import batch
         from .tensors import to_tensor
 
-        outcome, (images, mask, notes) = await host.interruptible(
-            lambda ticket: _buy(ticket, inputs, batch), _node_id(cls)
+        bridge, outcome, (images, mask, notes) = await host.interruptible(
+            lambda ticket: _buy(ticket, inputs, batch), node_id(cls)
         )
-        host.collected(outcome.key)
+        host.collected(bridge, outcome.key)
         report = "\n".join([outcome.report, *notes])
         return io.NodeOutput(
             to_tensor(images),
@@ -200,20 +200,27 @@ class CivitaiBridgeEstimate(io.ComfyNode):
         async def ask(ticket: host.Ticket) -> Any:
             bridge = await host.bridge()
             wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
-            return await bridge.estimate(wanted, terms)
+            return await bridge.estimate(wanted, terms, cancelled=ticket.cancelled)
 
-        estimate = await host.interruptible(ask, _node_id(cls))
+        estimate = await host.interruptible(ask, node_id(cls))
         return io.NodeOutput(float(estimate.cost), estimate.affordable, estimate.report, ui={"text": [estimate.report]})
 
 
-async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Outcome, Any]:
+async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Bridge, Outcome, Any]:
     """Backstage: buy, then decode off the loop."""
+    from ..civitai_bridge.errors import BlobDamaged
+
     bridge = await host.bridge()
     wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
+    await host.settled()
     outcome = await bridge.generate(
         wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled, abandoned=ticket.left
     )
-    return outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
+    try:
+        return bridge, outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
+    except BlobDamaged:
+        await asyncio.to_thread(bridge.results.set_aside_damaged, [picture.path.name for picture in outcome.pictures])
+        raise
 
 
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:
@@ -251,7 +258,9 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
 
 def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
     """Whatever stands at its default, filled from a CIVITAI_GENERATION."""
+    from ..civitai_bridge.generation import loras_of
     from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
+    from ..civitai_bridge.prompt import clean_prompt
     from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
     if generation is None:
@@ -259,8 +268,8 @@ def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
     default = GenerationRequest()
     known = {
         "model": generation.model_air,
-        "prompt": generation.prompt,
-        "negative_prompt": generation.negative_prompt,
+        "prompt": clean_prompt(generation.prompt),
+        "negative_prompt": clean_prompt(generation.negative_prompt),
         "seed": generation.seed,
         "width": generation.width,
         "height": generation.height,
@@ -269,12 +278,11 @@ def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
         "sampler_name": generation.sampler if generation.sampler in SAMPLER_NAMES else None,
         "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
         "clip_skip": generation.clip_skip,
-        "loras": tuple(LoraWish(n.air, n.weight, n.name) for n in generation.networks if n.air),
+        "loras": tuple(
+            LoraWish(one["air"], one["strength"], one["name"])
+            for one in loras_of(generation)
+            if one["air"] and one["strength"]
+        ),
     }
     fill = {name: value for name, value in known.items() if value and getattr(wanted, name) == getattr(default, name)}
     return replace(wanted, **fill)
-
-
-def _node_id(cls: Any) -> str | None:
-    hidden = getattr(cls, "hidden", None)
-    return getattr(hidden, "unique_id", None)

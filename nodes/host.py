@@ -7,10 +7,13 @@ facts/comfyui-probes.md §5, §6, §8, §12, §13.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import importlib
 import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,8 +22,13 @@ from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.loop import backstage, follow
 
 if TYPE_CHECKING:
+    from ..civitai_bridge.catalog.desk import Desk
+    from ..civitai_bridge.catalog.downloads import Progress
+    from ..civitai_bridge.network import Network
     from ..civitai_bridge.orchestration.generate import Bridge, State
+    from ..civitai_bridge.orchestration.journal import Journal
     from ..civitai_bridge.settings import Settings
+    from ..civitai_bridge.website import Reader
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -41,6 +49,7 @@ class Ticket:
         server = getattr(PromptServer, "instance", None)
         self.client_id = getattr(server, "client_id", None)
         self._server = server
+        self.decided = False  # after a teardown: whether it is known who wanted it
         self._left = False
         self._cancelled = False
         self._last = ""
@@ -68,11 +77,18 @@ class Ticket:
 
     def show(self, state: State) -> None:
         """Progress bar and one line of text on the node, for the client that queued it alone."""
+        self._tell(state.text, state.fraction)
+
+    def show_download(self, progress: Progress) -> None:
+        """The same for a file on its way."""
+        fraction = progress.bytes / progress.of_bytes if progress.of_bytes else None
+        self._tell(progress.text or f"Loading {progress.name}", fraction)
+
+    def _tell(self, text: str, fraction: float | None) -> None:
         if self._left:
             return
-        if state.fraction is not None:
-            self._progress(state.fraction)
-        text = state.text
+        if fraction is not None:
+            self._progress(fraction)
         if text != self._last and self._server is not None and self.client_id is not None and self.node_id:
             self._last = text
             self._server.send_progress_text(text, self.node_id, self.client_id)
@@ -87,6 +103,7 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
 
     ticket = Ticket(node_id)
     work = backstage().start(story(ticket))
+    work.add_done_callback(lambda _: _leaving.pop(ticket, None))
     try:
         return await follow(work)
     except asyncio.CancelledError:
@@ -95,9 +112,12 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
         if ticket.cancelled():
             ticket.person_stopped()
         ticket.leave()
+        _leaving[ticket] = work
         backstage().start(_verdict(ticket))
         raise
     except Interrupted as error:
+        if not ticket.cancelled():
+            raise error.with_traceback(None) from None  # core's exception would cancel the siblings' jobs as well
         log.info("%s", error)
         raise InterruptProcessingException from error
     except CivitaiError as error:
@@ -105,7 +125,25 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
         raise error.with_traceback(None) from None
 
 
+_leaving: dict[Ticket, Any] = {}  # stories whose node was torn down, until they have ended
+
+
+async def settled(seconds: float = 1.5) -> None:
+    """Wait until the cancels of the prompt before are written down. Otherwise the same graph, queued again at once,
+    would join what is about to be cancelled."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and any(not t.decided or t.cancelled() for t in list(_leaving)):
+        await asyncio.sleep(0.02)
+
+
 async def _verdict(ticket: Ticket) -> None:
+    try:
+        await _ask_history(ticket)
+    finally:
+        ticket.decided = True
+
+
+async def _ask_history(ticket: Ticket) -> None:
     """After a teardown: `execution_interrupted` in the prompt's history means a person's cancel, anything else keeps
     the job."""
     from server import PromptServer
@@ -127,41 +165,160 @@ async def _verdict(ticket: Ticket) -> None:
 # ----------------------------------------------------------------------------------------------------
 
 _bridges: dict[Settings, Bridge] = {}
+_readers: dict[Settings, Reader] = {}
+_desks: dict[Settings, Desk] = {}
+_journals: dict[Path, Journal] = {}  # one for each state folder, for as long as the server lives
 _sandbox: list[Any] = []
 _starting = threading.Lock()
 
 
-async def bridge() -> Bridge:
-    """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
+async def connected() -> tuple[Settings, Network]:
+    """The settings as they are now, with the sandbox's addresses where it stands in, and the one network. Backstage
     only."""
-    from ..civitai_bridge.orchestration.generate import connect
-
     settings = await asyncio.to_thread(_settings)
     network = await backstage().network()
     if settings.sandbox:
         sandbox = await asyncio.to_thread(_embedded)
         network.allow_loopback(sandbox.storage_url)
         settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+    return settings, network
+
+
+async def reader() -> Reader:
+    """The Reader for the settings as they are now; the last one is kept, with what it remembers. Backstage only."""
+    from ..civitai_bridge.website import connect_reader
+
+    settings, network = await connected()
+    if settings not in _readers:
+        _readers.clear()
+        _readers[settings] = connect_reader(settings, network)
+    return _readers[settings]
+
+
+async def desk() -> Desk:
+    """The catalogs' Desk for the settings as they are now. The first one of a process has the model files hashed in the
+    background and leaves word for the command line where they lie. Backstage only."""
+    from ..civitai_bridge.catalog.desk import make_desk
+    from ..civitai_bridge.catalog.folders import note_folders
+
+    settings, network = await connected()
+    if settings not in _desks:
+        root = model_folders_root()
+        made = make_desk(settings, network, model_folders, root)
+        if settings in _desks:  # two nodes came at once
+            made.close()
+            return _desks[settings]
+        first = not _desks
+        _desks[settings] = made
+        if first and not settings.sandbox:
+            await asyncio.to_thread(_quietly, note_folders, settings.home, model_folders(), root)
+        if first:
+            backstage().start(_scan(made))
+    return _desks[settings]
+
+
+async def _scan(made: Desk) -> None:
+    """Know the model files by their hashes; while a prompt runs, half the cores are left to it."""
+    try:
+        scanned = await made.scan(identified=bool(made.settings.key), pause=is_generating)
+    except CivitaiError as error:
+        log.warning("The model files could not all be looked at: %s", error)
+    else:
+        log.info("%s", scanned.report)
+
+
+def is_generating() -> bool:
+    """Whether a prompt runs now."""
+    from server import PromptServer
+
+    queue = getattr(getattr(PromptServer, "instance", None), "prompt_queue", None)
+    return bool(getattr(queue, "currently_running", None))
+
+
+def model_folders() -> dict[str, list[str]]:
+    """Every model folder that ComfyUI knows, `extra_model_paths` included."""
+    import folder_paths
+
+    known = folder_paths.folder_names_and_paths.items()
+    return {key: [str(path) for path in paths] for key, (paths, *_) in known if key not in ("custom_nodes", "datasets")}
+
+
+def model_folders_root() -> Path:
+    import folder_paths
+
+    return Path(folder_paths.models_dir)
+
+
+def _quietly(work: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        work(*arguments)
+    except (CivitaiError, OSError) as error:
+        log.warning("The command line will not know where the models lie: %s", error)
+
+
+async def bridge() -> Bridge:
+    """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
+    only."""
+    from ..civitai_bridge.orchestration.generate import connect
+    from ..civitai_bridge.orchestration.journal import Journal
+
+    settings, network = await connected()
     if settings not in _bridges:
-        _bridges[settings] = connect(settings, network)
+        for old in [one for one in _bridges if _bridges[one].idle]:
+            # Other settings since: its journal stays, for this one or the next.
+            backstage().start(_bridges.pop(old).close())
+        journal = _journals.get(settings.home) or await asyncio.to_thread(Journal, settings.home / "journal.sqlite3")
+        if settings in _bridges:  # two nodes came at once
+            return _bridges[settings]
+        _journals[settings.home] = journal
+        _bridges[settings] = connect(settings, network, journal=journal)
         _bridges[settings].background(_look_again(_bridges[settings]))
     return _bridges[settings]
 
 
-def collected(key: str) -> None:
-    """The prompt has the pictures. A node that was torn down never comes here, so that its pictures wait in the
-    journal."""
-
-    async def note() -> None:
-        await (await bridge()).collected(key)
-
-    backstage().start(note())
+def collected(made: Bridge, key: str) -> None:
+    """The prompt has the pictures that this Bridge bought. A node that was torn down never comes here, so that its
+    pictures wait in the journal."""
+    backstage().start(made.collected(key))
 
 
 async def _look_again(made: Bridge) -> None:
     """Once after the start: see what was left open, fetch what is there. It never orders anything."""
     if made.settings.key:
         await made.resume()
+
+
+def wake_for_what_is_open() -> None:
+    """When the server has started and a journal is there, look after it: a cancel that was not heard is asked again,
+    pictures that came late are fetched, without waiting for the next graph."""
+    from server import PromptServer
+
+    app = getattr(getattr(PromptServer, "instance", None), "app", None)
+    if app is None:
+        return
+
+    async def started(_: Any) -> None:
+        backstage().start(_wake())
+
+    app.on_startup.append(started)
+
+
+async def _wake() -> None:
+    try:
+        settings = await asyncio.to_thread(_settings)
+        if settings.key and not settings.sandbox and (settings.home / "journal.sqlite3").is_file():
+            await bridge()
+    except CivitaiError as error:
+        log.warning("What is open in the journal could not be looked after: %s", error)
+
+
+def account() -> str:
+    """A fingerprint of the key and address that the settings name now, for what hangs on who asks."""
+    try:
+        settings = _settings()
+    except CivitaiError:
+        return ""
+    return f"{settings.account} {settings.site_url} {settings.sandbox}"
 
 
 def _settings() -> Settings:
@@ -201,6 +358,24 @@ def _embedded() -> Any:
 # --------------------------------------------------------------------------------------------------------------
 
 
+def core_nodes() -> Any:
+    """ComfyUI's own module `nodes`, which has our folder's name."""
+    return importlib.import_module("nodes")
+
+
+def listed(folder: str) -> list[str]:
+    """The file names that ComfyUI's loaders of a folder offer."""
+    import folder_paths
+
+    known = folder in folder_paths.folder_names_and_paths
+    return list(folder_paths.get_filename_list(folder)) if known else []
+
+
+def listing_of(folder: str) -> str:
+    """A fingerprint of what lies in a folder, for nodes whose answer hangs on it."""
+    return hashlib.sha256("\n".join(listed(folder)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def find_file(folder: str, name: str) -> str | None:
     """A model file's name as ComfyUI's loaders write it, by exact file name, in any of the folder's places; None if
     absent."""
@@ -213,6 +388,38 @@ def find_file(folder: str, name: str) -> str | None:
         if listed.replace("\\", "/").rsplit("/", 1)[-1].lower() == wanted:
             return listed
     return None
+
+
+def input_pictures() -> list[str]:
+    """The picture files of ComfyUI's input folder, by name."""
+    import folder_paths
+
+    try:
+        names = sorted(os.listdir(folder_paths.get_input_directory()))
+    except OSError:
+        return []
+    return [name for name in names if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".avif"))]
+
+
+def input_file(name: str) -> Path:
+    """Where a picture of an upload combo lies; core keeps names with `[output]` and folders apart. Never outside
+    ComfyUI's own folders."""
+    import folder_paths
+
+    from ..civitai_bridge.errors import BadInput
+
+    path = Path(folder_paths.get_annotated_filepath(name)).resolve()
+    roots = (folder_paths.get_input_directory, folder_paths.get_output_directory, folder_paths.get_temp_directory)
+    if not any(Path(root()).resolve() in path.parents for root in roots):
+        raise BadInput(f"{name!r} is not in ComfyUI's input folder.")
+    return path
+
+
+def metadata_is_off() -> bool:
+    """Whether ComfyUI was started with --disable-metadata."""
+    from comfy.cli_args import args
+
+    return bool(getattr(args, "disable_metadata", False))
 
 
 def blocker(reason: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from . import host
-from .sockets import AirOut, FileName, reference_input, schema, text_of
+from .sockets import AirOut, FileName, node_id, reference_input, schema, text_of
 
 
 class CivitaiBridgeResolve(io.ComfyNode):
@@ -51,7 +51,7 @@ class CivitaiBridgeResolve(io.ComfyNode):
         async def look_up(ticket: host.Ticket) -> Any:
             return await (await host.bridge()).resolve(text_of(reference))
 
-        found = await host.interruptible(look_up, getattr(getattr(cls, "hidden", None), "unique_id", None))
+        found = await host.interruptible(look_up, node_id(cls))
         status, file, sentence = locate(found)
         name = " ".join(part for part in (found.name, found.version_name) if part)
         lines = [f"{name} · {found.type} · {found.base_model}", found.air, sentence]

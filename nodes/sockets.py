@@ -40,3 +40,8 @@ def schema(**fields: Any) -> io.Schema:
     """A Schema without the fields that an older ComfyUI does not know."""
     known = inspect.signature(io.Schema).parameters
     return io.Schema(**{name: value for name, value in fields.items() if name in known})
+
+
+def node_id(cls: Any) -> str | None:
+    """The running node's id in its graph."""
+    return getattr(getattr(cls, "hidden", None), "unique_id", None)

@@ -20,3 +20,25 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("CIVITAI_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("CIVITAI_BRIDGE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def fleet():
+    from fleet import Fleet
+
+    return Fleet()
+
+
+@pytest.fixture
+def make(fleet, tmp_path: Path):
+    """Makes Bridges on one state folder and one fleet; all closed at the end."""
+    from fleet import Servers
+
+    servers = Servers(fleet, tmp_path / "state")
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def bridge(make):
+    return make()

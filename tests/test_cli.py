@@ -308,6 +308,16 @@ def test_what_was_not_waited_for_is_listed_and_collected(sandbox: Sandbox, shell
     assert shell("journal", "resume", "no-such-key").code == 2
 
 
+def test_the_journal_names_what_is_missing_and_what_may_still_come(sandbox: Sandbox, shell: Shell) -> None:
+    sandbox.script.job(seconds=0.1, blocked=(0,), unavailable=(1,), reason="ChildReference")
+    assert shell(*ORDER, "--quantity", "3", "--yes").code == 0
+    text = shell("journal", "list").out
+    assert "1/3 pictures" in text
+    assert "picture 0 is missing" in text and "picture 1 may still come" in text
+    (row,) = shell("journal", "list", "--json").data
+    assert sorted(row["missing"]) == ["0", "1"] and row["state"] == "finished"
+
+
 def test_cancel_takes_a_workflow_or_a_key(sandbox: Sandbox, shell: Shell) -> None:
     sandbox.script.job(seconds=1500.0)
     shell(*ORDER, "--yes", "--wait", "0.005")

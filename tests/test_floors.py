@@ -11,16 +11,16 @@ from pack_root import ROOT
 
 LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "air", "ecosystems", "reference", "prompt", "samplers", "digests"),
+    0: ("errors", "air", "ecosystems", "reference", "prompt", "samplers", "digests", "filenames", "newfile"),
     1: (
-        "exchange", "generation", "metadata", "orchestration.request", "orchestration.workflow", "catalog.entries",
+        "exchange", "generation", "metadata", "orchestration.request", "orchestration.workflow", "catalog.entries", "catalog.text",
         "orchestration.variants", "link.messages", "pictures", "resources", "sandbox",
     ),
-    2: ("loop", "network", "fetch", "retries", "settings"),
-    3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "orchestration.journal", "results"),
+    2: ("loop", "network", "fetch", "retries", "settings", "admin_token"),
+    3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "catalog.part", "catalog.folders", "orchestration.journal", "results"),
     4: (
-        "orchestration.generate", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote",
-        "downloads", "link.agent",
+        "orchestration.generate", "orchestration.carriage", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote",
+        "catalog.downloads", "catalog.questions", "catalog.answers", "catalog.desk", "catalog.locating", "link.agent",
     ),
     5: ("cli", "web_api", "__main__"),
 }  # fmt: skip

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from fleet import WANTED, Answer, Fleet, Servers, Shifted, buy, picture, reply, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
@@ -33,235 +30,8 @@ from pack.civitai_bridge.errors import (
     WorkflowFailed,
 )
 from pack.civitai_bridge.exchange import Request, Response
-from pack.civitai_bridge.fetch import Fetched
-from pack.civitai_bridge.orchestration.client import OrchestrationClient
 from pack.civitai_bridge.orchestration.generate import Bridge, State, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
-from pack.civitai_bridge.settings import Settings
-from pack.civitai_bridge.website import SiteClient
-
-BASE = "https://orchestration.civitai.com"
-WANTED = GenerationRequest(model="128078", prompt="a lighthouse at dusk", seed=42, quantity=2)
-Answer = Response | Exception | None
-
-
-def reply(status: int, data: Any = None) -> Response:
-    return Response(status, {"content-type": "application/json"}, b"" if data is None else json.dumps(data).encode())
-
-
-def picture(seed: int) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (64, 64), (seed % 256, 50, 90)).save(out, "PNG")
-    return out.getvalue()
-
-
-class Fleet:
-    """Site, orchestrator and storage in one `Send`. `before[name]` are answers that stand in for the next real ones;
-    `after[name]` replace the answer when the work was done all the same (the lost answer)."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.workflows: dict[str, dict[str, Any]] = {}
-        self.keys: dict[str, str] = {}
-        self.before: dict[str, list[Answer]] = {}
-        self.after: dict[str, list[Answer]] = {}
-        self.asked_price = 16
-        self.charged = 16
-        self.insufficient = False
-        self.polls_until_done = 1
-        self.end: dict[str, Any] = {"status": "succeeded"}
-        self.image: Callable[[int], dict[str, Any]] = lambda index: {}
-        self.echo: Callable[[dict[str, Any]], dict[str, Any]] = dict
-        self.can_generate = True
-        self.bodies: dict[str, bytes] = {}
-        self.fetches: list[str] = []
-        self.fetch_answers: list[Exception | bytes] = []
-        self.gate: asyncio.Event | None = None
-        self.on_poll: Callable[[], None] = lambda: None
-
-    @property
-    def submits(self) -> list[dict[str, Any]]:
-        return [json.loads(r.content or b"") for r in self.requests if r.method == "POST" and self.name(r) == "submit"]
-
-    def count(self, name: str) -> int:
-        return sum(1 for request in self.requests if self.name(request) == name)
-
-    @staticmethod
-    def name(request: Request) -> str:
-        query = dict(request.query)
-        if request.path.startswith("/api/v1/"):
-            return "site"
-        if request.path.endswith("/refresh"):
-            return "refresh"
-        if request.method == "PUT":
-            return "cancel"
-        if request.method == "POST":
-            return "price" if query.get("whatif") == "true" else "submit"
-        return "list" if request.path.endswith("/workflows") else "poll"
-
-    async def __call__(self, request: Request) -> Response:
-        name = self.name(request)
-        self.requests.append(request)
-        await asyncio.sleep(0)
-        if stand_in := self._next(self.before, name):
-            return stand_in
-        answer = await getattr(self, name)(request)
-        return self._next(self.after, name) or answer
-
-    def _next(self, queue: dict[str, list[Answer]], name: str) -> Response | None:
-        answer = queue[name].pop(0) if queue.get(name) else None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def site(self, request: Request) -> Response:
-        version = int(request.path.rsplit("/", 1)[1])
-        kind = "lora" if version == 200 else "checkpoint"
-        return reply(
-            200,
-            {
-                "air": f"urn:air:sdxl:{kind}:civitai:101055@{version}",
-                "versionName": "v1.0",
-                "modelName": "SD XL",
-                "baseModel": "SDXL 1.0",
-                "fileType": "Model",
-                "fileName": "sd_xl.safetensors",
-                "hashes": {},
-                "canGenerate": self.can_generate,
-            },
-        )
-
-    async def price(self, request: Request) -> Response:
-        body = request.json
-        step = {
-            "$type": "imageGen",
-            "name": "gen",
-            "status": "unassigned",
-            "input": self.echo(dict(body["steps"][0]["input"])),
-        }
-        money = {"list": [], "insufficientBuzz": self.insufficient}
-        return reply(
-            200,
-            {
-                "id": "",
-                "status": "unassigned",
-                "cost": {"total": self.asked_price},
-                "transactions": money,
-                "steps": [step],
-            },
-        )
-
-    async def submit(self, request: Request) -> Response:
-        body = json.loads(request.content or b"")
-        key = body["externalId"]
-        if key not in self.keys:
-            self.keys[key] = f"7-{len(self.workflows) + 1}"
-            self.workflows[self.keys[key]] = {
-                "id": self.keys[key],
-                "status": "scheduled",
-                "createdAt": f"2026-11-21T00:00:{len(self.workflows):02}Z",
-                "externalId": f"7-{key}",
-                "tags": body["tags"],
-                "cost": {"total": self.charged},
-                "transactions": {"list": [{"type": "debit", "amount": self.charged, "accountType": "blue", "id": "t"}]},
-                "steps": [{"$type": "imageGen", "name": "gen", "input": body["steps"][0]["input"]}],
-                "polls": 0,
-            }
-        if self.gate:
-            await self.gate.wait()
-        return reply(202, self.workflows[self.keys[key]])
-
-    async def poll(self, request: Request) -> Response:
-        workflow = self.workflows.get(request.path.rsplit("/", 1)[1])
-        if workflow is None:
-            return reply(404, {"title": "Not Found", "status": 404})
-        self.on_poll()
-        await asyncio.sleep(0.02 if dict(request.query).get("wait") else 0)
-        workflow["polls"] += 1
-        if workflow["polls"] >= self.polls_until_done and workflow["status"] == "scheduled":
-            workflow |= self.end
-            step = workflow["steps"][0]
-            if workflow["status"] == "succeeded":
-                step["output"] = {"images": [self.blob(workflow, i) for i in range(step["input"].get("quantity", 1))]}
-        return reply(200, workflow)
-
-    def blob(self, workflow: dict[str, Any], index: int) -> dict[str, Any]:
-        name = f"{workflow['id']}-{index}.png"
-        self.bodies[name] = picture(index)
-        url = f"{BASE}/v2/consumer/blobs/{name}?sig=SECRETSIG"
-        return {"id": name, "available": True, "url": url, "width": 64, "height": 64} | self.image(index)
-
-    async def list(self, request: Request) -> Response:
-        tags = [value for name, value in request.query if name == "tags"]
-        return reply(200, {"items": [w for w in self.workflows.values() if set(tags) <= set(w["tags"])]})
-
-    async def cancel(self, request: Request) -> Response:
-        workflow = self.workflows[request.path.rsplit("/", 1)[1]]
-        if workflow["status"] not in ("scheduled", "processing"):
-            return reply(409, {"title": "Conflict", "status": 409})
-        workflow["status"] = "canceled"
-        workflow["transactions"]["list"].append({"type": "credit", "amount": self.charged, "accountType": "blue"})
-        return reply(204)
-
-    async def refresh(self, request: Request) -> Response:
-        name = request.path.split("/")[-2]
-        return reply(200, {"id": name, "available": True, "url": f"{BASE}/v2/consumer/blobs/{name}?sig=FRESH"})
-
-    async def fetch(self, url: str, **_: Any) -> Fetched:
-        self.fetches.append(url)
-        answer = self.fetch_answers.pop(0) if self.fetch_answers else self.bodies[url.split("/")[-1].split("?")[0]]
-        if isinstance(answer, Exception):
-            raise answer
-        return Fetched(answer, hashlib.sha256(answer).hexdigest(), "image/png", "orchestration.civitai.com")
-
-
-class Naps:
-    """Sleeps that take no time and remember how long they would have been."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-
-    async def __call__(self, seconds: float) -> None:
-        self.total += seconds
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
-def make(fleet: Fleet, tmp_path: Path):
-    """Bridges on one state folder and one fleet, as several servers would be; all closed at the end."""
-    bridges: list[Bridge] = []
-
-    def make_bridge(*, clock: Callable[[], float] = time.time, **settings: Any) -> Bridge:
-        chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": tmp_path / "state", **settings})
-        clients = SiteClient(fleet), OrchestrationClient(fleet, fleet)
-        bridge = Bridge(chosen, *clients, fleet.fetch, sleep=Naps(), quiet=0.01, clock=clock)
-        bridges.append(bridge)
-        return bridge
-
-    yield make_bridge
-    for bridge in bridges:
-        bridge.journal.close()
-
-
-@pytest.fixture
-def bridge(make: Callable[..., Bridge]) -> Bridge:
-    return make()
-
-
-async def buy(bridge: Bridge, wanted: GenerationRequest = WANTED, terms: Terms | None = None, **options: Any) -> Any:
-    """What a face does: wait, hand the pictures over, say so."""
-    outcome = await bridge.generate(wanted, terms or Terms(), **options)
-    await bridge.collected(outcome.key)
-    return outcome
-
-
-def states(bridge: Bridge) -> list[str]:
-    return [row.state for row in bridge.journal.rows()]
 
 
 async def test_a_request_becomes_pictures(bridge: Bridge, fleet: Fleet):
@@ -304,7 +74,8 @@ async def test_key_and_body_are_on_disk_when_the_post_leaves(bridge: Bridge, fle
     real = fleet.submit
 
     async def look(request: Request) -> Response:
-        stored.extend((row.state, row.key, row.body.encode() == request.content) for row in bridge.journal.rows())
+        rows = [bridge.journal.get(row.key) for row in bridge.journal.rows()]
+        stored.extend((row.state, row.key, row.body.encode() == request.content) for row in rows if row)
         return await real(request)
 
     fleet.submit = look  # type: ignore[method-assign]
@@ -333,13 +104,13 @@ async def test_equal_nodes_of_one_prompt_share_one_purchase(bridge: Bridge, flee
     assert sum(outcome.paid_now for outcome in outcomes) == 1
 
 
-async def test_two_servers_on_one_folder_share_one_purchase(make: Callable[..., Bridge], fleet: Fleet):
+async def test_two_servers_on_one_folder_share_one_purchase(make: Servers, fleet: Fleet):
     fleet.polls_until_done = 5
     outcomes = await asyncio.gather(*(make().generate(WANTED, Terms()) for _ in range(2)))
     assert fleet.count("submit") == 1 and len({o.workflow_id for o in outcomes}) == 1
 
 
-async def test_another_key_buys_for_itself(make: Callable[..., Bridge], fleet: Fleet):
+async def test_another_key_buys_for_itself(make: Servers, fleet: Fleet):
     await make().generate(WANTED, Terms())
     other = make(key="another")
     await other.generate(WANTED, Terms())
@@ -407,7 +178,7 @@ async def test_when_nobody_knows_the_row_waits_and_the_next_run_uses_its_key(bri
     assert len({body["externalId"] for body in fleet.submits}) == 1 and len(outcome.pictures) == 2
 
 
-async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Callable[..., Bridge], fleet: Fleet):
+async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Servers, fleet: Fleet):
     first = make()
     fleet.gate = asyncio.Event()
     errand = asyncio.ensure_future(first.generate(WANTED, Terms()))
@@ -421,7 +192,7 @@ async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Call
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1 and fleet.count("submit") == 1
 
 
-async def test_resume_finds_and_fetches_but_never_orders(make: Callable[..., Bridge], fleet: Fleet):
+async def test_resume_finds_and_fetches_but_never_orders(make: Servers, fleet: Fleet):
     bridge = make()
     fleet.before["submit"] = [Unreachable("down")] * 4
     with pytest.raises(Unconfirmed):
@@ -474,14 +245,14 @@ async def test_an_echo_that_lost_something_stops(bridge: Bridge, fleet: Fleet):
     assert fleet.count("submit") == 0
 
 
-async def test_the_limit_of_a_prompt_stops_all_of_a_round_before_any_leaves(make: Callable[..., Bridge], fleet: Fleet):
+async def test_the_limit_of_a_prompt_stops_all_of_a_round_before_any_leaves(make: Servers, fleet: Fleet):
     bridge = make(limit_buzz_per_prompt=50)
     wanted = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(4)]
     results = await asyncio.gather(*(bridge.generate(w, Terms(prompt_id="p")) for w in wanted), return_exceptions=True)
     assert all(isinstance(result, LimitReached) for result in results) and fleet.count("submit") == 0
 
 
-async def test_no_key_is_said_before_anything_is_sent(make: Callable[..., Bridge], fleet: Fleet):
+async def test_no_key_is_said_before_anything_is_sent(make: Servers, fleet: Fleet):
     with pytest.raises(NoKey, match="CIVITAI_API_TOKEN"):
         await make(key="").generate(WANTED, Terms())
     assert fleet.requests == []
@@ -494,7 +265,7 @@ async def test_a_model_that_does_not_generate_is_found_before_the_price(bridge: 
     assert fleet.count("price") == 0
 
 
-async def test_mature_needs_the_setting(bridge: Bridge, make: Callable[..., Bridge], fleet: Fleet):
+async def test_mature_needs_the_setting(bridge: Bridge, make: Servers, fleet: Fleet):
     wanted = GenerationRequest(model="128078", prompt="x", mature_content="allowed")
     with pytest.raises(BadInput, match="mature_content"):
         await bridge.generate(wanted, Terms())
@@ -609,7 +380,7 @@ async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge:
 
 
 @pytest.mark.parametrize("credit", [True, False])
-def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Callable[..., Bridge], fleet: Fleet):
+def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Servers, fleet: Fleet):
     async def story() -> None:
         bridge = make()
         money = [{"type": "debit", "amount": 16, "accountType": "blue"}]
@@ -643,7 +414,7 @@ async def test_pictures_that_do_not_come_wait_in_the_journal(bridge: Bridge, fle
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_no_signed_address_and_no_key_is_written_down(make: Callable[..., Bridge], fleet: Fleet, tmp_path: Path):
+async def test_no_signed_address_and_no_key_is_written_down(make: Servers, fleet: Fleet, tmp_path: Path):
     bridge = make(key="SECRETKEY")
     outcome = await bridge.generate(WANTED, Terms())
     assert outcome.blob_urls
@@ -699,7 +470,10 @@ async def test_pictures_that_were_pruned_are_bought_anew_and_nothing_breaks(brid
 
 
 async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Bridge, fleet: Fleet):
-    fleet.before["cancel"] = [reply(409, {"title": "Conflict"})]
+    async def too_late(request: Request) -> Response:
+        return reply(409, {"title": "Conflict"})
+
+    fleet.cancel = too_late  # type: ignore[method-assign]
     fleet.polls_until_done = 30
     with pytest.raises(Interrupted):
         await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
@@ -709,31 +483,44 @@ async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Brid
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_a_workflow_that_is_gone_for_good_is_not_waited_for_for_ever(make: Callable[..., Bridge], fleet: Fleet):
+async def test_a_workflow_that_is_gone_for_good_is_not_waited_for_for_ever(make: Servers, fleet: Fleet):
     bridge = make()
     fleet.polls_until_done = 10**6
     with pytest.raises(StillRunning):
         await bridge.generate(WANTED, Terms(wait_minutes=0.001))
     await bridge.close()
-    fleet.workflows.clear()
-    later = make()
-    with pytest.raises(NotFound):
-        await later.generate(WANTED, Terms())
-    assert states(later) == ["accepted"], "a young one is asked for again"
-    later.clock = lambda: 4_000_000_000.0
-    with pytest.raises(NotFound):
-        await later.generate(WANTED, Terms())
+    kept, fleet.workflows = fleet.workflows, {}
+    clock = Shifted()
+    later = make(clock=clock)
+    for clock.ahead in (0.0, 3000.0):
+        with pytest.raises(NotFound):
+            await later.generate(WANTED, Terms())
+        assert states(later) == ["accepted"], "a server of theirs may be behind; it is asked for again"
+    clock.ahead = 5000.0
+    fleet.workflows = {"7-moved": {**kept["7-1"], "id": "7-moved"}}
+    with pytest.raises(StillRunning):
+        await later.generate(WANTED, Terms(wait_minutes=0.005))
+    await later.close()
+    later = make(clock=clock)
+    assert states(later) == ["accepted"] and later.journal.rows()[0].workflow_id == "7-moved", "found by its tag"
+    fleet.workflows = {}
+    for clock.ahead in (6000.0, 10_000.0):
+        with pytest.raises(NotFound):
+            await later.generate(WANTED, Terms())
     assert states(later) == ["failed"]
+    assert fleet.count("submit") == 1
 
 
-async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Callable[..., Bridge], fleet: Fleet):
-    bridge = make()
+async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Servers, fleet: Fleet):
     fleet.fetch_answers = [Unreachable("down")] * 6
     with pytest.raises(BlobUnavailable):
-        await bridge.generate(WANTED, Terms())
-    fleet.workflows.clear()
-    with pytest.raises(WorkflowFailed, match="no longer keeps"):
         await make().generate(WANTED, Terms())
+    fleet.workflows.clear()
+    fleet.before["refresh"] = [reply(404)] * 99
+    with pytest.raises(BlobUnavailable, match="not paid again"):
+        await make().generate(WANTED, Terms())
+    with pytest.raises(WorkflowFailed, match="no longer keeps"):
+        await make(clock=lambda: time.time() + 31 * 24 * 3600).generate(WANTED, Terms())
 
 
 # --- repeats (issue "Under fire" 3) and limits (2)
@@ -759,16 +546,17 @@ async def test_asked_again_while_it_is_being_cancelled_waits_for_the_end_and_buy
 
 
 async def test_asked_again_while_a_lost_cancel_is_under_way_gets_the_first_run(bridge: Bridge, fleet: Fleet):
-    fleet.before["cancel"] = [Unreachable("cut")] * 9
+    async def lost(request: Request) -> Response:
+        raise Unreachable("cut")
+
+    fleet.cancel = lost  # type: ignore[method-assign]
     fleet.polls_until_done = 20
     await stop_after_the_order(bridge, fleet)
     outcome = await bridge.generate(WANTED, Terms())
     assert outcome.workflow_id == "7-1" and fleet.count("submit") == 1 and len(outcome.pictures) == 2
 
 
-async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_anew(
-    make: Callable[..., Bridge], fleet: Fleet
-):
+async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_anew(make: Servers, fleet: Fleet):
     """Its order's answer was lost, so nobody could cancel it; the new run finds it and never orders a second one."""
     first = make()
     fleet.gate = asyncio.Event()
@@ -779,7 +567,7 @@ async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_ane
     assert outcome.workflow_id == "7-1" and fleet.count("cancel") == 0 and fleet.count("submit") == 1
 
 
-async def test_a_cancel_is_carried_out_after_a_restart(make: Callable[..., Bridge], fleet: Fleet):
+async def test_a_cancel_is_carried_out_after_a_restart(make: Servers, fleet: Fleet):
     first = make()
     fleet.gate = asyncio.Event()
     fleet.polls_until_done = 10**6
@@ -826,13 +614,13 @@ async def test_what_failed_is_not_what_is_answered_with(bridge: Bridge, fleet: F
     assert (await bridge.generate(WANTED, Terms())).workflow_id == "7-2"
 
 
-async def test_the_sandbox_and_the_real_address_never_share(make: Callable[..., Bridge], fleet: Fleet):
+async def test_the_sandbox_and_the_real_address_never_share(make: Servers, fleet: Fleet):
     real = await buy(make())
     pretended = await buy(make(orchestration_url="http://127.0.0.1:4321"))
     assert real.workflow_id != pretended.workflow_id
 
 
-async def test_a_resume_days_later_still_fetches(make: Callable[..., Bridge], fleet: Fleet):
+async def test_a_resume_days_later_still_fetches(make: Servers, fleet: Fleet):
     fleet.polls_until_done = 10
     with pytest.raises(StillRunning):
         await make().generate(WANTED, Terms(wait_minutes=0.001))
@@ -845,9 +633,7 @@ async def test_a_resume_days_later_still_fetches(make: Callable[..., Bridge], fl
 
 
 @pytest.mark.parametrize("jump", [-3 * 24 * 3600.0, 40.0, 3 * 24 * 3600.0])
-async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(
-    make: Callable[..., Bridge], fleet: Fleet, jump: float
-):
+async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(make: Servers, fleet: Fleet, jump: float):
     offset = 0.0
     one, other = make(clock=lambda: time.time() + offset), make(clock=lambda: time.time() + offset)
     fleet.polls_until_done = 8
@@ -859,9 +645,7 @@ async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(
     assert len({o.workflow_id for o in outcomes}) == 1 and fleet.count("submit") == 1
 
 
-async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(
-    make: Callable[..., Bridge], fleet: Fleet
-):
+async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(make: Servers, fleet: Fleet):
     bridge = make(limit_buzz_per_prompt=40)
     wanted = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(3)]
     for request in wanted[:2]:
@@ -873,7 +657,7 @@ async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(
     await buy(bridge, wanted[2], Terms(prompt_id="q"))
 
 
-async def test_a_refund_gives_the_day_back(make: Callable[..., Bridge], fleet: Fleet):
+async def test_a_refund_gives_the_day_back(make: Servers, fleet: Fleet):
     bridge = make(limit_buzz_per_day=fleet.charged)
     fleet.polls_until_done = 10**6
     await stop_after_the_order(bridge, fleet)

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -36,11 +38,21 @@ WIDE = Limits(10_000, 10_000)
 
 
 class Clock:
+    """Seconds since the epoch, which may jump, and seconds that only pass."""
+
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
+        self.passed = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def goes_on(self, seconds: float) -> None:
+        self.now += seconds
+        self.passed += seconds
 
 
 @pytest.fixture
@@ -50,7 +62,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def journal(tmp_path: Path, clock: Clock):
-    journal = Journal(tmp_path / "state" / "journal.sqlite3", clock=clock)
+    journal = Journal(tmp_path / "state" / "journal.sqlite3", clock=clock, monotonic=clock.monotonic)
     yield journal
     journal.close()
 
@@ -190,7 +202,10 @@ def test_what_may_have_been_paid_counts(journal: Journal, state: str, counts: in
 def test_a_row_that_never_left_stops_counting_when_its_process_died(journal: Journal, clock: Clock):
     limits = Limits(15, 15)
     (dead,) = reserve(journal, plan("a"), limits=limits)
-    clock.now += HEART_STOPS + 1
+    clock.goes_on(HEART_STOPS + 1)
+    with pytest.raises(LimitReached):
+        reserve(journal, plan("b"), limits=limits)
+    clock.goes_on(HEART_STOPS / 3)
     reserve(journal, plan("b"), limits=limits)
     assert journal.get(dead.key).state == CANCELED
     assert journal.begin_attempt(dead.key, "o") is None, "and it never leaves any more"
@@ -199,11 +214,11 @@ def test_a_row_that_never_left_stops_counting_when_its_process_died(journal: Jou
 def test_one_owner_at_a_time(journal: Journal, clock: Clock):
     (row,) = reserve(journal, plan(), owner="a")
     assert journal.take(row.key, "b") is None
-    clock.now += HEART_STOPS - 1
+    clock.goes_on(HEART_STOPS - 1)
     journal.beat(row.key, "a")
-    clock.now += HEART_STOPS - 1
+    clock.goes_on(HEART_STOPS - 1)
     assert journal.take(row.key, "b") is None
-    clock.now += 2
+    clock.goes_on(HEART_STOPS / 3 + 1)
     assert journal.take(row.key, "b").owner == "b"
     assert journal.begin_attempt(row.key, "a") is None
     assert journal.begin_attempt(row.key, "b") == 1
@@ -213,14 +228,55 @@ def test_one_owner_at_a_time(journal: Journal, clock: Clock):
     assert journal.take(row.key, "c").owner == "c"
 
 
+@pytest.mark.parametrize("jump", [3600, -3600, 400 * 24 * 3600])
+def test_a_clock_that_jumps_kills_no_owner(journal: Journal, clock: Clock, jump: float):
+    """A laptop that wakes, a clock that is set: the heart counts as stopped only when no beat came while we watched."""
+    (row,) = reserve(journal, plan(), owner="a")
+    clock.now += jump
+    assert journal.take(row.key, "b") is None
+    clock.goes_on(HEART_STOPS / 3 - 1)
+    journal.beat(row.key, "a")
+    clock.goes_on(HEART_STOPS / 3 - 1)
+    assert journal.take(row.key, "b") is None
+
+
+def test_nothing_is_written_over_the_next_owner(journal: Journal, clock: Clock):
+    (row,) = reserve(journal, plan(), owner="a")
+    journal.begin_attempt(row.key, "a")
+    journal.release(row.key, "a")
+    journal.take(row.key, "b")
+    after = journal.record(row.key, owner="a", state=REFUSED, error="from the past")
+    assert (after.state, after.error, after.owner) == (SENT, "", "b")
+    late = journal.accepted(row.key, 1, owner="a", workflow_id="w", state=ACCEPTED)
+    assert (late.workflow_id, late.state) == ("w", ACCEPTED), "an id is never lost, whoever owns the row"
+    assert journal.attempts(row.key)[0].workflow_id == "w"
+    assert journal.record(row.key, owner="b", state=REFUSED).state == ACCEPTED, "what has a workflow was not refused"
+
+
+def test_a_row_that_is_admitted_again_counts_again(journal: Journal, clock: Clock):
+    limits = Limits(15, 15)
+    (old,) = reserve(journal, plan("a", price=10), limits=limits)
+    journal.record(old.key, state=UNCONFIRMED)
+    clock.goes_on(3 * 24 * 3600)
+    (_new,) = reserve(journal, plan("b", price=10), limits=limits)
+    with pytest.raises(LimitReached):
+        journal.readmit(old.key, 10, "p", limits)
+    clock.goes_on(24 * 3600)
+    again = journal.readmit(old.key, 12, "p", limits)
+    assert (again.price, again.prompt_id, again.created) == (12, "p", clock.now)
+    assert journal.spent("https://a", since=clock.now - 60) == 12
+
+
 def test_attempts_are_noted_one_by_one(journal: Journal):
     (row,) = reserve(journal, plan())
     assert journal.begin_attempt(row.key, "o") == 1
-    assert journal.attempts(row.key) == [""], "cut off now, nobody knows what came of it"
+    (first,) = journal.attempts(row.key)
+    assert (first.outcome, first.unclear) == ("", True), "cut off now, nobody knows what came of it"
     journal.end_attempt(row.key, 1, "unclear: 502")
     assert journal.begin_attempt(row.key, "o") == 2
     journal.end_attempt(row.key, 2, "accepted: w")
-    assert journal.attempts(row.key) == ["unclear: 502", "accepted: w"]
+    seen = [(one.number, one.unclear, one.workflow_id) for one in journal.attempts(row.key)]
+    assert seen == [(1, True, ""), (2, False, "w")]
 
 
 def test_a_cancel_before_the_post_keeps_it_from_leaving(journal: Journal):
@@ -238,7 +294,10 @@ def test_a_cancel_after_the_post_is_kept_for_later(journal: Journal):
     assert journal.begin_attempt(row.key, "o") is None, "a wish to cancel is never answered by another order"
     assert reserve(journal, plan())[0].key == row.key, "nor by another purchase while nobody knows how it ends"
     journal.release(row.key, "o")
-    taken = journal.take_again(row.key, "p")
+    again = journal.want_cancel(row.key)
+    taken = journal.take(row.key, "p", forget_cancels=row.cancels)
+    assert taken is not None and taken.cancel_wanted, "a wish that came since then stands"
+    taken = journal.take(row.key, "p", forget_cancels=again.cancels)
     assert taken is not None and not taken.cancel_wanted, "who asks anew takes back what nobody carried out"
 
 
@@ -291,6 +350,51 @@ def test_a_process_killed_in_a_transaction_leaves_the_journal_whole(journal: Jou
     reserve(journal, plan("b"))
 
 
+_SERVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from pack_root import load_pack
+load_pack("pack")
+from pack.civitai_bridge.orchestration.journal import Journal, Limits, Plan
+path, owner = Path(sys.argv[2]), lambda _: "o"
+if sys.argv[3] == "list":
+    journal = Journal(path)
+    print(len(journal.rows()))
+    journal.close()
+else:
+    journals = [Journal(path), Journal(path)]  # a setting was changed: two Bridges in one process
+    print("ready", flush=True)
+    sys.stdin.readline()
+    plan = Plan("bought", "hash", "me", "https://a", "{}", 900, "")
+    journals[0].reserve([plan], Limits(1000, 1000), usable=lambda *_: True, owner=owner)
+    journals[0].begin_attempt("bought", "o")
+    journals[0].accepted("bought", 1, owner="o", workflow_id="w", state="accepted")
+    print("written", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_journal_in_a_process_and_a_list_beside_it_lose_nothing(tmp_path: Path):
+    """Closing a second descriptor of the file would drop the process's locks, and the list would take the WAL away."""
+    path, tests = tmp_path / "journal.sqlite3", str(Path(__file__).parent)
+
+    def listed() -> str:
+        asked = [sys.executable, "-c", _SERVER, tests, str(path), "list"]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+    asked = [sys.executable, "-c", _SERVER, tests, str(path), "server"]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout and server.stdin and server.stdout.readline() == "ready\n"
+        assert listed() == "0"
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert server.stdout.readline() == "written\n"
+        assert listed() == "1"
+        server.kill()
+    assert listed() == "1"
+
+
 def test_a_damaged_file_is_named_and_never_replaced(tmp_path: Path):
     path = tmp_path / "journal.sqlite3"
     path.write_bytes(b"this is not a database, but it may be all that is left of one" * 20)
@@ -303,6 +407,60 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StateTrouble, match="Nothing was sent without it"):
         Journal(tmp_path / "file" / "journal.sqlite3")
+
+
+def test_a_drive_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """SQLite's own lock-less file system stands for an SMB or FUSE mount that cannot lock."""
+    if os.name == "nt":
+        pytest.skip("needs SQLite's unix-none VFS; run by CI on Linux")
+    real = sqlite3.connect
+
+    def without_locks(path: Path, **options: Any) -> sqlite3.Connection:
+        return real(f"file:{quote(str(path))}?vfs=unix-none", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", without_locks)
+    with pytest.raises(StateTrouble, match=r"cannot lock files.*CIVITAI_BRIDGE_HOME.*Nothing was sent"):
+        Journal(tmp_path / "journal.sqlite3")
+
+
+def test_a_drive_without_wal_that_locks_is_used_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if os.name == "nt":
+        pytest.skip("needs SQLite's unix-dotfile VFS; run by CI on Linux")
+    real = sqlite3.connect
+
+    def dotfile(path: Path, **options: Any) -> sqlite3.Connection:
+        return real(f"file:{quote(str(path))}?vfs=unix-dotfile", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", dotfile)
+    journal = Journal(tmp_path / "journal.sqlite3")
+    reserve(journal, plan())
+    assert len(journal.rows()) == 1 and "rollback journal" in journal.note
+    journal.close()
+
+
+def test_a_journal_that_another_program_holds_is_waited_for_and_then_named(tmp_path: Path):
+    path = tmp_path / "journal.sqlite3"
+    journal = Journal(path, patience=0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateTrouble, match=r"holds it locked.*Nothing was sent"):
+        reserve(journal, plan())
+    other.execute("ROLLBACK")
+    other.close()
+    assert len(reserve(journal, plan())) == 1
+    journal.close()
+
+
+def test_a_disk_that_is_full_is_named_and_the_journal_stays_whole(journal: Journal, tmp_path: Path):
+    (first,) = reserve(journal, plan("a"))
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says SQLITE_FULL, as a full disk does
+    large = Plan(new_key(), "b", "me", "https://a", "x" * 200_000, 1)
+    with pytest.raises(StateTrouble, match=r"the disk is full.*Nothing was sent"):
+        reserve(journal, large)
+    journal._db.execute("PRAGMA max_page_count = 1000000")
+    assert [row.key for row in journal.rows()] == [first.key]
+    assert len(reserve(journal, large)) == 1
 
 
 def test_an_unknown_purchase_is_a_sentence(journal: Journal):

@@ -113,7 +113,7 @@ def test_every_place_of_a_reason_is_read(step: dict[str, Any], words: str):
 
 
 def test_a_reason_is_cut_and_cleaned():
-    assert reason_in_words("a\x1b[31m\nb" + "x" * 1000) == ("a [31m b" + "x" * 1000)[:300]
+    assert reason_in_words("a\x1b[31m\nb" + "x" * 1000) == ("a [31m b" + "x" * 1000)[:400] + "…"
 
 
 @pytest.mark.parametrize(

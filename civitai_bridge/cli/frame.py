@@ -8,12 +8,14 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from ..settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..network import Network
     from ..orchestration.generate import Bridge
 
 T = TypeVar("T")
@@ -49,6 +51,27 @@ class Frame:
         return asyncio.run(story)
 
     @asynccontextmanager
+    async def site(self, settings: Settings | None = None) -> AsyncIterator[tuple[Settings, Network]]:
+        """The site's address and the network for one command; with CIVITAI_BRIDGE_SANDBOX=1 a sandbox of its own."""
+        from ..network import Network, is_loopback
+
+        settings = settings or self.settings()
+        async with Network() as network:
+            if settings.sandbox and settings.site_url == Settings().site_url:
+                from ..sandbox import Sandbox
+
+                async with Sandbox() as sandbox:
+                    network.allow_loopback(sandbox.storage_url)
+                    yield (
+                        settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url),
+                        network,
+                    )
+            else:
+                if is_loopback(settings.site_url):  # `civitai-bridge sandbox`: its storage is the next port
+                    network.allow_loopback(_next_port(settings.site_url))
+                yield settings, network
+
+    @asynccontextmanager
     async def bridge(self, settings: Settings | None = None) -> AsyncIterator[Bridge]:
         """A Bridge for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox of its own."""
         from ..network import Network
@@ -75,6 +98,11 @@ async def _closing(bridge: Bridge) -> AsyncIterator[Bridge]:
         yield bridge
     finally:
         await bridge.close()
+
+
+def _next_port(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
 
 
 def is_terminal() -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
+from ..newfile import place_new
 from .frame import Frame, is_terminal
 
 
@@ -256,16 +257,8 @@ def save(outcome: Any, folder: Path) -> list[Path]:
         for picture in outcome.pictures:
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
-            for number in range(10_000):
-                target = folder / f"{stem}{f'_{number}' if number else ''}.{picture.format}"
-                try:
-                    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-                except FileExistsError:
-                    continue
-                with os.fdopen(descriptor, "wb") as out, open(picture.path, "rb") as kept:
-                    shutil.copyfileobj(kept, out)
-                files.append(target)
-                break
+            names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
+            files.append(place_new(folder, names, partial(shutil.copyfile, picture.path)))
     except OSError as error:
         raise StateTrouble(
             f"The pictures could not be written to {folder}: {error.strerror or error}. They are kept: "

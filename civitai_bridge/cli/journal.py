@@ -38,7 +38,7 @@ def _list(frame: Frame, arguments: argparse.Namespace) -> int:
     results = Results(settings.home / "results")
     frame.data(
         [_document(row, settings, results) for row in rows],
-        "\n".join(_line(row, settings) for row in rows) or "The journal is empty.",
+        "\n".join(line for row in rows for line in _lines(row, settings)) or "The journal is empty.",
     )
     return 0
 
@@ -51,8 +51,9 @@ async def _look(frame: Frame, key: str) -> int:
     async with frame.bridge() as bridge:
         rows = await bridge.resume(key)
         documents = [_document(row, bridge.settings, bridge.results) for row in rows]
-        lines = [_line(row, bridge.settings) for row in rows]
+        lines = []
         for row in rows:
+            lines += _lines(row, bridge.settings)
             lines += [f"    {bridge.results.path(slot.file)}" for slot in row.slots if slot.here]
     frame.data(documents, "\n".join(lines) or "Nothing is open.")
     return 0
@@ -88,7 +89,18 @@ def _document(row: Any, settings: Any, results: Any) -> dict[str, Any]:
         "missing": {slot.index: slot.reason for slot in row.slots if not slot.here},
         "mine": row.account == settings.account and row.base == settings.base,
         "error": row.error,
+        "notes": list(row.about.get("notes", ())),
     }
+
+
+def _lines(row: Any, settings: Any) -> list[str]:
+    """One line for the purchase; below it what is not there and why, and what is worth knowing."""
+    missing = []
+    for slot in row.slots:
+        if not slot.here:
+            how = "may still come" if slot.pending else "is missing"
+            missing.append(f"    picture {slot.index} {how}: {slot.reason or 'not fetched yet'}")
+    return [_line(row, settings), *missing, *(f"    {note}" for note in row.about.get("notes", ()))]
 
 
 def _line(row: Any, settings: Any) -> str:

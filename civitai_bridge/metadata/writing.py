@@ -7,7 +7,7 @@ the values that other nodes made when it ran. What a fleet made is told as the f
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,11 +47,13 @@ def picture_text(
     graph: Mapping[str, Any] | None,
     wired: GenerationData | None = None,
     *,
+    known: Callable[[GenerationData], GenerationData] = lambda data: data,
     size: tuple[int, int] | None = None,
 ) -> PictureText:
-    """The text of a picture that a prompt graph made, with a wired generation beside it or alone. `size` is the
-    picture's own, for where nobody says one."""
+    """The text of a picture that a prompt graph made, with a wired generation beside it or alone. `known` adds what
+    this machine knows of the files that the graph names; `size` is the picture's own, for where nobody says one."""
     local = read_graph(graph) if graph else None
+    local = known(local) if local is not None else None
     if local is None:
         data, lines = wired or GenerationData(), ()
     else:

@@ -69,12 +69,10 @@ class OrchestrationClient:
         )
         return _workflow(await self._send(request))
 
-    async def tagged(self, tag: str, *, since: str = "") -> list[Workflow]:
-        """Workflows of this tag, newest first. `since` is an ISO time. One page: a tag of ours names one purchase."""
-        query = [("tags", tag), ("take", "20"), ("hideMatureContent", "false")]
-        if since:
-            query.append(("fromDate", since))
-        data = expect(await self._send(Request("GET", _ROOT, query=tuple(query))), service="CivitAI's orchestrator")
+    async def tagged(self, tag: str) -> list[Workflow]:
+        """Workflows of this tag, newest first. One page: a tag of ours names one purchase."""
+        query = (("tags", tag), ("take", "20"), ("hideMatureContent", "false"))
+        data = expect(await self._send(Request("GET", _ROOT, query=query)), service="CivitAI's orchestrator")
         items = data.get("items") if isinstance(data, Mapping) else None
         return [workflow_from_json(item) for item in items or [] if isinstance(item, Mapping)]
 

@@ -4,49 +4,42 @@
     write the row
     -> submit with its key -> wait -> fetch and keep the pictures -> hand them over
 
-Two lives are kept apart. An *errand* is what a face asked for: it may be cancelled, torn down or tired of waiting. A
-*carriage* carries one row of the journal from where it stands to its end; it lives on the loop by itself, is shared
-by all errands of the same request, and only a person's cancel makes it ask the service for an end. Whatever kills it,
-the row tells the next one where to go on: with the same key, never with a new one.
+Two lives are kept apart. An *errand* (here) is what a face asked for: it may be cancelled, torn down or tired of
+waiting. A *carriage* (carriage.py) carries one row of the journal from where it stands to its end; it lives on the
+loop by itself, is shared by all errands of the same request, and only a person's cancel makes it ask the service for
+an end. Whatever kills it, the row tells the next one where to go on: with the same key, never with a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import (
     AnotherAccount,
-    ApiError,
     BadInput,
     BadRequest,
-    BlobBlocked,
-    BlobDamaged,
-    BlobTrouble,
     BlobUnavailable,
     CivitaiError,
-    Conflict,
     EchoLost,
-    Gone,
     Interrupted,
     NoKey,
-    NotFound,
     OutOfBuzz,
     RateLimited,
     ServerTrouble,
     StateTrouble,
     StillRunning,
     TooExpensive,
-    Unconfirmed,
     Unreachable,
     Unreadable,
     WorkflowCanceled,
@@ -56,7 +49,6 @@ from ..errors import (
 )
 from ..fetch import Fetch
 from ..generation import GenerationData, Network
-from ..pictures import kind_of, measure
 from ..prompt import network_tags
 from ..reference import HOSTS
 from ..resources import Resource
@@ -65,6 +57,7 @@ from ..retries import retrying
 from ..settings import Settings
 from ..website import SiteClient, resolve
 from .budget import Gatherings, Place
+from .carriage import BEAT, GONE_AFTER, Admit, Carriage, Ground, pause_before
 from .client import OrchestrationClient
 from .journal import (
     ACCEPTED,
@@ -84,20 +77,15 @@ from .journal import (
     new_key,
 )
 from .request import Built, GenerationRequest, LoraUse, build, lost_in_echo, request_hash, template
-from .workflow import Workflow, reason_in_words
+from .workflow import Workflow
 
 TAG = "civitai-bridge"
-LONG_POLL = 30  # seconds; the site holds 15, the edge cuts at about 100 (facts §2.8)
-SHORT_POLL = 3.0  # least seconds between looks when the server does not hold them
-BEAT = 3.0  # seconds between two heartbeats of a carriage
 TICK = 0.2  # seconds between two looks at the person's cancel
-SUBMITS = 4  # attempts of one submit in one go
-LOOK_FOR = 30.0  # seconds to look for a run whose answer was lost; the list lags by some seconds (facts §2.9)
-LOOK_EVERY = 5.0
-GONE_AFTER = 600.0  # seconds after which a workflow that CivitAI does not know is no longer waited for
-FETCHES = 6  # pictures of one purchase fetched at once
+CANCEL_PATIENCE = 15.0  # seconds to wait for the end of what a person cancels
+QUESTIONS = 4  # attempts to ask the price
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -202,17 +190,15 @@ class Bridge:
         self.settings = settings
         self.site = site
         self.client = client
-        self.fetch = fetch
         self.journal = journal or Journal(settings.home / "journal.sqlite3", clock=clock)
+        self._own_journal = journal is None
         self.results = Results(settings.home / "results")
         self.clock = clock
         self.sleep = sleep
-        self.beat = beat
-        self.carriages: dict[str, _Carriage] = {}
+        self.carriages: dict[str, Carriage] = {}
+        self._ground = Ground(client, self.journal, self.results, fetch, clock, sleep, beat)
         self._gatherings = Gatherings(self._reserve) if quiet is None else Gatherings(self._reserve, quiet=quiet)
         self._reusable: dict[str, bool] = {}
-        self._urls: dict[str, tuple[str, ...]] = {}  # signed, so they live in memory alone, for the last purchases
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._pruned = 0.0
         # Addresses of the configured site are references too; it is the person's choice, no graph's.
         self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
@@ -223,13 +209,15 @@ class Bridge:
         """The model version that a person's text names, with everything CivitAI tells about it."""
         return await resolve(self.site, text, hosts=self._hosts)
 
-    async def estimate(self, wanted: GenerationRequest, terms: Terms | None = None) -> Estimate:
+    async def estimate(
+        self, wanted: GenerationRequest, terms: Terms | None = None, *, cancelled: Callable[[], bool] = lambda: False
+    ) -> Estimate:
         """What the request would cost now. Nothing is stored or bought."""
         self._need_key()
-        prepared = await self._prepare(wanted)
-        priced = await self._ask_price(prepared)
+        prepared = await _unless(cancelled, self._prepare(wanted))
+        priced = await _unless(cancelled, self._ask_price(prepared))
         price = priced.cost
-        if price is None:
+        if price is None or price < 0:
             raise Unreadable("CivitAI did not say what this would cost.", status=200)
         lines = [
             self._badge(),
@@ -259,11 +247,12 @@ class Bridge:
         stop = _either(cancelled, abandoned)
         while True:
             prepared, row, bought_before = await self._ordered(wanted, terms, on_progress, stop)
-            leaving = row.cancel_wanted
-            row = await self._attend(row, terms, started, on_progress, cancelled)
+            leaving = row.cancels
+            row, ordered = await self._attend(row, prepared, terms, started, on_progress, cancelled, abandoned)
             if not (leaving and row.state == CANCELED):
                 break
             # We came while an earlier run of this request was being cancelled. It is over now and cost nothing.
+        bought_before = bought_before and not ordered
         outcome = await self._hand_over(row, prepared, bought_before)
         # Older pages keep the last line on the node, so it is one worth keeping.
         paid = "nothing paid now" if bought_before else f"{outcome.cost:g} Buzz"
@@ -299,41 +288,87 @@ class Bridge:
 
         def note() -> None:
             row = self.journal.get(key)
-            if row is not None and row.state == FINISHED and not any(slot.pending for slot in row.slots):
+            if row is None or row.state != FINISHED:
+                return
+            if any(slot.pending for slot in row.slots):
+                self.journal.record(key, about={**row.about, "handed_over": True})
+            else:
                 self.journal.record(key, state=COLLECTED)
 
         await self._in_thread(note)
+        self._prune_sometimes()
 
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
         row = await self._in_thread(self.journal.get, name) or await self._in_thread(self.journal.by_workflow, name)
         if row is None:
             self._need_key()
-            await self._cancel_there(name)
+            await self._ground.cancel_there(name)
             return f"CivitAI was asked to cancel workflow {name}. It is not in this journal."
         self._mine(row)
-        row = await self._in_thread(self.journal.want_cancel, row.key)
+        if row.state not in (REFUSED, FAILED, CANCELED, FINISHED, COLLECTED):
+            row = await self._in_thread(self.journal.want_cancel, row.key)
+            if row.state != CANCELED:
+                self._need_key()
+                if row.workflow_id:
+                    await self._ground.cancel_there(row.workflow_id)  # at once; who carries it sees the wish later
+                row = await self._until_cancelled(row.key, CANCEL_PATIENCE)
+        if row.state == REFUSED:
+            return f"{row.key} was refused by CivitAI before; it cost nothing."
         if row.state == CANCELED and not row.workflow_id:
             return f"{row.key} was never sent; it is cancelled and cost nothing."
-        self._need_key()
-        if not row.workflow_id:
-            row = await self._look_at(row)
-        elif row.state in (ACCEPTED, SENT, UNCONFIRMED):
-            await self._cancel_there(row.workflow_id)
-            row = await self._look_at(row)
+        if row.state == CANCELED:
+            return f"{row.workflow_id} is cancelled. {_refund_sentence(row)}"
+        if row.state == FAILED:
+            return f"{row.workflow_id or row.key} had failed before. {_refund_sentence(row)}"
         if row.state in (FINISHED, COLLECTED):
             return (
                 f"{row.workflow_id} had finished before; its pictures are kept (`civitai-bridge journal "
                 f"resume {row.key}`)."
             )
-        if row.state == CANCELED:
-            return f"{row.workflow_id or row.key} is cancelled. {_refund_sentence(row)}"
+        if not row.workflow_id and await self._never_arrived(row):
+            return f"{row.key} was not found at CivitAI after an hour. It is closed and no longer counts."
         if not row.workflow_id:
             return (
                 f"It is not known yet whether {row.key} arrived. It is cancelled as soon as it is found; "
                 "`civitai-bridge journal resume` looks."
             )
         return f"CivitAI was asked to cancel {row.workflow_id}; it says {row.about.get('status', row.state)}."
+
+    async def _until_cancelled(self, key: str, seconds: float) -> Row:
+        """Have a wish to cancel carried out, by whoever owns the row or by us, and wait a while for its end."""
+        loop, carried = asyncio.get_running_loop(), False
+        until = loop.time() + seconds
+        while True:
+            carriage, row = self.carriages.get(key), await self._in_thread(self.journal.get, key)
+            assert row is not None
+            over = row.state not in (PLANNED, SENT, UNCONFIRMED, ACCEPTED)
+            if over or loop.time() > until or (carried and carriage is None):
+                return row
+            if carriage is not None:
+                carried = True
+                carriage.cancel_there()
+                assert carriage.task is not None
+                await asyncio.wait({carriage.task}, timeout=TICK)
+                continue
+            owner = _owner()
+            taken = await self._in_thread(self.journal.take, key, owner)
+            if taken is not None:
+                self._carry(
+                    taken, owner
+                )  # it sees the wish, sends nothing, and asks until CivitAI says that it is over
+            else:
+                await asyncio.sleep(TICK)
+
+    async def _never_arrived(self, row: Row) -> bool:
+        """Close an order that a person cancelled and that the list does not show an hour after its last attempt."""
+        attempts = await self._in_thread(self.journal.attempts, row.key)
+        last = max((attempt.started for attempt in attempts), default=row.created)
+        row = await self._reread(row)
+        if abs(self.clock() - last) < GONE_AFTER or row.owner or row.workflow_id:
+            return False
+        await self._in_thread(lambda: self.journal.record(row.key, state=CANCELED, error="never arrived"))
+        return True
 
     async def resume(self, key: str = "", *, on_row: Callable[[Row], None] = lambda _: None) -> list[Row]:
         """Look after what is open in the journal: by id, by tag, and fetch what is there. Never sends an order, never
@@ -358,6 +393,11 @@ class Bridge:
                 raise
             except CivitaiError as error:
                 row = replace(row, error=str(error))
+            except Exception as error:  # one row that cannot be read must not keep the others from being found
+                log.exception("The purchase %s could not be looked at", row.key)
+                row = replace(row, error=f"It could not be looked at ({type(error).__name__}); see the log.")
+            if row.cancel_wanted and row.state == ACCEPTED and not row.error:
+                row = await self._until_cancelled(row.key, CANCEL_PATIENCE)
             on_row(row)
             seen.append(row)
         return seen
@@ -367,13 +407,20 @@ class Bridge:
         loop)."""
         return [row for row in self.journal.rows((FINISHED, ACCEPTED, SENT, UNCONFIRMED)) if self._is_mine(row)]
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of ours is under way."""
+        return not self.carriages and not self._ground.tasks
+
     async def close(self) -> None:
         """Stop carrying: rows keep their state and are released, so that the next process goes on."""
-        tasks = [c.task for c in self.carriages.values() if c.task] + list(self._tasks)
+        tasks = [c.task for c in self.carriages.values() if c.task] + list(self._ground.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.journal.close()
+        await asyncio.to_thread(self._ground.disk.shutdown)
+        if self._own_journal:
+            self.journal.close()
 
     # --- before money ------------------------------------------------------------------------------------------
 
@@ -440,12 +487,17 @@ class Bridge:
         return row if row is not None and row.state != PLANNED else None
 
     def _on_disk(self, row: Row) -> bool:
-        return all(self.results.has(slot.file) for slot in row.slots if slot.here)
+        """Whether a purchase can answer a request again: its pictures are here, or all of it was withheld, and buying
+        the same once more would be withheld once more."""
+        here = [slot for slot in row.slots if slot.here]
+        if not here:
+            return bool(row.slots) and all(slot.blocked for slot in row.slots)
+        return all(self.results.has(slot.file) for slot in here)
 
     async def _acceptable_price(self, prepared: _Prepared, terms: Terms) -> int:
         priced = await self._ask_price(prepared)
         price = priced.cost
-        if price is None:
+        if price is None or price < 0:
             raise Unreadable("CivitAI did not say what this would cost, so nothing was bought.", status=200)
         if terms.max_buzz and price > terms.max_buzz:
             raise TooExpensive(
@@ -469,9 +521,9 @@ class Bridge:
                 priced = await self.client.price(body)
                 break
             except (Unreachable, ServerTrouble, RateLimited, Unreadable) as error:
-                if attempt == SUBMITS:
+                if attempt == QUESTIONS:
                     raise
-                await self.sleep(_pause(attempt, error))
+                await self.sleep(pause_before(attempt, error))
                 attempt += 1
         if lost := lost_in_echo(prepared.built.input, dict(priced.input)):
             raise EchoLost(f"CivitAI understood less than was meant, so nothing was bought: {' '.join(lost)}")
@@ -505,7 +557,7 @@ class Bridge:
 
     async def _reserve(self, plans: Sequence[Plan]) -> Sequence[Row]:
         """All rows of a round in one transaction; new ones start out owned by the carriage that will carry them."""
-        limits = Limits(self.settings.limit_buzz_per_prompt, self.settings.limit_buzz_per_day)
+        limits = self._limits()
         reuse = {plan.key: self._reusable.pop(plan.key, True) for plan in plans}
         owners = {plan.key: _owner() for plan in plans}
         rows = await self._in_thread(
@@ -521,130 +573,132 @@ class Bridge:
                 self._carry(row, owners[plan.key])
         return rows
 
+    def _limits(self) -> Limits:
+        return Limits(self.settings.limit_buzz_per_prompt, self.settings.limit_buzz_per_day)
+
     # --- after money: an errand waits ----------------------------------------------------------------------------
 
     async def _attend(
         self,
         row: Row,
+        prepared: _Prepared,
         terms: Terms,
         started: float,
         on_progress: Callable[[State], None],
         cancelled: Callable[[], bool],
-    ) -> Row:
-        """Wait for a row until its pictures are here, whoever carries it: we, an equal node, or another server."""
+        abandoned: Callable[[], bool],
+    ) -> tuple[Row, bool]:
+        """Wait for a row until its pictures are here, whoever carries it: we, an equal node, or another server. The
+        second value says whether an order that nobody had answered was sent anew for us."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + terms.wait_minutes * 60
         first = loop.time()
+        deadline = first + terms.wait_minutes * 60
+        leaving, ordered, mine = row.cancels, False, None
+
+        async def admit(again: Row) -> Row:
+            """An order that got no answer is sent again: at today's price, within today's limits, for this prompt, and
+            only while somebody waits for it."""
+            price = await _unless(_either(cancelled, abandoned), self._acceptable_price(prepared, terms))
+            return await self._in_thread(self.journal.readmit, again.key, price, terms.prompt_id, self._limits())
+
         while True:
             if row.state in (COLLECTED, FAILED, CANCELED, REFUSED):
-                return row
+                return row, ordered
             carriage = self.carriages.get(row.key)
             if carriage is None and not cancelled():
-                owner = _owner()
-                taken = await self._in_thread(self.journal.take_again, row.key, owner)
+                owner, forget = _owner(), 0 if abandoned() else leaving
+                taken = await self._in_thread(partial(self.journal.take, row.key, owner, forget_cancels=forget))
                 if taken is None:
                     row = await self._reread(row)
                 else:
-                    carriage = self._carry(taken, owner)
+                    carriage = mine = self._carry(taken, owner, None if taken.workflow_id else admit)
             if cancelled():
                 await self._person_cancels(row)
                 raise Interrupted(
-                    f"Cancelled. CivitAI is asked to stop {row.workflow_id or row.key}; what had finished by "
-                    "then is kept "
-                    "(`civitai-bridge journal list`).",
+                    f"Cancelled. CivitAI is asked to stop {row.workflow_id or row.key}; what had finished by then is "
+                    "kept (`civitai-bridge journal list`).",
                     key=row.key,
                     workflow_id=row.workflow_id,
                 )
             if carriage is None:
-                on_progress(
-                    State(
-                        "sharing",
-                        f"An equal request is under way elsewhere · {loop.time() - first:.0f} s",
-                        price=row.price,
-                    )
-                )
+                text = f"An equal request is under way elsewhere · {loop.time() - first:.0f} s"
+                on_progress(State("sharing", text, price=row.price))
                 await self.sleep(TICK)
             else:
                 task = carriage.task
                 assert task is not None
-                on_progress(carriage.state(loop.time() - first))
+                on_progress(_state(carriage, loop.time() - first))
                 await asyncio.wait({task}, timeout=TICK)
-                row = carriage.row
+                row, ordered = carriage.row, ordered or (carriage is mine and carriage.ordered)
                 if task.done():
                     if not task.cancelled():
-                        return task.result()
+                        return task.result(), ordered
                     row = await self._reread(row)  # somebody else carries it now; look again
                     self._carried(row.key, carriage, task)
             if loop.time() > deadline:
                 raise StillRunning(
-                    f"Waited {terms.wait_minutes:g} minutes. The job {row.workflow_id or row.key} goes on and "
-                    "is paid once; queue the "
-                    f"same graph again, or run `civitai-bridge journal resume {row.key}`, to collect it.",
+                    f"Waited {terms.wait_minutes:g} minutes. The job {row.workflow_id or row.key} goes on and is paid "
+                    f"once; to collect it, queue the graph again or run `civitai-bridge journal resume {row.key}`.",
                     key=row.key,
                     workflow_id=row.workflow_id,
                 )
 
     async def _person_cancels(self, row: Row) -> None:
-        """Write the wish down, then tell the carriage, which asks the service at once or as soon as the id is known."""
+        """Write the wish down, then tell the carriage, which asks the service at once or as soon as the id is known.
+        Without one, somebody else carries the row and sees the wish, or is gone and we carry it to its end."""
         carriage = self.carriages.get(row.key)
         if carriage is not None:
             carriage.cancel_there()
         row = await self._in_thread(self.journal.want_cancel, row.key)
-        if carriage is None and row.workflow_id:
-            self.background(self._cancel_there(row.workflow_id))
+        if carriage is None:
+            if row.workflow_id:
+                self._ground.background(self._ground.cancel_there(row.workflow_id))
+            self._ground.background(self._until_cancelled(row.key, 10 * CANCEL_PATIENCE))
 
-    def _carry(self, row: Row, owner: str) -> _Carriage:
-        carriage = _Carriage(self, row, owner)
+    def _carry(self, row: Row, owner: str, admit: Admit | None = None) -> Carriage:
+        carriage = Carriage(self._ground, row, owner, admit=admit)
         self.carriages[row.key] = carriage
         carriage.task = asyncio.get_running_loop().create_task(carriage.run(), name=f"civitai-bridge {row.key}")
         carriage.task.add_done_callback(lambda task: self._carried(row.key, carriage, task))
         return carriage
 
-    def _carried(self, key: str, carriage: _Carriage, task: asyncio.Task[Row]) -> None:
+    def _carried(self, key: str, carriage: Carriage, task: asyncio.Task[Row]) -> None:
         if self.carriages.get(key) is carriage:
             del self.carriages[key]
         if not task.cancelled():
             task.exception()  # it is raised to whoever attends; nobody may be there any more
 
-    def remember_urls(self, key: str, urls: Sequence[str]) -> None:
-        """Keep the signed addresses of a purchase for the node's `blob_urls`; never on disk."""
-        self._urls[key] = tuple(url for url in urls if url)
-        while len(self._urls) > 200:
-            del self._urls[next(iter(self._urls))]
-
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something to its end although nobody waits for it."""
-        task = asyncio.get_running_loop().create_task(_quietly(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._ground.background(work)
 
     async def _look_at(self, row: Row) -> Row:
         """One look after a row, without ever sending an order: find it by tag or id, and fetch what is there."""
         if row.state == PLANNED:
             return row
         owner = _owner()
-        taken = await self._in_thread(self.journal.take, row.key, owner)
-        if taken is None:
-            return row  # somebody alive is carrying it
-        return await _Carriage(self, taken, owner).look()
-
-    async def _cancel_there(self, workflow_id: str) -> None:
-        try:
-            await self.client.cancel(workflow_id)
-        except (BadRequest, NotFound, Conflict):
-            return  # it is over already, one way or the other
+        for _ in range(20):  # whether the owner of a killed process is gone shows after some seconds
+            taken = await self._in_thread(self.journal.take, row.key, owner)
+            if taken is not None:
+                await Carriage(self._ground, taken, owner).look()
+                break
+            if abs(self.clock() - row.heartbeat) < self.journal.heart_stops:
+                break
+            await self.sleep(self.journal.heart_stops / 20)
+        return await self._reread(row)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def _hand_over(self, row: Row, prepared: _Prepared, bought_before: bool) -> Outcome:
         """What the face gets; raises why when there is nothing. The face says `collected` when a person has it."""
-        here = [slot for slot in row.slots if slot.here]
+        here = [slot for slot in row.slots if slot.here and self.results.has(slot.file)]
         pending = [slot for slot in row.slots if slot.pending]
         if not here:
             if not pending:
                 await self.collected(row.key)  # nothing more will come of it, and the error says why
-            raise self._why_nothing(row, pending)
-        self._prune_sometimes()
+            raise self._why_nothing(row, pending, bought_before)
+        if row.state == COLLECTED:
+            await self._in_thread(self.journal.record, row.key)  # young again, so that its files are not removed
         pictures = tuple(
             BoughtPicture(
                 s.index, s.seed, self.results.path(s.file), s.sha256, s.width, s.height, Path(s.file).suffix.lstrip(".")
@@ -670,14 +724,14 @@ class Bridge:
             seed=prepared.wanted.seed,
             status=str(row.about.get("status", "succeeded")),
             report=report,
-            blob_urls=self._urls.get(row.key, ()),
+            blob_urls=self._ground.urls.get(row.key, ()),
             generation=_generation(
                 row, prepared, pictures, missing, "sandbox" if self.settings.sandbox else "CivitAI orchestration"
             ),
             sandbox=self.settings.sandbox,
         )
 
-    def _why_nothing(self, row: Row, pending: list[Slot]) -> CivitaiError:
+    def _why_nothing(self, row: Row, pending: list[Slot], bought_before: bool) -> CivitaiError:
         if pending:
             reasons = "; ".join(dict.fromkeys(slot.reason for slot in pending if slot.reason)) or "they did not arrive"
             return BlobUnavailable(
@@ -692,7 +746,11 @@ class Bridge:
         kinds: dict[str, type[WorkflowEnded]] = {"canceled": WorkflowCanceled, "expired": WorkflowExpired}
         status = str(row.about.get("status", row.state))
         if row.state == CANCELED and not row.workflow_id:
-            return Interrupted("It was cancelled before it left and cost nothing.", key=row.key)
+            # Somebody else's cancel (another server, the shell), or a row whose process died: our prompt goes on.
+            return WorkflowCanceled(
+                f"The order {row.key} was cancelled before it left and cost nothing. Queue the graph again to buy it.",
+                workflow_id="",
+            )
         if row.state == REFUSED:
             return BadRequest(
                 f"CivitAI refused the order and charged nothing: {row.error}", status=400, detail=row.error
@@ -702,7 +760,13 @@ class Bridge:
             WorkflowCanceled: f"Workflow {row.workflow_id} was cancelled.",
             WorkflowExpired: f"Workflow {row.workflow_id} expired before a worker took it.",
         }.get(kind, f"Workflow {row.workflow_id} ended without pictures: {why.rstrip('.')}.")
-        return kind(f"{text} {_refund_sentence(row)}", workflow_id=row.workflow_id)
+        withheld = row.slots and all(slot.blocked for slot in row.slots)
+        again = (
+            " Nothing was paid now, for the same request would be withheld again: change the prompt or the seed, or "
+            "turn `reuse_paid` off."
+        )
+        refund = _refund_sentence(row) + (again if withheld and bought_before else "")
+        return kind(f"{text} {refund}", workflow_id=row.workflow_id)
 
     def _report(
         self,
@@ -756,7 +820,10 @@ class Bridge:
         now = self.clock()
         if abs(now - self._pruned) > 3600:
             self._pruned = now
-            self.background(self._in_thread(lambda: self.results.prune(self.journal.kept_files(), now=now)))
+            self.background(self._in_thread(self._prune, now))
+
+    def _prune(self, now: float) -> None:
+        self.results.prune(self.journal.kept_files(), now=now)
 
     # --- small things -------------------------------------------------------------------------------------------
 
@@ -764,8 +831,7 @@ class Bridge:
         return await self._in_thread(self.journal.get, row.key) or row
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        """The journal waits for the disk; the loop does not."""
-        return await asyncio.to_thread(work, *arguments)
+        return await self._ground.in_thread(work, *arguments)
 
     def _need_key(self) -> None:
         if not self.settings.key:
@@ -781,412 +847,6 @@ class Bridge:
                 f"{row.key} was bought {what}, so it is left alone. Set the key and address it was bought with "
                 "to reach it."
             )
-
-
-class _Carriage:
-    """Carries one row that we own to its end. `run` may send the order; `look` never does."""
-
-    def __init__(self, bridge: Bridge, row: Row, owner: str) -> None:
-        self._bridge = bridge
-        self._owner = owner
-        self._latest: Workflow | None = None
-        self._cancel_sent = False
-        self.task: asyncio.Task[Row] | None = None  # of `run`; a `look` has none
-        self.row = row
-
-    async def run(self) -> Row:
-        """From wherever the row stands to FINISHED, FAILED or CANCELED; raises what a person must know."""
-        async with self._owned():
-            if self.row.state in (PLANNED, SENT, UNCONFIRMED):
-                await self._submit()
-            if self.row.state == ACCEPTED:
-                await self._watch()
-            if self.row.state == FINISHED:
-                await self._fetch_pictures()
-            return self.row
-
-    async def look(self) -> Row:
-        """The same without ever sending an order and without waiting: what is known now, and the pictures that are
-        there."""
-        async with self._owned():
-            if self.row.state in (SENT, UNCONFIRMED):
-                found = await self._tagged()
-                if found is None:
-                    return self.row
-                await self._accept(found)
-            if self.row.state in (ACCEPTED, FAILED, CANCELED) and self.row.workflow_id:
-                latest = await self._bridge.client.workflow(self.row.workflow_id)
-                if self.row.cancel_wanted and not latest.done:
-                    await self._bridge._cancel_there(self.row.workflow_id)
-                    latest = await self._bridge.client.workflow(self.row.workflow_id)
-                await self._learn(latest)
-            if self.row.state == FINISHED:
-                await self._fetch_pictures()
-            return self.row
-
-    def cancel_there(self) -> None:
-        """Ask the service to stop, now if the id is known, else as soon as it is. Called on the loop."""
-        self.row = replace(self.row, cancel_wanted=True)
-        if self.row.workflow_id and not self._cancel_sent and self.row.state == ACCEPTED:
-            self._cancel_sent = True
-            self._bridge.background(self._bridge._cancel_there(self.row.workflow_id))
-
-    def state(self, seconds: float) -> State:
-        """One line for the node: phase, queue position, price, seconds."""
-        row, latest = self.row, self._latest
-        parts, fraction = [], None
-        if row.state in (PLANNED, SENT, UNCONFIRMED):
-            phase = "submitting"
-            parts.append("Sending the order")
-        elif row.state == FINISHED:
-            phase, fraction = "fetching", 0.95
-            parts.append("Fetching the pictures")
-        else:
-            phase = latest.status if latest else "accepted"
-            parts.append(
-                {
-                    "unassigned": "In the queue",
-                    "scheduled": "In the queue",
-                    "preparing": "A worker loads the model",
-                }.get(phase, phase.capitalize())
-            )
-            if latest and latest.preceding_jobs and phase in ("unassigned", "scheduled"):
-                parts.append(f"{latest.preceding_jobs} before")
-            fraction = latest.progress if latest and phase == "processing" else None
-        parts += [f"{row.price} Buzz", f"{seconds:.0f} s"]
-        return State(phase, " · ".join(parts), fraction, row.price, row.workflow_id)
-
-    # --- ownership ----------------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def _owned(self) -> AsyncIterator[None]:
-        heart = asyncio.get_running_loop().create_task(self._beat())
-        try:
-            yield
-        finally:
-            heart.cancel()
-            # Synchronous on purpose: a carriage that is torn down cannot await, and a released row can be taken at
-            # once.
-            with contextlib.suppress(StateTrouble):  # the heart stops by itself; the row is taken over 20 s later
-                self._bridge.journal.release(self.row.key, self._owner)
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._bridge.beat)
-            try:
-                row = await self._bridge._in_thread(self._bridge.journal.beat, self.row.key, self._owner)
-            except StateTrouble:
-                continue  # the disk is full or locked; the next write of the story says so
-            if row.owner != self._owner:
-                if self.task is not None:
-                    self.task.cancel()  # the machine slept and somebody else carries it now
-                return
-            if row.cancel_wanted:
-                self.cancel_there()
-
-    # --- the order ----------------------------------------------------------------------------------------------
-
-    async def _submit(self) -> None:
-        """Send the stored body under its key until the answer is clear, one attempt at a time (facts §3.2)."""
-        bridge, key = self._bridge, self.row.key
-        earlier = await bridge._in_thread(bridge.journal.attempts, key)
-        unclear = any(_is_unclear(outcome) for outcome in earlier)
-        if unclear and await self._look_by_tag():
-            return
-        error: CivitaiError | None = None
-        for attempt in range(1, SUBMITS + 1):
-            number = await bridge._in_thread(bridge.journal.begin_attempt, key, self._owner)
-            if number is None:
-                await self._not_allowed(unclear)
-                return
-            self.row = replace(self.row, state=SENT)
-            try:
-                accepted = await bridge.client.submit(self.row.body)
-            except (Unreachable, ServerTrouble, Unreadable, Conflict) as trouble:
-                error, unclear = trouble, True
-                await self._note_attempt(number, f"unclear: {trouble}")
-            except RateLimited as trouble:
-                error = trouble
-                await self._note_attempt(number, f"refused: {trouble}")
-            except ApiError as refusal:
-                await self._note_attempt(number, f"refused: {refusal}")
-                await self._refused(refusal, unclear)
-                return
-            else:
-                await self._note_attempt(number, f"accepted: {accepted.id}")
-                await self._accept(accepted, doubled=unclear)
-                return
-            if attempt < SUBMITS:
-                await bridge.sleep(_pause(attempt, error))
-                if unclear and await self._look_by_tag():
-                    return
-        if not unclear:
-            assert error is not None
-            await self._write(state=REFUSED, error=str(error))
-            raise error
-        if not await self._search():
-            await self._write(state=UNCONFIRMED, error=str(error))
-            raise Unconfirmed(
-                f"It is not known whether the order arrived ({error}) It is not sent under another key: queue "
-                "the same graph again, or "
-                f"run `civitai-bridge journal resume {key}`, and it is found or sent once.",
-                key=key,
-            )
-
-    async def _note_attempt(self, number: int, outcome: str) -> None:
-        await self._bridge._in_thread(self._bridge.journal.end_attempt, self.row.key, number, outcome[:500])
-
-    async def _not_allowed(self, unclear: bool) -> None:
-        """The row says no to a further attempt: somebody else has it, or a person cancelled."""
-        self.row = await self._bridge._reread(self.row)
-        if self.row.owner != self._owner:
-            raise asyncio.CancelledError  # ends this task, not a node: whoever attends looks at the row again
-        if self.row.state == CANCELED:
-            return
-        if unclear and await self._search():
-            return
-        if unclear:
-            await self._write(state=UNCONFIRMED)
-            raise Unconfirmed(
-                f"Cancelled, but it is not known whether the order arrived. It is cancelled as soon as it is found: "
-                f"`civitai-bridge journal resume {self.row.key}`.",
-                key=self.row.key,
-            )
-        await self._write(state=CANCELED)
-
-    async def _refused(self, refusal: ApiError, unclear: bool) -> None:
-        """A clear no. After an unclear attempt it is looked up before it is believed: that one may have arrived
-        (facts §3.2)."""
-        if not unclear:
-            await self._write(state=REFUSED, error=str(refusal))
-            raise refusal
-        if await self._search():
-            return
-        await self._write(state=UNCONFIRMED, error=str(refusal))
-        raise Unconfirmed(
-            f"{refusal} An earlier attempt of the same order got no answer and was not found; `civitai-bridge "
-            "journal resume "
-            f"{self.row.key}` looks again. It is never paid twice.",
-            key=self.row.key,
-        )
-
-    async def _search(self) -> bool:
-        """Look for the run by its tag for half a minute; the list lags behind a submit."""
-        bridge = self._bridge
-        for _ in range(int(LOOK_FOR / LOOK_EVERY)):
-            await bridge.sleep(LOOK_EVERY)
-            if await self._look_by_tag():
-                return True
-        return False
-
-    async def _look_by_tag(self) -> bool:
-        """Take over the run that carries our key. A look that fails finds nothing: the key still keeps a second one
-        away."""
-        try:
-            found = await self._tagged()
-        except (Unreachable, ServerTrouble, RateLimited, Unreadable):
-            return False
-        if found is not None:
-            await self._accept(found)
-        return found is not None
-
-    async def _tagged(self) -> Workflow | None:
-        """The oldest run that carries our key, and a note when the service made more than one of it."""
-        since = datetime.fromtimestamp(max(0.0, self.row.created - 300), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        found = [
-            w for w in await self._bridge.client.tagged(self.row.key, since=since) if w.id and w.is_of(self.row.key)
-        ]
-        if not found:
-            return None
-        found.sort(key=lambda w: w.created_at)
-        if len(found) > 1:
-            await self._note_twins([w.id for w in found])
-        return found[0]
-
-    async def _note_twins(self, ids: list[str]) -> None:
-        note = (
-            f"CivitAI made {len(ids)} workflows of this one order and may have charged each: "
-            f"{', '.join(ids)}. Its support can refund the others."
-        )
-        notes = [n for n in self.row.about.get("notes", ()) if n != note]
-        await self._write(about={**self.row.about, "notes": [*notes, note]})
-
-    async def _accept(self, workflow: Workflow, *, doubled: bool = False) -> None:
-        await self._write(state=ACCEPTED, workflow_id=workflow.id, error="", **self._money(workflow))
-        self._latest = workflow
-        if self.row.cancel_wanted:
-            self.cancel_there()
-        if doubled:
-            with contextlib.suppress(CivitaiError):  # only to tell of a twin; the purchase itself is safe
-                await self._tagged()
-        if workflow.done:
-            await self._learn(workflow)
-
-    # --- the wait -----------------------------------------------------------------------------------------------
-
-    async def _watch(self) -> None:
-        """Long-poll until the workflow is over. No error of a look ever cancels; only 401 and 403 end the wait."""
-        bridge, loop = self._bridge, asyncio.get_running_loop()
-        wait, failures, unknown = LONG_POLL, 0, 0
-        while self.row.state == ACCEPTED:
-            asked = loop.time()
-            try:
-                latest = await bridge.client.workflow(self.row.workflow_id, wait=wait)
-            except BadRequest:
-                if not wait:
-                    raise
-                wait = 0  # an older deployment that takes no number of seconds (facts §2.8)
-                continue
-            except (NotFound, Gone) as error:
-                unknown += 1
-                if unknown >= 5:
-                    # A young one may not have reached every server of theirs; one that stays unknown is gone for good.
-                    gone = abs(bridge.clock() - self.row.created) > GONE_AFTER
-                    await self._write(error=str(error), **({"state": FAILED} if gone else {}))
-                    raise
-                await bridge.sleep(_pause(unknown, error))
-                continue
-            except (Unreachable, ServerTrouble, RateLimited, Unreadable, Conflict) as error:
-                failures += 1
-                await bridge.sleep(_pause(failures, error))
-                continue
-            failures = unknown = 0
-            self._latest = latest
-            if latest.done:
-                await self._learn(latest)
-            else:
-                if self.row.cancel_wanted:
-                    self.cancel_there()
-                held = loop.time() - asked
-                if held < SHORT_POLL:
-                    await bridge.sleep(SHORT_POLL - held)
-
-    async def _learn(self, workflow: Workflow) -> None:
-        """Write down how a workflow ended: its money, its slots, its reasons. A workflow that goes on changes nothing
-        but money."""
-        self._latest = workflow
-        facts: dict[str, Any] = self._money(workflow)
-        if workflow.done:
-            slots = self._slots(workflow)
-            facts["about"] = {**self.row.about, "status": workflow.status}
-            if workflow.status == "succeeded" or any(slot.pending for slot in slots):
-                facts["state"], facts["slots"] = FINISHED, slots
-            else:
-                facts["state"] = CANCELED if workflow.status == "canceled" else FAILED
-                facts["error"] = "; ".join(workflow.reasons)
-        await self._write(**facts)
-
-    def _slots(self, workflow: Workflow) -> list[Slot]:
-        """One slot for each picture that was ordered, in order; what is available is pending until it is on disk."""
-        known = {slot.index: slot for slot in self.row.slots if slot.here}
-        seed = self.row.about.get("seed")
-        quantity = max(int(self.row.about.get("quantity") or 1), len(workflow.images))
-        blobs = {blob.index: blob for blob in workflow.images}
-        slots = []
-        for index in range(quantity):
-            slot = Slot(index, seed + index if isinstance(seed, int) else None)
-            blob = blobs.get(index)
-            if index in known:
-                slot = known[index]
-            elif blob is None:
-                why = "; ".join(workflow.reasons) or "CivitAI sent no picture in its place"
-                slot = replace(slot, reason=why)
-            elif blob.blocked:
-                slot = replace(slot, blob_id=blob.id, reason=reason_in_words(blob.blocked_reason))
-            elif workflow.status != "succeeded" and not blob.available:
-                slot = replace(slot, blob_id=blob.id, reason=f"the workflow {workflow.status} before it was made")
-            else:
-                slot = replace(
-                    slot,
-                    blob_id=blob.id,
-                    pending=True,
-                    reason="" if blob.available else "CivitAI says it is not available yet",
-                )
-            slots.append(slot)
-        return slots
-
-    def _money(self, workflow: Workflow) -> dict[str, Any]:
-        facts: dict[str, Any] = {}
-        if workflow.cost is not None and workflow.cost > self.row.price:
-            facts["price"] = workflow.cost
-        if workflow.transactions:
-            facts |= {"debited": workflow.debited, "credited": workflow.credited, "wallets": workflow.wallets}
-        return facts
-
-    # --- the pictures -------------------------------------------------------------------------------------------
-
-    async def _fetch_pictures(self) -> None:
-        """All pending pictures at once, each verified and kept on disk before anything else happens to it."""
-        pending = [slot for slot in self.row.slots if slot.pending]
-        if not pending:
-            return
-        if self._latest is None or not self._latest.done:
-            try:
-                self._latest = await self._bridge.client.workflow(self.row.workflow_id)
-            except (NotFound, Gone):
-                lost = [
-                    replace(s, pending=False, reason="CivitAI no longer keeps it") if s.pending else s
-                    for s in self.row.slots
-                ]
-                await self._write(slots=lost)
-                return
-        urls = {blob.id: blob.url for blob in self._latest.images if blob.available and blob.url}
-        room = asyncio.Semaphore(FETCHES)
-        got: dict[int, Slot] = {}
-
-        async def one(slot: Slot) -> None:
-            async with room:
-                got[slot.index] = await self._fetch_one(slot, urls)
-
-        await asyncio.gather(*(one(slot) for slot in pending))
-        slots = [got.get(slot.index, slot) for slot in self.row.slots]
-        await self._write(slots=slots)
-        self._bridge.remember_urls(self.row.key, [urls.get(slot.blob_id, "") for slot in slots if slot.here])
-
-    async def _fetch_one(self, slot: Slot, urls: dict[str, str]) -> Slot:
-        """One picture; its address is refreshed when it is refused, moved or gives damaged bytes (facts §4.4)."""
-        bridge, trouble = self._bridge, "CivitAI gives no address for it"
-        for attempt in range(1, 4):
-            try:
-                if attempt > 1 or not urls.get(slot.blob_id):
-                    urls[slot.blob_id] = await bridge.client.refreshed_url(slot.blob_id)
-                if urls[slot.blob_id]:
-                    fetched = await bridge.fetch(urls[slot.blob_id])
-                    size = measure(fetched.content, blob_id=slot.blob_id)
-                    ending = kind_of(fetched.content) or "png"
-                    file = await bridge._in_thread(bridge.results.keep, fetched.content, fetched.sha256, ending)
-                    return replace(
-                        slot,
-                        sha256=fetched.sha256,
-                        file=file,
-                        width=size.width,
-                        height=size.height,
-                        reason="",
-                        pending=False,
-                    )
-            except BlobBlocked as error:
-                return replace(slot, reason=str(error).rstrip("."), pending=False)
-            except (
-                BlobUnavailable,
-                BlobDamaged,
-                Unreachable,
-                NotFound,
-                Gone,
-                RateLimited,
-                ServerTrouble,
-                Unreadable,
-            ) as error:
-                trouble = str(error).rstrip(".")
-            except (BlobTrouble, ApiError) as error:
-                return replace(slot, reason=str(error).rstrip("."))
-            if attempt < 3:
-                await bridge.sleep(_pause(attempt, None))
-        return replace(slot, reason=trouble)
-
-    async def _write(self, **facts: Any) -> None:
-        wanted = self.row.cancel_wanted
-        row = await self._bridge._in_thread(lambda: self._bridge.journal.record(self.row.key, **facts))
-        self.row = replace(row, cancel_wanted=row.cancel_wanted or wanted)
 
 
 def connect(settings: Settings, network: Any, **options: Any) -> Bridge:
@@ -1211,25 +871,30 @@ async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -
             task.exception()  # looked at, so that nobody is told of what does not matter any more
 
 
-async def _quietly(work: Awaitable[Any]) -> None:
-    """For work that nobody waits for: what fails here is in the journal and is looked at again by `resume`."""
-    with contextlib.suppress(CivitaiError):
-        await work
-
-
 def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: one() or other()
 
 
-def _is_unclear(outcome: str) -> bool:
-    return not outcome or outcome.startswith("unclear")
+def _state(carriage: Carriage, seconds: float) -> State:
+    """One line for the node: phase, queue position, price, seconds."""
+    row, latest, phase = carriage.row, carriage.latest, carriage.phase
+    text, fraction = _PHASES.get(phase, phase.capitalize()), None
+    if latest and latest.preceding_jobs and phase in ("unassigned", "scheduled"):
+        text = f"{text} · {latest.preceding_jobs} before"
+    if phase == "fetching":
+        fraction = 0.95
+    elif latest and phase == "processing":
+        fraction = latest.progress
+    return State(phase, f"{text} · {row.price} Buzz · {seconds:.0f} s", fraction, row.price, row.workflow_id)
 
 
-def _pause(attempt: int, error: CivitaiError | None) -> float:
-    """Seconds before the next try: 0.5, 1.5, 4.5, … at most 30, as the site does it; what the service asks for comes
-    first."""
-    asked = getattr(error, "retry_after", None)
-    return min(30.0, float(asked) if asked else 0.5 * 3 ** (attempt - 1))
+_PHASES = {
+    "submitting": "Sending the order",
+    "fetching": "Fetching the pictures",
+    "unassigned": "In the queue",
+    "scheduled": "In the queue",
+    "preparing": "A worker loads the model",
+}
 
 
 def _owner() -> str:

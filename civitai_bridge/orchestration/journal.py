@@ -14,6 +14,7 @@ the heart stopped may take it over. Rows belong to an account and an address and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -29,6 +30,7 @@ from typing import Any
 from ..errors import LimitReached, StateTrouble
 
 DAY = 24 * 3600.0
+MONTH = 30 * DAY
 HEART_STOPS = 20.0  # seconds without a beat after which a row may be taken over; a story beats every 3 s
 
 PLANNED, SENT, ACCEPTED, FINISHED, COLLECTED = "planned", "sent", "accepted", "finished", "collected"
@@ -36,6 +38,10 @@ REFUSED, CANCELED, FAILED, UNCONFIRMED = "refused", "canceled", "failed", "uncon
 
 ALIVE = (PLANNED, SENT, UNCONFIRMED, ACCEPTED, FINISHED)
 _UNSURE_OR_PAID = (PLANNED, SENT, UNCONFIRMED, ACCEPTED, FINISHED, COLLECTED, FAILED, CANCELED)
+
+_NOTHING_SENT = "Nothing was sent without it."
+_ROW_KEPT = "What was ordered keeps its key there, so nothing is paid twice; queue the same graph again later."
+_FACTS = frozenset({"state", "price", "debited", "credited", "wallets", "workflow_id", "slots", "error", "about"})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS purchases (
@@ -75,7 +81,8 @@ CREATE TABLE IF NOT EXISTS attempts (
 
 @dataclass(frozen=True)
 class Slot:
-    """One picture of a purchase: where it is, or why it is not there. `pending` = it may still come."""
+    """One picture of a purchase: where it is, or why it is not there. `pending` = it may still come; `blocked` = it was
+    made and is withheld."""
 
     index: int
     seed: int | None
@@ -86,6 +93,7 @@ class Slot:
     height: int | None = None
     reason: str = ""
     pending: bool = False
+    blocked: bool = False
 
     @property
     def here(self) -> bool:
@@ -93,8 +101,31 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One POST of an order. `outcome` is `accepted: ID`, `refused: …`, `not sent: …`, `unclear: …` (it was answered,
+    and nobody knows what was done), `cut off: …` or `""`: no answer came, so it may still be worked on."""
+
+    number: int
+    started: float
+    outcome: str
+
+    @property
+    def workflow_id(self) -> str:
+        return self.outcome[len("accepted: ") :] if self.outcome.startswith("accepted: ") else ""
+
+    @property
+    def cut_off(self) -> bool:
+        return not self.outcome or self.outcome.startswith("cut off")
+
+    @property
+    def unclear(self) -> bool:
+        return not self.outcome.startswith(("refused", "not sent", "accepted"))
+
+
+@dataclass(frozen=True)
 class Row:
-    """One purchase as it stands. Money is whole Buzz, times are seconds since the epoch."""
+    """One purchase as it stands. Money is whole Buzz, times are seconds since the epoch; `cancels` counts the wishes to
+    cancel that stand, `cancel_wanted` says that there is one. Lists of rows come without `body`."""
 
     key: str
     request_hash: str
@@ -111,6 +142,7 @@ class Row:
     wallets: Mapping[str, int]
     workflow_id: str
     cancel_wanted: bool
+    cancels: int
     owner: str
     heartbeat: float
     about: Mapping[str, Any]
@@ -153,22 +185,55 @@ def new_key() -> str:
 class Journal:
     """Safe to use from several threads and processes at once; every method is one transaction."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, heart_stops: float = HEART_STOPS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        heart_stops: float = HEART_STOPS,
+        patience: float = 30.0,
+    ) -> None:
         self._path = path
         self._clock = clock
-        self._heart_stops = heart_stops
+        self._monotonic = monotonic
+        self.heart_stops = heart_stops
+        self._hearts: dict[str, tuple[tuple[str, float], float]] = {}
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            with contextlib.suppress(FileExistsError):
+                # Only where nothing is there: closing a second descriptor of a database drops the locks that this
+                # process holds on it (sqlite.org/howtocorrupt.html §2.2), and its WAL would be taken away beside it.
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             os.chmod(path, 0o600)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self.mode = str(self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0])
             self._db.execute("PRAGMA synchronous=FULL")
+            if self.mode.lower() != "wal":
+                self._need_locks()
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise StateTrouble(_in_words(path, error)) from error
+            raise StateTrouble(_in_words(path, error, _NOTHING_SENT)) from error
+
+    def _need_locks(self) -> None:
+        """A drive that cannot do WAL may not lock either, and then two servers could pass a limit together."""
+        other = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        try:
+            self._db.execute("BEGIN EXCLUSIVE")
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return  # it locks, as it should
+            finally:
+                self._db.execute("ROLLBACK")
+            raise StateTrouble(
+                f"The state folder {self._path.parent} lies on a drive that cannot lock files, so two programs could "
+                "buy the same twice. Set CIVITAI_BRIDGE_HOME to a folder on a local drive. Nothing was sent."
+            )
+        finally:
+            other.close()
 
     def close(self) -> None:
         with self._lock:
@@ -188,7 +253,7 @@ class Journal:
     def find(self, request_hash: str, account: str, base: str, *, usable: Callable[[Row], bool]) -> Row | None:
         """The oldest row of this request that is under way or not collected; else the newest collected one, if it is
         `usable`."""
-        with self._transaction() as db:
+        with self._transaction(_NOTHING_SENT) as db:
             return self._find(db, request_hash, account, base, usable)
 
     def reserve(
@@ -206,15 +271,13 @@ class Journal:
         is raised. A row returned with `owner(plan)` as its owner is the caller's to carry on; any other has an owner
         who is alive."""
         now = self._clock()
-        with self._transaction() as db:
+        with self._transaction(_NOTHING_SENT) as db:
             served: dict[int, str] = {}
             fresh: list[tuple[int, Plan]] = []
             # What never left and has no owner any more never cost anything: its process died before the POST.
-            db.execute(
-                "UPDATE purchases SET state = ?, error = 'never sent', updated = ? WHERE state = ? AND abs(? - "
-                "heartbeat) >= ?",
-                (CANCELED, now, PLANNED, now, self._heart_stops),
-            )
+            for found in db.execute("SELECT * FROM purchases WHERE state = ?", (PLANNED,)).fetchall():
+                if self._heart_stopped(_row(found), now):
+                    self._set(db, found["key"], {"state": CANCELED, "error": "never sent"}, now)
             by_hash: dict[tuple[str, str, str], str] = {}
             for place, plan in enumerate(plans):
                 same = (plan.request_hash, plan.account, plan.base)
@@ -243,22 +306,30 @@ class Journal:
         with self._transaction() as db:
             return sum(cost for _, cost in self._costs(db, base, prompt_id=prompt_id, since=since))
 
-    def take(self, key: str, owner: str, *, again: bool = False) -> Row | None:
-        """Become the owner of a row whose owner is gone; None when somebody alive has it."""
+    def take(self, key: str, owner: str, *, forget_cancels: int = 0) -> Row | None:
+        """Become the owner of a row whose owner is gone; None when somebody alive has it.
+
+        `forget_cancels`: a person asks anew for what was to be cancelled, and saw this many wishes. Unless another
+        came since, they are taken back: nobody carries them out any more."""
         now = self._clock()
         with self._transaction() as db:
             row = self._get(db, key)
-            if row.owner and row.owner != owner and abs(now - row.heartbeat) < self._heart_stops:
+            if row.owner and row.owner != owner and not self._heart_stopped(row, now):
                 return None
             db.execute("UPDATE purchases SET owner = ?, heartbeat = ? WHERE key = ?", (owner, now, key))
-            if again:
+            if forget_cancels and row.cancels == forget_cancels:
                 db.execute("UPDATE purchases SET cancel_wanted = 0 WHERE key = ?", (key,))
             return self._get(db, key)
 
-    def take_again(self, key: str, owner: str) -> Row | None:
-        """The same for a person who asks anew: an earlier wish to cancel, which nobody carries out any more, is taken
-        back."""
-        return self.take(key, owner, again=True)
+    def _heart_stopped(self, row: Row, now: float) -> bool:
+        """Whether a row's owner is gone: no beat for long by the clock, and none while we watched. The clock alone may
+        have jumped."""
+        sign, here = (row.owner, row.heartbeat), self._monotonic()
+        seen, since = self._hearts.get(row.key, (None, 0.0))
+        if seen != sign:
+            self._hearts[row.key] = (sign, here)
+            since = here
+        return abs(now - row.heartbeat) >= self.heart_stops and here - since >= self.heart_stops / 3
 
     def beat(self, key: str, owner: str) -> Row:
         """Say that the owner lives, and see whether a cancel is wanted."""
@@ -275,7 +346,7 @@ class Journal:
 
         None when it must not: the row has another owner by now, or a person wants it cancelled."""
         now = self._clock()
-        with self._transaction() as db:
+        with self._transaction(_NOTHING_SENT) as db:
             row = self._get(db, key)
             if row.owner != owner or row.state not in (PLANNED, SENT, UNCONFIRMED) or row.cancel_wanted:
                 return None
@@ -286,60 +357,84 @@ class Journal:
             )
             return number
 
+    def readmit(self, key: str, price: int, prompt_id: str, limits: Limits) -> Row:
+        """Let an order that nobody answered be sent once more, as if it were new: it counts from now on, for this
+        prompt. Raises LimitReached."""
+        now = self._clock()
+        with self._transaction(_NOTHING_SENT) as db:
+            row = self._get(db, key)
+            price = max(price, row.price)
+            plan = Plan(key, row.request_hash, row.account, row.base, "", price, prompt_id)
+            self._check_limits(db, [plan], limits, now)
+            self._set(db, key, {"price": price, "prompt_id": prompt_id, "created": now}, now)
+            return self._get(db, key)
+
     def end_attempt(self, key: str, number: int, outcome: str) -> None:
         with self._transaction() as db:
             db.execute("UPDATE attempts SET outcome = ? WHERE key = ? AND number = ?", (outcome, key, number))
 
-    def attempts(self, key: str) -> list[str]:
-        """What came of each attempt, in order; `""` = it was cut off before its answer, so nobody knows."""
+    def attempts(self, key: str) -> list[Attempt]:
+        """Every POST of the order so far, in order."""
         with self._transaction() as db:
-            rows = db.execute("SELECT outcome FROM attempts WHERE key = ? ORDER BY number", (key,))
-            return [outcome for (outcome,) in rows.fetchall()]
+            rows = db.execute("SELECT number, started, outcome FROM attempts WHERE key = ? ORDER BY number", (key,))
+            return [Attempt(*row) for row in rows.fetchall()]
+
+    def accepted(self, key: str, number: int | None, *, owner: str, workflow_id: str, **facts: Any) -> Row:
+        """The service has the order: what came of the attempt, the id and the state in one transaction. The id is
+        written whoever owns the row by now; the rest as `record` does it."""
+        with self._transaction() as db:
+            if number is not None:
+                outcome = f"accepted: {workflow_id}"
+                db.execute("UPDATE attempts SET outcome = ? WHERE key = ? AND number = ?", (outcome, key, number))
+            row = self._get(db, key)
+            if row.owner == owner or not row.workflow_id:
+                self._record(db, row, {**facts, "workflow_id": workflow_id})
+            return self._get(db, key)
 
     def want_cancel(self, key: str) -> Row:
         """A person wants it cancelled. What has not left never leaves; the rest is asked for as soon as its id is
         known."""
         now = self._clock()
         with self._transaction() as db:
-            db.execute("UPDATE purchases SET cancel_wanted = 1, updated = ? WHERE key = ?", (now, key))
+            db.execute("UPDATE purchases SET cancel_wanted = cancel_wanted + 1, updated = ? WHERE key = ?", (now, key))
             db.execute("UPDATE purchases SET state = ? WHERE key = ? AND state = ?", (CANCELED, key, PLANNED))
             return self._get(db, key)
 
     # --- what became of it ------------------------------------------------------------------------------------
 
-    def record(self, key: str, **facts: Any) -> Row:
+    def record(self, key: str, *, owner: str | None = None, **facts: Any) -> Row:
         """Write what is now known: any of state, price, debited, credited, wallets, workflow_id, slots, error, about.
 
-        The price only rises (the higher figure counts), and a row that was collected stays collected."""
+        With `owner`, nothing is written once somebody else owns the row; the row as it is comes back. The price only
+        rises (the higher figure counts), a row that was collected stays collected, and one that has a workflow is
+        never said to have been refused."""
+        with self._transaction() as db:
+            row = self._get(db, key)
+            if owner is None or row.owner == owner:
+                self._record(db, row, facts)
+            return self._get(db, key)
+
+    def _record(self, db: sqlite3.Connection, row: Row, facts: Mapping[str, Any]) -> None:
         columns: dict[str, Any] = {}
         for name, value in facts.items():
-            if name not in {
-                "state",
-                "price",
-                "debited",
-                "credited",
-                "wallets",
-                "workflow_id",
-                "slots",
-                "error",
-                "about",
-            }:
+            if name not in _FACTS:
                 raise TypeError(f"no such column: {name}")
             if name == "slots":
                 value = json.dumps([vars(slot) for slot in value])
             elif name in {"wallets", "about"}:
                 value = json.dumps(dict(value))
             columns[name] = value
-        with self._transaction() as db:
-            now = self._clock()
-            row = self._get(db, key)
-            if "price" in columns:
-                columns["price"] = max(columns["price"], row.price)
-            if row.state == COLLECTED:
-                columns.pop("state", None)
-            sets = ", ".join(f"{name} = ?" for name in (*columns, "updated"))
-            db.execute(f"UPDATE purchases SET {sets} WHERE key = ?", (*columns.values(), now, key))
-            return self._get(db, key)
+        if "price" in columns:
+            columns["price"] = max(columns["price"], row.price)
+        if row.state == COLLECTED or (row.workflow_id and columns.get("state") in (REFUSED, UNCONFIRMED)):
+            columns.pop("state", None)
+        if columns.get("state") in (COLLECTED, REFUSED):
+            columns["body"] = ""  # it will never be sent again, and with source pictures it is large
+        self._set(db, row.key, columns, self._clock())
+
+    def _set(self, db: sqlite3.Connection, key: str, columns: Mapping[str, Any], now: float) -> None:
+        sets = ", ".join(f"{name} = ?" for name in (*columns, "updated"))
+        db.execute(f"UPDATE purchases SET {sets} WHERE key = ?", (*columns.values(), now, key))
 
     def get(self, key: str) -> Row | None:
         with self._transaction() as db:
@@ -354,18 +449,22 @@ class Journal:
             return _row(found) if found else None
 
     def rows(self, states: Iterable[str] = ()) -> list[Row]:
-        """All rows, oldest first, or those in the named states."""
+        """All rows, oldest first, or those in the named states; without their bodies."""
+        wanted = list(states)
+        where = f"WHERE state IN ({', '.join('?' * len(wanted))})" if wanted else ""
         with self._transaction() as db:
-            wanted = set(states)
-            rows = [_row(found) for found in db.execute("SELECT * FROM purchases ORDER BY created, rowid").fetchall()]
-            return [row for row in rows if not wanted or row.state in wanted]
+            found = db.execute(f"SELECT {_SHORT} FROM purchases {where} ORDER BY created, rowid", wanted).fetchall()
+        return [_row(one) for one in found]
 
     def open_rows(self) -> list[Row]:
-        """What still wants a look: under way, not collected, or failed without the refund having been seen."""
+        """What still wants a look: under way, not collected, or over (for a month at most) without the refund having
+        been seen."""
+        now = self._clock()
         return [
             row
             for row in self.rows((*ALIVE, FAILED, CANCELED))
-            if row.state in ALIVE or (row.workflow_id and row.debited > row.credited)
+            if row.state in ALIVE
+            or (row.workflow_id and max(row.price, row.debited) > row.credited and abs(now - row.created) < MONTH)
         ]
 
     def kept_files(self) -> dict[str, tuple[float, bool]]:
@@ -381,12 +480,12 @@ class Journal:
     # --- inside -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, consequence: str = _ROW_KEPT) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                raise StateTrouble(_in_words(self._path, error)) from error
+                raise StateTrouble(_in_words(self._path, error, consequence)) from error
             try:
                 yield self._db
                 self._db.execute("COMMIT")
@@ -394,7 +493,7 @@ class Journal:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
-                    raise StateTrouble(_in_words(self._path, error)) from error
+                    raise StateTrouble(_in_words(self._path, error, consequence)) from error
                 raise
 
     def _get(self, db: sqlite3.Connection, key: str) -> Row:
@@ -412,22 +511,24 @@ class Journal:
         marks = ", ".join("?" * len(ALIVE))
         # Also a row that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes.
         alive = query.format(marks, "created, rowid")
-        found = db.execute(alive, (request_hash, account, base, *ALIVE)).fetchone()
-        if found is not None:
-            return _row(found)
+        for found in db.execute(alive, (request_hash, account, base, *ALIVE)).fetchall():
+            row = _row(found)
+            # What was handed over once, less a picture that may still come, is not new to whoever buys deliberately.
+            if not (row.state == FINISHED and row.about.get("handed_over")) or usable(row):
+                return row
         collected = query.format("?", "created DESC, rowid DESC")
         found = db.execute(collected, (request_hash, account, base, COLLECTED)).fetchone()
         return _row(found) if found is not None and usable(_row(found)) else None
 
     def _costs(
-        self, db: sqlite3.Connection, base: str, *, prompt_id: str = "", since: float | None = None
+        self, db: sqlite3.Connection, base: str, *, prompt_id: str = "", since: float | None = None, but: str = ""
     ) -> list[tuple[float, int]]:
         marks = ", ".join("?" * len(_UNSURE_OR_PAID))
         query = (
             "SELECT created, state, price, debited, credited, workflow_id FROM purchases WHERE base = ? "
-            f"AND state IN ({marks})"
+            f"AND state IN ({marks}) AND key != ?"
         )
-        values: list[Any] = [base, *_UNSURE_OR_PAID]
+        values: list[Any] = [base, *_UNSURE_OR_PAID, but]
         if prompt_id:
             query, values = query + " AND prompt_id = ?", [*values, prompt_id]
         if since is not None:
@@ -445,7 +546,8 @@ class Journal:
         if not plans:
             return
         base, wanted = plans[0].base, sum(plan.price for plan in plans)
-        day = self._costs(db, base, since=now - DAY)
+        itself = plans[0].key  # it has a row only when it is readmitted
+        day = self._costs(db, base, since=now - DAY, but=itself)
         left = limits.per_day - sum(cost for _, cost in day)
         if wanted > left:
             frees_at = next((created + DAY for created, cost in day if cost), None)
@@ -459,7 +561,7 @@ class Journal:
             )
         for prompt_id in sorted({plan.prompt_id for plan in plans if plan.prompt_id} or {""}):
             mine = sum(plan.price for plan in plans if plan.prompt_id == prompt_id)
-            before = sum(cost for _, cost in self._costs(db, base, prompt_id=prompt_id)) if prompt_id else 0
+            before = sum(cost for _, cost in self._costs(db, base, prompt_id=prompt_id, but=itself)) if prompt_id else 0
             left = limits.per_prompt - before
             if mine > left:
                 bought = f" {before} Buzz of this prompt are spent or reserved already." if before else ""
@@ -472,8 +574,19 @@ class Journal:
                 )
 
 
+_SHORT = ", ".join(
+    "'' AS body" if name == "body" else name
+    for name in (
+        *("key", "request_hash", "account", "base", "state", "body", "created", "updated", "prompt_id", "price"),
+        *("debited", "credited", "wallets", "workflow_id", "cancel_wanted", "owner", "heartbeat", "about", "slots"),
+        "error",
+    )
+)
+
+
 def _row(found: sqlite3.Row) -> Row:
     values = dict(found)
+    values["cancels"] = values["cancel_wanted"]
     values["cancel_wanted"] = bool(values["cancel_wanted"])
     values["wallets"] = json.loads(values["wallets"])
     values["about"] = json.loads(values["about"])
@@ -481,7 +594,7 @@ def _row(found: sqlite3.Row) -> Row:
     return Row(**values)
 
 
-def _in_words(path: Path, error: Exception) -> str:
+def _in_words(path: Path, error: Exception, consequence: str) -> str:
     text = str(error)
     if "full" in text or "No space" in text:
         why = "the disk is full"
@@ -493,4 +606,4 @@ def _in_words(path: Path, error: Exception) -> str:
         why = "the file is damaged; move it away to start a new one, and keep it: it names what was paid"
     else:
         why = text
-    return f"The journal {path.name} in the state folder cannot be used: {why}. Nothing was sent without it."
+    return f"The journal {path.name} in the state folder cannot be used: {why}. {consequence}"

@@ -11,7 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..exchange import clean
+
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled", "deleted"})
+
+_MOST = 1e15  # beyond any price or size; SQLite's whole numbers end at 9.2e18
 
 # What the reasons mean, in words (facts §3.7, §4.2). Anything else is shown as it came.
 _REASONS = {
@@ -153,10 +157,11 @@ def workflow_from_json(data: Any) -> Workflow:
 
 
 def reason_in_words(reason: str) -> str:
-    """The service's word for why, as part of a sentence; unknown words as they came, without control characters."""
+    """The service's word for why, as part of a sentence; unknown words as they came, without control
+    characters and signed queries."""
     if reason in _REASONS:
         return _REASONS[reason]
-    return " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:300]
+    return clean(reason)
 
 
 def _images(output: Any) -> Iterator[ImageBlob]:
@@ -239,6 +244,6 @@ def _text(value: Any) -> str:
 
 def _whole(value: Any) -> int | None:
     """A number of Buzz, pixels or jobs; parts of a Buzz are rounded up, so that no price is ever shown too low."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _MOST:
         return None
     return int(value) if value == int(value) else int(value) + (1 if value > 0 else 0)

@@ -6,6 +6,7 @@ from .client import Model, ModelVersion, Owner, SiteClient, download_url
 from .image_data import ImageData, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
+from .reader import Reader, connect_reader
 from .resolve import resolve
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "ModelVersion",
     "Owner",
     "PublicImage",
+    "Reader",
     "SiteClient",
+    "connect_reader",
     "describe",
     "download_url",
     "fetch_image_data",

@@ -52,9 +52,9 @@ class DyingJournal(Journal):
         super().__init__(*arguments, **options)
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self, *consequence: str) -> Iterator[Any]:
         self._step()
-        with super()._transaction() as db:
+        with super()._transaction(*consequence) as db:
             yield db
             self._step()  # in the middle: written, not committed
         self._step()

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sqlite3
+import sys
+import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pack.civitai_bridge.errors import BadInput, NotFound
+from pack.civitai_bridge.errors import BadInput, BlobUnavailable, LimitReached, NotFound, StateTrouble, StillRunning
 from pack.civitai_bridge.generation import GenerationData, Network
 from pack.civitai_bridge.loop import backstage
+from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.sandbox import Embedded
+from pack.civitai_bridge.settings import save_setting
 
 SNAPSHOT = json.loads((Path(__file__).parent / "object_info.json").read_text(encoding="utf-8"))
 
@@ -223,6 +230,122 @@ def test_no_key_is_said_on_the_node(nodes: Any, sandbox: Any, comfy: Any, monkey
     monkeypatch.delenv("CIVITAI_API_TOKEN")
     with pytest.raises(BadInput, match="civitai-bridge login"):
         run(nodes.generate.CivitaiBridgeGenerate, **small())
+
+
+# --- what goes wrong, as the node says it (issue "Under fire", Bad input); nothing of it loses a picture or pays twice
+
+
+def home() -> Path:
+    return Path(os.environ["CIVITAI_BRIDGE_HOME"])
+
+
+def submits(sandbox: Any) -> int:
+    return sum(1 for seen in sandbox.requests if seen.route == "submit")
+
+
+def test_a_limit_says_which_what_is_left_and_that_nothing_was_bought(nodes: Any, sandbox: Any, comfy: Any):
+    save_setting(home(), "limit_buzz_per_prompt", 3)
+    before = submits(sandbox)
+    order = small() | {"width": 1024, "height": 1024, "steps": 30}
+    with pytest.raises(LimitReached, match=r"3 of the limit of 3.*limit_buzz_per_prompt.*Nothing more was bought"):
+        run(nodes.generate.CivitaiBridgeGenerate, **order)
+    assert submits(sandbox) == before
+
+
+def test_a_day_that_is_used_up_says_when_it_frees(nodes: Any, sandbox: Any, comfy: Any):
+    save_setting(home(), "limit_buzz_per_day", 12)
+    size = {"width": 1024, "height": 1024, "steps": 30}
+    run(nodes.generate.CivitaiBridgeGenerate, **small() | size)
+    before = submits(sandbox)
+    with pytest.raises(LimitReached, match=r"limit_buzz_per_day.*frees at \d\d:\d\d"):
+        run(nodes.generate.CivitaiBridgeGenerate, **small() | size)
+    assert submits(sandbox) == before
+
+
+@pytest.mark.parametrize(("fault", "words"), [("wrong", "not a PNG, JPEG or WebP"), ("short", "not paid again")])
+def test_bytes_that_are_no_picture_are_asked_again_and_never_paid_again(
+    nodes: Any, sandbox: Any, comfy: Any, fault: str, words: str
+):
+    sandbox.script.fault("content", fault, times=200)
+    before, order = submits(sandbox), small()
+    with pytest.raises(BlobUnavailable, match=words):
+        run(nodes.generate.CivitaiBridgeGenerate, **order)
+    sandbox.script.faults.clear()
+    result = run(nodes.generate.CivitaiBridgeGenerate, **order)
+    assert result.args[0].shape[1:3] == (64, 64) and submits(sandbox) == before + 1
+
+
+def test_a_state_folder_without_locks_is_named_before_anything_is_sent(
+    nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
+):
+    if os.name == "nt":
+        pytest.skip("needs SQLite's unix-none VFS; run by CI on Linux")
+    real, before = sqlite3.connect, submits(sandbox)
+
+    def without_locks(path: Any, **options: Any) -> Any:
+        return real(f"file:{path}?vfs=unix-none", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", without_locks)
+    with pytest.raises(StateTrouble, match="CIVITAI_BRIDGE_HOME"):
+        run(nodes.generate.CivitaiBridgeGenerate, **small())
+    assert submits(sandbox) == before
+
+
+def test_the_same_request_alive_in_another_server_is_waited_for_and_said(nodes: Any, sandbox: Any, comfy: Any):
+    order, before = small(), submits(sandbox)
+    sandbox.script.job(seconds=20.0)  # one second here
+    with pytest.raises(StillRunning):
+        run(nodes.generate.CivitaiBridgeGenerate, **order, wait_minutes=0.003)
+    backstage().start(_forget(nodes)).result(10)
+    journal = Journal(home() / "journal.sqlite3")
+    (row,) = journal.rows()
+    assert journal.take(row.key, "another server") is not None
+    result = []
+    clone = type("Clone", (nodes.generate.CivitaiBridgeGenerate,), {"hidden": type("Hidden", (), {"unique_id": "12"})})
+    node = threading.Thread(target=lambda: result.append(run(clone, **order)))
+    node.start()
+    wait_for(lambda: any("under way elsewhere" in text for text, *_ in comfy.texts))
+    assert not result
+    journal.release(row.key, "another server")
+    journal.close()
+    node.join(20)
+    assert result[0].args[0].shape[0] == 1 and submits(sandbox) == before + 1
+
+
+def test_open_purchases_are_looked_after_when_the_server_has_started(
+    nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
+):
+    started: list[Any] = []
+    server = sys.modules["server"].PromptServer.instance
+    monkeypatch.setattr(server, "app", types.SimpleNamespace(on_startup=started), raising=False)
+    nodes.host.wake_for_what_is_open()
+    (wake,) = started
+    before = len(sandbox.requests)
+    asyncio.run(wake(server.app))
+    time.sleep(0.3)
+    assert len(sandbox.requests) == before and not (home() / "journal.sqlite3").exists(), "nothing is open"
+    sandbox.script.job(seconds=20.0)  # one second here
+    with pytest.raises(StillRunning):
+        run(nodes.generate.CivitaiBridgeGenerate, **small(wait_minutes=0.003))
+    backstage().start(_forget(nodes)).result(10)
+    time.sleep(1.2)
+    asyncio.run(wake(server.app))
+
+    def states() -> list[str]:
+        journal = Journal(home() / "journal.sqlite3")
+        try:
+            return [row.state for row in journal.rows()]
+        finally:
+            journal.close()
+
+    wait_for(lambda: states() == ["finished"])
+
+
+async def _forget(nodes: Any) -> None:
+    """The server ends: its bridges are closed, their rows keep their state."""
+    for bridge in list(nodes.host._bridges.values()):
+        await bridge.close()
+    nodes.host._bridges.clear()
 
 
 def wait_for(condition: Any, seconds: float = 5.0) -> None:

@@ -1,0 +1,149 @@
+"""A version of CivitAI into `models.json`, and an entry out again; the answers of facts/catalog.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BadInput, NotInCatalog, StillOnDisk
+from ..filenames import safe_name
+from ..resources import ModelFile, Resource
+from .check import Catalogs
+from .entries import LORAS, MODELS, Entry, hashes_of, new_entry, place_of, whole
+from .store import CatalogStore
+
+ADDED, ALREADY, RESTRICTED, REMOVED = "added", "already_exists", "restricted", "removed"
+_MEMBERS = {
+    ADDED: ("status", "file", "name", "category", "dest"),
+    ALREADY: ("status", "file"),
+    RESTRICTED: ("status", "reason"),
+    REMOVED: ("status", "file"),
+}
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of it; the members that a status has are in `as_json`, to the letter of facts/catalog.md."""
+
+    status: str
+    file: str = ""
+    name: str = ""
+    category: str = ""
+    dest: str = ""
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {member: getattr(self, member) for member in _MEMBERS[self.status]}
+
+    @property
+    def report(self) -> str:
+        """One sentence for a person."""
+        match self.status:
+            case "added":
+                return f"Added: {self.name} ({self.file} in {self.dest})."
+            case "already_exists":
+                return f"It is in the catalog already: {self.file}."
+            case "removed":
+                return f"Removed: {self.file}."
+        return f"Not added. {self.reason}."
+
+
+def restriction(resource: Resource) -> str:
+    """Why a version may not be downloaded, `""` where it may (site-api §8.5, in its order)."""
+    if resource.usage_control != "Download":
+        return f"This model is '{resource.usage_control}' only — download not allowed by the creator"
+    if resource.paid:
+        if resource.paid_until:
+            return f"This model is in early access until {resource.paid_until} — it can be downloaded after buying it"
+        return "This model is sold by its creator — it can be downloaded after buying it"
+    if resource.mode == "TakenDown":
+        return "This model was taken down — it can no longer be downloaded"
+    if resource.mode:
+        return "This model is archived — it can no longer be downloaded"
+    if not resource.files:
+        return "This version has no file — there is nothing to download"
+    return ""
+
+
+def choose_file(resource: Resource, file_id: int | None = None) -> ModelFile:
+    """The primary file, or the one of this id. Raises BadInput where there is none, or where a scan found danger in
+    it."""
+    if file_id is None:
+        file = resource.primary
+    else:
+        file = next((one for one in resource.files if one.id == file_id), None)
+    if file is None:
+        ids = ", ".join(f"{one.id} ({one.name})" for one in resource.files) or "none"
+        raise BadInput(f"Version {resource.version_id} has no file {file_id or ''}; it has {ids}.")
+    if file.danger:
+        raise BadInput(f"CivitAI's scan found {file.danger} in {file.name}; it is neither added nor downloaded.")
+    return file
+
+
+def add(
+    store: CatalogStore, resource: Resource, *, file_id: int | None = None, name: str = "", dest: str = ""
+) -> Added:
+    """Put a version into models.json without downloading it. Asking twice changes nothing.
+
+    `name` and `dest` are those of a file that was loaded already: then nothing restricts it any more."""
+    if not name and (reason := restriction(resource)):
+        return Added(RESTRICTED, reason=reason)
+    file = choose_file(resource, file_id)
+    category, usual = place_of(resource, file)
+    dest = dest or usual
+    names = [name] if name else names_of(resource, file)
+    with store.changing() as change:
+        taken: set[str] = set()
+        for catalog in (MODELS, LORAS):
+            for _, raw in change.load(catalog).document.entries():
+                if _is_already(raw, resource, file, exactly=file_id is not None):
+                    return Added(ALREADY, file=str(raw.get("file") or ""))
+                if not name and raw.get("dest") == dest and isinstance(other := raw.get("file"), str):
+                    taken.add(other.casefold())
+        chosen = next((one for one in names if one.casefold() not in taken), names[-1])
+        entry = new_entry(resource, file, name=chosen, dest=dest)
+        change.append(MODELS, category, entry)
+    return Added(ADDED, file=chosen, name=entry["name"], category=category, dest=dest)
+
+
+def remove(catalogs: Catalogs, version_id: int, *, file: str = "") -> Added:
+    """Take a version's entries out of both catalogs, or only the one of this file name. Raises StillOnDisk while a
+    file is there, NotInCatalog."""
+
+    def meant(entry: Entry) -> bool:
+        return file in ("", entry.file)
+
+    with catalogs.store.changing() as change:
+        found = [
+            entry for name in (MODELS, LORAS) for entry in change.load(name).of_version(version_id) if meant(entry)
+        ]
+        if not found:
+            raise NotInCatalog(f"Version {version_id} is in no catalog.", path=str(catalogs.store.folder))
+        for entry in found:
+            if place := catalogs.place(entry):
+                raise StillOnDisk(
+                    f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
+                )
+        for name in (MODELS, LORAS):
+            change.remove(name, version_id, meant)
+    return Added(REMOVED, file=found[0].file)
+
+
+def _is_already(raw: Mapping[str, Any], resource: Resource, file: ModelFile, *, exactly: bool) -> bool:
+    """Whether an entry is of the same version or the same bytes; `exactly` this file of the version where one was
+    named."""
+    if whole(raw.get("civitai_version_id")) == resource.version_id:
+        return not exactly or whole(raw.get("civitai_file_id")) in (None, file.id)
+    sha = next((value.lower() for kind, value in file.hashes.items() if kind.upper() == "SHA256"), "")
+    return bool(sha) and sha in hashes_of(raw)
+
+
+def names_of(resource: Resource, file: ModelFile) -> list[str]:
+    """The file's own name, then ones with the version's id for where another file of the folder has it."""
+    name = safe_name(file.name)
+    if not name:
+        raise BadInput(f"The file of version {resource.version_id} has no usable name ({file.name!r}).")
+    stem, ending = os.path.splitext(name)
+    return [name, f"{stem}_{resource.version_id}{ending}", f"{stem}_{resource.version_id}_{file.id}{ending}"]

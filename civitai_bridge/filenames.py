@@ -1,0 +1,40 @@
+"""Names of files that strangers chose -> names that stay in their folder, on every system."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])")
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]')
+_LONGEST = 240  # in bytes; file systems stop at 255, and `.part` has to fit behind
+
+
+def safe_name(name: str) -> str:
+    """The last part of a name without what file systems forbid; `""` where nothing is left.
+
+    assert safe_name("../../x.pt") == "x.pt" and safe_name("CON.safetensors") == "_CON.safetensors"
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    last = _FORBIDDEN.sub("_", last).strip().rstrip(". ")
+    if not last.strip("._ "):
+        return ""
+    if _RESERVED.fullmatch(last.split(".", 1)[0].rstrip()):
+        last = f"_{last}"
+    if last.startswith("."):
+        last = f"_{last}"
+    stem, ending = os.path.splitext(last)
+    ending = ending if len(ending.encode()) <= 20 else ""
+    stem = last[: len(last) - len(ending)] if ending else last
+    while len((stem + ending).encode()) > _LONGEST:
+        stem = stem[:-1]
+    return stem.rstrip(". ") + ending
+
+
+def below(root: str | Path, name: str) -> str | None:
+    """The path of a name that may have folders in it, or None where it would leave the root."""
+    parts = name.replace("\\", "/").split("/")
+    if not name or any(part in ("", ".", "..") or ":" in part or "\0" in part for part in parts):
+        return None
+    return os.path.join(root, *parts)

@@ -1,0 +1,408 @@
+"""Adding, promoting and removing, with the answers of facts/catalog.md to the letter; and kills in between."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pack_root import ROOT
+
+from pack.civitai_bridge.catalog.add import add, choose_file, remove, restriction
+from pack.civitai_bridge.catalog.check import Catalogs
+from pack.civitai_bridge.catalog.entries import LORAS, MODELS, lora_category, place_of
+from pack.civitai_bridge.catalog.promote import promote
+from pack.civitai_bridge.catalog.store import CatalogStore, Change
+from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
+from pack.civitai_bridge.filenames import below, safe_name
+from pack.civitai_bridge.resources import Resource, resource_from_version
+
+
+def version(**more: Any) -> Resource:
+    """The body of `/model-versions/:id` as site-api §3.2 has it."""
+    model = {"name": "Juggernaut XL", "type": "Checkpoint", "nsfw": False, **more.pop("model", {})}
+    file = {
+        "id": 99, "sizeKB": 6775430.35, "name": "juggernautXL_v9.safetensors", "type": "Model",
+        "pickleScanResult": "Success", "virusScanResult": "Success",
+        "metadata": {"format": "SafeTensor", "size": "pruned", "fp": "fp16"},
+        "hashes": {"AutoV2": "D" * 10, "AutoV3": "E" * 12, "SHA256": "AB" * 32}, "primary": True,
+        **more.pop("file", {}),
+    }  # fmt: skip
+    data = {
+        "id": 123456, "modelId": 1234, "name": "v9", "baseModel": "SDXL 1.0", "trainedWords": ["jug"], "nsfwLevel": 3,
+        "air": "urn:air:sdxl:checkpoint:civitai:1234@123456", "usageControl": "Download", "paidAccess": None,
+        "stats": {"downloadCount": 1000}, "model": model, "files": [file], **more,
+    }  # fmt: skip
+    return resource_from_version(data)
+
+
+def lora(version_id: int = 7, **more: Any) -> Resource:
+    file = {"name": f"ink{version_id}.safetensors", "hashes": {"SHA256": f"{version_id:064X}"}, **more.pop("file", {})}
+    return version(id=version_id, model={"name": "Ink", "type": "LORA"}, file=file, **more)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CatalogStore:
+    return CatalogStore(tmp_path, clock=lambda: datetime(2026, 11, 20, 14, 5))
+
+
+def entries(store: CatalogStore, name: str = MODELS) -> list[dict[str, Any]]:
+    return [dict(entry.raw) for entry in CatalogStore(store.folder).load(name).entries()]
+
+
+# --- add
+
+
+def test_an_added_version_is_answered_and_written_as_the_facts_say(store: CatalogStore):
+    answer = add(store, version()).as_json()
+    assert answer == {
+        "status": "added",
+        "file": "juggernautXL_v9.safetensors",
+        "name": "Juggernaut XL v9 [SDXL 1.0 FP16]",
+        "category": "checkpoints",
+        "dest": "checkpoints",
+    }
+    assert list(answer) == ["status", "file", "name", "category", "dest"]
+    assert entries(store) == [
+        {
+            "name": "Juggernaut XL v9 [SDXL 1.0 FP16]", "file": "juggernautXL_v9.safetensors", "dest": "checkpoints",
+            "source": "civitai", "civitai_version_id": 123456, "civitai_model_id": 1234, "civitai_file_id": 99,
+            "size_gb": 6.775, "base_model": "SDXL 1.0", "tags": [], "trigger_words": ["jug"], "downloads": 1000,
+            "hash": "AB" * 32, "autov3": "E" * 12, "air": "urn:air:sdxl:checkpoint:civitai:1234@123456",
+            "type": "Checkpoint", "usage_control": "Download", "nsfw_level": 3,
+            "download_url": "https://civitai.com/api/download/models/123456?fileId=99",
+        }
+    ]  # fmt: skip
+
+
+def test_a_version_that_is_there_is_not_added_again(store: CatalogStore):
+    add(store, version())
+    assert add(store, version()).as_json() == {"status": "already_exists", "file": "juggernautXL_v9.safetensors"}
+    same_bytes = version(id=5, file={"name": "other.safetensors"})
+    assert add(store, same_bytes).as_json() == {"status": "already_exists", "file": "juggernautXL_v9.safetensors"}
+    add(store, lora())
+    promote(store, 7)
+    assert add(store, lora()).status == "already_exists", "loras.json counts too"
+    assert len(entries(store)) == 1
+
+
+def test_an_entry_with_a_numeric_string_is_that_version(store: CatalogStore):
+    text = '{"categories": [{"id": "x", "models": [{"file": "old.pt", "civitai_version_id": "123456"}]}]}'
+    (store.folder / MODELS).write_text(text)
+    assert add(store, version()).file == "old.pt"
+    assert (store.folder / MODELS).read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"usageControl": "Generation"}, "This model is 'Generation' only — download not allowed by the creator"),
+        ({"usageControl": "InternalGeneration", "paidAccess": {}}, "This model is 'InternalGeneration' only — download not allowed by the creator"),
+        ({"paidAccess": {"permanent": False, "endsAt": "2026-12-01T00:00:00Z"}}, "early access until 2026-12-01T00:00:00Z"),
+        ({"paidAccess": {"permanent": True, "endsAt": None}}, "sold by its creator"),
+        ({"model": {"mode": "Archived"}, "files": []}, "archived"),
+        ({"model": {"mode": "TakenDown"}}, "taken down"),
+        ({"files": []}, "no file"),
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_what_may_not_be_downloaded_is_restricted(more: dict[str, Any], reason: str, store: CatalogStore):
+    answer = add(store, version(**more)).as_json()
+    assert list(answer) == ["status", "reason"] and answer["status"] == "restricted"
+    assert reason in answer["reason"]
+    assert not (store.folder / MODELS).exists()
+    assert restriction(version()) == ""
+
+
+@pytest.mark.parametrize(
+    ("model_type", "file_type", "base", "category", "dest"),
+    [
+        ("Checkpoint", "Model", "SDXL 1.0", "checkpoints", "checkpoints"),
+        ("Checkpoint", "Pruned Model", "Pony", "checkpoints", "checkpoints"),
+        ("Checkpoint", "Model", "Flux.1 D", "diffusion_models", "diffusion_models"),
+        ("Checkpoint", "Model", "Wan Video 2.2 T2V-A14B", "diffusion_models", "diffusion_models"),
+        ("Checkpoint", "Model", "Hunyuan Video", "diffusion_models", "diffusion_models"),
+        ("Checkpoint", "Model", "CogVideoX", "diffusion_models", "diffusion_models"),
+        ("Checkpoint", "Model", "LTXV2", "diffusion_models", "diffusion_models"),
+        ("Checkpoint", "Diffusion Model", "SDXL 1.0", "diffusion_models", "diffusion_models"),
+        ("Checkpoint", "Text Encoder", "Flux.1 D", "text_encoders", "text_encoders"),
+        ("LORA", "Model", "Flux.1 D", "loras", "loras"),
+        ("LoCon", "Model", "SD 1.5", "loras", "loras"),
+        ("DoRA", "Model", "SD 1.5", "loras", "loras"),
+        ("LORA", "VAE", "SD 1.5", "vae", "vae"),
+        ("VAE", "Model", "SD 1.5", "vae", "vae"),
+        ("TextualInversion", "Model", "SD 1.5", "embeddings", "embeddings"),
+        ("TextualInversion", "Negative", "SD 1.5", "embeddings", "embeddings"),
+        ("AestheticGradient", "Model", "SD 1.5", "embeddings", "embeddings"),
+        ("Controlnet", "Model", "SD 1.5", "controlnet", "controlnet"),
+        ("Poses", "Archive", "SD 1.5", "controlnet", "controlnet"),
+        ("Upscaler", "Model", "Upscaler", "upscalers", "upscale_models"),
+        ("UNet", "Model", "SDXL 1.0", "diffusion_models", "diffusion_models"),
+    ],
+)
+def test_the_place_is_by_file_type_then_model_type(
+    model_type: str, file_type: str, base: str, category: str, dest: str
+):
+    resource = version(baseModel=base, model={"type": model_type}, file={"type": file_type})
+    assert place_of(resource, resource.files[0]) == (category, dest)
+
+
+@pytest.mark.parametrize("model_type", ["Workflows", "Wildcards", "Other", "ComfyWorkflows", "Neu"])
+def test_a_type_without_a_folder_is_an_error_not_a_guess(model_type: str, store: CatalogStore):
+    with pytest.raises(BadInput, match="no model folder"):
+        add(store, version(model={"type": model_type}))
+    with pytest.raises(BadInput, match="no model folder"):
+        add(store, version(file={"type": "Training Data"}))
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"name": "Juggernaut XL"}, "Juggernaut XL [SDXL 1.0 FP16]"),
+        ({"file": {"metadata": {}}}, "Juggernaut XL v9 [SDXL 1.0]"),
+        ({"file": {"metadata": {"format": "GGUF", "fp": "fp16", "quantType": "Q4_K_M"}}}, "Juggernaut XL v9 [SDXL 1.0 Q4_K_M]"),
+        ({"baseModel": ""}, "Juggernaut XL v9 [FP16]"),
+        ({"baseModel": "", "file": {"metadata": {}}}, "Juggernaut XL v9"),
+    ],
+    ids=range(5),
+)  # fmt: skip
+def test_the_display_name_leaves_out_what_is_unknown(more: dict[str, Any], name: str, store: CatalogStore):
+    assert add(store, version(**more)).name == name
+
+
+def test_another_file_of_the_same_name_gets_a_name_of_its_own(store: CatalogStore):
+    add(store, version())
+    other = version(id=5, file={"hashes": {"SHA256": "CD" * 32}, "name": "JuggernautXL_v9.safetensors"})
+    assert add(store, other).file == "JuggernautXL_v9_5.safetensors"
+    assert add(store, lora(8, file={"name": "juggernautXL_v9.safetensors"})).file == "juggernautXL_v9.safetensors"
+
+
+def test_a_named_file_of_a_version_is_added_beside_the_primary(store: CatalogStore):
+    files = [
+        {"id": 1, "name": "a.safetensors", "type": "Model", "primary": True, "hashes": {}},
+        {"id": 2, "name": "te.safetensors", "type": "Text Encoder", "hashes": {}},
+    ]
+    resource = version(files=files)
+    add(store, resource)
+    assert add(store, resource, file_id=2).dest == "text_encoders"
+    assert add(store, resource, file_id=2).status == "already_exists"
+    with pytest.raises(BadInput, match=r"no file 3; it has 1 \(a.safetensors\), 2"):
+        add(store, resource, file_id=3)
+
+
+def test_a_dangerous_file_is_refused():
+    with pytest.raises(BadInput, match="a virus"):
+        choose_file(version(file={"virusScanResult": "Danger"}))
+    with pytest.raises(BadInput, match="code that runs"):
+        choose_file(version(file={"pickleScanResult": "Danger"}))
+
+
+def test_a_name_from_outside_stays_a_name(store: CatalogStore):
+    assert add(store, version(file={"name": "../../CON.safetensors"})).file == "_CON.safetensors"
+    with pytest.raises(BadInput, match="no usable name"):
+        add(store, version(id=8, file={"name": "..", "hashes": {}}))
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a.safetensors", "a.safetensors"),
+        ("../../x.pt", "x.pt"),
+        ("..\\..\\x.pt", "x.pt"),
+        ("/etc/passwd", "passwd"),
+        ("C:\\x.pt", "x.pt"),
+        ("C:x.pt", "C_x.pt"),
+        ("CON", "_CON"),
+        ("con.pt", "_con.pt"),
+        ("nul .pt", "_nul.pt"),
+        ("COM1.safetensors", "_COM1.safetensors"),
+        ("LPT9", "_LPT9"),
+        ("console.pt", "console.pt"),
+        ("a\x00b\n.pt", "a_b_.pt"),
+        ("a<b>c?.pt", "a_b_c_.pt"),
+        ("x.pt.", "x.pt"),
+        (" x.pt ", "x.pt"),
+        (".hidden.pt", "_.hidden.pt"),
+        ("日本語.safetensors", "日本語.safetensors"),
+        ("evil\u202etp.exe", "evil_tp.exe"),
+        ("..", ""),
+        ("", ""),
+        ("/", ""),
+        ("...", ""),
+        ("a/", ""),
+    ],
+)
+def test_names_are_made_safe(name: str, safe: str):
+    assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_a_name_is_cut_and_keeps_its_ending(letter: str):
+    cut = safe_name(letter * 400 + ".safetensors")
+    assert cut.endswith(".safetensors") and 230 <= len(cut.encode()) <= 240
+
+
+def test_a_path_stays_below_its_root():
+    assert below("root", "a/b.pt") == os.path.join("root", "a", "b.pt")
+    for name in ("", "..", "a/../b", "/a", "a//b", "C:\\a", "a\0", "\\\\host\\share"):
+        assert below("root", name) is None
+
+
+# --- promote
+
+
+@pytest.mark.parametrize(
+    ("base", "category"),
+    [
+        ("Wan Video 2.2 I2V-A14B", "wan_loras"),
+        ("Flux.1 D", "flux_loras"),
+        ("Flux.2 Klein 9B", "flux_loras"),
+        ("SDXL 1.0", "sdxl_loras"),
+        ("Pony", "sdxl_loras"),
+        ("Illustrious", "sdxl_loras"),
+        ("NoobAI", "sdxl_loras"),
+        ("SD 1.5", "sd15_loras"),
+        ("SD 1.4", "sd15_loras"),
+        ("SD 2.1", "other_loras"),
+        ("", "other_loras"),
+        ("Qwen", "other_loras"),
+    ],
+)
+def test_the_category_of_a_lora_is_by_its_base_model(base: str, category: str):
+    assert lora_category(base) == category
+
+
+def test_a_promoted_entry_moves_with_all_it_says(store: CatalogStore):
+    text = """{ "version": 4, "date": "", "categories": [ { "id": "loras", "models": [
+    { "name": "Ink \\u00e9", "file": "ink.pt", "dest": "loras", "civitai_version_id": "7", "n": 1.50,
+      "trigger_words": ["a"], "civitai_base_model": "Pony" },
+    { "name": "Other", "file": "o.pt", "dest": "loras", "civitai_version_id": 8 } ] } ] }"""
+    (store.folder / MODELS).write_text(text)
+    assert promote(store, 7).as_json() == {"status": "promoted", "file": "ink.pt", "category": "sdxl_loras"}
+    moved = (store.folder / LORAS).read_text()
+    assert '"name": "Ink \\u00e9"' in moved and '"n": 1.50' in moved
+    assert entries(store, LORAS)[0]["strength"] == 1.0
+    assert [entry["civitai_version_id"] for entry in entries(store)] == [8]
+    assert '{ "name": "Other", "file": "o.pt", "dest": "loras", "civitai_version_id": 8 } ] } ] }' in (store.folder / MODELS).read_text()  # fmt: skip
+    before = (store.folder / LORAS).read_text()
+    assert promote(store, 7).as_json() == {"status": "already_exists"}
+    assert (store.folder / LORAS).read_text() == before
+    assert sorted(path.name for path in store.folder.iterdir()) == [
+        ".catalogs.lock", "loras.json", "models.json", "models.json.previous"
+    ]  # fmt: skip
+
+
+def test_an_entry_in_both_catalogs_loses_its_copy(store: CatalogStore):
+    add(store, lora())
+    (store.folder / LORAS).write_text((store.folder / MODELS).read_text())
+    before = (store.folder / LORAS).read_text()
+    assert promote(store, 7).as_json() == {"status": "already_exists"}
+    assert entries(store) == [] and (store.folder / LORAS).read_text() == before
+
+
+def test_what_cannot_be_promoted_is_said(store: CatalogStore):
+    with pytest.raises(NotInCatalog, match="is not in models"):
+        promote(store, 7)
+    add(store, version())
+    with pytest.raises(NotALora, match="dest is 'checkpoints'"):
+        promote(store, 123456)
+    assert len(entries(store)) == 1 and not (store.folder / LORAS).exists()
+
+
+def test_two_files_of_a_version_are_promoted_together(store: CatalogStore):
+    with store.changing() as change:
+        for name in ("a.pt", "b.pt"):
+            change.append(MODELS, "loras", {"file": name, "dest": "loras", "civitai_version_id": 7})
+    assert promote(store, 7).file == "a.pt"
+    assert [entry["file"] for entry in entries(store, LORAS)] == ["a.pt", "b.pt"] and entries(store) == []
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("where", ["intend", "append", "remove", "done"])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_promote_killed_anywhere_is_finished_or_undone(
+    where: str, after: bool, edited: bool, store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+):
+    add(store, lora(7))
+    add(store, lora(8))
+    real = getattr(Change, where)
+
+    def killed(self: Change, *more: Any, **named: Any) -> None:
+        if after:
+            real(self, *more, **named)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Change, where, killed)
+        promote(store, 7)
+    if edited:  # a person edits the file before anybody opens it again
+        text = (store.folder / MODELS).read_text()
+        (store.folder / MODELS).write_text(text.replace('"tags": []', '"tags": ["mine"]'))
+    both = [[e["civitai_version_id"] for e in entries(store, name)] for name in (MODELS, LORAS)]
+    assert sorted(both[0] + both[1]) == [7, 8], "neither lost nor doubled"
+    assert not (store.folder / ".promoting.json").exists()
+    if edited:
+        assert '"mine"' in (store.folder / MODELS).read_text()
+    assert promote(store, 7).status in ("promoted", "already_exists")
+    assert [e["civitai_version_id"] for e in entries(store, LORAS)] == [7]
+
+
+def test_an_intent_that_was_cut_off_means_nothing(store: CatalogStore):
+    add(store, lora())
+    (store.folder / ".promoting.json").write_text('{"version_id": 7, "fi')
+    assert [e["civitai_version_id"] for e in entries(store)] == [7]
+    assert not (store.folder / ".promoting.json").exists()
+
+
+def test_a_promote_that_cannot_finish_says_where_the_entry_is(store: CatalogStore, monkeypatch: pytest.MonkeyPatch):
+    add(store, lora())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise CatalogTrouble("the disk is full.")
+
+    with monkeypatch.context() as patch, pytest.raises(CatalogTrouble, match=r"stands in loras\.json now"):
+        patch.setattr(Change, "remove", full)
+        promote(store, 7)
+    assert entries(store) == [] and len(entries(store, LORAS)) == 1
+
+
+# --- remove
+
+
+def test_an_entry_goes_only_when_its_file_is_gone(store: CatalogStore):
+    root = store.folder / "models"
+    (root / "loras").mkdir(parents=True)
+    catalogs = Catalogs(store, None, lambda: {"loras": [root / "loras"]}, root)
+    add(store, lora(7))
+    add(store, lora(8))
+    (root / "loras" / "ink7.safetensors").write_text("x")
+    with pytest.raises(StillOnDisk, match="Delete the file first"):
+        remove(catalogs, 7)
+    (root / "loras" / "ink7.safetensors").unlink()
+    assert remove(catalogs, 7).as_json() == {"status": "removed", "file": "ink7.safetensors"}
+    assert [entry["civitai_version_id"] for entry in entries(store)] == [8]
+    with pytest.raises(NotInCatalog):
+        remove(catalogs, 7)
+    with pytest.raises(NotInCatalog):
+        remove(catalogs, 8, file="other")
+
+
+# --- kills
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_the_catalogs_survive_kills(monkeypatch: pytest.MonkeyPatch):
+    """A few rounds here; 200 by `python tests/fire/catalog_kills.py`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "fire"))
+    import catalog_kills
+
+    assert catalog_kills.rounds(5, seed=1) == []

@@ -1,0 +1,325 @@
+"""The index of model files: what is hashed, what is not hashed again, and what a folder full of surprises does to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pack.civitai_bridge.catalog import hashes as module
+from pack.civitai_bridge.catalog.hashes import HashIndex, Progress, stem_of
+from pack.civitai_bridge.errors import StateTrouble
+
+
+@pytest.fixture
+def place(tmp_path: Path):
+    """An index, folders of two kinds, and what was really hashed."""
+    return Place(tmp_path)
+
+
+class Place:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.index = HashIndex(root / "state" / "hashes.sqlite3")
+        self.folders: dict[str, list[Path]] = {"loras": [root / "loras", root / "more"], "checkpoints": [root / "big"]}
+        for paths in self.folders.values():
+            for path in paths:
+                path.mkdir()
+
+    def put(self, name: str, content: bytes | str, folder: str = "loras") -> Path:
+        path = self.root / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def scan(self, **more: Any) -> Any:
+        return self.index.scan(self.folders, **more)
+
+    def names(self) -> dict[tuple[str, str], str]:
+        return {(one.folder, one.name): one.sha256 for one in self.index.files().all}
+
+
+def sha(content: str | bytes) -> str:
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()
+
+
+def header(facts: dict[str, Any]) -> bytes:
+    text = json.dumps({"__metadata__": facts}).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+def test_every_model_file_is_found_and_hashed(place: Place):
+    place.put(
+        "a.safetensors", header({"ss_output_name": "Ink Style", "modelspec.title": "x", "other": "y"}) + b"tensors"
+    )
+    place.put("sub/deep/b.PT", "b")
+    place.put("notes.txt", "no model")
+    place.put("c.safetensors.part", "no model yet")
+    place.put("d.ckpt", "d", "big")
+    place.put("e.gguf", "e", "more")
+    report = place.scan()
+    assert (report.files, report.hashed, report.troubles) == (4, 4, ())
+    assert {key[1] for key in place.names()} == {"a.safetensors", "sub/deep/b.PT", "d.ckpt", "e.gguf"}
+    files = place.index.files()
+    found = files.by_name["loras", "a.safetensors"]
+    assert found.autov3 == sha(b"tensors")[:12]
+    assert (found.output_name, files.by_stem["ink style"]) == ("Ink Style", (found,))
+    assert dict(place.index.facts(found.path)) == {"ss_output_name": "Ink Style", "modelspec.title": "x"}
+    for value in (sha("b"), sha("b")[:10]):
+        assert [one.name for one in files.by_hash[value]] == ["sub/deep/b.PT"]
+    assert "e3b0c442" not in files.by_hash, "the AutoV1 of a small file names nothing"
+    assert files.by_name["loras", "e.gguf"].rank == 1
+
+
+def test_a_second_scan_hashes_and_writes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.put("a.pt", "a")
+    place.scan()
+    files = place.index.files()
+    monkeypatch.setattr(module, "digest_file", lambda *_, **__: pytest.fail("hashed again"))
+    report = place.scan()
+    assert (report.hashed, report.unchanged) == (0, 1)
+    assert place.index.files() is files
+
+
+def test_a_changed_file_is_hashed_again_and_never_known_by_its_old_hash(place: Place):
+    path = place.put("a.pt", "old")
+    place.scan()
+    path.write_text("newer")
+    place.scan(cancelled=lambda: True)
+    assert place.names() == {("loras", "a.pt"): ""}
+    assert place.scan().hashed == 1
+    assert place.names() == {("loras", "a.pt"): sha("newer")}
+
+
+MOVES = {
+    "renamed": lambda p: os.rename(p.root / "loras/a.pt", p.root / "loras/b.pt"),
+    "moved to another folder": lambda p: os.rename(p.root / "loras/a.pt", p.root / "more/b.pt"),
+    "moved to another disk": lambda p: (copy(p.root / "loras/a.pt", p.root / "more/b.pt"), os.unlink(p.root / "loras/a.pt")),
+    "a hard link": lambda p: os.link(p.root / "loras/a.pt", p.root / "loras/b.pt"),
+    "a symbolic link": lambda p: os.symlink(p.root / "loras/a.pt", p.root / "loras/b.pt"),
+    "restored in place": lambda p: (copy(p.root / "loras/a.pt", p.root / "x"), os.replace(p.root / "x", p.root / "loras/a.pt")),
+}  # fmt: skip
+
+
+def copy(source: Path, target: Path) -> None:
+    target.write_bytes(source.read_bytes())
+    seen = source.stat()
+    os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_moved_file_is_not_hashed_again(move: str, place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.put("a.pt", "content")
+    place.scan()
+    MOVES[move](place)
+    monkeypatch.setattr(module, "digest_file", lambda *_, **__: pytest.fail("hashed again"))
+    report = place.scan()
+    assert report.hashed == 0
+    assert set(place.names().values()) == {sha("content")}
+    assert report.moved == (move != "restored in place")
+
+
+def test_files_that_swap_names_swap_hashes(place: Place, monkeypatch: pytest.MonkeyPatch):
+    a, b = place.put("a.pt", "1"), place.put("b.pt", "2")
+    for path in (a, b):
+        os.utime(path, ns=(10**9, 10**9))
+    place.scan()
+    os.rename(a, place.root / "c")
+    os.rename(b, a)
+    os.rename(place.root / "c", b)
+    place.scan()
+    assert place.names() == {("loras", "a.pt"): sha("2"), ("loras", "b.pt"): sha("1")}
+
+
+def test_a_copy_is_a_file_of_its_own(place: Place):
+    """Same size and time prove nothing while the first file is still there: training writes many such files."""
+    first = place.put("a.pt", "content")
+    place.scan()
+    other = place.put("b.pt", "CONTENT")
+    seen = first.stat()
+    os.utime(other, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert place.scan().hashed == 1
+    assert place.names()["loras", "b.pt"] == sha("CONTENT")
+
+
+def test_a_file_that_went_and_came_back_is_known(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.put("a.pt", "content")
+    place.scan()
+    os.rename(path, place.root / "away.pt")
+    assert place.scan().gone == 1
+    assert place.names() == {}
+    os.rename(place.root / "away.pt", path)
+    monkeypatch.setattr(module, "digest_file", lambda *_, **__: pytest.fail("hashed again"))
+    assert place.scan().gone == 0
+    assert place.names() == {("loras", "a.pt"): sha("content")}
+
+
+def test_what_is_gone_for_long_is_forgotten(tmp_path: Path):
+    now = [0.0]
+    index = HashIndex(tmp_path / "h.sqlite3", clock=lambda: now[0])
+    (tmp_path / "l").mkdir()
+    (tmp_path / "l" / "a.pt").write_text("a")
+    for step in (0.0, 1.0, 31 * 24 * 3600.0):
+        now[0] = step
+        index.scan({"l": [tmp_path / "l"]})
+        (tmp_path / "l" / "a.pt").unlink(missing_ok=True)
+    rows = sqlite3.connect(tmp_path / "h.sqlite3").execute("SELECT count(*) FROM files").fetchone()
+    assert rows == (0,)
+
+
+def test_a_folder_that_is_away_keeps_its_hashes(place: Place):
+    place.put("a.pt", "a", "more")
+    place.scan()
+    os.rename(place.root / "more", place.root / "unplugged")
+    report = place.scan()
+    assert (report.gone, report.troubles) == (0, ())
+    os.rename(place.root / "unplugged", place.root / "more")
+    assert place.scan().hashed == 0
+
+
+def test_links_in_a_ring_come_to_an_end(place: Place):
+    place.put("sub/a.pt", "a")
+    os.symlink(place.root / "loras", place.root / "loras" / "sub" / "ring")
+    os.symlink(place.root / "loras" / "self", place.root / "loras" / "self")
+    os.symlink(place.root / "loras" / "two.pt", place.root / "loras" / "one.pt")
+    os.symlink(place.root / "loras" / "one.pt", place.root / "loras" / "two.pt")
+    os.symlink(place.root / "nothing.pt", place.root / "loras" / "broken.pt")
+    place.scan()
+    assert list(place.names()) == [("loras", "sub/a.pt")]
+
+
+def test_a_linked_folder_is_entered(place: Place):
+    (place.root / "elsewhere").mkdir()
+    (place.root / "elsewhere" / "a.pt").write_text("a")
+    os.symlink(place.root / "elsewhere", place.root / "loras" / "linked")
+    place.scan()
+    assert list(place.names()) == [("loras", "linked/a.pt")]
+
+
+def test_one_folder_under_two_keys_is_hashed_once(place: Place):
+    place.folders = {"unet": [place.root / "big"], "diffusion_models": [place.root / "big"]}
+    place.put("a.pt", "a", "big")
+    assert place.scan().hashed == 1
+    assert set(place.names()) == {("unet", "a.pt"), ("diffusion_models", "a.pt")}
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", (2**63).to_bytes(8, "little") + b"{}"], ids=["0", "3", "2^63"])
+def test_a_file_that_is_no_safetensors_is_hashed_and_said(content: bytes, place: Place):
+    place.put("x.safetensors", content)
+    place.scan()
+    [found] = place.index.files().all
+    assert found.sha256 == sha(content) and found.autov3 == "" and "no safetensors" in found.trouble
+
+
+def test_a_file_that_changes_while_it_is_hashed_waits_for_the_next_scan(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.put("a.pt", "one")
+    place.put("b.pt", "b")
+    real = module.digest_file
+
+    def changing(target: str, **more: Any) -> Any:
+        def on_piece(size: int) -> None:
+            more["on_piece"](size)
+            if target == str(path):
+                path.write_text("another")
+
+        return real(target, **{**more, "on_piece": on_piece})
+
+    monkeypatch.setattr(module, "digest_file", changing)
+    report = place.scan()
+    assert report.hashed == 1 and "changed while" in report.troubles[0]
+    monkeypatch.setattr(module, "digest_file", real)
+    assert place.scan().hashed == 1
+    assert place.names()["loras", "a.pt"] == sha("another")
+
+
+def test_a_cancelled_scan_goes_on_where_it_was(place: Place):
+    for number in range(6):
+        place.put(f"{number}.pt", str(number))
+    seen: list[Progress] = []
+    report = place.scan(workers=1, progress=seen.append, cancelled=lambda: bool(seen) and seen[-1].files >= 2)
+    assert report.stopped and 1 <= report.hashed < 6
+    rest = place.scan(progress=seen.append)
+    assert rest.hashed == 6 - report.hashed and not rest.stopped
+    assert (seen[-1].files, seen[-1].bytes) == (seen[-1].of_files, seen[-1].of_bytes)
+
+
+def test_while_a_prompt_runs_half_of_the_cores_hash(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 4)
+    for number in range(12):
+        place.put(f"{number}.pt", str(number))
+    busy, most, lock, running = set(), [0], threading.Lock(), [True]
+    real = module.digest_file
+
+    def watched(target: str, **more: Any) -> Any:
+        with lock:
+            busy.add(target)
+            most[0] = max(most[0], len(busy))
+        threading.Event().wait(0.01)
+        with lock:
+            busy.discard(target)
+        return real(target, **more)
+
+    monkeypatch.setattr(module, "digest_file", watched)
+
+    def pause() -> bool:
+        running[0] = running[0] and place.index is not None and len(place.index.files().by_hash) < 10
+        return running[0]
+
+    report = place.scan(pause=pause)
+    assert report.hashed == 12 and most[0] <= 4
+    most[0] = 0
+    for number in range(12):
+        place.put(f"{number}.pt", f"again {number}")
+    calls = [0]
+
+    def always() -> bool:
+        calls[0] += 1
+        return calls[0] < 100_000 and any(one.sha256 == "" for one in place.index.files().all)
+
+    place.scan(pause=always)
+    assert most[0] <= 2
+
+
+def test_kinds_that_were_not_taken_are_taken_later(place: Place):
+    place.put("a.pt", "abc")
+    place.scan()
+    assert place.scan(kinds={"CRC32"}).hashed == 1
+    assert place.index.files().by_hash["352441c2"]
+    assert place.scan(kinds={"CRC32"}).hashed == 0
+
+
+def test_another_process_sees_what_was_scanned(place: Place):
+    other = HashIndex(place.root / "state" / "hashes.sqlite3")
+    assert other.files().all == ()
+    place.put("a.pt", "a")
+    place.scan()
+    assert len(other.files().all) == 1
+
+
+def test_a_damaged_index_is_said(tmp_path: Path):
+    (tmp_path / "h.sqlite3").write_bytes(b"no database" * 1000)
+    with pytest.raises(StateTrouble, match="the next scan makes it anew"):
+        HashIndex(tmp_path / "h.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Ink.safetensors", "ink"),
+        ("style\\Ink.PT", "ink"),
+        ("style/ink", "ink"),
+        ("v1.5", "v1.5"),
+        ("civitai_12_ink.safetensors", "ink"),
+        ("civitai_12_", "civitai_12_"),
+        ("civitai_x_ink", "civitai_x_ink"),
+        ("STRASSE.bin", "strasse"),
+    ],
+)
+def test_names_are_compared_by_stem(name: str, stem: str):
+    assert stem_of(name) == stem
