@@ -684,7 +684,7 @@ class Bridge:
                 break
             if abs(self.clock() - row.heartbeat) < self.journal.heart_stops:
                 break
-            await self.sleep(self.journal.heart_stops / 20)
+            await asyncio.sleep(self.journal.heart_stops / 20)  # real seconds, as the heart's are
         return await self._reread(row)
 
     # --- the end ------------------------------------------------------------------------------------------------
