@@ -190,6 +190,7 @@ def scanning(row: Row, folder: Path) -> None:
     big = models["checkpoints"][0] / "big.safetensors"
     with open(big, "wb") as out:
         block = random.Random(2).randbytes(1 << 20)
+        out.write((2).to_bytes(8, "little") + b"{}")  # a safetensors header, so that AutoV3 is taken too
         for _ in range(1024):
             out.write(block)
     index = HashIndex(folder / "scan.sqlite3")
@@ -234,7 +235,7 @@ def hashing(row: Row, big: Path, folder: Path) -> None:
             best = min(best, time.perf_counter() - begun)
         return best / gb
 
-    each = alone(0, None) + alone(64, None) + alone(0x100000, 0x110000)
+    each = alone(0, None) + alone(10, None) + alone(0x100000, 0x110000)
     taken = min(_timed(lambda: digest_file(big, threads=1)) for _ in range(3)) / gb
     ratio = (1 / taken) / (1 / each)
     row("hashing from the page cache, one reading, one core", ratio, ">= 0.9", ratio >= 0.9,
@@ -371,7 +372,7 @@ def downloading(row: Row, gigabytes: float = 2.0) -> None:
         storage, site = server.stdout.readline().split()
         results: dict[str, list[list[float]]] = {"nowhere": [], "disk": []}
         try:
-            for _ in range(3):
+            for _ in range(5):
                 for what in results:
                     (folder / "x.safetensors").unlink(missing_ok=True)
                     script = _CLIENT.format(root=str(ROOT))
@@ -383,14 +384,18 @@ def downloading(row: Row, gigabytes: float = 2.0) -> None:
         finally:
             server.terminate()
             server.wait(10)
-    nowhere, disk = (statistics.median(one[0] for one in results[what]) for what in ("nowhere", "disk"))
+    nowhere, disk = (min(one[0] for one in results[what]) for what in ("nowhere", "disk"))
     memory = max(one[1] for one in results["disk"])
     ratio = nowhere / disk
     where = "a RAM disk" if ram.is_dir() else "the disk (no RAM disk here)"
     row(f"download of {size / 1e9:.1f} GB, verified / httpx to nowhere", ratio, ">= 0.9", ratio >= 0.9,
-        f"median of 3, to {where}: {size / 1e9 / disk:.2f} against {size / 1e9 / nowhere:.2f} GB/s; "
-        f"CPU {results['disk'][0][2]:.1f} against {results['nowhere'][0][2]:.1f} s")  # fmt: skip
-    row("… memory above the idle process", memory, "<= 32 MB", memory <= 32, "largest of 3", "MB")
+        f"best of 5, to {where}: {size / 1e9 / disk:.2f} against {size / 1e9 / nowhere:.2f} GB/s; "
+        f"CPU {_cpu(results['disk'])} against {_cpu(results['nowhere'])} s")  # fmt: skip
+    row("… memory above the idle process", memory, "<= 32 MB", memory <= 32, "largest of 5", "MB")
+
+
+def _cpu(results: list[list[float]]) -> str:
+    return f"{min(one[2] for one in results):.1f}"
 
 
 def catalogs(row: Row) -> None:
