@@ -18,6 +18,7 @@ from ..reference import AirReference, FileReference, HashReference, ModelReferen
 from ..resources import ModelFile, Resource
 from .entries import Entry, bare_hash, entry_from_json, hashes_of, whole
 from .hashes import Files, HashIndex, ModelPath, stem_of
+from .shelf import Shelf, no_collecting
 from .store import CatalogStore, Loaded
 
 PRESENT, MISSING, NOT_FOUND, UNKNOWN = "present", "missing", "not_found", "unknown"
@@ -130,11 +131,11 @@ class _Shelves:
     """The entries of both catalogs, ready for look-ups."""
 
     of: tuple[Loaded, Loaded]
-    by_version: Mapping[int, list[_Ref]]
-    by_model: Mapping[int, list[_Ref]]
-    by_hash: Mapping[str, list[_Ref]]
-    by_stem: Mapping[str, list[_Ref]]
-    by_title: Mapping[str, list[_Ref]]
+    by_version: Shelf[int, _Ref] = field(default_factory=Shelf)
+    by_model: Shelf[int, _Ref] = field(default_factory=Shelf)
+    by_hash: Shelf[str, _Ref] = field(default_factory=Shelf)
+    by_stem: Shelf[str, _Ref] = field(default_factory=Shelf)
+    by_title: Shelf[str, _Ref] = field(default_factory=Shelf)
 
 
 class Catalogs:
@@ -208,8 +209,8 @@ class Catalogs:
         here."""
         shelves, folders = self._shelve(), self._folders()
         by_version: dict[str, dict[str, Any]] = {}
-        for version_id, refs in shelves.by_version.items():
-            for ref in refs:
+        for version_id in shelves.by_version:
+            for ref in shelves.by_version.get(version_id):
                 entry = _entry(ref)
                 here = _own_place(entry.dest, entry.file, folders, self._root) is not None
                 seen = by_version.get(str(version_id))
@@ -223,8 +224,8 @@ class Catalogs:
                         "catalog": entry.catalog,
                     }
         by_model: dict[str, list[int]] = {}
-        for model_id, refs in shelves.by_model.items():
-            versions = [whole(ref[2].get("civitai_version_id")) for ref in refs]
+        for model_id in shelves.by_model:
+            versions = [whole(ref[2].get("civitai_version_id")) for ref in shelves.by_model.get(model_id)]
             by_model[str(model_id)] = sorted({version for version in versions if version is not None})
         return {"by_version": by_version, "by_model": by_model}
 
@@ -237,27 +238,27 @@ class Catalogs:
 
 
 def _put_on_shelves(both: tuple[Loaded, Loaded]) -> _Shelves:
-    by_version: dict[int, list[_Ref]] = {}
-    by_model: dict[int, list[_Ref]] = {}
-    by_hash: dict[str, list[_Ref]] = {}
-    by_stem: dict[str, list[_Ref]] = {}
-    by_title: dict[str, list[_Ref]] = {}
-    for loaded in both:
-        for category, raw in loaded.document.entries():
-            ref = (loaded.name, category.id, raw)
-            if (version := whole(raw.get("civitai_version_id"))) is not None:
-                by_version.setdefault(version, []).append(ref)
-            if (model := whole(raw.get("civitai_model_id"))) is not None:
-                by_model.setdefault(model, []).append(ref)
-            for value in hashes_of(raw):
-                for one in {value, value[:10]} if len(value) == 64 else {value}:
-                    if not _NOTHING.startswith(one):
-                        by_hash.setdefault(one, []).append(ref)
-            if isinstance(file := raw.get("file"), str) and file:
-                by_stem.setdefault(stem_of(file), []).append(ref)
-            if isinstance(name := raw.get("name"), str) and name:
-                by_title.setdefault(name.casefold(), []).append(ref)
-    return _Shelves(both, by_version, by_model, by_hash, by_stem, by_title)
+    shelves = _Shelves(both)
+    by_version, by_model, by_hash = shelves.by_version.put, shelves.by_model.put, shelves.by_hash.put
+    by_stem, by_title = shelves.by_stem.put, shelves.by_title.put
+    with no_collecting():
+        for loaded in both:
+            for category, raw in loaded.document.entries():
+                ref = (loaded.name, category.id, raw)
+                if (version := whole(raw.get("civitai_version_id"))) is not None:
+                    by_version(version, ref)
+                if (model := whole(raw.get("civitai_model_id"))) is not None:
+                    by_model(model, ref)
+                for value in hashes_of(raw):
+                    if not _NOTHING.startswith(value):
+                        by_hash(value, ref)
+                        if len(value) == 64:
+                            by_hash(value[:10], ref)
+                if isinstance(file := raw.get("file"), str) and file:
+                    by_stem(stem_of(file), ref)
+                if isinstance(name := raw.get("name"), str) and name:
+                    by_title(name.casefold(), ref)
+    return shelves
 
 
 class _Look:
@@ -294,8 +295,8 @@ class _Look:
                     return "short hash", self._best(refs, wanted, hashes)
                 shades.append(Shade("ambiguous", f"The short hash {value} fits several entries; none is taken."))
         if wanted.name:
-            refs = shelves.by_stem.get(stem_of(wanted.name), ())
-            refs = [ref for ref in refs if not _contradicts(ref[2], wanted, hashes) and self._in_folder(ref, wanted)]
+            named = shelves.by_stem.get(stem_of(wanted.name))
+            refs = [ref for ref in named if not _contradicts(ref[2], wanted, hashes) and self._in_folder(ref, wanted)]
             if len({_identity(ref[2]) for ref in refs}) == 1:
                 return "name", self._best(refs, wanted, hashes)
             if refs:
@@ -328,7 +329,7 @@ class _Look:
             return own
         full = {value for value in (*hashes, *(entry.hashes if entry else ())) if len(value) == 64}
         for value in full:
-            if found := self._on_disk(self._files.by_hash.get(value, ()), wanted):
+            if found := self._on_disk(self._files.by_hash.get(value), wanted):
                 if entry is not None:
                     text = f"The same bytes are here under another name: {found.name} in {found.folder}."
                     shades.append(Shade("same_bytes", text))
@@ -339,14 +340,14 @@ class _Look:
             if sure and (found := self._on_disk(found_files, wanted)):
                 return found
         if entry is None and wanted.version_id is not None:
-            theirs = self._files.by_version.get(wanted.version_id, ())
+            theirs = self._files.by_version.get(wanted.version_id)
             if found := self._on_disk(theirs, wanted):
                 if full:
                     text = f"Another file of the same version is here: {found.name} in {found.folder}."
                     shades.append(Shade("other_file", text))
                 return found
         if wanted.name and entry is None and wanted.version_id is None and not full:
-            named = [one for one in self._files.by_stem.get(stem_of(wanted.name), ()) if _fits(one, wanted)]
+            named = [one for one in self._files.by_stem.get(stem_of(wanted.name)) if _fits(one, wanted)]
             if len({one.path for one in named}) == 1:
                 return self._on_disk(named, wanted)
         return None
@@ -390,13 +391,13 @@ class _Look:
 
 def _own_place(dest: str, file: str, folders: Folders, root: str | Path | None) -> Place | None:
     """An entry's file: `dest` is a folder key first, with all its paths; else a folder below the models root."""
-    if below("x", file) is None:
-        return None
     key = dest if dest in folders else _ALIASES.get(dest, dest)
     if key in folders:
         for path in folders[key]:
             if (inside := below(path, file)) is not None and os.path.isfile(inside):
                 return Place(key, file.replace("\\", "/"), inside)
+        return None
+    if below("x", file) is None:
         return None
     relative = "/".join(filter(None, (dest.strip("/"), file))).replace("\\", "/")
     head, _, rest = relative.partition("/")
@@ -426,7 +427,7 @@ def _tells(value: str) -> bool:
     return bool(value) and not _NOTHING.startswith(value)
 
 
-def _short(by_hash: Mapping[str, Sequence[Any]], value: str) -> Sequence[Any]:
+def _short(by_hash: Shelf[str, Any], value: str) -> Sequence[Any]:
     """Exact; else the first ten digits of twelve, which are an AutoV2 where Forge wrote them (site-api §4)."""
     return by_hash.get(value) or (by_hash.get(value[:10]) if len(value) == 12 else None) or ()
 
