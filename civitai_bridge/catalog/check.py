@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,39 @@ class _Shelves:
 
     of: tuple[Loaded, Loaded]
     by_version: Shelf[int, _Ref] = field(default_factory=Shelf)
-    by_model: Shelf[int, _Ref] = field(default_factory=Shelf)
     by_hash: Shelf[str, _Ref] = field(default_factory=Shelf)
     by_stem: Shelf[str, _Ref] = field(default_factory=Shelf)
-    by_title: Shelf[str, _Ref] = field(default_factory=Shelf)
+    _read: dict[int, Entry] = field(default_factory=dict)  # by the identity of what was written
+
+    def refs(self) -> Iterator[_Ref]:
+        for loaded in self.of:
+            for category, raw in loaded.document.entries():
+                yield loaded.name, category.id, raw
+
+    def entry(self, ref: _Ref) -> Entry:
+        """An entry as a value; the same one is not read twice."""
+        found = self._read.get(id(ref[2]))
+        if found is None:
+            found = self._read[id(ref[2])] = entry_from_json(ref[2], ref[0], ref[1])
+        return found
+
+    @cached_property
+    def by_model(self) -> Shelf[int, _Ref]:
+        found: Shelf[int, _Ref] = Shelf()
+        with no_collecting():
+            for ref in self.refs():
+                if (model := whole(ref[2].get("civitai_model_id"))) is not None:
+                    found.put(model, ref)
+        return found
+
+    @cached_property
+    def by_title(self) -> Shelf[str, _Ref]:
+        found: Shelf[str, _Ref] = Shelf()
+        with no_collecting():
+            for ref in self.refs():
+                if isinstance(name := ref[2].get("name"), str) and name:
+                    found.put(name.casefold(), ref)
+        return found
 
 
 class Catalogs:
@@ -160,7 +190,8 @@ class Catalogs:
 
     def locate_all(self, wanted: Iterable[Wanted]) -> Iterator[Located]:
         """Look up many against one state of catalogs and disk."""
-        look = _Look(self._shelve(), self._index.files() if self._index else Files(), self._folders(), self._root)
+        with no_collecting():
+            look = _Look(self._shelve(), self._index.files() if self._index else Files(), self._folders(), self._root)
         return map(look.up, wanted)
 
     def place(self, entry: Entry) -> Place | None:
@@ -211,7 +242,7 @@ class Catalogs:
         by_version: dict[str, dict[str, Any]] = {}
         for version_id in shelves.by_version:
             for ref in shelves.by_version.get(version_id):
-                entry = _entry(ref)
+                entry = shelves.entry(ref)
                 here = _own_place(entry.dest, entry.file, folders, self._root) is not None
                 seen = by_version.get(str(version_id))
                 if seen is None or (here and seen["status"] == MISSING):
@@ -239,25 +270,19 @@ class Catalogs:
 
 def _put_on_shelves(both: tuple[Loaded, Loaded]) -> _Shelves:
     shelves = _Shelves(both)
-    by_version, by_model, by_hash = shelves.by_version.put, shelves.by_model.put, shelves.by_hash.put
-    by_stem, by_title = shelves.by_stem.put, shelves.by_title.put
+    by_version, by_hash, by_stem = shelves.by_version.put, shelves.by_hash.put, shelves.by_stem.put
     with no_collecting():
-        for loaded in both:
-            for category, raw in loaded.document.entries():
-                ref = (loaded.name, category.id, raw)
-                if (version := whole(raw.get("civitai_version_id"))) is not None:
-                    by_version(version, ref)
-                if (model := whole(raw.get("civitai_model_id"))) is not None:
-                    by_model(model, ref)
-                for value in hashes_of(raw):
-                    if not _NOTHING.startswith(value):
-                        by_hash(value, ref)
-                        if len(value) == 64:
-                            by_hash(value[:10], ref)
-                if isinstance(file := raw.get("file"), str) and file:
-                    by_stem(stem_of(file), ref)
-                if isinstance(name := raw.get("name"), str) and name:
-                    by_title(name.casefold(), ref)
+        for ref in shelves.refs():
+            raw = ref[2]
+            if (version := whole(raw.get("civitai_version_id"))) is not None:
+                by_version(version, ref)
+            for value in hashes_of(raw):
+                if not _NOTHING.startswith(value):
+                    by_hash(value, ref)
+                    if len(value) == 64:
+                        by_hash(value[:10], ref)
+            if isinstance(file := raw.get("file"), str) and file:
+                by_stem(stem_of(file), ref)
     return shelves
 
 
@@ -271,7 +296,7 @@ class _Look:
         hashes = tuple(filter(_tells, map(bare_hash, wanted.hashes)))
         shades: list[Shade] = []
         how, ref = self._entry(wanted, hashes, shades)
-        entry = _entry(ref) if ref else None
+        entry = self._shelves.entry(ref) if ref else None
         place = self._place(wanted, hashes, entry, shades)
         if entry is not None:
             self._compare(wanted, hashes, entry, place, shades)
@@ -416,10 +441,6 @@ def _default_root(key: str, roots: Sequence[str | Path]) -> str | Path:
     if _ALIASES.get(first.name) == key:
         return next((root for root in roots if Path(root) == first.with_name(key)), first)
     return roots[0]
-
-
-def _entry(ref: _Ref) -> Entry:
-    return entry_from_json(ref[2], ref[0], ref[1])
 
 
 def _tells(value: str) -> bool:

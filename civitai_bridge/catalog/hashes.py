@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,12 +196,15 @@ class HashIndex:
         with self._lock, self._answering():
             state = (self._db.execute("PRAGMA data_version").fetchone()[0], self._changes)
             if self._files is None or self._files[0] != state:
-                rows = self._db.execute(
-                    "SELECT p.folder, p.name, p.path, p.rank, f.size, f.sha256, f.autov1, f.autov3, f.blake3, f.crc32, "
-                    "f.output_name, f.trouble, COALESCE(o.version_id, 0) FROM places p JOIN files f ON f.path = p.path "
-                    "LEFT JOIN owners o ON o.sha256 = f.sha256 ORDER BY p.folder, p.rank"
-                ).fetchall()
-                self._files = (state, _files(rows))
+                with no_collecting():
+                    places = self._db.execute("SELECT folder, name, path, rank FROM places").fetchall()
+                    owned = dict(self._db.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
+                    columns = "path, size, sha256, autov1, autov3, blake3, crc32, output_name, trouble"
+                    rows = self._db.execute(f"SELECT {columns} FROM files WHERE gone IS NULL")
+                    known = {row[0]: row[1:] for row in rows}  # joined here: half the time of a JOIN
+                    places.sort(key=itemgetter(0, 3))
+                    joined = ((*place, *row, owned.get(row[1], 0)) for place in places if (row := known.get(place[2])))
+                    self._files = (state, _files(joined))
             return self._files[1]
 
     def facts(self, path: str) -> Mapping[str, str]:
@@ -667,22 +671,21 @@ def stem_of(name: str) -> str:
     return last
 
 
-def _files(rows: Sequence[tuple[Any, ...]]) -> Files:
-    with no_collecting():
-        every = tuple(map(ModelPath._make, rows))
-        found = Files(every, by_name={(one.folder, one.name): one for one in reversed(every)})
-        by_hash, by_stem, by_version = found.by_hash.put, found.by_stem.put, found.by_version.put
-        for one in every:
-            sha, stem = one.sha256, stem_of(one.name)
-            if sha:
-                by_hash(sha, one)
-                by_hash(sha[:10], one)
-            for value in (one.autov3, one.autov1, one.blake3, one.crc32):
-                if value and value not in _NOTHING:
-                    by_hash(value, one)
-            by_stem(stem, one)
-            if one.output_name and (alias := stem_of(one.output_name)) != stem:
-                by_stem(alias, one)
-            if one.version_id:
-                by_version(one.version_id, one)
-        return found
+def _files(rows: Iterable[tuple[Any, ...]]) -> Files:
+    every = tuple(map(ModelPath._make, rows))
+    found = Files(every, by_name={(one.folder, one.name): one for one in reversed(every)})
+    by_hash, by_stem, by_version = found.by_hash.put, found.by_stem.put, found.by_version.put
+    for one in every:
+        sha, stem = one.sha256, stem_of(one.name)
+        if sha:
+            by_hash(sha, one)
+            by_hash(sha[:10], one)
+        for value in (one.autov3, one.autov1, one.blake3, one.crc32):
+            if value and value not in _NOTHING:
+                by_hash(value, one)
+        by_stem(stem, one)
+        if one.output_name and (alias := stem_of(one.output_name)) != stem:
+            by_stem(alias, one)
+        if one.version_id:
+            by_version(one.version_id, one)
+    return found
