@@ -335,9 +335,10 @@ async def main():
         start, cpu = time.perf_counter(), time.process_time()
         if what == "nowhere":
             import httpx
-            async with network._http.stream("GET", "http://127.0.0.1:" + storage + "/file") as answer:
-                async for chunk in answer.aiter_raw():
-                    pass
+            async with httpx.AsyncClient(trust_env=False) as plain:
+                async with plain.stream("GET", "http://127.0.0.1:" + storage + "/file") as answer:
+                    async for chunk in answer.aiter_raw():
+                        pass
         else:
             file = ModelFile(1, "x.safetensors", "Model", size / 1024, {{"SHA256": sha}})
             landed = await downloads.load(1, file, Path(folder) / "x.safetensors")
@@ -374,6 +375,7 @@ def downloading(row: Row, gigabytes: float = 2.0) -> None:
             for _ in range(5):
                 for what in results:
                     (folder / "x.safetensors").unlink(missing_ok=True)
+                    _touch_memory(folder / "touched", size)
                     script = _CLIENT.format(root=str(ROOT))
                     command = [sys.executable, "-c", script, what, storage, site, str(size), taken.hexdigest(), name]
                     done = subprocess.run(command, capture_output=True, text=True)
@@ -391,6 +393,15 @@ def downloading(row: Row, gigabytes: float = 2.0) -> None:
         f"best of 5, to {where}: {size / 1e9 / disk:.2f} against {size / 1e9 / nowhere:.2f} GB/s; "
         f"CPU {_cpu(results['disk'])} against {_cpu(results['nowhere'])} s")  # fmt: skip
     row("… memory above the idle process", memory, "<= 32 MB", memory <= 32, "largest of 5", "MB")
+
+
+def _touch_memory(path: Path, size: int) -> None:
+    """A virtual machine gets its memory at the first touch, which takes longer than all that is measured here."""
+    block = bytes(1 << 20)
+    with open(path, "wb") as out:
+        for _ in range(size >> 20):
+            out.write(block)
+    path.unlink()
 
 
 def _cpu(results: list[list[float]]) -> str:
