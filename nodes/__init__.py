@@ -12,9 +12,24 @@ class CivitaiBridgeExtension(ComfyExtension):
     start when purchases were left open."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        from .catalog import (
+            CivitaiBridgeCatalogAdd,
+            CivitaiBridgeCatalogCheck,
+            CivitaiBridgeCatalogPromote,
+            CivitaiBridgeDownload,
+        )
         from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
         from .resources import CivitaiBridgeResolve
 
         host.serve_odd_folder_names()
         host.wake_for_what_is_open()
-        return [CivitaiBridgeGenerate, CivitaiBridgeEstimate, CivitaiBridgeResolve]
+        host.serve_routes()
+        return [
+            CivitaiBridgeGenerate,
+            CivitaiBridgeEstimate,
+            CivitaiBridgeResolve,
+            CivitaiBridgeCatalogCheck,
+            CivitaiBridgeCatalogAdd,
+            CivitaiBridgeCatalogPromote,
+            CivitaiBridgeDownload,
+        ]

@@ -355,11 +355,17 @@ async def open_desk(
 
 
 def make_desk(
-    settings: Settings, network: Network, folders: Callable[[], Folders], models_root: Path | None = None
+    settings: Settings,
+    network: Network,
+    folders: Callable[[], Folders],
+    models_root: Path | None = None,
+    *,
+    lookups: Lookups | None = None,
 ) -> Desk:
+    """With the `lookups` of a Reader on the same account nothing is asked twice."""
     send = network.send_to(settings.site_url, settings.key or None)
     downloads = Downloads(settings, send, network.open_file)
-    return Desk(settings, SiteClient(retrying(send)), downloads, folders, models_root)
+    return Desk(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
 
 
 def _names_bytes(wanted: Wanted) -> bool:
