@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -45,14 +45,11 @@ from .loop import follow
 
 if TYPE_CHECKING:
     from .catalog.desk import Desk
-    from .generation import GenerationData, Network
-    from .resources import Resource
-    from .website import GenerationPayload, ImageData, Lookups, PublicImage
+    from .website import Reader
 
 log = logging.getLogger(__name__)
 SESSION = "X-Civitai-Bridge-Session"
-_LORA_TYPES = ("LORA", "LoCon", "DoRA")
-_LONGEST_ID = 18  # digits: what SQLite, JavaScript's own limit aside, and CivitAI's ids stay within
+_LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their own, and CivitAI has no ids
 _LATER = 10  # seconds after which to come again, where CivitAI names none
 _PORTS = {"http": 80, "https": 443}
 # What proxies add; a browser sends none of them.
@@ -73,7 +70,7 @@ class Context:
 
     start: Callable[[Coroutine[Any, Any, Any]], concurrent.futures.Future[Any]]
     desk: Callable[[], Awaitable[Desk]]
-    reader: Callable[[], Awaitable[Any]]
+    reader: Callable[[], Awaitable[Reader]]
     admin_token: Callable[[], str] = field(repr=False)
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     patience: float = 60.0
@@ -95,6 +92,8 @@ Story = Callable[[Context, str], Coroutine[Any, Any, Mapping[str, Any]]]
 
 
 async def _image(context: Context, id_: str) -> Mapping[str, Any]:
+    from .catalog.image_answer import image_answer
+
     reader, desk = await context.reader(), await context.desk()
     return await image_answer(await reader.image(id_), desk)
 
@@ -111,155 +110,6 @@ async def _promote(context: Context, id_: str) -> Mapping[str, Any]:
     return (await (await context.desk()).promote(id_)).as_json()
 
 
-async def image_answer(found: ImageData, desk: Desk) -> dict[str, Any]:
-    """What made an image, each resource with its status against the catalogs (facts/catalog.md, site-api §8.1).
-
-    `process` is `""` where CivitAI says none; `techniques` and `tools` are its own objects; `report` is ours."""
-    from .prompt import clean_prompt
-    from .website import GenerationPayload
-
-    answer, data = found.answer, found.data
-    if answer is None:
-        raise BadInput("Only an image on CivitAI has an answer here, no file.")
-    trpc = isinstance(answer, GenerationPayload)
-    told, detected = _told(answer, data), (*_model(answer, data), *found.detected)
-    checked = (await desk.check([*told, *detected])).answers
-    known = [one.resource or _remembered(desk.lookups, one_of) for one, one_of in zip(checked, (*told, *detected))]
-    statuses = [one.located.as_json() for one in checked]
-    parts = list(zip((*told, *detected), known, statuses))
-    if isinstance(answer, GenerationPayload):
-        resources = [{**_as_told(raw), **status} for raw, (_, _, status) in zip(answer.resources, parts)]
-    else:
-        resources = [{**_as_known(answer.image_id, *part[:2]), **part[2]} for part in parts[: len(told)]]
-    return {
-        "raw": {"result": {"data": {"json": answer.raw}}} if trpc else answer.raw,
-        "resources": resources,
-        "detected_deps": [_dependency(*part) for part in parts[len(told) :]],
-        "clean_prompt": clean_prompt(data.prompt),
-        "meta": answer.meta or {},
-        "type": answer.type,
-        "process": data.process,
-        "techniques": answer.techniques if isinstance(answer, GenerationPayload) else [],
-        "tools": answer.tools if isinstance(answer, GenerationPayload) else [],
-        "detected_type": data.detected_type or "unknown",
-        "report": found.report,
-    }
-
-
-def _told(answer: GenerationPayload | PublicImage, data: GenerationData) -> tuple[Network, ...]:
-    """What CivitAI itself resolved, in its order; one value for each entry of the answer."""
-    from .generation import Network, whole
-    from .website import GenerationPayload
-
-    if isinstance(answer, GenerationPayload):
-        ids = [whole(one.get("modelVersionId", one.get("versionId"))) for one in answer.resources]
-        return tuple(Network("", version_id=one, kind="other") for one in ids)
-    said = {one.version_id: one for one in (*data.networks, *data.embeddings, *data.others)}
-    return tuple(said.get(one) or _plain(one, data) for one in dict.fromkeys(answer.version_ids))
-
-
-def _plain(version_id: int, data: GenerationData) -> Network:
-    from .generation import Network
-
-    if version_id != data.model_version_id:
-        return Network("", version_id=version_id, kind="other")
-    return Network(
-        data.model_air,
-        name=data.model_name,
-        kind="checkpoint",
-        version_id=version_id,
-        model_id=data.model_id,
-        base_model=data.base_model,
-    )
-
-
-def _model(answer: GenerationPayload | PublicImage, data: GenerationData) -> tuple[Network, ...]:
-    """The model, where the settings name it and CivitAI did not resolve it."""
-    from .generation import Network
-    from .website import GenerationPayload
-
-    ids = (
-        [one.get("modelVersionId") for one in answer.resources]
-        if isinstance(answer, GenerationPayload)
-        else answer.version_ids
-    )
-    if data.model_version_id in ids or not (data.model_hash or data.model_name or data.model_air):
-        return ()
-    source = "hashes" if data.model_hash else "civitai_resources" if data.model_air else "meta_resources"
-    return (
-        Network(
-            data.model_air,
-            name=data.model_name,
-            kind="checkpoint",
-            version_id=data.model_version_id,
-            hash=data.model_hash,
-            source=source,
-            model_id=data.model_id,
-            base_model=data.base_model,
-        ),
-    )
-
-
-def _remembered(lookups: Lookups, one: Network) -> Resource | None:
-    """What the reader asked a moment ago."""
-    key = one.version_id
-    return lookups.recall(key) if key is not None and lookups.remembered(key) else None
-
-
-def _as_told(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of CivitAI's `resources`; without a strength, a LoRA has 1."""
-    strength = raw.get("strength")
-    if strength is None and raw.get("modelType") in _LORA_TYPES:
-        strength = 1.0
-    return {**raw, "versionId": raw.get("versionId", raw.get("modelVersionId")), "strength": strength}
-
-
-def _as_known(image_id: int, one: Network, resource: Resource | None) -> dict[str, Any]:
-    """The same members for a version that the public list names by its id alone."""
-    kind = (resource.model_type or resource.type) if resource else one.kind
-    return {
-        "imageId": image_id,
-        "modelVersionId": one.version_id,
-        "versionId": one.version_id,
-        "modelId": resource.model_id if resource else one.model_id,
-        "modelName": resource.name if resource else one.name,
-        "modelType": kind,
-        "versionName": resource.version_name if resource else one.version_name,
-        "baseModel": resource.base_model if resource else one.base_model,
-        "strength": one.weight if kind in (*_LORA_TYPES, "lora", "lyco") else None,
-    }
-
-
-def _dependency(one: Network, resource: Resource | None, status: Mapping[str, Any]) -> dict[str, Any]:
-    """Something that hides in the texts; a list of hashes says no weight."""
-    from .catalog.entries import download_url
-
-    found: dict[str, Any] = {"name": one.name or one.air or one.hash, "type": one.kind}
-    if one.source != "hashes":
-        found["weight"] = one.weight
-        if one.clip_weight is not None:
-            found["weight_clip"] = one.clip_weight
-    found |= {"hash": one.hash, "source": one.source, **status}
-    if resource is not None:
-        mine = (file for file in resource.files if one.hash and _has(file.hashes.values(), one.hash))
-        file = next(mine, resource.primary)
-        found |= {
-            "civitai_model_id": resource.model_id,
-            "civitai_version_id": resource.version_id,
-            "civitai_model_name": resource.name,
-            "civitai_version_name": resource.version_name,
-            "civitai_base_model": resource.base_model,
-            "civitai_type": resource.model_type or resource.type,
-            "civitai_file": file.name if file else None,
-            "civitai_download_url": download_url(resource.version_id, file.id) if file else None,
-        }
-    return found
-
-
-def _has(hashes: Iterable[str], wanted: str) -> bool:
-    return any(value.lower() == wanted or value.lower()[:10] == wanted[:10] for value in hashes)
-
-
 # --- the frame around each of them
 
 
@@ -271,7 +121,7 @@ def _guarded(context: Context, story: Story) -> Callable[[web.Request], Awaitabl
             return _error(415, "not_json", "Send it as POST with the content type application/json.")
         id_ = request.match_info.get("id", "")
         if len(id_) > _LONGEST_ID or not id_.isascii():
-            return _error(404, "not_found", f"CivitAI has no id like {id_[:30]}….")
+            return _error(400, "unknown_reference", f"{id_[:30]}… is no id of CivitAI.")
         try:
             content = await _backstage(context, _written(context, story, id_))
         except CivitaiError as error:

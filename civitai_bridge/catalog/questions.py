@@ -25,8 +25,8 @@ class Question:
 
 
 def questions_from(asked: object, hosts: frozenset[str] = HOSTS) -> list[Question]:
-    """Everything that a text, LoRAs, GenerationData or a resource of it names. Raises BadInput for anything else; a line of a
-    text that names nothing is a question without an answer."""
+    """Everything that a text, LoRAs, GenerationData or a resource of it names. Raises BadInput for anything else; a
+    line of a text that names nothing is a question without an answer."""
     if isinstance(asked, str):
         lines = (line.strip() for line in asked.splitlines())
         return [_question(line, hosts) for line in lines if line and not line.startswith("#")]
