@@ -159,9 +159,7 @@ class CivitaiBridgeDownload(_Fresh):
                 ),
             ],
             outputs=[
-                FileName.Output(
-                    "file", tooltip="For any loader's combo. Without a file, whoever needs it is told."
-                ),
+                FileName.Output("file", tooltip="For any loader's combo. Without a file, whoever needs it is told."),
                 io.String.Output("status", tooltip="present, downloaded or missing."),
             ],
             hidden=[io.Hidden.unique_id],

@@ -145,7 +145,9 @@ async def test_an_image_as_the_source_document_has_it(room: Room):
 
 
 async def test_what_hides_in_the_texts_is_named_with_what_its_hash_tells(room: Room):
-    deps = {dep["name"]: dep for dep in (await room.admin("GET", f"/admin/civitai/image/{IMAGE}")).data["detected_deps"]}
+    deps = {
+        dep["name"]: dep for dep in (await room.admin("GET", f"/admin/civitai/image/{IMAGE}")).data["detected_deps"]
+    }
     ink = deps["harbour ink"]
     assert (ink["source"], ink["weight"], ink["catalog_status"]) == ("prompt", -0.5, "unknown")
     assert deps["nobody knows"]["catalog_status"] == "not_found" and deps["nobody knows"]["hash"] == "a1b2c3d4e5f6"
@@ -178,7 +180,11 @@ async def test_without_a_key_the_public_list_answers(room: Room):
     assert [one["catalog_status"] for one in data["resources"]] == ["not_found", "missing", "not_found"]
     assert data["resources"][1]["modelName"] == "Storybook Light" and data["resources"][1]["strength"] == 0.8
     assert data["raw"]["id"] == IMAGE and data["process"] == "" and data["detected_type"] == "t2i"
-    assert {dep["name"] for dep in data["detected_deps"]} == {"harbour ink", "nobody knows", "clearSkyVAE_v1.safetensors"}
+    assert {dep["name"] for dep in data["detected_deps"]} == {
+        "harbour ink",
+        "nobody knows",
+        "clearSkyVAE_v1.safetensors",
+    }
 
 
 async def test_hidden_settings_leave_the_resources(room: Room):

@@ -299,7 +299,7 @@ class Desk:
             return None
         return Downloaded(
             PRESENT,
-            place.name,
+            place.name if place.folder else "",
             place.path,
             entry.dest if entry else place.folder,
             (entry.name or entry.file) if entry else reference,
@@ -466,7 +466,7 @@ def _usable(file: ModelFile) -> str:
 def _downloaded(resource: Resource, landed: Landed, place: Place, dest: str, notes: tuple[str, ...]) -> Downloaded:
     return Downloaded(
         PRESENT if landed.was_there else DOWNLOADED,
-        place.name,
+        place.name if place.folder else "",
         str(landed.path),
         dest,
         " ".join(filter(None, (resource.name, resource.version_name))),
