@@ -155,6 +155,7 @@ class CivitaiBridgeDownload(_Fresh):
                 io.Boolean.Input(
                     "allow_download",
                     default=False,
+                    optional=True,
                     tooltip="Whether this node may load the file. The server's setting graph_downloads must be on too.",
                 ),
             ],
