@@ -103,7 +103,7 @@ async def fetch(
                 location = answer.headers.get("location", "")
                 if not location:
                     raise BlobUnavailable(f"{host} redirected the picture to nowhere.")
-                url = urljoin(url, location)
+                url = _onward(url, location)
                 continue
             if answer.status >= 500 or answer.status == 429:
                 raise Unreachable(f"{host} has trouble giving the picture (HTTP {answer.status}).")
@@ -128,8 +128,15 @@ async def open_file(
                 yield answer, url
                 return
             await _drain(answer)
-        url = urljoin(url, location)
+        url = _onward(url, location)
     raise BlobUnavailable(f"The address redirects more than {MOST_REDIRECTS} times.")
+
+
+def _onward(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise BlobUnavailable(f"{urlsplit(url).hostname} redirected the picture to no address.") from error
 
 
 async def _drain(answer: Opened) -> None:

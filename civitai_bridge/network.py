@@ -56,7 +56,8 @@ class Network:
         for name in ("httpx", "httpcore", "h2", "hpack"):
             logging.getLogger(name).setLevel(logging.WARNING)  # below it they print whole URLs and headers
         tls = self._verify or httpx.create_ssl_context(trust_env=True)
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=300)
+        # Without a highest number: a cancel must not queue behind a hundred long polls.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=300)
         try:
             mounts = self._proxies(tls, limits)
         except (httpx.InvalidURL, ValueError, ImportError) as error:

@@ -6,12 +6,14 @@ They are kept before anything is decoded, so that a picture that was paid for su
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .errors import StateTrouble
+from .errors import BlobDamaged, StateTrouble
+from .pictures import check
 
 MOST_BYTES = 5 * 1024**3
 MOST_SECONDS = 30 * 24 * 3600.0
@@ -57,6 +59,19 @@ class Results:
                 "fetched again: make room, then run `civitai-bridge journal resume`."
             ) from error
         return file
+
+    def set_aside_damaged(self, files: Iterable[str]) -> list[str]:
+        """Rename what can no longer be shown (a disk that forgets), so that it is fetched again. Returns the names."""
+        gone = []
+        for file in files:
+            path = self.path(file)
+            try:
+                check(path.read_bytes())
+            except (OSError, BlobDamaged):
+                with contextlib.suppress(OSError):
+                    os.replace(path, path.with_name(path.name + ".damaged"))
+                    gone.append(file)
+        return gone
 
     def prune(self, kept: Mapping[str, tuple[float, bool]], *, now: float, most_bytes: int = MOST_BYTES) -> list[str]:
         """Remove what is too old or too much, oldest collected first. `kept` is `Journal.kept_files()`; files that no

@@ -19,7 +19,10 @@ class CivitaiBridgeExtension(ComfyExtension):
             CivitaiBridgeDownload,
         )
         from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
+        from .generation_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
+        from .loras import CivitaiBridgeApplyLoras, CivitaiBridgeLoraStack
         from .resources import CivitaiBridgeResolve
+        from .save import CivitaiBridgeSaveImage
 
         host.serve_odd_folder_names()
         host.wake_for_what_is_open()
@@ -32,4 +35,10 @@ class CivitaiBridgeExtension(ComfyExtension):
             CivitaiBridgeCatalogAdd,
             CivitaiBridgeCatalogPromote,
             CivitaiBridgeDownload,
+            CivitaiBridgeImageData,
+            CivitaiBridgeReadImage,
+            CivitaiBridgeGenerationSettings,
+            CivitaiBridgeApplyLoras,
+            CivitaiBridgeLoraStack,
+            CivitaiBridgeSaveImage,
         ]

@@ -200,7 +200,7 @@ class CivitaiBridgeEstimate(io.ComfyNode):
         async def ask(ticket: host.Ticket) -> Any:
             bridge = await host.bridge()
             wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
-            return await bridge.estimate(wanted, terms)
+            return await bridge.estimate(wanted, terms, cancelled=ticket.cancelled)
 
         estimate = await host.interruptible(ask, node_id(cls))
         return io.NodeOutput(float(estimate.cost), estimate.affordable, estimate.report, ui={"text": [estimate.report]})
@@ -208,12 +208,19 @@ class CivitaiBridgeEstimate(io.ComfyNode):
 
 async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Bridge, Outcome, Any]:
     """Backstage: buy, then decode off the loop."""
+    from ..civitai_bridge.errors import BlobDamaged
+
     bridge = await host.bridge()
     wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
+    await host.settled()
     outcome = await bridge.generate(
         wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled, abandoned=ticket.left
     )
-    return bridge, outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
+    try:
+        return bridge, outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
+    except BlobDamaged:
+        await asyncio.to_thread(bridge.results.set_aside_damaged, [picture.path.name for picture in outcome.pictures])
+        raise
 
 
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:

@@ -7,10 +7,13 @@ facts/comfyui-probes.md §5, §6, §8, §12, §13.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import importlib
 import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ..civitai_bridge.catalog.downloads import Progress
     from ..civitai_bridge.network import Network
     from ..civitai_bridge.orchestration.generate import Bridge, State
+    from ..civitai_bridge.orchestration.journal import Journal
     from ..civitai_bridge.settings import Settings
     from ..civitai_bridge.website import Reader
 
@@ -46,6 +50,7 @@ class Ticket:
         server = getattr(PromptServer, "instance", None)
         self.client_id = getattr(server, "client_id", None)
         self._server = server
+        self.decided = False  # after a teardown: whether it is known who wanted it
         self._left = False
         self._cancelled = False
         self._last = ""
@@ -99,6 +104,7 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
 
     ticket = Ticket(node_id)
     work = backstage().start(story(ticket))
+    work.add_done_callback(lambda _: _leaving.pop(ticket, None))
     try:
         return await follow(work)
     except asyncio.CancelledError:
@@ -107,6 +113,7 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
         if ticket.cancelled():
             ticket.person_stopped()
         ticket.leave()
+        _leaving[ticket] = work
         backstage().start(_verdict(ticket))
         raise
     except Interrupted as error:
@@ -119,7 +126,25 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
         raise error.with_traceback(None) from None
 
 
+_leaving: dict[Ticket, Any] = {}  # stories whose node was torn down, until they have ended
+
+
+async def settled(seconds: float = 1.5) -> None:
+    """Wait until the cancels of the prompt before are written down. Otherwise the same graph, queued again at once,
+    would join what is about to be cancelled."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and any(not t.decided or t.cancelled() for t in list(_leaving)):
+        await asyncio.sleep(0.02)
+
+
 async def _verdict(ticket: Ticket) -> None:
+    try:
+        await _ask_history(ticket)
+    finally:
+        ticket.decided = True
+
+
+async def _ask_history(ticket: Ticket) -> None:
     """After a teardown: `execution_interrupted` in the prompt's history means a person's cancel, anything else keeps
     the job."""
     from server import PromptServer
@@ -143,6 +168,7 @@ async def _verdict(ticket: Ticket) -> None:
 _bridges: dict[Settings, Bridge] = {}
 _readers: dict[Settings, Reader] = {}
 _desks: dict[Settings, Desk] = {}
+_journals: dict[Path, Journal] = {}  # one for each state folder, for as long as the server lives
 _sandbox: list[Any] = []
 _starting = threading.Lock()
 
@@ -237,10 +263,18 @@ async def bridge() -> Bridge:
     """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
     only."""
     from ..civitai_bridge.orchestration.generate import connect
+    from ..civitai_bridge.orchestration.journal import Journal
 
     settings, network = await connected()
     if settings not in _bridges:
-        _bridges[settings] = connect(settings, network)
+        for old in [one for one in _bridges if _bridges[one].idle]:
+            # Other settings since: its journal stays, for this one or the next.
+            backstage().start(_bridges.pop(old).close())
+        journal = _journals.get(settings.home) or await asyncio.to_thread(Journal, settings.home / "journal.sqlite3")
+        if settings in _bridges:  # two nodes came at once
+            return _bridges[settings]
+        _journals[settings.home] = journal
+        _bridges[settings] = connect(settings, network, journal=journal)
         _bridges[settings].background(_look_again(_bridges[settings]))
     return _bridges[settings]
 
@@ -359,6 +393,24 @@ def _embedded() -> Any:
 # --------------------------------------------------------------------------------------------------------------
 
 
+def core_nodes() -> Any:
+    """ComfyUI's own module `nodes`, which has our folder's name."""
+    return importlib.import_module("nodes")
+
+
+def listed(folder: str) -> list[str]:
+    """The file names that ComfyUI's loaders of a folder offer."""
+    import folder_paths
+
+    known = folder in folder_paths.folder_names_and_paths
+    return list(folder_paths.get_filename_list(folder)) if known else []
+
+
+def listing_of(folder: str) -> str:
+    """A fingerprint of what lies in a folder, for nodes whose answer hangs on it."""
+    return hashlib.sha256("\n".join(listed(folder)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def find_file(folder: str, name: str) -> str | None:
     """A model file's name as ComfyUI's loaders write it, by exact file name, in any of the folder's places; None if
     absent."""
@@ -396,6 +448,13 @@ def input_file(name: str) -> Path:
     if not any(Path(root()).resolve() in path.parents for root in roots):
         raise BadInput(f"{name!r} is not in ComfyUI's input folder.")
     return path
+
+
+def metadata_is_off() -> bool:
+    """Whether ComfyUI was started with --disable-metadata."""
+    from comfy.cli_args import args
+
+    return bool(getattr(args, "disable_metadata", False))
 
 
 def blocker(reason: str) -> Any:

@@ -350,6 +350,51 @@ def test_a_process_killed_in_a_transaction_leaves_the_journal_whole(journal: Jou
     reserve(journal, plan("b"))
 
 
+_SERVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from pack_root import load_pack
+load_pack("pack")
+from pack.civitai_bridge.orchestration.journal import Journal, Limits, Plan
+path, owner = Path(sys.argv[2]), lambda _: "o"
+if sys.argv[3] == "list":
+    journal = Journal(path)
+    print(len(journal.rows()))
+    journal.close()
+else:
+    journals = [Journal(path), Journal(path)]  # a setting was changed: two Bridges in one process
+    print("ready", flush=True)
+    sys.stdin.readline()
+    plan = Plan("bought", "hash", "me", "https://a", "{}", 900, "")
+    journals[0].reserve([plan], Limits(1000, 1000), usable=lambda *_: True, owner=owner)
+    journals[0].begin_attempt("bought", "o")
+    journals[0].accepted("bought", 1, owner="o", workflow_id="w", state="accepted")
+    print("written", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_journal_in_a_process_and_a_list_beside_it_lose_nothing(tmp_path: Path):
+    """Closing a second descriptor of the file would drop the process's locks, and the list would take the WAL away."""
+    path, tests = tmp_path / "journal.sqlite3", str(Path(__file__).parent)
+
+    def listed() -> str:
+        asked = [sys.executable, "-c", _SERVER, tests, str(path), "list"]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+    asked = [sys.executable, "-c", _SERVER, tests, str(path), "server"]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout and server.stdin and server.stdout.readline() == "ready\n"
+        assert listed() == "0"
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert server.stdout.readline() == "written\n"
+        assert listed() == "1"
+        server.kill()
+    assert listed() == "1"
+
+
 def test_a_damaged_file_is_named_and_never_replaced(tmp_path: Path):
     path = tmp_path / "journal.sqlite3"
     path.write_bytes(b"this is not a database, but it may be all that is left of one" * 20)

@@ -7,14 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from fleet import BASE, WANTED, Fleet, Servers, Shifted, buy, reply, states
+from fleet import BASE, WANTED, Fleet, Servers, Shifted, buy, picture, reply, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
     BlobUnavailable,
     CivitaiError,
     Interrupted,
-    LimitReached,
     NotFound,
     OutOfBuzz,
     StateTrouble,
@@ -233,8 +232,8 @@ async def test_what_is_handed_over_again_is_not_pruned_at_once(make: Servers, fl
 async def test_a_finished_purchase_whose_file_vanished_is_fetched_again(make: Servers, fleet: Fleet):
     bridge = make()
     outcome = await bridge.generate(WANTED, Terms())  # nobody says that they arrived
-    for picture in outcome.pictures:
-        picture.path.unlink()
+    for one in outcome.pictures:
+        one.path.unlink()
     outcome = await bridge.generate(WANTED, Terms())
     assert all(picture.path.is_file() for picture in outcome.pictures) and fleet.count("submit") == 1
 
@@ -337,8 +336,9 @@ async def test_an_old_order_is_sent_again_only_at_a_price_and_limits_that_are_al
         await bridge.generate(WANTED, Terms(prompt_id="old"))
     clock.ahead = 3 * 24 * 3600.0
     fleet.asked_price = 25
-    with pytest.raises(LimitReached, match="limit_buzz_per_day"):
+    with pytest.raises(Unconfirmed, match=r"limit_buzz_per_day.*may have arrived") as caught:
         await bridge.generate(WANTED, Terms(prompt_id="new"))
+    assert "Nothing was bought" not in str(caught.value)
     assert fleet.count("submit") == 4 and states(bridge) == ["unconfirmed"]
     fleet.asked_price = 16
     outcome = await bridge.generate(WANTED, Terms(prompt_id="new"))
@@ -454,3 +454,222 @@ async def test_an_empty_wallet_says_so_on_the_node_and_costs_nothing(make: Serve
     with pytest.raises(OutOfBuzz, match="Buzz"):
         await bridge.generate(WANTED, Terms())
     assert bridge.journal.spent(BASE) == 0
+
+
+# --- the second review
+
+
+def without_pictures(answer: Response) -> Response:
+    data = json.loads(answer.content)
+    for step in data["steps"]:
+        step.pop("output", None)
+    return reply(200, data)
+
+
+async def test_a_look_that_meets_the_end_before_its_pictures_gives_none_up(make: Servers, fleet: Fleet):
+    fleet.polls_until_done = MOST_PATIENT
+    bridge = make()
+    with pytest.raises(StillRunning):
+        await bridge.generate(WANTED, Terms(wait_minutes=0.001))
+    await bridge.close()
+    fleet.polls_until_done = 1
+    real, looks = fleet.poll, 0
+
+    async def late(request: Request) -> Response:
+        nonlocal looks
+        looks += 1
+        answer = await real(request)
+        return without_pictures(answer) if looks == 1 else answer
+
+    fleet.poll = late  # type: ignore[method-assign]
+    later = make()
+    (row,) = await later.resume()
+    assert all(slot.pending for slot in row.slots)
+    assert len((await later.generate(WANTED, Terms())).pictures) == 2
+
+
+async def test_a_picture_that_never_comes_is_given_up_after_an_hour(make: Servers, fleet: Fleet):
+    clock, real = Shifted(), fleet.poll
+
+    async def never(request: Request) -> Response:
+        return without_pictures(await real(request))
+
+    fleet.poll = never  # type: ignore[method-assign]
+    bridge = make(clock=clock)
+    with pytest.raises(BlobUnavailable):
+        await bridge.generate(WANTED, Terms())
+    clock.ahead = 4000.0
+    with pytest.raises(WorkflowFailed, match="sent no picture"):
+        await bridge.generate(WANTED, Terms())
+    assert fleet.count("submit") == 1
+
+
+async def test_what_came_to_no_picture_at_all_answers_nothing_for_ever(make: Servers, fleet: Fleet):
+    clock = Shifted()
+    bridge = make(clock=clock)
+    fleet.fetch_answers = [Unreachable("down")] * 6
+    with pytest.raises(BlobUnavailable):
+        await bridge.generate(WANTED, Terms())
+    clock.ahead = 31 * 24 * 3600.0
+    kept, fleet.workflows = fleet.workflows, {}
+    fleet.before["refresh"] = [reply(404)] * 9
+    with pytest.raises(WorkflowFailed, match="no longer keeps"):
+        await bridge.generate(WANTED, Terms())
+    fleet.before.clear()
+    fleet.workflows = kept
+    outcome = await bridge.generate(WANTED, Terms())
+    assert outcome.paid_now and len(outcome.pictures) == 2
+
+
+async def test_what_was_withheld_is_not_bought_again_and_says_how_to(make: Servers, fleet: Fleet):
+    fleet.image = lambda index: {"available": False, "url": None, "blockedReason": "ChildReference"}
+    bridge = make()
+    for words in ("moderation", "Nothing was paid now"):
+        with pytest.raises(WorkflowFailed, match=words):
+            await bridge.generate(WANTED, Terms())
+    assert fleet.count("submit") == 1
+    fleet.image = lambda index: {}
+    assert (await bridge.generate(WANTED, Terms(reuse_paid=False))).paid_now
+
+
+async def test_a_picture_with_a_good_head_and_damaged_pixels_is_fetched_again(make: Servers, fleet: Fleet):
+    damaged = bytearray(picture(3))
+    start = damaged.index(b"IDAT") + 6
+    damaged[start : start + 14] = bytes(14)
+    fleet.fetch_answers = [bytes(damaged)]
+    outcome = await make().generate(WANTED, Terms())
+    assert all(one.path.read_bytes() == picture(one.index) for one in outcome.pictures)
+
+
+@pytest.mark.parametrize("refusal", ["max_buzz", "wallet"])
+async def test_nothing_was_bought_is_never_said_of_an_order_that_may_have_arrived(
+    make: Servers, fleet: Fleet, refusal: str
+):
+    fleet.after["submit"] = [Unreachable("lost")] * 4
+    fleet.before["list"] = [reply(503)] * 999
+    bridge = make()
+    with pytest.raises(Unconfirmed):
+        await bridge.generate(WANTED, Terms())
+    fleet.insufficient = refusal == "wallet"
+    with pytest.raises(Unconfirmed, match="may have arrived") as caught:
+        await bridge.generate(WANTED, Terms(max_buzz=10 if refusal == "max_buzz" else 0))
+    assert "Nothing was bought" not in str(caught.value) and len(fleet.workflows) == 1
+
+
+async def test_an_old_order_is_not_sent_again_for_a_prompt_that_is_over(make: Servers, fleet: Fleet):
+    fleet.before["submit"] = [Unreachable("down")] * 4
+    bridge = make()
+    with pytest.raises(Unconfirmed):
+        await bridge.generate(WANTED, Terms())
+    with pytest.raises(Unconfirmed):
+        await bridge.generate(WANTED, Terms(), abandoned=lambda: fleet.count("price") > 1)
+    assert fleet.count("submit") == 4 and states(bridge) == ["unconfirmed"]
+
+
+@pytest.mark.parametrize("cuts", [1, 3])
+async def test_a_cut_connection_gets_its_time_before_the_next_post(make: Servers, cuts: int):
+    fleet = make.fleet = Slow()
+    real, posts = fleet.submit, []
+
+    async def cut(request: Request) -> Response:
+        posts.append(asyncio.ensure_future(real(request)))
+        await asyncio.sleep(0.02)
+        if len(posts) <= cuts:
+            raise Unreachable("the connection broke off")
+        return await posts[-1]
+
+    fleet.submit = cut  # type: ignore[method-assign]
+    bridge = make(sleep=lambda seconds: asyncio.sleep(seconds / 200))
+    asyncio.get_running_loop().call_later(0.5, fleet.work.set)  # 100 s by the clock of the bridge
+    outcome = await bridge.generate(WANTED, Terms())
+    await asyncio.gather(*posts)
+    assert (fleet.most, fleet.charges) == (1, 1) and len(outcome.pictures) == 2
+
+
+async def test_a_cancelled_order_that_never_arrived_is_closed_after_an_hour(make: Servers, fleet: Fleet):
+    clock = Shifted()
+    bridge = make(clock=clock)
+    fleet.before["submit"] = [Unreachable("down")] * 4
+    with pytest.raises(Unconfirmed):
+        await bridge.generate(WANTED, Terms())
+    key = bridge.journal.rows()[0].key
+    assert "not known yet" in await bridge.cancel(key)
+    clock.ahead = 7200.0
+    assert "closed and no longer counts" in await bridge.cancel(key)
+    assert bridge.journal.spent(BASE) == 0
+
+
+async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Servers, fleet: Fleet):
+    clock = Shifted()
+    bridge = make(clock=clock)
+    fleet.before["submit"] = [reply(500)] + [reply(400, {"detail": "no such sampler"})] * 9
+    with pytest.raises(Unconfirmed):
+        await bridge.generate(WANTED, Terms())
+    clock.ahead = 2 * 3600.0
+    with pytest.raises(CivitaiError, match="no such sampler"):
+        await bridge.generate(WANTED, Terms())
+    assert states(bridge) == ["refused"] and bridge.journal.spent(BASE) == 0
+
+
+async def test_a_cancel_of_what_ended_says_how_it_ended(make: Servers, fleet: Fleet):
+    bridge = make()
+    fleet.before["submit"] = [NO]
+    with pytest.raises(OutOfBuzz):
+        await bridge.generate(WANTED, Terms())
+    assert "refused by CivitAI before; it cost nothing" in await bridge.cancel(bridge.journal.rows()[0].key)
+    outcome = await buy(bridge)
+    assert "had finished before" in await bridge.cancel(outcome.workflow_id)
+    assert fleet.count("cancel") == 0
+
+
+async def test_a_cancel_while_another_looks_at_the_row_reaches_the_service(make: Servers, fleet: Fleet):
+    fleet.polls_until_done = MOST_PATIENT
+    first = make()
+    with pytest.raises(StillRunning):
+        await first.generate(WANTED, Terms(wait_minutes=0.001))
+    await first.close()
+    later = make()
+    (row,) = later.journal.rows()
+    later.journal.take(row.key, "a look of the start")
+    fleet.before["cancel"] = [reply(404)] * 3
+    with pytest.raises(Interrupted):
+        await later.generate(WANTED, Terms(), cancelled=lambda: True)
+    errand = asyncio.ensure_future(later.cancel(row.key))
+    await asyncio.sleep(0.1)
+    later.journal.release(row.key, "a look of the start")
+    assert "is cancelled" in await errand and fleet.workflows["7-1"]["status"] == "canceled"
+
+
+async def test_one_malformed_redirect_takes_no_other_picture_with_it(make: Servers, fleet: Fleet):
+    fleet.fetch_answers = [ValueError("Invalid IPv6 URL")]
+    fleet.image = lambda index: {}
+    bridge = make()
+    outcome = await bridge.generate(WANTED, Terms())
+    assert len(outcome.pictures) == 1
+    again = await bridge.generate(WANTED, Terms())
+    assert len(again.pictures) == 2 and fleet.count("submit") == 1
+
+
+async def test_a_deliberate_repeat_is_served_although_a_picture_may_still_come(make: Servers, fleet: Fleet):
+    fleet.image = lambda index: {"available": False, "url": None} if index == 0 else {}
+    fleet.before["refresh"] = [reply(404)] * 99
+    bridge = make()
+    first = await buy(bridge)
+    assert len(first.pictures) == 1 and states(bridge) == ["finished"]
+    same = await buy(bridge)
+    assert same.workflow_id == first.workflow_id and not same.paid_now
+    fleet.image = lambda index: {}
+    other = await buy(bridge, WANTED, Terms(reuse_paid=False))
+    assert other.paid_now and len(other.pictures) == 2
+
+
+async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: Fleet):
+    never = asyncio.Event()
+
+    async def hangs(_: Request) -> Response:
+        await never.wait()
+        raise AssertionError
+
+    fleet.price = hangs  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        await make().estimate(WANTED, cancelled=lambda: fleet.count("price") > 0)

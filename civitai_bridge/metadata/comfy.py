@@ -84,6 +84,25 @@ def read_graph(graph: Mapping[str, Any]) -> GenerationData | None:
     return GenerationData(source="comfy", engine="ComfyUI", **_Reading(sound, notes).fields(), notes=tuple(notes))
 
 
+def upstream(graph: Mapping[str, Any], node: str, name: str) -> dict[str, Any]:
+    """The part of a prompt that leads to one input of a node; empty where nothing is wired to it.
+
+    Subgraphs in a prompt are expanded already, so that a node's id is a key of it."""
+    found: dict[str, Any] = {}
+    mine = graph.get(node)
+    link = _link(mine.get("inputs", {}).get(name)) if isinstance(mine, Mapping) else None
+    todo = [link[0]] if link is not None else []
+    while todo:
+        key = todo.pop()
+        one = graph.get(key)
+        if key in found or not isinstance(one, Mapping):
+            continue
+        found[key] = one
+        inputs = one.get("inputs")
+        todo += [wire[0] for value in inputs.values() if (wire := _link(value))] if isinstance(inputs, Mapping) else []
+    return found
+
+
 def _looks_like(texts: Mapping[str, str]) -> bool:
     return any("class_type" in text or '"nodes"' in text for text in texts.values())
 

@@ -7,7 +7,7 @@ the values that other nodes made when it ran. What a fleet made is told as the f
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,9 +43,16 @@ class PictureText:
     resources: tuple[Recognition, ...]
 
 
-def picture_text(graph: Mapping[str, Any] | None, wired: GenerationData | None = None) -> PictureText:
-    """The text of a picture that a prompt graph made, with a wired generation beside it or alone."""
+def picture_text(
+    graph: Mapping[str, Any] | None,
+    wired: GenerationData | None = None,
+    *,
+    known: Callable[[GenerationData], GenerationData] = lambda data: data,
+) -> PictureText:
+    """The text of a picture that a prompt graph made, with a wired generation beside it or alone. `known` adds what
+    this machine knows of the files that the graph names."""
     local = read_graph(graph) if graph else None
+    local = known(local) if local is not None else None
     if local is None:
         data, lines = wired or GenerationData(), ()
     else:

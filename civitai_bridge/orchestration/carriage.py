@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -28,6 +29,7 @@ from ..errors import (
     CivitaiError,
     Conflict,
     Gone,
+    Interrupted,
     MoneyRefused,
     NotFound,
     RateLimited,
@@ -38,7 +40,7 @@ from ..errors import (
     Unreadable,
 )
 from ..fetch import Fetch
-from ..pictures import kind_of, measure
+from ..pictures import check, kind_of
 from ..results import Results
 from .client import SUBMIT_SECONDS, OrchestrationClient
 from .journal import (
@@ -71,9 +73,11 @@ FETCHES = 6  # pictures of one purchase fetched at once
 
 # A refusal that proves that nothing was done (facts §3.2 step 6); any other answer leaves it open.
 _CLEAR_NO = frozenset({400, 401, 402, 403, 404, 405, 413, 414, 415, 422, 451})
+_GIVEN_UP = frozenset({408, 502, 504, 520, 522, 524})  # somebody on the way stopped waiting; the server may go on
 _NO_ANSWER = (Unreachable, ServerTrouble, RateLimited, Unreadable, Conflict)
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -263,24 +267,26 @@ class Carriage:
             try:
                 workflow = await ground.client.submit(self.row.body)
             except Unreachable as trouble:
-                error, unclear = trouble, unclear or trouble.sent
-                await self._note_attempt(number, f"{'unclear' if trouble.sent else 'not sent'}: {trouble}")
+                error, unclear, cut_off = trouble, unclear or trouble.sent, trouble.sent
+                await self._note_attempt(number, f"{'cut off' if trouble.sent else 'not sent'}: {trouble}")
             except RateLimited as trouble:
-                error = trouble
+                error, cut_off = trouble, False
                 await self._note_attempt(number, f"refused: {trouble}")
             except ApiError as trouble:
                 if trouble.status in _CLEAR_NO:
                     await self._note_attempt(number, f"refused: {trouble}")
                     await self._refused(trouble, unclear)
                     return
-                error, unclear = trouble, True
-                await self._note_attempt(number, f"unclear: {trouble}")
+                error, unclear, cut_off = trouble, True, trouble.status in _GIVEN_UP
+                await self._note_attempt(number, f"{'cut off' if cut_off else 'unclear'}: {trouble}")
             else:
                 self.ordered = True
                 await self._accept(workflow, number=number, doubled=unclear)
                 return
             if attempt < SUBMITS:
                 pause = pause_before(attempt, error)
+                if cut_off and await self._search(SUBMIT_SECONDS):
+                    return  # until then the first one may still be worked on, and a second beside it charged
                 await ground.sleep(max(pause, SETTLE) if unclear else pause)
                 if unclear and await self._look_by_tag():
                     return
@@ -300,9 +306,9 @@ class Carriage:
         await self._ground.in_thread(self._ground.journal.end_attempt, self.row.key, number, outcome[:500])
 
     async def _wait_for_the_last(self, earlier: list[Attempt]) -> bool:
-        """An attempt of another carriage that was cut off may still be worked on, and a second POST beside it may be
+        """An attempt that was cut off before may still be worked on, and a second POST beside it may be
         charged as well. So it gets its time; True when its run was found meanwhile."""
-        cut_off = [attempt.started for attempt in earlier if not attempt.outcome]
+        cut_off = [attempt.started for attempt in earlier if attempt.cut_off]
         if not cut_off:
             return False
         # Of a clock that jumped, the longer wait is believed.
@@ -313,8 +319,18 @@ class Carriage:
         """An old order is sent again: its price, the limits and what the person allows are asked anew."""
         try:
             self.row = await admit(self.row)
-        except MoneyRefused as refusal:
-            await self._write(state=UNCONFIRMED if unclear else REFUSED, error=str(refusal))
+        except (MoneyRefused, ApiError, Interrupted) as refusal:
+            if unclear:
+                await self._write(state=UNCONFIRMED, error=str(refusal))
+                why = str(refusal).replace("Nothing was bought.", "").replace(" before anything was bought", "")
+                raise Unconfirmed(
+                    f"{why.rstrip()} So it was not sent again, but an "
+                    "earlier attempt of the same order may have arrived: `civitai-bridge journal resume "
+                    f"{self.row.key}` looks for it.",
+                    key=self.row.key,
+                ) from refusal
+            if isinstance(refusal, MoneyRefused):
+                await self._write(state=REFUSED, error=str(refusal))
             raise
 
     async def _not_allowed(self, unclear: bool) -> None:
@@ -344,6 +360,12 @@ class Carriage:
             raise refusal
         if await self._search():
             return
+        attempts = await self._ground.in_thread(self._ground.journal.attempts, self.row.key)
+        last = max((one.started for one in attempts if one.unclear), default=0.0)
+        if self._ground.clock() - last > GONE_AFTER:
+            # In an hour it would have shown in the list: that attempt never arrived, so the no is the whole truth.
+            await self._write(state=REFUSED, error=str(refusal))
+            raise refusal
         await self._write(state=UNCONFIRMED, error=str(refusal))
         raise Unconfirmed(
             f"{refusal} An earlier attempt of the same order got no answer and was not found; "
@@ -399,7 +421,7 @@ class Carriage:
         if doubled:
             with contextlib.suppress(CivitaiError):  # only to tell of a twin; the purchase itself is safe
                 await self._tagged()
-        if workflow.done:
+        if workflow.done and not _still_attaching(workflow, self._quantity(workflow)):
             await self._learn(workflow)
 
     # --- the wait -----------------------------------------------------------------------------------------------
@@ -498,10 +520,12 @@ class Carriage:
             if index in known:
                 slot = known[index]
             elif blob is None:
-                why = "; ".join(workflow.reasons) or "CivitAI sent no picture in its place"
-                slot = replace(slot, reason=why)
+                why = "; ".join(workflow.reasons)
+                # It may be attached a little later; what is not there after an hour will not come.
+                late = not why and workflow.status == "succeeded" and self._age() < GONE_AFTER
+                slot = replace(slot, reason=why or "CivitAI sent no picture in its place", pending=late)
             elif blob.blocked and not (blob.available and blob.url):
-                slot = replace(slot, blob_id=blob.id, reason=reason_in_words(blob.blocked_reason))
+                slot = replace(slot, blob_id=blob.id, reason=reason_in_words(blob.blocked_reason), blocked=True)
             elif workflow.status != "succeeded" and not blob.available:
                 slot = replace(slot, blob_id=blob.id, reason=f"the workflow {workflow.status} before it was made")
             else:
@@ -509,6 +533,9 @@ class Carriage:
                 slot = replace(slot, blob_id=blob.id, pending=True, reason=reason)
             slots.append(slot)
         return slots
+
+    def _age(self) -> float:
+        return abs(self._ground.clock() - self.row.created)
 
     def _money(self, workflow: Workflow) -> dict[str, Any]:
         facts: dict[str, Any] = {}
@@ -540,12 +567,21 @@ class Carriage:
         urls: dict[int, str] = {}
 
         async def one(slot: Slot) -> Slot:
+            blob = blobs.get(slot.index)
+            if blob is None and not slot.blob_id:  # not attached when the workflow ended, and not now
+                return replace(slot, pending=self._age() < GONE_AFTER)
             async with room:
-                return await self._fetch_one(slot, blobs.get(slot.index), urls)
+                try:
+                    return await self._fetch_one(slot, blob, urls)
+                except (CivitaiError, asyncio.CancelledError):
+                    raise
+                except Exception as error:  # of one picture; it must not take the others with it
+                    log.exception("Picture %d of %s could not be fetched", slot.index, self.row.key)
+                    return replace(slot, reason=f"it could not be read ({type(error).__name__})")
 
         got = {slot.index: slot for slot in await asyncio.gather(*(one(slot) for slot in pending))}
         slots = [got.get(slot.index, slot) for slot in slots]
-        if self._latest is None and abs(ground.clock() - self.row.created) > RETENTION:
+        if self._latest is None and self._age() > RETENTION:
             slots = [replace(s, pending=False, reason="CivitAI no longer keeps it") if s.pending else s for s in slots]
         await self._write(slots=slots)
         ground.remember_urls(self.row.key, tuple(urls.get(slot.index, "") for slot in slots if slot.here))
@@ -555,13 +591,15 @@ class Carriage:
         §4.4)."""
         ground, trouble = self._ground, "CivitAI gives no address for it"
         urls[slot.index] = blob.url if blob is not None and blob.available else ""
+        if blob is not None and blob.id and not slot.blob_id:
+            slot = replace(slot, blob_id=blob.id)
         for attempt in range(1, 4):
             try:
                 if (attempt > 1 or not urls[slot.index]) and slot.blob_id:
                     urls[slot.index] = await ground.client.refreshed_url(slot.blob_id)
                 if urls[slot.index]:
                     fetched = await ground.fetch(urls[slot.index])
-                    size = measure(fetched.content, blob_id=slot.blob_id)
+                    size = await asyncio.to_thread(check, fetched.content, blob_id=slot.blob_id)
                     ending = kind_of(fetched.content) or "png"
                     keep = ground.results.keep
                     file = await asyncio.to_thread(keep, fetched.content, fetched.sha256, ending)
@@ -576,7 +614,7 @@ class Carriage:
                     )
             except BlobBlocked as error:
                 if attempt > 1:
-                    return replace(slot, reason=str(error).rstrip("."), pending=False)
+                    return replace(slot, reason=str(error).rstrip("."), pending=False, blocked=True)
                 trouble = str(error).rstrip(".")
             except (BlobUnavailable, BlobDamaged, NotFound, Gone, *_NO_ANSWER) as error:
                 trouble = str(error).rstrip(".")

@@ -81,6 +81,7 @@ from .workflow import Workflow
 
 TAG = "civitai-bridge"
 TICK = 0.2  # seconds between two looks at the person's cancel
+CANCEL_PATIENCE = 15.0  # seconds to wait for the end of what a person cancels
 QUESTIONS = 4  # attempts to ask the price
 
 T = TypeVar("T")
@@ -190,6 +191,7 @@ class Bridge:
         self.site = site
         self.client = client
         self.journal = journal or Journal(settings.home / "journal.sqlite3", clock=clock)
+        self._own_journal = journal is None
         self.results = Results(settings.home / "results")
         self.clock = clock
         self.sleep = sleep
@@ -207,11 +209,13 @@ class Bridge:
         """The model version that a person's text names, with everything CivitAI tells about it."""
         return await resolve(self.site, text, hosts=self._hosts)
 
-    async def estimate(self, wanted: GenerationRequest, terms: Terms | None = None) -> Estimate:
+    async def estimate(
+        self, wanted: GenerationRequest, terms: Terms | None = None, *, cancelled: Callable[[], bool] = lambda: False
+    ) -> Estimate:
         """What the request would cost now. Nothing is stored or bought."""
         self._need_key()
-        prepared = await self._prepare(wanted)
-        priced = await self._ask_price(prepared)
+        prepared = await _unless(cancelled, self._prepare(wanted))
+        priced = await _unless(cancelled, self._ask_price(prepared))
         price = priced.cost
         if price is None or price < 0:
             raise Unreadable("CivitAI did not say what this would cost.", status=200)
@@ -284,7 +288,11 @@ class Bridge:
 
         def note() -> None:
             row = self.journal.get(key)
-            if row is not None and row.state == FINISHED and not any(slot.pending for slot in row.slots):
+            if row is None or row.state != FINISHED:
+                return
+            if any(slot.pending for slot in row.slots):
+                self.journal.record(key, about={**row.about, "handed_over": True})
+            else:
                 self.journal.record(key, state=COLLECTED)
 
         await self._in_thread(note)
@@ -298,22 +306,26 @@ class Bridge:
             await self._ground.cancel_there(name)
             return f"CivitAI was asked to cancel workflow {name}. It is not in this journal."
         self._mine(row)
-        row = await self._in_thread(self.journal.want_cancel, row.key)
+        if row.state not in (REFUSED, FAILED, CANCELED, FINISHED, COLLECTED):
+            row = await self._in_thread(self.journal.want_cancel, row.key)
+            if row.state != CANCELED:
+                self._need_key()
+                if row.workflow_id:
+                    await self._ground.cancel_there(row.workflow_id)  # at once; who carries it sees the wish later
+                row = await self._until_cancelled(row.key, CANCEL_PATIENCE)
+        if row.state == REFUSED:
+            return f"{row.key} was refused by CivitAI before; it cost nothing."
         if row.state == CANCELED and not row.workflow_id:
             return f"{row.key} was never sent; it is cancelled and cost nothing."
-        self._need_key()
-        if not row.workflow_id:
-            row = await self._look_at(row)
-        elif row.state in (ACCEPTED, SENT, UNCONFIRMED):
-            await self._ground.cancel_there(row.workflow_id)
-            row = await self._look_at(row)
+        if row.state == CANCELED:
+            return f"{row.workflow_id} is cancelled. {_refund_sentence(row)}"
+        if row.state == FAILED:
+            return f"{row.workflow_id or row.key} had failed before. {_refund_sentence(row)}"
         if row.state in (FINISHED, COLLECTED):
             return (
                 f"{row.workflow_id} had finished before; its pictures are kept (`civitai-bridge journal "
                 f"resume {row.key}`)."
             )
-        if row.state == CANCELED:
-            return f"{row.workflow_id or row.key} is cancelled. {_refund_sentence(row)}"
         if not row.workflow_id and await self._never_arrived(row):
             return f"{row.key} was not found at CivitAI after an hour. It is closed and no longer counts."
         if not row.workflow_id:
@@ -323,11 +335,37 @@ class Bridge:
             )
         return f"CivitAI was asked to cancel {row.workflow_id}; it says {row.about.get('status', row.state)}."
 
+    async def _until_cancelled(self, key: str, seconds: float) -> Row:
+        """Have a wish to cancel carried out, by whoever owns the row or by us, and wait a while for its end."""
+        loop, carried = asyncio.get_running_loop(), False
+        until = loop.time() + seconds
+        while True:
+            carriage, row = self.carriages.get(key), await self._in_thread(self.journal.get, key)
+            assert row is not None
+            over = row.state not in (PLANNED, SENT, UNCONFIRMED, ACCEPTED)
+            if over or loop.time() > until or (carried and carriage is None):
+                return row
+            if carriage is not None:
+                carried = True
+                carriage.cancel_there()
+                assert carriage.task is not None
+                await asyncio.wait({carriage.task}, timeout=TICK)
+                continue
+            owner = _owner()
+            taken = await self._in_thread(self.journal.take, key, owner)
+            if taken is not None:
+                self._carry(
+                    taken, owner
+                )  # it sees the wish, sends nothing, and asks until CivitAI says that it is over
+            else:
+                await asyncio.sleep(TICK)
+
     async def _never_arrived(self, row: Row) -> bool:
         """Close an order that a person cancelled and that the list does not show an hour after its last attempt."""
         attempts = await self._in_thread(self.journal.attempts, row.key)
         last = max((attempt.started for attempt in attempts), default=row.created)
-        if abs(self.clock() - last) < GONE_AFTER or row.owner:
+        row = await self._reread(row)
+        if abs(self.clock() - last) < GONE_AFTER or row.owner or row.workflow_id:
             return False
         await self._in_thread(lambda: self.journal.record(row.key, state=CANCELED, error="never arrived"))
         return True
@@ -358,6 +396,8 @@ class Bridge:
             except Exception as error:  # one row that cannot be read must not keep the others from being found
                 log.exception("The purchase %s could not be looked at", row.key)
                 row = replace(row, error=f"It could not be looked at ({type(error).__name__}); see the log.")
+            if row.cancel_wanted and row.state == ACCEPTED and not row.error:
+                row = await self._until_cancelled(row.key, CANCEL_PATIENCE)
             on_row(row)
             seen.append(row)
         return seen
@@ -367,6 +407,11 @@ class Bridge:
         loop)."""
         return [row for row in self.journal.rows((FINISHED, ACCEPTED, SENT, UNCONFIRMED)) if self._is_mine(row)]
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of ours is under way."""
+        return not self.carriages and not self._ground.tasks
+
     async def close(self) -> None:
         """Stop carrying: rows keep their state and are released, so that the next process goes on."""
         tasks = [c.task for c in self.carriages.values() if c.task] + list(self._ground.tasks)
@@ -374,7 +419,8 @@ class Bridge:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self._ground.disk.shutdown)
-        self.journal.close()
+        if self._own_journal:
+            self.journal.close()
 
     # --- before money ------------------------------------------------------------------------------------------
 
@@ -441,7 +487,12 @@ class Bridge:
         return row if row is not None and row.state != PLANNED else None
 
     def _on_disk(self, row: Row) -> bool:
-        return all(self.results.has(slot.file) for slot in row.slots if slot.here)
+        """Whether a purchase can answer a request again: its pictures are here, or all of it was withheld, and buying
+        the same once more would be withheld once more."""
+        here = [slot for slot in row.slots if slot.here]
+        if not here:
+            return bool(row.slots) and all(slot.blocked for slot in row.slots)
+        return all(self.results.has(slot.file) for slot in here)
 
     async def _acceptable_price(self, prepared: _Prepared, terms: Terms) -> int:
         priced = await self._ask_price(prepared)
@@ -545,8 +596,9 @@ class Bridge:
         leaving, ordered, mine = row.cancels, False, None
 
         async def admit(again: Row) -> Row:
-            """An order that got no answer is sent again: at today's price, within today's limits, for this prompt."""
-            price = await self._acceptable_price(prepared, terms)
+            """An order that got no answer is sent again: at today's price, within today's limits, for this prompt, and
+            only while somebody waits for it."""
+            price = await _unless(_either(cancelled, abandoned), self._acceptable_price(prepared, terms))
             return await self._in_thread(self.journal.readmit, again.key, price, terms.prompt_id, self._limits())
 
         while True:
@@ -592,13 +644,16 @@ class Bridge:
                 )
 
     async def _person_cancels(self, row: Row) -> None:
-        """Write the wish down, then tell the carriage, which asks the service at once or as soon as the id is known."""
+        """Write the wish down, then tell the carriage, which asks the service at once or as soon as the id is known.
+        Without one, somebody else carries the row and sees the wish, or is gone and we carry it to its end."""
         carriage = self.carriages.get(row.key)
         if carriage is not None:
             carriage.cancel_there()
         row = await self._in_thread(self.journal.want_cancel, row.key)
-        if carriage is None and row.workflow_id:
-            self._ground.background(self._ground.cancel_there(row.workflow_id))
+        if carriage is None:
+            if row.workflow_id:
+                self._ground.background(self._ground.cancel_there(row.workflow_id))
+            self._ground.background(self._until_cancelled(row.key, 10 * CANCEL_PATIENCE))
 
     def _carry(self, row: Row, owner: str, admit: Admit | None = None) -> Carriage:
         carriage = Carriage(self._ground, row, owner, admit=admit)
@@ -625,11 +680,12 @@ class Bridge:
         for _ in range(20):  # whether the owner of a killed process is gone shows after some seconds
             taken = await self._in_thread(self.journal.take, row.key, owner)
             if taken is not None:
-                return await Carriage(self._ground, taken, owner).look()
+                await Carriage(self._ground, taken, owner).look()
+                break
             if abs(self.clock() - row.heartbeat) < self.journal.heart_stops:
                 break
             await self.sleep(self.journal.heart_stops / 20)
-        return await self._reread(row)  # somebody alive is carrying it
+        return await self._reread(row)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -640,7 +696,7 @@ class Bridge:
         if not here:
             if not pending:
                 await self.collected(row.key)  # nothing more will come of it, and the error says why
-            raise self._why_nothing(row, pending)
+            raise self._why_nothing(row, pending, bought_before)
         if row.state == COLLECTED:
             await self._in_thread(self.journal.record, row.key)  # young again, so that its files are not removed
         pictures = tuple(
@@ -675,7 +731,7 @@ class Bridge:
             sandbox=self.settings.sandbox,
         )
 
-    def _why_nothing(self, row: Row, pending: list[Slot]) -> CivitaiError:
+    def _why_nothing(self, row: Row, pending: list[Slot], bought_before: bool) -> CivitaiError:
         if pending:
             reasons = "; ".join(dict.fromkeys(slot.reason for slot in pending if slot.reason)) or "they did not arrive"
             return BlobUnavailable(
@@ -704,7 +760,13 @@ class Bridge:
             WorkflowCanceled: f"Workflow {row.workflow_id} was cancelled.",
             WorkflowExpired: f"Workflow {row.workflow_id} expired before a worker took it.",
         }.get(kind, f"Workflow {row.workflow_id} ended without pictures: {why.rstrip('.')}.")
-        return kind(f"{text} {_refund_sentence(row)}", workflow_id=row.workflow_id)
+        withheld = row.slots and all(slot.blocked for slot in row.slots)
+        again = (
+            " Nothing was paid now, for the same request would be withheld again: change the prompt or the seed, or "
+            "turn `reuse_paid` off."
+        )
+        refund = _refund_sentence(row) + (again if withheld and bought_before else "")
+        return kind(f"{text} {refund}", workflow_id=row.workflow_id)
 
     def _report(
         self,

@@ -14,6 +14,7 @@ the heart stopped may take it over. Rows belong to an account and an address and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -80,7 +81,8 @@ CREATE TABLE IF NOT EXISTS attempts (
 
 @dataclass(frozen=True)
 class Slot:
-    """One picture of a purchase: where it is, or why it is not there. `pending` = it may still come."""
+    """One picture of a purchase: where it is, or why it is not there. `pending` = it may still come; `blocked` = it was
+    made and is withheld."""
 
     index: int
     seed: int | None
@@ -91,6 +93,7 @@ class Slot:
     height: int | None = None
     reason: str = ""
     pending: bool = False
+    blocked: bool = False
 
     @property
     def here(self) -> bool:
@@ -99,8 +102,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One POST of an order. `outcome` is `accepted: ID`, `refused: …`, `not sent: …`, `unclear: …`, or `""`: it was cut
-    off before its answer, so nobody knows."""
+    """One POST of an order. `outcome` is `accepted: ID`, `refused: …`, `not sent: …`, `unclear: …` (it was answered,
+    and nobody knows what was done), `cut off: …` or `""`: no answer came, so it may still be worked on."""
 
     number: int
     started: float
@@ -109,6 +112,10 @@ class Attempt:
     @property
     def workflow_id(self) -> str:
         return self.outcome[len("accepted: ") :] if self.outcome.startswith("accepted: ") else ""
+
+    @property
+    def cut_off(self) -> bool:
+        return not self.outcome or self.outcome.startswith("cut off")
 
     @property
     def unclear(self) -> bool:
@@ -195,7 +202,10 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            with contextlib.suppress(FileExistsError):
+                # Only where nothing is there: closing a second descriptor of a database drops the locks that this
+                # process holds on it (sqlite.org/howtocorrupt.html §2.2), and its WAL would be taken away beside it.
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             os.chmod(path, 0o600)
             self._db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
@@ -501,9 +511,11 @@ class Journal:
         marks = ", ".join("?" * len(ALIVE))
         # Also a row that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes.
         alive = query.format(marks, "created, rowid")
-        found = db.execute(alive, (request_hash, account, base, *ALIVE)).fetchone()
-        if found is not None:
-            return _row(found)
+        for found in db.execute(alive, (request_hash, account, base, *ALIVE)).fetchall():
+            row = _row(found)
+            # What was handed over once, less a picture that may still come, is not new to whoever buys deliberately.
+            if not (row.state == FINISHED and row.about.get("handed_over")) or usable(row):
+                return row
         collected = query.format("?", "created DESC, rowid DESC")
         found = db.execute(collected, (request_hash, account, base, COLLECTED)).fetchone()
         return _row(found) if found is not None and usable(_row(found)) else None

@@ -1,0 +1,147 @@
+"""Apply LoRAs and LoRA Stack: a list of LoRAs becomes a model that has them, or the community's LORA_STACK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+from . import host
+from .sockets import Loras, node_id, schema
+
+if TYPE_CHECKING:
+    from ..civitai_bridge.catalog.locating import LoraOnHand
+
+FOLDER = "loras"
+
+
+def _missing_input(*more: str) -> Any:
+    return io.Combo.Input(
+        "missing",
+        options=["error", "skip", *more],
+        default="error",
+        tooltip="When a LoRA's file is not here: stop, go on without it, or load it from CivitAI (a person must have "
+        "allowed that: `civitai-bridge settings graph_downloads on`)."
+        if more
+        else "When a LoRA's file is not here: stop, or go on without it.",
+    )
+
+
+class CivitaiBridgeApplyLoras(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="CivitaiBridgeApplyLoras",
+            display_name="CivitAI Apply LoRAs",
+            category="Civitai",
+            description="Applies a list of LoRAs with their weights, with ComfyUI's own code. What is missing is said "
+            "before the checkpoint is loaded.",
+            search_aliases=["civitai", "lora", "loader"],
+            inputs=[
+                io.Model.Input("model", lazy=True),
+                Loras.Input("loras", tooltip="From Image Data or Read Image. Weight 0 is off."),
+                io.Clip.Input("clip", optional=True, lazy=True, tooltip="Without it only the model is changed."),
+                _missing_input("download"),
+            ],
+            outputs=[io.Model.Output("model"), io.Clip.Output("clip"), io.String.Output("report")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> str:
+        return host.listing_of(FOLDER)  # a file may have come or gone
+
+    @classmethod
+    async def check_lazy_status(cls, loras: Any = None, missing: str = "error", **lazy: Any) -> list[str]:
+        """Find the files first: an error here comes before anything large is loaded."""
+        needed = [name for name, value in lazy.items() if name in ("model", "clip") and value is None]
+        if needed and loras is not None:
+            await _find(cls, loras, missing)
+        return needed
+
+    @classmethod
+    async def execute(cls, model: Any, loras: Any, clip: Any = None, missing: str = "error") -> io.NodeOutput:
+        loader = host.core_nodes().LoraLoader
+        found, lines = await _find(cls, loras, missing), []
+        for one in found:
+            lines.append(_line(one))
+            if one.off or not one.found.file:
+                continue
+            model, clip = loader().load_lora(
+                model, clip, one.found.file, one.strength, one.clip if clip is not None else 0.0
+            )
+        report = "\n".join(lines) or "There is no LoRA in the list."
+        return io.NodeOutput(model, clip, report, ui={"text": [report]})
+
+
+class CivitaiBridgeLoraStack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="CivitaiBridgeLoraStack",
+            display_name="CivitAI LoRA Stack",
+            category="Civitai",
+            description="A list of LoRAs as LORA_STACK for other packs' loaders, and as prompt tags.",
+            search_aliases=["civitai", "lora", "stack", "efficiency"],
+            inputs=[Loras.Input("loras", tooltip="From Image Data or Read Image."), _missing_input()],
+            outputs=[
+                io.Custom("LORA_STACK").Output("lora_stack", tooltip="(file, model strength, clip strength) each."),
+                io.String.Output("prompt_tags", tooltip="<lora:name:weight> each, for loaders that read prompts."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> str:
+        return host.listing_of(FOLDER)
+
+    @classmethod
+    async def execute(cls, loras: Any, missing: str = "error") -> io.NodeOutput:
+        from ..civitai_bridge.prompt import normal_name, write_tag
+
+        found = [one for one in await _find(cls, loras, missing) if one.found.file]
+        stack = [(one.found.file, one.strength, one.clip) for one in found]
+        tags = [
+            write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
+            for file, strength, clip in stack
+        ]
+        report = "\n".join(_line(one) for one in found) or "There is no LoRA in the list."
+        return io.NodeOutput(stack, " ".join(tags), ui={"text": [report]})
+
+
+async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
+    """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
+    from ..civitai_bridge.errors import BadInput
+
+    def all_here(found: list[LoraOnHand]) -> list[LoraOnHand]:
+        lacking = [one for one in found if not one.off and not one.found.file]
+        if lacking and missing != "skip":
+            raise BadInput(
+                f"{len(lacking)} of {len(found)} LoRAs cannot be applied. "
+                + " ".join(f"{one.title}: {one.found.sentence}" for one in lacking)
+            )
+        return found
+
+    async def look(ticket: host.Ticket) -> list[LoraOnHand]:
+        from ..civitai_bridge.catalog.locating import loras_on_hand
+
+        desk = await host.desk()
+        found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
+        if missing == "download":
+            references = [one.reference for one in found if not one.off and not one.found.file and one.reference]
+            for reference in references:
+                await desk.download(
+                    reference, from_graph=True, progress=ticket.show_download, cancelled=ticket.cancelled
+                )
+            if references:
+                found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
+        return found
+
+    return all_here(await host.interruptible(look, node_id(cls)))
+
+
+def _line(one: LoraOnHand) -> str:
+    if one.off:
+        return f"{one.title}: off (weight 0)."
+    weights = f"{one.strength:g}" if one.clip == one.strength else f"{one.strength:g}, clip {one.clip:g}"
+    return f"{one.title} at {weights}: {one.found.sentence}"

@@ -1,0 +1,178 @@
+"""Save Image: a file that tells the truth about its picture and that CivitAI's uploader recognises."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+from . import host
+from .sockets import Generation, node_id, schema
+
+if TYPE_CHECKING:
+    from ..civitai_bridge.generation import GenerationData
+    from ..civitai_bridge.metadata.writing import PictureText
+
+_ENDINGS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
+_JPEG_ROOM = 65_527  # what one EXIF segment of a JPEG holds
+
+
+class CivitaiBridgeSaveImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="CivitaiBridgeSaveImage",
+            display_name="CivitAI Save Image",
+            category="Civitai",
+            description="Saves pictures with what made them, so that CivitAI's uploader recognises model and LoRAs. "
+            "Local pictures are described by the graph that ran, fleet pictures by what the fleet did.",
+            search_aliases=["civitai", "save", "metadata", "a1111", "upload"],
+            inputs=[
+                io.Image.Input("images"),
+                io.String.Input(
+                    "filename_prefix",
+                    default="ComfyUI",
+                    tooltip="As in ComfyUI's Save Image: folders and %year%, %month%, %day%, %width% … are understood.",
+                ),
+                io.Combo.Input("format", options=list(_ENDINGS), default="png"),
+                Generation.Input(
+                    "generation",
+                    optional=True,
+                    tooltip="From Generate: used as it is. From elsewhere: adds what the graph cannot say.",
+                ),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    async def execute(
+        cls,
+        images: Any,
+        filename_prefix: str = "ComfyUI",
+        format: str = "png",
+        generation: GenerationData | None = None,
+    ) -> io.NodeOutput:
+        from ..civitai_bridge.metadata.comfy import upstream
+
+        graph = getattr(cls.hidden, "prompt", None) or {}
+        workflow = dict(getattr(cls.hidden, "extra_pnginfo", None) or {})
+        # Only what leads to these pictures: another branch of the graph made others.
+        mine = upstream(graph, str(getattr(cls.hidden, "unique_id", "")), "images")
+        told = await host.interruptible(lambda _: _told(mine, generation), node_id(cls))
+        if host.metadata_is_off():
+            graph, workflow, told = {}, {}, replace(told, text="", resources=())
+        save = partial(_save, told, format, graph, workflow)
+        saved, lines = await asyncio.to_thread(_save_all, images, filename_prefix, save, _ENDINGS[format])
+        report = "\n".join([*_said(told, generation), *lines])
+        return io.NodeOutput(ui={"images": saved, "text": [report]})
+
+
+async def _told(graph: dict[str, Any], generation: GenerationData | None) -> PictureText:
+    """Backstage: the text, with the hashes of the files that the graph names as far as they are known. A picture is
+    saved whatever becomes of that."""
+    from ..civitai_bridge.catalog.locating import with_files
+    from ..civitai_bridge.errors import CivitaiError
+    from ..civitai_bridge.metadata.writing import picture_text
+
+    def tell(index: Any) -> PictureText:
+        return picture_text(graph, generation, known=lambda data: with_files(data, index.files(), index.owners()))
+
+    try:
+        return await asyncio.to_thread(tell, (await host.desk()).index)
+    except CivitaiError as error:
+        told = await asyncio.to_thread(picture_text, graph, generation)
+        return replace(told, report=(*told.report, f"The files' hashes could not be looked up: {error}"))
+
+
+def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[dict[str, str]], list[str]]:
+    """Every picture of the batch under the next free number; what is shown by the page, and what is worth saying."""
+    import folder_paths
+
+    from ..civitai_bridge.errors import StateTrouble
+    from ..civitai_bridge.newfile import place_new
+
+    height, width = images.shape[1:3]
+    output = folder_paths.get_output_directory()
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
+    saved, lines = [], []
+    for index in range(images.shape[0]):
+        batched = name.replace("%batch_num%", str(index))
+        content, said = save(images[index], index, images.shape[0])
+        try:
+            path = place_new(Path(folder), _names(batched, counter, ending), partial(_write, content))
+        except OSError as error:
+            raise StateTrouble(
+                f"Picture {index + 1} of {images.shape[0]} could not be saved in {folder}: {error.strerror or error}."
+            ) from error
+        counter += 1
+        saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
+        lines += said
+        lines += _read_back(path) if index == 0 else []
+    return saved, list(dict.fromkeys(lines))
+
+
+def _save(
+    told: PictureText, format: str, graph: Any, workflow: dict[str, Any], image: Any, index: int, of: int
+) -> tuple[bytes, list[str]]:
+    """One picture's bytes with its own text."""
+    from ..civitai_bridge.metadata.a1111 import write_a1111
+    from ..civitai_bridge.metadata.writing import exif_of
+    from ..civitai_bridge.pictures import encode
+
+    pixels = image.detach().cpu().float().numpy()
+    text = write_a1111(_of_picture(told.data, index, of)) if told.text else ""
+    prompt = json.dumps(graph) if graph else ""
+    if format == "png":
+        texts = {"parameters": text, "prompt": prompt}
+        texts |= {str(key): json.dumps(value) for key, value in workflow.items()}
+        return encode(pixels, "png", texts={key: value for key, value in texts.items() if value}), []
+    drawn = json.dumps(workflow["workflow"]) if "workflow" in workflow else ""
+    exif, said = exif_of(text, prompt=prompt, workflow=drawn, largest=_JPEG_ROOM if format == "jpeg" else None)
+    return encode(pixels, format, exif=exif if text or prompt or drawn else b""), [said] if said else []
+
+
+def _of_picture(data: GenerationData, index: int, of: int) -> GenerationData:
+    """The data of one picture of a batch: picture i of a purchase was made with seed + i."""
+    if data.workflow_id and data.seed is not None and len(data.arrived) == of:
+        return replace(data, seed=data.seed + data.arrived[index], arrived=(), missing={})
+    return data
+
+
+def _names(name: str, counter: int, ending: str) -> Iterator[str]:
+    return (f"{name}_{number:05}_.{ending}" for number in range(counter, counter + 100_000))
+
+
+def _write(content: bytes, part: Path) -> None:
+    part.write_bytes(content)
+
+
+def _read_back(path: Path) -> list[str]:
+    """What CivitAI's uploader will make of the file as it lies there (facts/site-api.md §2)."""
+    from ..civitai_bridge.metadata.containers import read_texts
+    from ..civitai_bridge.metadata.writing import judgement, recognised
+
+    with open(path, "rb", buffering=0) as file:
+        texts = read_texts(file).texts  # type: ignore[arg-type]
+    text = texts.get("parameters") or texts.get("UserComment") or ""
+    return list(judgement(text, recognised(text)))
+
+
+def _said(told: PictureText, generation: GenerationData | None) -> list[str]:
+    lines = ["SANDBOX: nothing of this is real."] if generation is not None and generation.source == "sandbox" else []
+    judged = set(judgement_of(told))
+    return [*lines, *(line for line in told.report if line not in judged)]
+
+
+def judgement_of(told: PictureText) -> tuple[str, ...]:
+    """The lines about the uploader, which are read from the file itself instead."""
+    from ..civitai_bridge.metadata.writing import judgement
+
+    return judgement(told.text, told.resources)
