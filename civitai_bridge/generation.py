@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
 
 _LARGEST = 2**64
 _LONGEST_NUMBER = 64
@@ -33,6 +33,12 @@ def whole(value: object) -> int | None:
     return value if -_LARGEST < value < _LARGEST else None
 
 
+def pixels(value: object) -> int | None:
+    """A width or height: a whole number above 0."""
+    found = whole(value)
+    return found if found is not None and found > 0 else None
+
+
 def number(value: object) -> float | None:
     """A finite number as JSON, a text or a graph says it; None for anything else, `nan` and `inf` included."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -46,6 +52,30 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
+Value = TypeVar("Value")
+
+
+def _filled_at_once(of: type[Value]) -> type[Value]:
+    """A frozen dataclass whose values are made in one step. Dataclasses call once for each field of a frozen one, and
+    readers make values by the hundred thousand: it was a quarter of their time."""
+    known: dict[str, Any] = {"_set": object.__setattr__}
+    parameters, items = [], []
+    for one in fields(of):  # type: ignore[arg-type]
+        made = one.default_factory is not MISSING
+        if not made and one.default is MISSING:
+            parameters.append(one.name)
+        else:
+            known[f"_{one.name}"] = one.default_factory if made else one.default
+            parameters.append(f"{one.name}=" + ("_set" if made else f"_{one.name}"))
+        items.append(f"{one.name!r}: " + (f"_{one.name}() if {one.name} is _set else " if made else "") + one.name)
+    source = f"def __init__(self, {', '.join(parameters)}):\n    _set(self, '__dict__', {{{', '.join(items)}}})"
+    exec(source, known)
+    known["__init__"].__qualname__ = f"{of.__qualname__}.__init__"
+    of.__init__ = known["__init__"]
+    return of
+
+
+@_filled_at_once
 @dataclass(frozen=True)
 class Network:
     """A resource that takes part in a picture (a LoRA or one of its kin, an embedding, a VAE …) and how strongly.
@@ -89,6 +119,7 @@ class Network:
         }
 
 
+@_filled_at_once
 @dataclass(frozen=True)
 class Upscale:
     """The second pass of a picture ("Hires fix", a second sampler): None and `""` mean "not said"."""
@@ -106,6 +137,7 @@ class Upscale:
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
 
+@_filled_at_once
 @dataclass(frozen=True)
 class GenerationData:
     """What was asked and what came back. None means "not said"; nothing is invented.

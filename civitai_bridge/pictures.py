@@ -129,15 +129,16 @@ def encode(
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     out, made = io.BytesIO(), Image.fromarray(pixels)
+    block = b"Exif\0\0" + exif if exif else b""  # as a JPEG's segment begins; Pillow takes it off for WebP
     if kind == "png":
         info = PngInfo()
         for name, text in (texts or {}).items():
             info.add_text(name, text)
         made.save(out, "PNG", compress_level=level, pnginfo=info)
     elif kind == "webp":
-        made.save(out, "WEBP", quality=95, method=4, exif=exif)
+        made.save(out, "WEBP", quality=95, method=4, exif=block)
     else:
-        made.convert("RGB").save(out, "JPEG", quality=95, subsampling=0, exif=exif)
+        made.convert("RGB").save(out, "JPEG", quality=95, subsampling=0, exif=block)
     return out.getvalue()
 
 

@@ -20,10 +20,15 @@ _EXTENSIONS = (".safetensors", ".ckpt", ".pt", ".bin")
 # What is between the brackets holds no bracket, so each character is looked at once.
 _TAG = re.compile(r"<(lora|lyco|loha|locon|hypernet):([^<>\n]*)>", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
+# Most tags: a name that is in order as it stands, and one or two short numbers.
+_PLAIN = re.compile(
+    r"([\w\-]+(?:[ ()+&']+[\w\-]+)*):([+-]?[0-9]{1,4}(?:\.[0-9]{1,9})?)(?::([+-]?[0-9]{1,4}(?:\.[0-9]{1,9})?))?"
+)
 # Named arguments that other extensions read; they say nothing about the two weights.
 _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
 _EMBEDDING = re.compile(r"(?<![\w\\])embedding:((?:\\[()]|[^\s,():<>\[\]|])+)(?::([+-]?[0-9.]+))?", re.IGNORECASE)
-_BEFORE, _AFTER = ":(|[],", ":)|[],"
+# What may stand beside a bare word; nothing, at either end of the text, may too.
+_BEFORE, _AFTER = frozenset(("", *":(|[],")), frozenset(("", *":)|[],"))
 _BLANKS = re.compile(r"[ \t]+")
 
 
@@ -65,8 +70,20 @@ def each_tag(text: str) -> Iterator[Tag]:
     """The same one by one, for texts that may hold too many."""
     if "<" in text:
         for found in _TAG.finditer(text):
-            if (tag := _tag(text, found)) is not None:
-                yield tag
+            if (read := _read(text, found)) is not None:
+                kind, name, weight, clip, odd, said = read
+                yield Tag(kind, name, weight, clip, said, *found.span(), odd)
+
+
+NetworkTag = tuple[str, str, float, "float | None", tuple[str, ...], str]
+
+
+def each_network(text: str) -> Iterator[NetworkTag]:
+    """Kind, name, weight, clip weight, odd arguments and text of each tag, for readers of very many texts."""
+    if "<" in text:
+        for found in _TAG.finditer(text):
+            if (read := _read(text, found)) is not None:
+                yield read
 
 
 def network_tags(text: str) -> list[str]:
@@ -77,30 +94,32 @@ def network_tags(text: str) -> list[str]:
     return [tag.text for tag in read_tags(text)]
 
 
-def _tag(text: str, found: re.Match[str]) -> Tag | None:
-    kind, inner = found.groups()
+def _read(text: str, found: re.Match[str]) -> NetworkTag | None:
+    said, kind, inner = found[0], found[1], found[2]
+    if (plain := _PLAIN.fullmatch(inner)) is not None and text[found.start() - 1 : found.start()] != "\\":
+        first, second = float(plain[2]), plain[3]
+        weight = first if second is None else float(second)
+        return KINDS[kind.lower()], plain[1], weight, None if weight == first else first, (), said
     name, *args = inner.split(":")
     name = normal_name(name)
-    start = found.start()
-    if not name or _escaped(text, start):
+    if not name or _escaped(text, found.start()):
         return None
-    plain: list[float] = []
+    plain_args: list[float] = []
     named: dict[str, float] = {}
     odd: list[str] = []
     for arg in args:
         if (value := _number(arg)) is not None:
-            plain.append(value)
+            plain_args.append(value)
             continue
-        key, equals, said = arg.partition("=")
-        key, value = key.strip().lower(), _number(said)
+        key, equals, value_said = arg.partition("=")
+        key, value = key.strip().lower(), _number(value_said)
         if equals and key in ("te", "unet") and value is not None:
             named[key] = value
         elif not (equals and key in _OTHER_ARGS):
             odd.append(arg.strip())
-    clip = named.get("te", plain[0] if plain else 1.0)
-    model = named.get("unet", plain[1] if len(plain) > 1 else clip)
-    weights = (model, None if clip == model else clip)
-    return Tag(KINDS[kind.lower()], name, *weights, found.group(), start, found.end(), tuple(odd))
+    clip = named.get("te", plain_args[0] if plain_args else 1.0)
+    model = named.get("unet", plain_args[1] if len(plain_args) > 1 else clip)
+    return KINDS[kind.lower()], name, model, None if clip == model else clip, tuple(odd), said
 
 
 def _escaped(text: str, start: int) -> bool:
@@ -122,7 +141,7 @@ def _number(text: str) -> float | None:
 def normal_name(name: str) -> str:
     """A network's name without blanks around it and without a model file's extension; `\\` becomes `/`."""
     name = name.strip().replace("\\", "/")
-    if name.lower().endswith(_EXTENSIONS):
+    if "." in name and name.lower().endswith(_EXTENSIONS):
         return name.rpartition(".")[0]
     return name
 
@@ -190,20 +209,19 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
     """
     lower = _lower(text)
     found: list[Embedding] = []
-    for name in dict.fromkeys(name.strip() for name in names):
+    for name in dict.fromkeys(map(str.strip, names)):
         word, at, count = _lower(name), 0, 0
         while word and count != most and (at := lower.find(word, at)) >= 0:
             count += 1
             end = at + len(word)
-            if _border(text[at - 1 : at], _BEFORE) and _border(text[end : end + 1], _AFTER):
+            before, after = text[at - 1 : at], text[end : end + 1]
+            if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
                 found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))
             at = end
+    if len(found) < 2:
+        return found
     found.sort(key=lambda one: (one.start, -one.end))
     return [one for i, one in enumerate(found) if i == 0 or one.start >= found[i - 1].end]
-
-
-def _border(character: str, allowed: str) -> bool:
-    return not character or character.isspace() or character in allowed
 
 
 def _lower(text: str) -> str:

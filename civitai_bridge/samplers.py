@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import UnknownLabel
 
@@ -113,6 +114,11 @@ def from_label(label: str, schedule: str = "") -> Sampling:
 
 def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...]]:
     """As `from_label`, for what a stranger wrote: a word that no table has is kept as it is and named in a note."""
+    short = len(label) + len(schedule) < 80
+    return _remembered(label, schedule) if short else _read(label, schedule)
+
+
+def _read(label: str, schedule: str) -> tuple[Sampling, tuple[str, ...]]:
     try:
         return from_label(label, schedule), ()
     except UnknownLabel:
@@ -129,6 +135,10 @@ def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...
         except UnknownLabel as unknown:
             notes.append(str(unknown))
     return Sampling(sampler, scheduler), tuple(notes)
+
+
+# There are few labels, and a folder of pictures repeats them.
+_remembered = lru_cache(256)(_read)
 
 
 def to_label(sampler: str) -> str:

@@ -411,20 +411,6 @@ def listing_of(folder: str) -> str:
     return hashlib.sha256("\n".join(listed(folder)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def find_file(folder: str, name: str) -> str | None:
-    """A model file's name as ComfyUI's loaders write it, by exact file name, in any of the folder's places; None if
-    absent."""
-    import folder_paths
-
-    if folder not in folder_paths.folder_names_and_paths:
-        return None
-    wanted = name.lower()
-    for listed in folder_paths.get_filename_list(folder):
-        if listed.replace("\\", "/").rsplit("/", 1)[-1].lower() == wanted:
-            return listed
-    return None
-
-
 def input_pictures() -> list[str]:
     """The picture files of ComfyUI's input folder, by name."""
     import folder_paths

@@ -38,12 +38,16 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
             "before the checkpoint is loaded.",
             search_aliases=["civitai", "lora", "loader"],
             inputs=[
-                io.Model.Input("model", lazy=True),
+                io.Model.Input("model", lazy=True, tooltip="Loaded only when every LoRA was found."),
                 Loras.Input("loras", tooltip="From Image Data or Read Image. Weight 0 is off."),
                 io.Clip.Input("clip", optional=True, lazy=True, tooltip="Without it only the model is changed."),
                 _missing_input("download"),
             ],
-            outputs=[io.Model.Output("model"), io.Clip.Output("clip"), io.String.Output("report")],
+            outputs=[
+                io.Model.Output("model", tooltip="The model with the LoRAs."),
+                io.Clip.Output("clip", tooltip="The text encoder with the LoRAs; nothing where none came in."),
+                io.String.Output("report", tooltip="Each LoRA, its weights, its file and how it was found."),
+            ],
             hidden=[io.Hidden.unique_id],
         )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from . import host
 from .sockets import AirOut, FileName, node_id, reference_input, schema, text_of
+
+if TYPE_CHECKING:
+    from ..civitai_bridge.resources import Resource
 
 
 class CivitaiBridgeResolve(io.ComfyNode):
@@ -32,7 +36,7 @@ class CivitaiBridgeResolve(io.ComfyNode):
                 io.String.Output("base_model", tooltip="The family, as CivitAI names it."),
                 io.String.Output("type", tooltip="checkpoint, lora, vae, …"),
                 io.String.Output("trigger_words", tooltip="Joined with commas."),
-                io.String.Output("status", tooltip="present or missing, by exact file name."),
+                io.String.Output("status", tooltip="present or missing."),
                 FileName.Output(
                     "file", tooltip=("For any loader's combo. Without a file, whoever needs it is told why.")
                 ),
@@ -49,10 +53,10 @@ class CivitaiBridgeResolve(io.ComfyNode):
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         async def look_up(ticket: host.Ticket) -> Any:
-            return await (await host.bridge()).resolve(text_of(reference))
+            found = await (await host.bridge()).resolve(text_of(reference))
+            return found, *await locate(found)
 
-        found = await host.interruptible(look_up, node_id(cls))
-        status, file, sentence = locate(found)
+        found, status, file, sentence = await host.interruptible(look_up, node_id(cls))
         name = " ".join(part for part in (found.name, found.version_name) if part)
         lines = [f"{name} · {found.type} · {found.base_model}", found.air, sentence]
         if found.trained_words:
@@ -75,20 +79,25 @@ class CivitaiBridgeResolve(io.ComfyNode):
         )
 
 
-def locate(found: Any) -> tuple[str, str | None, str]:
-    """Status, the loader's file name or None, and a sentence: by the version's exact file names in ComfyUI's
-    folders."""
+async def locate(found: Resource) -> tuple[str, str | None, str]:
+    """Backstage: status, the loader's file name or None, and a sentence. Hash first, exact file name last."""
+    from ..civitai_bridge.catalog.answers import Answer
+    from ..civitai_bridge.catalog.check import Wanted
+    from ..civitai_bridge.catalog.locating import on_hand
     from ..civitai_bridge.ecosystems import folder_of
 
-    looked = []
+    desk = await host.desk()
+    located = await asyncio.to_thread(desk.catalogs.locate, Wanted.from_resource(found))
+    looked, seen = [], set()
     for file in sorted(found.files, key=lambda f: not f.primary):
         folder = folder_of(found.type, file.type)
-        if not folder:
+        if not folder or folder in seen:
             continue
-        here = host.find_file(folder, file.name)
-        if here is not None:
-            return "present", here, f"Present: {here} in {folder} (by its exact file name, not by its content)."
-        looked.append(f"{file.name} in {folder}")
+        seen.add(folder)
+        here = on_hand(Answer(found.air, located, found), folder, host.listed(folder), desk.index.files())
+        if here.file:
+            return "present", here.file, f"Present: {here.sentence}"
+        looked.append(here.sentence)
     if not looked:
         return "missing", None, f"{found.name} has no file that a ComfyUI loader reads."
-    return "missing", None, f"Missing: no {' or '.join(looked)} (looked for by exact file name)."
+    return "missing", None, f"Missing: {' '.join(looked)}"

@@ -34,13 +34,18 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
             "Local pictures are described by the graph that ran, fleet pictures by what the fleet did.",
             search_aliases=["civitai", "save", "metadata", "a1111", "upload"],
             inputs=[
-                io.Image.Input("images"),
+                io.Image.Input("images", tooltip="Each picture of the batch becomes a file."),
                 io.String.Input(
                     "filename_prefix",
                     default="ComfyUI",
                     tooltip="As in ComfyUI's Save Image: folders and %year%, %month%, %day%, %width% … are understood.",
                 ),
-                io.Combo.Input("format", options=list(_ENDINGS), default="png"),
+                io.Combo.Input(
+                    "format",
+                    options=list(_ENDINGS),
+                    default="png",
+                    tooltip="PNG keeps every pixel; WebP and JPEG at quality 95.",
+                ),
                 Generation.Input(
                     "generation",
                     optional=True,

@@ -305,6 +305,19 @@ async def test_the_models_hash_has_the_word_over_a_post():
     assert (found.data.model_version_id, told(found.data)) == (70, [])
 
 
+async def test_a_base_model_that_the_look_up_tells_makes_a_video_i2v():
+    item = {"id": 9, "type": "video", "baseModel": None, "modelVersionIds": [80], "meta": {"prompt": "waves"}}
+    for base, kind in (("Wan Video 14B i2v 480p", "i2v"), ("Wan Video 2.2 TI2V-5B", "t2v")):
+        site = SiteClient(answering(200, {**version(80, "Checkpoint", "Wan"), "baseModel": base}))
+        found = await fetch_image_data("9", ImageClient(answering(200, {"items": [item]})), site)
+        assert (found.data.detected_type, found.data.base_model) == (kind, base)
+    item["meta"] = {"prompt": "waves", "workflow": "txt2vid"}
+    site = SiteClient(answering(200, {**version(80, "Checkpoint", "Wan"), "baseModel": "Wan Video 14B i2v 480p"}))
+    assert (
+        await fetch_image_data("9", ImageClient(answering(200, {"items": [item]})), site)
+    ).data.detected_type == "t2v"
+
+
 async def test_a_file_is_read_and_looked_up_only_when_asked(world: World, tmp_path: Path):
     sandbox, _, _, site = world
     meta = IMAGES[900002].open_meta

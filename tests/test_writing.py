@@ -13,7 +13,7 @@ from test_containers import jpeg, webp
 
 from pack.civitai_bridge.generation import GenerationData, Network, Upscale
 from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, read_graph
+from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, read_graph, upstream
 from pack.civitai_bridge.metadata.containers import read_texts
 from pack.civitai_bridge.metadata.reading import read_file
 from pack.civitai_bridge.metadata.uploader import recognised, resources_of, uploaded_meta
@@ -96,7 +96,7 @@ def test_the_site_reads_what_is_written_whatever_it_says(data: GenerationData):
     assert {one.version_id for one in listed if one.version_id and not one.air} <= uploaded.versions
     assert int(uploaded.meta["steps"]) == (data.steps or 0)
     for name, ours in (("seed", data.seed), ("clipSkip", data.clip_skip), ("cfgScale", data.cfg)):
-        assert (ours is None and name not in uploaded.meta) or float(uploaded.meta[name]) == ours
+        assert (ours is None and name not in uploaded.meta) or float(uploaded.meta[name]) == float(ours or 0)
 
 
 @given(DATA)
@@ -220,6 +220,29 @@ def test_without_a_wire_the_notes_stay():
     assert any("another node makes it" in line for line in written.report)
     assert any("Only the name of base.safetensors is written" in line for line in written.report)
     assert MADE_ELSEWHERE not in written.text
+
+
+def test_only_what_the_saving_node_hangs_on_made_its_picture():
+    """Two samplers in one graph, each with its own picture; the page's order says nothing."""
+    other = {f"o{key}": one for key, one in core().items()}
+    for one in other.values():
+        one["inputs"] = {name: [f"o{v[0]}", v[1]] if isinstance(v, list) else v for name, v in one["inputs"].items()}
+    other["o3"]["inputs"].update(seed=7, steps=4)
+    graph = {**other, **core()}
+    assert read_a1111(picture_text(upstream(graph, "9", "images")).text).seed == 42  # type: ignore[union-attr]
+    assert read_a1111(picture_text(upstream(graph, "o9", "images")).text).seed == 7  # type: ignore[union-attr]
+    graph["9"]["inputs"]["images"] = ["9", 0]
+    assert picture_text(upstream(graph, "9", "images")).text == "" and upstream(graph, "gone", "images") == {}
+
+
+def test_the_size_of_the_picture_stands_in_where_nobody_says_one():
+    graph = core()
+    graph["5"] = node("VAEEncode", pixels=["11", 0], vae=["4", 2])
+    graph["11"] = node("LoadImage", image="x.png")
+    back = read_a1111(picture_text(graph, size=(640, 480)).text)
+    assert back is not None and (back.width, back.height) == (640, 480)
+    back = read_a1111(picture_text(core(), size=(640, 480)).text)
+    assert back is not None and (back.width, back.height) == (832, 1216)
 
 
 def test_a_fleet_image_is_told_as_the_fleet_told_it():

@@ -22,11 +22,12 @@ from typing import Any
 
 from ..air import Air
 from ..errors import InvalidAir
-from ..generation import GenerationData, Network, Upscale, from_json_fields, number, shown, whole
+from ..generation import GenerationData, Network, Upscale, from_json_fields, number, pixels, shown, whole
 from ..prompt import name_key
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from .dependencies import (
     MOST,
+    Hashes,
     from_air,
     join,
     kind_of,
@@ -35,18 +36,20 @@ from .dependencies import (
     sorted_in,
     tagged,
 )
+from .tables import DECODER
 
 _NEGATIVE = "Negative prompt:"
 _HEAD = re.compile(r"Parameters[ \t]{0,32}:[ \t]*", re.ASCII)
 _ANY_STEPS = re.compile(r"(?<![^\s.,])steps:[ \t]{0,7}[0-9]", re.IGNORECASE | re.ASCII)
 _ANY_NEGATIVE = re.compile(re.escape(_NEGATIVE), re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:")
-_DECODER = json.JSONDecoder(parse_constant=str)
 # A text that opens brackets again and again and never closes them would be decoded from each of them.
 _MOST_BROKEN = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
 _SETTINGS_FIRST = tuple(f"{key}:" for key in sorted(_USUAL))
-_HIRES = ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps", "First pass size", "First pass strength")
+_HIRES = frozenset(
+    ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps", "First pass size", "First pass strength")
+)
 _OWN = "bridge"
 _METADATA = "Civitai metadata"
 _RESOURCES = "Civitai resources"
@@ -174,9 +177,50 @@ def _prompts(head: str) -> tuple[str, str]:
     return head[:at].strip(), head[at + len(_NEGATIVE) :].strip()
 
 
+def _plain_pairs(text: str) -> dict[str, Any] | None:
+    """The settings of a text that holds nothing but plain ones; None for any other, which the scanner reads."""
+    chunks = text.split('"')
+    if "\\" in text or len(chunks) % 2 == 0:
+        return None
+    pairs: dict[str, Any] = {}
+    count = 0
+    quoted = ""
+    for i in range(0, len(chunks), 2):
+        items = chunks[i].split(",")
+        if i and items.pop(0).strip():
+            return None
+        if i + 1 < len(chunks):
+            quoted, colon, rest = items.pop().partition(":") if items else ("", "", "")
+            if not colon or rest.strip(" "):
+                return None
+        elif items and not items[-1].strip():
+            items.pop()
+        for item in items:
+            key, colon, value = item.partition(":")
+            if not colon:
+                return None
+            pairs[key.strip()] = value.strip()
+        count += len(items)
+        if i + 1 < len(chunks):
+            pairs[quoted.strip()] = chunks[i + 1]
+            count += 1
+    return pairs if len(pairs) == count else None
+
+
 def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
     """The settings in order. Quoted values are unquoted, JSON is decoded, anything else is the text as it stands."""
-    pairs: dict[str, Any] = {}
+    at, other, cut = text.find(": {"), text.find(": ["), len(text)
+    if at >= 0 or other >= 0:
+        cut = text.rfind(",", 0, at if other < 0 or 0 <= at < other else other) + 1
+    # No setting is shorter than four characters.
+    plain = _plain_pairs(text[:cut]) if cut < 4 * MOST else None
+    if plain is None:
+        return _scanned(text, {}, notes)
+    return _scanned(text[cut:], plain, notes) if cut < len(text) else plain
+
+
+def _scanned(text: str, pairs: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The same for any text, pair by pair; `pairs` are those before it."""
     at, end, broken, repeated = 0, len(text), 0, 0
     find = text.find
     colon = find(":")
@@ -184,7 +228,7 @@ def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
         if len(pairs) + repeated > MOST:
             notes.append(f"The text has more than {MOST:,} settings; the rest is left out.")
             break
-        key = text[at:colon].strip(" ,\t")
+        key = text[at:colon].strip(" ,\t").strip()
         start = colon + 1
         first = text[start : start + 1]
         while first == " ":
@@ -198,7 +242,7 @@ def _pairs(text: str, notes: list[str]) -> dict[str, Any]:
                 value = _unquoted(text[start:stop])
         elif first and first in "{[" and broken < _MOST_BROKEN:
             try:
-                value, stop = _DECODER.raw_decode(text, start)
+                value, stop = DECODER.raw_decode(text, start)
             except (ValueError, RecursionError):
                 broken += 1
                 if key.startswith("Civitai ") or key == "Hashes":
@@ -274,8 +318,8 @@ def _no_value(key: str, said: object) -> str:
 
 def _size(value: object) -> tuple[int, int] | None:
     width, _, height = value.lower().partition("x") if isinstance(value, str) else ("", "", "")
-    found = whole(width), whole(height)
-    return found if found[0] and found[1] and min(found) > 0 else None  # type: ignore[return-value,type-var]
+    found = pixels(width), pixels(height)
+    return found if found[0] and found[1] else None  # type: ignore[return-value]
 
 
 def _word(value: object) -> str | None:
@@ -311,14 +355,13 @@ _UPSCALE: tuple[tuple[str, str, Callable[[object], Any]], ...] = (
 
 def _settings(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> None:
     for key, name, read in _PLAIN:
-        said = pairs.get(key)
-        if said is not None:
-            value = read(said)
-            if value is None:
-                notes.append(_no_value(key, said))
-            else:
+        if key in pairs:
+            said = pairs[key]
+            if (value := read(said)) is not None:
                 fields[name] = value
                 del pairs[key]
+            elif said is not None:
+                notes.append(_no_value(key, said))
     if "Size" in pairs and (size := _taken(pairs, "Size", _size, notes)) is not None:
         fields["width"], fields["height"] = size
     label, schedule = _word(pairs.get("Sampler")) or "", _word(pairs.get("Schedule type")) or ""
@@ -330,7 +373,7 @@ def _settings(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -
         sampling, unknown = read_label(label, schedule) if label else _schedule_only(schedule)
         fields["sampler"], fields["scheduler"] = sampling.sampler, sampling.scheduler
         notes.extend(unknown)
-    if any(key in pairs for key in _HIRES):
+    if not _HIRES.isdisjoint(pairs):
         fields["upscale"] = _upscale(fields, pairs, notes)
 
 
@@ -341,11 +384,10 @@ def _schedule_only(schedule: str) -> tuple[Sampling, tuple[str, ...]]:
 
 def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> Upscale:
     """The second pass. With it, `Denoising strength` is the second pass's (facts/site-api.md §1.6)."""
-    found = {
-        name: value
-        for key, name, read in _UPSCALE
-        if key in pairs and (value := _taken(pairs, key, read, notes)) is not None
-    }
+    found: dict[str, Any] = {}
+    for key, name, read in _UPSCALE:
+        if key in pairs and (value := _taken(pairs, key, read, notes)) is not None:
+            found[name] = value
     if "Hires resize" in pairs and (size := _taken(pairs, "Hires resize", _size, notes)) is not None:
         found["width"], found["height"] = size
     return Upscale(denoise=fields.pop("denoise", None), **found)
@@ -357,17 +399,20 @@ def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) ->
 def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], more: Iterable[Network] = ()) -> None:
     """Networks, embeddings and the rest from every place they hide, each once (facts/site-api.md §2.4 9-13, §8.3)."""
     prompt, negative = fields["prompt"], fields["negative_prompt"]
-    found = tagged(prompt, "prompt", notes) if "<" in prompt else []
+    hashes: Hashes = {}
+    hashed = _hashed(fields, pairs, notes, hashes)
+    found = tagged(prompt, "prompt", notes, hashes) if "<" in prompt else []
     if "<" in negative:
-        found += tagged(negative, "negative_prompt", notes)
+        found += tagged(negative, "negative_prompt", notes, hashes)
     if (upscale := fields.get("upscale")) is not None and "<" in upscale.prompt:
         known = {one.name for one in found}
         found += [one for one in tagged(upscale.prompt, "prompt", notes) if one.name not in known]
-    hashed = _hashed(fields, pairs, notes)
-    known_embeddings = [one.name for one in hashed if one.kind == "embedding"]
+    words = [name for kind, name in hashes if kind == "embedding"]
     for text, source in ((prompt, "prompt"), (negative, "negative_prompt")):
-        if known_embeddings or "mbedding:" in text or "MBEDDING:" in text:
-            found += named_embeddings(text, source, known_embeddings)
+        lower = text.lower() if words or "mbedding:" in text or "MBEDDING:" in text else ""
+        inside = [name for name in words if name.lower() in lower]
+        if inside or "embedding:" in lower:
+            found += named_embeddings(text, source, inside, hashes)
     if _RESOURCES in pairs:
         found += _civitai_resources(fields, pairs, notes)
     if "AddNet Enabled" in pairs:
@@ -377,6 +422,7 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], 
     if more:
         found += _without_model(fields, more)
     found += hashed
+    found += [Network("", 1.0, name, kind, None, None, hash, "hashes") for (kind, name), hash in hashes.items()]
     if found:
         sorted_in(fields, join(found, notes))
 
@@ -385,29 +431,39 @@ _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hyper
 _LISTS = (("Lora hashes", "lora"), ("TI hashes", "embedding"), ("Lyco hashes", "lyco"))
 
 
-def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> list[Network]:
-    """The resources that only a hash names: `Lora hashes`, `TI hashes`, `Hashes`, `Refiner`."""
+def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], hashes: Hashes) -> list[Network]:
+    """What only a hash names goes into `hashes`: `Lora hashes`, `TI hashes`, `Hashes`; what these contradict, and the
+    refiner, is told as resources."""
     found: list[Network] = []
+
+    def add(kind: str, name: str, said: object) -> None:
+        first = hashes.get((kind, name), "")
+        if not first:
+            hashes[kind, name] = normal_hash(said)
+        elif first != said and len(first) == len(hash := normal_hash(said)) and first != hash:
+            found.append(Network("", 1.0, name, kind, None, None, hash, "hashes"))
+
     for key, kind in _LISTS:
         if key in pairs and (listed := _taken(pairs, key, _name_hash_pairs, notes)) is not None:
             if len(listed) == MOST:
                 notes.append(f"{key} has {MOST:,} entries or more; what is beyond is left out.")
             for name, value in listed:
-                found.append(Network("", 1.0, name, kind, None, None, normal_hash(value), "hashes"))
-    if "Hashes" in pairs and (hashes := _taken(pairs, "Hashes", _object, notes)) is not None:
-        if len(hashes) > MOST:
+                add(kind, name, value)
+    if "Hashes" in pairs and (listed := _taken(pairs, "Hashes", _object, notes)) is not None:
+        if len(listed) > MOST:
             notes.append(f"Hashes has more than {MOST:,} entries; the rest is left out.")
-        for key, value in islice(hashes.items(), MOST):
-            hash = normal_hash(value)
+        for key, value in islice(listed.items(), MOST):
             kind, colon, name = key.partition(":")
-            if colon and (ours := _PREFIXES.get(kind.lower())) and name:
-                found.append(Network("", 1.0, name, ours, None, None, hash, "hashes"))
-            elif not hash:
+            if colon and name and (ours := _PREFIXES.get(kind) or _PREFIXES.get(kind.lower())):
+                add(ours, name, value)
+            elif key in ("model", "vae") and fields.get(f"{key}_hash") == value:
+                continue
+            elif not (hash := normal_hash(value)):
                 notes.append(f"The hash of {key[:60]} is left out: {shown(value)} is none.")
             elif key in ("model", "vae"):
                 fields.setdefault(f"{key}_hash", hash)
             else:
-                found.append(Network("", 1.0, name or key, kind_of(kind), None, None, hash, "hashes"))
+                add(kind_of(kind), name or key, hash)
     if "Refiner" in pairs and isinstance(pairs["Refiner"], str):
         name, hash = _name_and_hash(pairs.pop("Refiner"))
         hash = hash or normal_hash(pairs.pop("Refiner hash", ""))

@@ -13,11 +13,11 @@ from typing import Any
 
 from ..air import Air
 from ..ecosystems import air_type, ecosystem_of
-from ..generation import GenerationData, Network, number, shown, whole
+from ..generation import GenerationData, Network, number, pixels, shown, whole
 from .a1111 import civitai_resource, fields_of_settings
 from .comfy import read_comfy, read_graph
 from .dependencies import detected_type, direction, join, kind_of, normal_hash, sorted_in, with_resolved
-from .tables import kept, objects, word
+from .tables import DECODER, kept, objects, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
 _NAMES = {
@@ -137,20 +137,19 @@ def _finished(
 def _fields(said: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """meta's members as fields; what has none stays under its own name."""
     prompt, negative = (word(said.pop(name, None)) or "" for name in ("prompt", "negativePrompt"))
-    engine, width, height = word(said.get("engine")) or "", whole(said.get("width")), whole(said.get("height"))
+    engine = word(said.get("engine")) or ""
+    size = take(said, (("width", "width", pixels), ("height", "height", pixels)), notes)
     pairs = {_NAMES.get(key, key): value for key, value in said.items() if value is not None and value != ""}
     listed = pairs.pop("resources", None)
     on_site, added = pairs.pop("civitaiResources", None), pairs.pop("additionalResources", None)
     files = {key: pairs.pop(key, None) for key in ("models", "upscalers", "vaes", "controlNets")}
-    if width is not None and height is not None:
+    if len(size) == 2:
         pairs.pop("Size", None)
-        del pairs["width"], pairs["height"]
     more = [*_civitai(on_site, notes), *_added(added, notes), *_meta_resources(listed, notes)]
     for key, kind in (("upscalers", "upscaler"), ("controlNets", "controlnet"), ("models", "checkpoint")):
         more += [Network("", 1.0, name, kind, source="comfy") for name in _words(files[key])]
     fields = fields_of_settings(prompt, negative, pairs, notes, more)
-    if width is not None and height is not None:
-        fields["width"], fields["height"] = width, height
+    fields.update(size)
     if engine:
         fields["engine"] = engine
     if vaes := _words(files["vaes"]):
@@ -208,11 +207,11 @@ def _graph(comfy: object, notes: list[str]) -> GenerationData | None:
     """meta's `comfy`: an object, or its text as the public route gives it, invalid JSON included (§1.8)."""
     if isinstance(comfy, str) and comfy.strip():
         try:
-            comfy = json.loads(comfy, parse_constant=str)
+            comfy = DECODER.decode(comfy)
         except (ValueError, RecursionError):
             mended = comfy.replace(":undefined", ":null").replace(": undefined", ": null")
             try:
-                comfy = json.loads(mended, parse_constant=str)
+                comfy = DECODER.decode(mended)
             except (ValueError, RecursionError):
                 notes.append("The ComfyUI graph that CivitAI keeps is broken; it could not be read.")
                 return None

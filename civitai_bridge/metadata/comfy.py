@@ -14,10 +14,11 @@ from typing import Any
 
 from ..generation import GenerationData, Network, Upscale, number, shown, whole
 from .dependencies import from_air, join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
+from .tables import DECODER
 
 MOST_NODES = 20_000
 _DEEPEST = 40
-_DECODER = json.JSONDecoder(parse_constant=str)
+_MOST_NOTES = 200
 _MUTED, _BYPASSED = 2, 4
 
 Link = tuple[str, int]
@@ -111,10 +112,10 @@ def _decoded(text: str, name: str, notes: list[str]) -> Any:
     """JSON as ComfyUI writes it, with `NaN` in it, or as the site stores it, with `undefined`."""
     text = text.strip().strip("\0")
     try:
-        value, end = _DECODER.raw_decode(text)
+        value, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         try:
-            value, end = _DECODER.raw_decode(text.replace(":undefined", ":null").replace(": undefined", ": null"))
+            value, end = DECODER.raw_decode(text.replace(":undefined", ":null").replace(": undefined", ": null"))
         except (ValueError, RecursionError):
             notes.append(f"The {name} graph is cut off or broken: it could not be read.")
             return None
@@ -163,8 +164,10 @@ class _Reading:
         self.silent = False
 
     def note(self, sentence: str) -> None:
-        if sentence not in self.notes:
+        if len(self.notes) < _MOST_NOTES and sentence not in self.notes:
             self.notes.append(sentence)
+            if len(self.notes) == _MOST_NOTES:
+                self.notes.append("There is more to say of this graph than is listed here.")
 
     def fields(self) -> dict[str, Any]:
         found = self.told()

@@ -5,6 +5,7 @@ Sources: facts/site-api.md §8.3 (where names and hashes hide), §4 (kinds of ha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,13 +13,13 @@ from itertools import islice
 from ..air import Air
 from ..errors import InvalidAir
 from ..generation import GenerationData, Network, merged_weights
-from ..prompt import each_embedding, each_tag, known_words, name_key
+from ..prompt import each_embedding, each_network, known_words, name_key
 
 # More of one kind than any picture has: what is beyond is named, not read, so that no text takes long.
 MOST = 1000
 # SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_HEX = "0123456789abcdef"
+_HASH = re.compile(r"(?:0x|sha256:)?([0-9a-f]{8,72})", re.ASCII)
 _PROMPTS = ("prompt", "negative_prompt")
 # LoRA and its kin are one folder and one namespace of names.
 _FAMILIES = {"lyco": "lora", "refiner": "checkpoint"}
@@ -30,6 +31,8 @@ KINDS: Mapping[str, str] = {
     "model": "checkpoint", "diffusion_model": "checkpoint", "refiner": "refiner", "refinermodel": "refiner",
     "vae": "vae", "upscaler": "upscaler", "controlnet": "controlnet", "controlnets": "controlnet",
 }  # fmt: skip
+# (kind, name) -> hash, of what lists of hashes name.
+Hashes = dict[tuple[str, str], str]
 NETWORK_KINDS = ("lora", "lyco", "hypernet")
 
 
@@ -43,35 +46,40 @@ def normal_hash(value: object) -> str:
 
     assert normal_hash("0x95D20EDA2F") == "95d20eda2f" and normal_hash("e3b0c44298fc") == ""
     """
-    if not isinstance(value, str) or len(value) > 80:
+    found = _HASH.fullmatch(value.strip().lower()) if isinstance(value, str) and len(value) <= 80 else None
+    if found is None:
         return ""
-    text = value.strip().lower().removeprefix("0x").removeprefix("sha256:")
-    if len(text) < 8 or text.strip(_HEX) or _NOTHING.startswith(text):
-        return ""
-    return text
+    text = found[1]
+    return "" if text[0] == "e" and _NOTHING.startswith(text) else text
 
 
-def tagged(text: str, source: str, notes: list[str]) -> list[Network]:
-    """The networks that the tags of a prompt name."""
-    found = []
-    for tag in each_tag(text):
+def tagged(text: str, source: str, notes: list[str], hashes: Hashes | None = None) -> list[Network]:
+    """The networks that the tags of a prompt name; each takes its hash out of `hashes`."""
+    found: list[Network] = []
+    for kind, name, weight, clip, odd, said in each_network(text):
         if len(found) == MOST:
             notes.append(f"The text has more than {MOST:,} network tags; the rest is left out.")
             break
-        if tag.odd:
-            notes.append(f"In {tag.text[:80]} this is no weight and is left out: {', '.join(tag.odd)[:80]}.")
-        found.append(Network("", tag.weight, tag.name, tag.kind, None, tag.clip_weight, "", source))
+        if odd:
+            notes.append(f"In {said[:80]} this is no weight and is left out: {', '.join(odd)[:80]}.")
+        hash = hashes.pop((kind, name), "") if hashes else ""
+        found.append(Network("", weight, name, kind, None, clip, hash, source))
     return found
 
 
-def named_embeddings(text: str, source: str, known: Iterable[str] = ()) -> list[Network]:
-    """The embeddings of a prompt: `embedding:name`, and the bare words among the known names."""
+def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: Hashes | None = None) -> list[Network]:
+    """The embeddings of a prompt: `embedding:name`, and the bare words among the known names; each takes its hash out
+    of `hashes`."""
     found: dict[str, Network] = {}
     spelled = list(islice(each_embedding(text), MOST)) if "mbedding:" in text or "MBEDDING:" in text else []
     words = known_words(text, known, MOST) if known else []
-    inside = [(one.start, one.end) for one in spelled] if words else []
-    for one in (*spelled, *(word for word in words if not any(s <= word.start < e for s, e in inside))):
-        found.setdefault(one.name.lower(), Network("", one.weight, one.name, "embedding", source=source))
+    if spelled and words:
+        inside = [(one.start, one.end) for one in spelled]
+        words = [word for word in words if not any(start <= word.start < end for start, end in inside)]
+    for one in spelled + words:
+        if (lower := one.name.lower()) not in found:
+            hash = hashes.pop(("embedding", one.name), "") if hashes else ""
+            found[lower] = Network("", one.weight, one.name, "embedding", None, None, hash, source)
     return list(found.values())
 
 
@@ -166,11 +174,12 @@ def _said(network: Network) -> str:
 
 def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
     """Put a flat list of resources where it belongs: networks, embeddings, others."""
-    lists: dict[str, list[Network]] = {"networks": [], "embeddings": [], "others": []}
+    lists: dict[str, list[Network]] = {}
     for one in networks:
         room = "networks" if one.kind in NETWORK_KINDS else "embeddings" if one.kind == "embedding" else "others"
-        lists[room].append(one)
-    fields.update({room: tuple(found) for room, found in lists.items() if found})
+        lists.setdefault(room, []).append(one)
+    for room, found in lists.items():
+        fields[room] = tuple(found)
 
 
 def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> GenerationData:

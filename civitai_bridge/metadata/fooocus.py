@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..generation import GenerationData, Network, number, shown, whole
+from ..generation import GenerationData, Network, number, pixels, shown, whole
 from .dependencies import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, take, word
 
@@ -36,8 +36,8 @@ _RUINED: tuple[Row, ...] = (
     ("sampler_name", "sampler", word),
     ("scheduler", "scheduler", _no_simple),
     ("denoise", "denoise", number),
-    ("width", "width", whole),
-    ("height", "height", whole),
+    ("width", "width", pixels),
+    ("height", "height", pixels),
     ("clip_skip", "clip_skip", whole),
     ("base_model_name", "model_name", _stem),
     ("base_model_hash", "model_hash", _known_hash),

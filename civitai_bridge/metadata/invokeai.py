@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation import GenerationData, Network, number, shown, whole
+from ..generation import GenerationData, Network, number, pixels, shown, whole
 from .dependencies import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
@@ -16,8 +16,8 @@ _NEW: tuple[Row, ...] = (
     ("steps", "steps", whole),
     ("cfg_scale", "cfg", number),
     ("guidance", "guidance", number),
-    ("width", "width", whole),
-    ("height", "height", whole),
+    ("width", "width", pixels),
+    ("height", "height", pixels),
     ("strength", "denoise", number),
     ("clip_skip", "clip_skip", whole),
     ("app_version", "software", word),
@@ -26,8 +26,8 @@ _OLD: tuple[Row, ...] = (
     ("seed", "seed", whole),
     ("steps", "steps", whole),
     ("cfg_scale", "cfg", number),
-    ("width", "width", whole),
-    ("height", "height", whole),
+    ("width", "width", pixels),
+    ("height", "height", pixels),
     ("strength", "denoise", number),
 )
 _TYPES = {"txt2img": "t2i", "img2img": "i2i", "inpaint": "i2i", "outpaint": "i2i"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation import GenerationData, number, whole
+from ..generation import GenerationData, number, pixels, whole
 from .dependencies import join, named_embeddings, sorted_in
 from .tables import Row, decoded_object, kept, objects, take, word
 
@@ -15,8 +15,8 @@ _TABLE: tuple[Row, ...] = (
     ("seed", "seed", whole),
     ("steps", "steps", whole),
     ("scale", "cfg", number),
-    ("width", "width", whole),
-    ("height", "height", whole),
+    ("width", "width", pixels),
+    ("height", "height", pixels),
     ("strength", "denoise", number),
 )
 _SAMPLERS = {

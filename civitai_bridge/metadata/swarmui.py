@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..generation import GenerationData, Network, Upscale, number, shown, whole
+from ..generation import GenerationData, Network, Upscale, number, pixels, shown, whole
 from ..prompt import name_key
 from .dependencies import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
@@ -20,8 +20,8 @@ _TABLE: tuple[Row, ...] = (
     ("fluxguidancescale", "guidance", number),
     ("sampler", "sampler", word),
     ("scheduler", "scheduler", word),
-    ("width", "width", whole),
-    ("height", "height", whole),
+    ("width", "width", pixels),
+    ("height", "height", pixels),
     ("vae", "vae", word),
     ("swarm_version", "software", word),
     ("swarmVersion", "software", word),

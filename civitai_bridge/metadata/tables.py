@@ -9,7 +9,16 @@ from typing import Any
 from ..generation import shown
 
 Row = tuple[str, str, Callable[[object], Any]]
-_DECODER = json.JSONDecoder(parse_constant=str)
+_LONGEST_NUMBER = 400
+
+
+def _digits(text: str) -> int | str:
+    """A whole number, or its text where turning it into one would take long: no number is read from that."""
+    return int(text) if len(text) <= _LONGEST_NUMBER else text
+
+
+# `NaN`, `Infinity` and endless numbers become texts, which no number is read from, so that they lose nothing else.
+DECODER = json.JSONDecoder(parse_constant=str, parse_int=_digits)
 
 
 def word(value: object) -> str | None:
@@ -18,12 +27,12 @@ def word(value: object) -> str | None:
 
 
 def decoded_object(text: str) -> dict[str, Any] | None:
-    """A JSON object, with `NaN` and `Infinity` as texts, which no number is read from; None when the text is none."""
+    """A JSON object; None when the text is none."""
     text = text.strip("\0 \t\r\n")
     if text[:1] != "{":
         return None
     try:
-        value = _DECODER.decode(text)
+        value = DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -48,9 +48,10 @@ def picture_text(
     wired: GenerationData | None = None,
     *,
     known: Callable[[GenerationData], GenerationData] = lambda data: data,
+    size: tuple[int, int] | None = None,
 ) -> PictureText:
     """The text of a picture that a prompt graph made, with a wired generation beside it or alone. `known` adds what
-    this machine knows of the files that the graph names."""
+    this machine knows of the files that the graph names; `size` is the picture's own, for where nobody says one."""
     local = read_graph(graph) if graph else None
     local = known(local) if local is not None else None
     if local is None:
@@ -58,6 +59,8 @@ def picture_text(
     else:
         data, lines = merge(local, wired) if wired is not None else (local, ())
     data = replace(data, extra={k: v for k, v in data.extra.items() if k != MADE_ELSEWHERE})
+    if size is not None and data.width is None and data.height is None:
+        data = replace(data, width=size[0], height=size[1])
     text = write_a1111(data) if _says_anything(data) else ""
     resources = recognised(text)
     return PictureText(data, text, (*lines, *data.notes, *judgement(text, resources)), resources)

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..generation import GenerationData, Network
 from ..metadata.civitai import generation_from_rest, generation_from_trpc
-from ..metadata.dependencies import answered, described, hash_questions, kind_of, unnamed_versions
+from ..metadata.dependencies import answered, described, detected_type, hash_questions, kind_of, unnamed_versions
 from ..metadata.reading import read_file
 from ..reference import HOSTS, ImageReference, PostReference, read_image_reference
 from ..resources import Resource
@@ -83,7 +83,9 @@ async def fetch_image_data(
     else:
         data = generation_from_rest(answer.raw)
     start = (f"Image {answer.image_id}: {answer.source} says what follows.", *lines, *_access(answer, images))
-    data, looked = await look_up(data, site, lookups)
+    told = data
+    data, looked = await look_up(told, site, lookups)
+    data = _typed(told, data)
     weightless = () if isinstance(answer, GenerationPayload) else _weightless(data)
     return ImageData(data, (*start, *summary(data), *looked, *weightless, *data.notes), answer, others)
 
@@ -140,6 +142,13 @@ def summary(data: GenerationData) -> tuple[str, ...]:
     if data.detected_type:
         lines.append(f"Type: {data.detected_type}.")
     return tuple(lines)
+
+
+def _typed(before: GenerationData, after: GenerationData) -> GenerationData:
+    """A base model that only the look-up told may say that a video came from a picture (facts/site-api.md §8.4 3)."""
+    if before.detected_type != "t2v" or before.base_model or not after.base_model:
+        return after
+    return replace(after, detected_type=detected_type(after, workflow=after.extra.get("workflow", "")))
 
 
 def _weight(one: Network) -> str:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -115,8 +116,8 @@ def main() -> int:
     plan = draw(seed, submits, kills)
     print(f"Fault plan: seed {seed}, {submits} errands, {kills} kills, two processes on one state folder", flush=True)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="fire-") as folder:
-        verdict = asyncio.run(run(plan, Path(folder), talk=lambda text: print(text, flush=True)))
+    folder = Path(tempfile.mkdtemp(prefix="fire-"))
+    verdict = asyncio.run(run(plan, folder, talk=lambda text: print(text, flush=True)))
     print(f"\nBy the sandbox's own ledger and logs, after {time.monotonic() - started:.0f} s:")
     for name, count in verdict.counts.items():
         print(f"  {name:36} {count}")
@@ -125,7 +126,10 @@ def main() -> int:
         print(f"  {name:36} {count}")
     if verdict.wrong:
         print(f"\nWRONG ({len(verdict.wrong)}):", *verdict.wrong[:40], sep="\n  ")
-        print(f"\nRun it again: FIRE_SEED={seed} FIRE_SUBMITS={submits} FIRE_KILLS={kills} make fire")
+        print(f"\nJournal, consoles and pictures are kept in {folder}.")
+        print(f"Run it again: FIRE_SEED={seed} FIRE_SUBMITS={submits} FIRE_KILLS={kills} make fire")
+    else:
+        shutil.rmtree(folder)
     return 1 if verdict.wrong else 0
 
 

@@ -32,7 +32,7 @@ def nodes(comfy: Comfy) -> Any:
     import importlib
 
     package = types.SimpleNamespace()
-    for name in ("generate", "resources", "host", "sockets", "tensors"):
+    for name in ("generate", "resources", "host", "sockets", "tensors", "generation_data", "loras", "save"):
         setattr(package, name, importlib.import_module(f"pack.nodes.{name}"))
     package.extension = importlib.import_module("pack.nodes").CivitaiBridgeExtension
     return package

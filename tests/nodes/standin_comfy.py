@@ -21,6 +21,27 @@ class Comfy:
         self.history: dict[str, Any] = {}
         self.routes: list[str] = []
         self.prompt_id = "prompt-1"
+        self.applied: list[tuple[Any, ...]] = []
+        self.no_metadata = False
+
+    def folder(self, name: str) -> Path:
+        made = self.home / name
+        made.mkdir(exist_ok=True)
+        return made
+
+    def folders(self) -> dict[str, tuple[list[str], set[str]]]:
+        return {name: ([str(self.home / "models" / name)], {".safetensors"}) for name in self.files}
+
+    def listed(self, name: str) -> list[str]:
+        root = self.home / "models" / name
+        there = (str(one.relative_to(root)) for one in root.rglob("*.safetensors"))
+        return sorted({*self.files[name], *there})
+
+    def save_path(self, prefix: str, output: str, width: int, height: int) -> tuple[str, str, int, str, str]:
+        subfolder, _, name = prefix.rpartition("/")
+        folder = Path(output) / subfolder
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder), name, 1, subfolder, prefix
 
 
 class InterruptProcessingException(BaseException):
@@ -93,9 +114,13 @@ def modules(comfy: Comfy) -> dict[str, types.ModuleType]:
         NodeOutput=NodeOutput,
         ComfyNode=ComfyNode,
         Custom=kind,
-        Hidden=types.SimpleNamespace(unique_id="UNIQUE_ID"),
+        Hidden=types.SimpleNamespace(unique_id="UNIQUE_ID", prompt="PROMPT", extra_pnginfo="EXTRA_PNGINFO"),
+        UploadType=types.SimpleNamespace(image="image_upload"),
         MultiType=types.SimpleNamespace(Input=Input),
-        **{name: kind(name.upper()) for name in ("String", "Int", "Float", "Boolean", "Combo", "Image", "Mask")},
+        **{
+            name: kind(name.upper())
+            for name in ("String", "Int", "Float", "Boolean", "Combo", "Image", "Mask", "Model", "Clip")
+        },
     )
 
     def send_text(text: str, node_id: str, sid: str | None = None) -> None:
@@ -131,12 +156,44 @@ def modules(comfy: Comfy) -> dict[str, types.ModuleType]:
         "comfy_execution.progress": _module("comfy_execution.progress", get_progress_state=lambda: registry),
         "folder_paths": _module(
             "folder_paths",
-            folder_names_and_paths=comfy.files,
-            get_filename_list=lambda name: comfy.files[name],
+            folder_names_and_paths=comfy.folders(),
+            models_dir=str(comfy.home / "models"),
+            get_filename_list=comfy.listed,
+            get_input_directory=lambda: str(comfy.folder("input")),
+            get_output_directory=lambda: str(comfy.folder("output")),
+            get_temp_directory=lambda: str(comfy.folder("temp")),
+            get_annotated_filepath=lambda name: str(comfy.folder("input") / name),
+            get_save_image_path=comfy.save_path,
             get_system_user_directory=lambda name: str(comfy.home / f"__{name}"),
         ),
+        "comfy.samplers": _module(
+            "comfy.samplers",
+            KSampler=types.SimpleNamespace(
+                SAMPLERS=["euler", "euler_ancestral", "dpmpp_2m"], SCHEDULERS=["simple", "normal", "karras"]
+            ),
+        ),
+        "comfy.cli_args": _module("comfy.cli_args", args=Arguments(comfy)),
+        "nodes": _module("nodes", LoraLoader=lora_loader(comfy)),
         "server": _module("server", PromptServer=types.SimpleNamespace(instance=instance)),
     }
+
+
+class Arguments:
+    def __init__(self, comfy: Comfy) -> None:
+        self._comfy = comfy
+
+    @property
+    def disable_metadata(self) -> bool:
+        return self._comfy.no_metadata
+
+
+def lora_loader(comfy: Comfy) -> type:
+    class LoraLoader:
+        def load_lora(self, model: Any, clip: Any, lora_name: str, strength_model: float, strength_clip: float) -> Any:
+            comfy.applied.append((lora_name, strength_model, strength_clip))
+            return f"{model}+{lora_name}", None if clip is None else f"{clip}+{lora_name}"
+
+    return LoraLoader
 
 
 def _module(name: str, **members: Any) -> types.ModuleType:

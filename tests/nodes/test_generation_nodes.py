@@ -1,0 +1,274 @@
+"""Image Data, Read Image, Generation Settings, Apply LoRAs, LoRA Stack and Save Image on the stand-in and the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
+from pack.civitai_bridge.generation import GenerationData, Network
+from pack.civitai_bridge.loop import backstage
+from pack.civitai_bridge.metadata.reading import read_file
+from pack.civitai_bridge.sandbox import Embedded
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Embedded]:
+    made = Embedded(pace=0.05)
+    yield made
+    made.stop()
+    backstage().stop()
+
+
+@pytest.fixture
+def sandbox(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, comfy: Any) -> Any:
+    monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", embedded.sandbox.orchestration_url)
+    monkeypatch.setenv("CIVITAI_SITE_URL", embedded.sandbox.site_url)
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "a-key")
+    return embedded.sandbox
+
+
+def run(node: Any, **inputs: Any) -> Any:
+    """One node in a prompt loop of its own, as core runs it."""
+    result = node.execute(**inputs)
+    return asyncio.run(result) if asyncio.iscoroutine(result) else result
+
+
+def hidden(node: Any, **values: Any) -> Any:
+    return type("Clone", (node,), {"hidden": type("Hidden", (), {"unique_id": "9", **values})})
+
+
+def lora(name: str = "", **more: Any) -> dict[str, Any]:
+    return {"air": "", "strength": 0.8, "triggerWord": "", "name": name, **more}
+
+
+def put(comfy: Any, folder: str, name: str, content: bytes = b"x") -> Path:
+    path = comfy.home / "models" / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+# --- from CivitAI and from files
+
+
+def test_an_image_becomes_sockets(nodes: Any, sandbox: Any):
+    out = run(nodes.generation_data.CivitaiBridgeImageData, reference="900001")
+    generation, prompt, negative, model, loras, report = out.args
+    assert generation.seed == 11 and model.startswith("urn:air:") and prompt and isinstance(negative, str)
+    assert [(one["version_id"], one["strength"]) for one in loras] == [(300001, 0.7)]
+    assert "tRPC" in report or "CivitAI" in report
+    assert out.ui == {"text": [report]}
+
+
+def test_network_tags_do_not_stay_in_the_prompt(nodes: Any, sandbox: Any):
+    out = run(nodes.generation_data.CivitaiBridgeImageData, reference="900002")
+    assert "<lora:" in out.args[0].prompt and "<lora:" not in out.args[1]
+    assert len({(one["name"], one["version_id"]) for one in out.args[4]}) == len(out.args[4]) == 3
+
+
+@pytest.mark.parametrize(
+    ("reference", "error"), [("https://example.com/images/1", UnknownReference), ("899999", NotFound), ("", BadInput)]
+)
+def test_what_is_no_image_of_civitai_is_a_sentence(nodes: Any, sandbox: Any, reference: str, error: type):
+    with pytest.raises((error, BadInput)):
+        run(nodes.generation_data.CivitaiBridgeImageData, reference=reference)
+
+
+def test_a_file_becomes_the_same_sockets_and_its_picture(nodes: Any, sandbox: Any, comfy: Any):
+    np = pytest.importorskip("numpy")
+    pytest.importorskip("torch", reason="make test installs a CPU build where there is one")
+    from pack.civitai_bridge.pictures import encode
+
+    text = "a lighthouse <lora:harbour ink:0.5>\nNegative prompt: fog\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 6, Seed: 7"
+    content = encode(np.zeros((64, 96, 3), np.float32), "png", texts={"parameters": text})
+    (comfy.folder("input") / "a picture.png").write_bytes(content)
+    node = nodes.generation_data.CivitaiBridgeReadImage
+    assert node.define_schema().inputs[0].options["options"] == ["a picture.png"]
+    out = run(node, image="a picture.png")
+    generation, prompt, negative, _, loras, report, picture = out.args
+    assert (prompt, negative, generation.steps) == ("a lighthouse", "fog", 30)
+    assert [(one["name"], one["strength"]) for one in loras] == [("harbour ink", 0.5)]
+    assert tuple(picture.shape) == (1, 64, 96, 3) and "itself says" in report
+    assert node.validate_inputs("gone.png") != True  # noqa: E712 - a sentence is true as well
+    with pytest.raises(BadInput):
+        run(node, image="../../etc/passwd")
+
+
+# --- settings
+
+
+def test_settings_are_kseamplers_own_and_stand_ins_are_named(nodes: Any, sandbox: Any):
+    data = GenerationData(
+        seed=5, steps=30, cfg=6.5, sampler="dpmpp_2m", scheduler="karras", width=640, height=832, clip_skip=2
+    )
+    *values, report = run(nodes.generation_data.CivitaiBridgeGenerationSettings, generation=data).args
+    assert values == [5, 30, 6.5, "dpmpp_2m", "karras", 640, 832, 1.0, 2] and report == "Everything was said."
+    *values, report = run(
+        nodes.generation_data.CivitaiBridgeGenerationSettings, generation=GenerationData(sampler="Foo++")
+    ).args
+    assert values == [0, 20, 7.0, "euler", "normal", 1024, 1024, 1.0, 1]
+    assert "'Foo++' is not known to this ComfyUI; euler stands in" in report and "Seed is not said" in report
+
+
+# --- LoRAs
+
+
+def test_loras_are_found_by_exact_name_and_applied_with_both_weights(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "inks/Harbour Ink.safetensors")
+    put(comfy, "loras", "harbour ink 2.safetensors")
+    wire = [lora("harbour ink", strength=0.8, strength_clip=0.5), lora("nobody", strength=0.0)]
+    out = run(nodes.loras.CivitaiBridgeApplyLoras, model="m", clip="c", loras=wire)
+    assert comfy.applied == [("inks/Harbour Ink.safetensors", 0.8, 0.5)]
+    assert out.args[:2] == ("m+inks/Harbour Ink.safetensors", "c+inks/Harbour Ink.safetensors")
+    assert "Harbour Ink.safetensors, by " in out.args[2] and "nobody: off (weight 0)" in out.args[2]
+
+
+def test_a_part_of_a_name_never_counts(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "my ink v2.safetensors")
+    with pytest.raises(BadInput, match="1 of 1 LoRAs cannot be applied"):
+        run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("ink")])
+
+
+def test_two_files_of_one_name_are_not_guessed(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "a/ink.safetensors", b"one")
+    put(comfy, "loras", "b/ink.safetensors", b"other")
+    with pytest.raises(BadInput, match="2 files called ink"):
+        run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("ink")])
+
+
+def test_what_is_missing_is_said_before_the_checkpoint_is_asked_for(nodes: Any, sandbox: Any, comfy: Any):
+    node = nodes.loras.CivitaiBridgeApplyLoras
+    with pytest.raises(BadInput, match="cannot be applied"):
+        asyncio.run(node.check_lazy_status(loras=[lora("nowhere")], missing="error", model=None, clip=None))
+    put(comfy, "loras", "here.safetensors")
+    asked = node.check_lazy_status(loras=[lora("here")], missing="error", model=None, clip=None)
+    assert asyncio.run(asked) == ["model", "clip"]
+    asked = node.check_lazy_status(loras=[lora("here")], missing="error", model="m")
+    assert asyncio.run(asked) == []
+
+
+def test_missing_ones_are_left_out_only_when_the_graph_says_so(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "here.safetensors")
+    out = run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("nowhere"), lora("here")], missing="skip")
+    assert [name for name, *_ in comfy.applied] == ["here.safetensors"] and "nowhere at 0.8: not here" in out.args[2]
+
+
+def test_a_graph_downloads_only_when_a_person_allowed_it(nodes: Any, sandbox: Any, comfy: Any):
+    with pytest.raises(Exception, match="graph_downloads"):
+        run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("x", version_id=300001)], missing="download")
+
+
+def test_a_stack_for_others(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "sub/here.safetensors")
+    out = run(nodes.loras.CivitaiBridgeLoraStack, loras=[lora("here", strength=-0.5, strength_clip=0.25)])
+    assert out.args[0] == [("sub/here.safetensors", -0.5, 0.25)] and out.args[1].startswith("<lora:here:")
+    with pytest.raises(BadInput):
+        run(nodes.loras.CivitaiBridgeLoraStack, loras=[lora("nowhere")])
+
+
+# --- saving
+
+GRAPH = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sdxl/base.safetensors"}},
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a red boat", "clip": ["1", 1]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "fog", "clip": ["1", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+    "5": {
+        "class_type": "KSampler",
+        "inputs": {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0], "seed": 99,
+                   "steps": 12, "cfg": 5.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0},
+    },
+    "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["1", 2]}},
+    "7": {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 99}},
+    "9": {"class_type": "CivitaiBridgeSaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "x"}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def images() -> Any:
+    torch = pytest.importorskip("torch", reason="make test installs a CPU build where there is one")
+    return torch.rand((2, 64, 64, 3))
+
+
+def saved(comfy: Any, out: Any) -> list[Path]:
+    return [comfy.folder("output") / one["subfolder"] / one["filename"] for one in out.ui["images"]]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
+def test_a_local_picture_tells_what_its_graph_did(nodes: Any, sandbox: Any, comfy: Any, images: Any, kind: str):
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH, extra_pnginfo={"workflow": {"nodes": []}})
+    out = run(node, images=images, filename_prefix="boats/red", format=kind)
+    first, second = saved(comfy, out)
+    assert first.name.startswith("red_00001_") and second.name.startswith("red_00002_")
+    data = read_file(first)
+    assert (data.prompt, data.negative_prompt, data.seed, data.steps, data.sampler) == (
+        "a red boat",
+        "fog",
+        99,
+        12,
+        "euler",
+    )
+    assert json.loads(data.texts["prompt"] if kind == "png" else data.texts["Model"].partition(":")[2]) == GRAPH
+    assert not list(first.parent.glob(".*"))
+
+
+def test_nothing_is_overwritten(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    (comfy.folder("output") / "x_00001_.png").write_bytes(b"somebody's")
+    (comfy.folder("output") / "x_00002_.png").write_bytes(b"somebody's")
+    out = run(node, images=images, filename_prefix="x")
+    assert [path.name for path in saved(comfy, out)] == ["x_00003_.png", "x_00004_.png"]
+    assert (comfy.folder("output") / "x_00001_.png").read_bytes() == b"somebody's"
+
+
+def test_disable_metadata_is_obeyed(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    comfy.no_metadata = True
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH, extra_pnginfo={"workflow": {"nodes": []}})
+    for kind in ("png", "jpeg"):
+        (path, _) = saved(comfy, run(node, images=images, filename_prefix="x", format=kind))
+        assert read_file(path).texts == {}
+
+
+def test_a_fleet_picture_tells_what_the_fleet_did(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    wired = GenerationData(
+        prompt="a red boat", seed=7, steps=20, sampler="euler", model_air="urn:air:sdxl:checkpoint:civitai:101055@128078",
+        model_version_id=128078, model_name="SD XL", workflow_id="7-1", cost=16.0, arrived=(0, 2), source="sandbox",
+        networks=(Network("urn:air:sdxl:lora:civitai:1@300001", 0.5, "Harbour Ink", version_id=300001),),
+    )  # fmt: skip
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    out = run(node, images=images, filename_prefix="x", generation=wired)
+    first, second = (read_file(path) for path in saved(comfy, out))
+    assert (first.seed, second.seed) == (7, 9), "picture i was made with seed + i"
+    assert (first.workflow_id, first.cost) == ("7-1", 16.0) and "a red boat" in first.prompt
+    assert "CivitAI will recognise every resource (2)" in out.ui["text"][0] and "SANDBOX" in out.ui["text"][0]
+
+
+def test_where_graph_and_wire_disagree_is_said(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    out = run(
+        node, images=images, filename_prefix="x", generation=GenerationData(prompt="a red boat", seed=1, steps=12)
+    )
+    assert "the seed 1, the graph used 99" in out.ui["text"][0]
+    assert read_file(saved(comfy, out)[0]).seed == 99
+
+
+def test_a_full_disk_leaves_no_half_picture(
+    nodes: Any, sandbox: Any, comfy: Any, images: Any, monkeypatch: pytest.MonkeyPatch
+):
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(Exception, match="No space left on device"):
+            run(node, images=images, filename_prefix="x")
+    assert list(comfy.folder("output").iterdir()) == []
