@@ -8,8 +8,8 @@ from . import host
 
 
 class CivitaiBridgeExtension(ComfyExtension):
-    """Lists the nodes. Nothing here touches the network or the disk; the first node that runs does, or the server's
-    start when purchases were left open."""
+    """Lists the nodes and mounts the routes. Nothing here touches the network or the disk; the first node that runs
+    does, or the server's start, which makes the admin token and looks after purchases that were left open."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .catalog import (
