@@ -21,7 +21,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from .errors import (
     ApiError,
@@ -40,6 +40,7 @@ from .errors import (
     ServerTrouble,
     Unauthorized,
     Unreachable,
+    Unreadable,
 )
 from .loop import follow
 
@@ -136,7 +137,14 @@ def _guarded(context: Context, story: Story) -> Callable[[web.Request], Awaitabl
 
 async def _written(context: Context, story: Story, id_: str) -> bytes:
     answer = await story(context, id_)
-    return await asyncio.to_thread(lambda: json.dumps(finite(answer), ensure_ascii=False).encode("utf-8", "replace"))
+
+    def write() -> bytes:
+        return json.dumps(finite(answer), ensure_ascii=False).encode("utf-8", "replace")
+
+    try:
+        return await asyncio.to_thread(write)
+    except RecursionError:
+        raise Unreadable("CivitAI's answer is nested too deep to be passed on.", status=200) from None
 
 
 async def _backstage(context: Context, story: Coroutine[Any, Any, bytes]) -> bytes:
@@ -221,6 +229,8 @@ def is_own_page(request: web.Request) -> bool:
     transport = request.transport
     peer, own = (transport.get_extra_info(name) for name in ("peername", "sockname")) if transport else (None, None)
     if not isinstance(peer, tuple) or not isinstance(own, tuple) or not _is_loopback(str(peer[0])):
+        return False
+    if request.version < HttpVersion11:  # no browser; nginx, left to itself, asks so
         return False
     names = {name.lower() for name in request.headers}
     if names & _DETOURS or any(name.startswith("x-forwarded") for name in names):

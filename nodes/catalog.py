@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -138,7 +139,7 @@ async def _category(desk: Any, reference: str) -> str:
     return answer.located.entry.category if answer.located.entry else ""
 
 
-class CivitaiBridgeDownload(_Fresh):
+class CivitaiBridgeDownload(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -168,6 +169,14 @@ class CivitaiBridgeDownload(_Fresh):
         )
 
     @classmethod
+    async def fingerprint_inputs(cls, reference: object = None, **inputs: Any) -> str | float:
+        """The file as it lies there, so that the loaders and samplers behind it stay in ComfyUI's cache; without one
+        it is asked each time. A wire has no value yet."""
+        text = text_of(reference)
+        found = await host.at_rest(_here(text)) if text else None
+        return found or float("nan")
+
+    @classmethod
     async def execute(cls, reference: object = "", allow_download: bool = False) -> io.NodeOutput:
         async def load(ticket: host.Ticket) -> Downloaded | str:
             return await _load(ticket, text_of(reference), bool(allow_download))
@@ -179,6 +188,14 @@ class CivitaiBridgeDownload(_Fresh):
         file = found.file or host.blocker(nowhere)
         report = found.report if found.file else f"{found.report}\n{nowhere}"
         return io.NodeOutput(file, found.status, ui={"text": [report]})
+
+
+async def _here(reference: str) -> str:
+    found = await (await host.desk()).here(reference)
+    if found is None:
+        return ""
+    seen = os.stat(found.path)
+    return f"{found.path} {seen.st_mtime_ns} {seen.st_size}"
 
 
 async def _load(ticket: host.Ticket, reference: str, allowed: bool) -> Downloaded | str:

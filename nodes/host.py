@@ -137,6 +137,14 @@ async def settled(seconds: float = 1.5) -> None:
         await asyncio.sleep(0.02)
 
 
+async def at_rest(story: Coroutine[Any, Any, T]) -> T | None:
+    """Run a short story backstage before any node runs; None where it fails, for then a node will say why."""
+    try:
+        return await follow(backstage().start(story))
+    except (CivitaiError, OSError):
+        return None
+
+
 async def _verdict(ticket: Ticket) -> None:
     try:
         await _ask_history(ticket)

@@ -466,6 +466,18 @@ async def test_no_session_for(room: Room, who: str):
     assert used.status == 401, "nor does one that was carried away serve there"
 
 
+async def test_no_session_for_http_1_0(room: Room):
+    """nginx asks so by itself, with a Host of its own making and no word of whom it serves."""
+    text = f"POST /civitai_bridge/session HTTP/1.0\r\nHost: 127.0.0.1:{room.port}\r\n"
+    text += f"Origin: http://127.0.0.1:{room.port}\r\nContent-Type: application/json\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", room.port)
+    writer.write(text.encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert b" 401 " in answer.splitlines()[0]
+
+
 async def test_no_session_without_an_origin(room: Room):
     """curl, a form of an old browser, a GET turned POST: nothing proves that our page asks."""
     headers = browser(room)

@@ -286,6 +286,10 @@ class Desk:
         notes = await asyncio.to_thread(self._settle, resource, file, dest, place, landed)
         return _downloaded(resource, landed, place, dest, notes)
 
+    async def here(self, reference: str) -> Downloaded | None:
+        """What `download` would find here without asking anybody; None where it would have to."""
+        return await self._here(reference, Wanted.from_reference(self._read(reference)))
+
     async def _here(self, reference: str, wanted: Wanted, *, exactly: bool = False) -> Downloaded | None:
         """What is on disk already; `exactly` this file of the version where the version has several."""
         located = (await self._locate([wanted]))[0]

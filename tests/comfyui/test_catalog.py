@@ -190,6 +190,10 @@ async def test_a_graph_downloads_only_where_both_switches_are_on(server: Any):
     assert not any(r["route"] in ("download", "storage") for r in server.requests())
 
 
+def cached(run: Any) -> set[str]:
+    return {name for _, kind, data in run.events if kind == "execution_cached" for name in data.get("nodes", ())}
+
+
 def into_a_loader(download: dict[str, Any]) -> dict[str, Any]:
     """Core's own LoRA loader reads the file; it patches no model, for none is here."""
     loader = {"lora_name": ["1", 0], "strength_model": 0.5, "model": ["2", 0]}
@@ -211,8 +215,11 @@ async def test_a_downloaded_file_is_accepted_by_a_loader_of_the_same_prompt(serv
     assert NAME in info["input"]["required"]["lora_name"][0]
     leaks = [r for r in server.requests() if r["route"] == "storage" and "Authorization" in r["headers"]]
     assert leaks == []
-    run = await server.run({"1": node("Download", reference=str(LORA))})
-    assert "Here already" in run.text("1")
+    again = [await server.run(into_a_loader(node("Download", reference=str(LORA)))) for _ in range(2)]
+    assert all("Here already" in run.text("1") for run in again)
+    assert "3" in cached(again[1]) and "1" in cached(again[1]), "what follows a file that is here is not run again"
+    check = {"1": node("CatalogCheck", resources=str(LORA))}
+    assert [cached(await server.run(check)) for _ in range(2)] == [set(), set()], "it is asked each time"
     run = await server.run({"1": node("CatalogCheck", resources=str(LORA))})
     assert run.text("1").endswith("1 present.")
     image = ask(server, "GET", f"/api/admin/civitai/image/{IMAGE}", admin(server)).data

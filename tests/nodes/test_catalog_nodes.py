@@ -261,8 +261,24 @@ def test_a_file_outside_every_loader_is_said(catalog: Any, sandbox: Any):
 
 
 def test_they_are_asked_each_time(catalog: Any):
-    for name in ("CatalogCheck", "CatalogAdd", "CatalogPromote", "Download"):
+    for name in ("CatalogCheck", "CatalogAdd", "CatalogPromote"):
         assert math.isnan(getattr(catalog, f"CivitaiBridge{name}").fingerprint_inputs(reference="1"))
+
+
+def test_a_file_that_is_here_keeps_what_follows_in_the_cache(catalog: Any, tmp_path: Path):
+    def fingerprint(**inputs: Any) -> Any:
+        return asyncio.run(catalog.CivitaiBridgeDownload.fingerprint_inputs(**inputs))
+
+    for nothing in ({}, {"reference": None}, {"reference": str(LORA)}, {"reference": "no reference"}):
+        assert math.isnan(fingerprint(**nothing, allow_download=True))
+    downloads_on()
+    run(catalog.CivitaiBridgeDownload, reference=str(LORA), allow_download=True)
+    first, second = (fingerprint(reference=str(LORA), allow_download=False) for _ in range(2))
+    assert first == second and NAME in first
+    os.utime(tmp_path / "models" / "loras" / NAME, (1, 1))
+    assert fingerprint(reference=str(LORA)) != first
+    (tmp_path / "models" / "loras" / NAME).unlink()
+    assert math.isnan(fingerprint(reference=str(LORA)))
 
 
 def test_loaders_take_the_file(catalog: Any):
