@@ -8,6 +8,7 @@ from pathlib import Path
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])")
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]')
+_PLAIN = re.compile(r"[^/\\:\0]+")
 _LONGEST = 240  # in bytes; file systems stop at 255, and `.part` has to fit behind
 
 
@@ -34,6 +35,8 @@ def safe_name(name: str) -> str:
 
 def below(root: str | Path, name: str) -> str | None:
     """The path of a name that may have folders in it, or None where it would leave the root."""
+    if _PLAIN.fullmatch(name) and name not in (".", ".."):
+        return os.path.join(root, name)
     parts = name.replace("\\", "/").split("/")
     if not name or any(part in ("", ".", "..") or ":" in part or "\0" in part for part in parts):
         return None

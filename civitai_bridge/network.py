@@ -25,6 +25,7 @@ from .exchange import Request, Response, Send
 
 USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML (site-api §6.2)
 LARGEST_ANSWER = 32 * 1024 * 1024
+READ_AT_ONCE = 256 * 1024  # what asyncio takes from a socket in one go
 LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up anew
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -229,13 +230,36 @@ class _Backend:
             if not address or not _fetch.is_public(str(address)):
                 await stream.aclose()
                 raise OSError(f"{host} leads into a private network")
-        return stream
+        return _Wide(stream)
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> Any:
         raise OSError("unix sockets are not used")
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)
+
+
+class _Wide:
+    """A connection that reads as much as the system has: httpcore asks for 64 KiB at a time, and going through its
+    layers for each of them is what a large download waits for."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max(max_bytes, READ_AT_ONCE), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(self, *arguments: Any, **options: Any) -> _Wide:
+        return _Wide(await self._inner.start_tls(*arguments, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 @asynccontextmanager

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.catalog import hashes as module
-from pack.civitai_bridge.catalog.hashes import HashIndex, Progress, stem_of
-from pack.civitai_bridge.errors import StateTrouble
+from pack.civitai_bridge.catalog.hashes import HashIndex, Ownership, Progress, stem_of
+from pack.civitai_bridge.catalog.shelf import Shelf
+from pack.civitai_bridge.errors import FileTrouble, StateTrouble
 
 
 @pytest.fixture
@@ -69,10 +70,10 @@ def test_every_model_file_is_found_and_hashed(place: Place):
     files = place.index.files()
     found = files.by_name["loras", "a.safetensors"]
     assert found.autov3 == sha(b"tensors")[:12]
-    assert (found.output_name, files.by_stem["ink style"]) == ("Ink Style", (found,))
+    assert (found.output_name, files.by_stem.get("ink style")) == ("Ink Style", (found,))
     assert dict(place.index.facts(found.path)) == {"ss_output_name": "Ink Style", "modelspec.title": "x"}
     for value in (sha("b"), sha("b")[:10]):
-        assert [one.name for one in files.by_hash[value]] == ["sub/deep/b.PT"]
+        assert [one.name for one in files.by_hash.get(value)] == ["sub/deep/b.PT"]
     assert "e3b0c442" not in files.by_hash, "the AutoV1 of a small file names nothing"
     assert files.by_name["loras", "e.gguf"].rank == 1
 
@@ -290,7 +291,7 @@ def test_kinds_that_were_not_taken_are_taken_later(place: Place):
     place.put("a.pt", "abc")
     place.scan()
     assert place.scan(kinds={"CRC32"}).hashed == 1
-    assert place.index.files().by_hash["352441c2"]
+    assert place.index.files().by_hash.get("352441c2")
     assert place.scan(kinds={"CRC32"}).hashed == 0
 
 
@@ -323,3 +324,55 @@ def test_a_damaged_index_is_said(tmp_path: Path):
 )
 def test_names_are_compared_by_stem(name: str, stem: str):
     assert stem_of(name) == stem
+
+
+# --- what is known without hashing
+
+
+def test_a_file_whose_hashes_are_known_is_taken_in_and_not_read(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.put("sub/a.safetensors", header({"ss_output_name": "ink"}) + b"x")
+    taken = module.digest_file(path)
+    monkeypatch.setattr(module, "digest_file", None)
+    place.index.learn("loras", "sub/a.safetensors", str(path), 0, taken)
+    one = place.index.files().by_name["loras", "sub/a.safetensors"]
+    assert (one.sha256, one.output_name, one.rank) == (taken.sha256, "ink", 0)
+    assert (report := place.scan()).unchanged == 1 and not report.hashed
+    path.unlink()
+    with pytest.raises(FileTrouble, match="cannot be read"):
+        place.index.learn("loras", "sub/a.safetensors", str(path), 0, taken)
+
+
+def test_what_nobody_knew_is_asked_again_after_a_day(tmp_path: Path):
+    now = [1000.0]
+    index = HashIndex(tmp_path / "h.sqlite3", clock=lambda: now[0])
+    (tmp_path / "loras").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "loras" / f"{name}.pt").write_text(name)
+    index.scan({"loras": [tmp_path / "loras"]})
+    assert index.unasked() == sorted([sha("a"), sha("b")])
+    index.own([Ownership(sha("a"), 7, 3), Ownership(sha("b"), 0)])
+    assert index.unasked() == [] and index.undescribed() == [sha("a")]
+    index.own([Ownership(sha("a"), 7, 3, {"name": "A"})])
+    assert index.undescribed() == [] and index.owners()[sha("a")].about == {"name": "A"}
+    assert [one.name for one in index.files().by_version.get(7)] == ["a.pt"] and index.files().by_version.get(8) == ()
+    now[0] += 24 * 3600 + 1
+    assert index.unasked() == [sha("b")]
+
+
+def test_a_scan_of_some_folders_leaves_the_others_alone(place: Place):
+    place.put("a.pt", "a")
+    place.put("b.pt", "b", "big")
+    place.scan()
+    (place.root / "loras" / "a.pt").unlink()
+    (place.root / "big" / "b.pt").unlink()
+    report = place.index.scan({"checkpoints": place.folders["checkpoints"]}, whole=False)
+    assert report.gone == 1 and list(place.names()) == [("loras", "a.pt")]
+
+
+def test_a_shelf_keeps_the_order_and_its_only_ones_cheap():
+    shelf: Shelf[str, object] = Shelf()
+    one, two, three = object(), object(), object()
+    for key, value in (("a", one), ("b", two), ("a", three), ("a", one)):
+        shelf.put(key, value)
+    assert shelf.get("a") == (one, three) and shelf.get("b") == (two,) and shelf.get("c") == ()
+    assert list(shelf) == ["a", "b"] and "a" in shelf and "c" not in shelf and len(shelf) == 2

@@ -413,6 +413,34 @@ def test_threads_and_stores_do_not_lose_entries(tmp_path: Path):
     assert CatalogStore(tmp_path).load(MODELS).document.version == 12 + 20
 
 
+_SERVER = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from civitai_bridge.catalog.promote import promote
+from civitai_bridge.catalog.store import CatalogStore
+store, first = CatalogStore(Path(sys.argv[1])), int(sys.argv[2])
+for n in range(first, first + 20):
+    with store.changing() as change:
+        change.append("models.json", "loras", {{"file": f"{{n}}.pt", "dest": "loras", "civitai_version_id": n}})
+    if n % 2:
+        promote(store, n)
+"""
+
+
+def test_two_servers_at_once_lose_and_double_nothing(tmp_path: Path):
+    (tmp_path / MODELS).write_text(ODD)
+    command = [sys.executable, "-c", _SERVER.format(root=str(ROOT)), str(tmp_path)]
+    running = [subprocess.Popen([*command, str(first)]) for first in (1000, 2000, 3000)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    store = CatalogStore(tmp_path)
+    models = [e.version_id for e in store.load(MODELS).entries() if 1000 <= (e.version_id or 0) < 4000]
+    loras = [e.version_id for e in store.load(LORAS).entries()]
+    every = [n for first in (1000, 2000, 3000) for n in range(first, first + 20)]
+    assert sorted(models) == [n for n in every if n % 2 == 0] and sorted(loras) == [n for n in every if n % 2]
+    assert store.load(MODELS).document.version == 12 + 60 + 30 and store.load(LORAS).document.version == 30
+
+
 # --- entries
 
 

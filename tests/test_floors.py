@@ -13,7 +13,7 @@ LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors", "air", "ecosystems", "reference", "prompt", "samplers", "digests", "filenames", "newfile"),
     1: (
-        "exchange", "generation", "metadata", "orchestration.request", "orchestration.workflow", "catalog.entries", "catalog.text",
+        "exchange", "generation", "metadata", "orchestration.request", "orchestration.workflow", "catalog.entries", "catalog.text", "catalog.shelf",
         "orchestration.variants", "link.messages", "pictures", "resources", "sandbox",
     ),
     2: ("loop", "network", "fetch", "retries", "settings", "admin_token"),

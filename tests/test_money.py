@@ -673,3 +673,51 @@ async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: Fleet):
     fleet.price = hangs  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
         await make().estimate(WANTED, cancelled=lambda: fleet.count("price") > 0)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_of_two_runs_of_one_order_the_one_with_pictures_is_taken(make: Servers, fleet: Fleet, lost: bool):
+    """The service made two workflows of an order whose first answer was lost; the one that we know of fails."""
+    real, real_poll = fleet.submit, fleet.poll
+
+    async def twice(request: Request) -> Response:
+        answer = await real(request)
+        first = fleet.workflows["7-1"]
+        fleet.workflows.setdefault("7-twin", {**first, "id": "7-twin", "createdAt": "2026-11-22T00:00:00Z"})
+        return answer
+
+    async def first_fails(request: Request) -> Response:
+        if request.path.endswith("/7-1"):
+            money = [{"type": "debit", "amount": 16}, {"type": "credit", "amount": 16}]
+            return reply(200, fleet.workflows["7-1"] | {"status": "failed", "transactions": {"list": money}})
+        return await real_poll(request)
+
+    fleet.submit, fleet.poll = twice, first_fails  # type: ignore[method-assign]
+    fleet.after["submit"] = [Unreachable("cut")] if lost else []
+    bridge = make()
+    if not lost:
+        with pytest.raises(WorkflowFailed):
+            await bridge.generate(WANTED, Terms())
+        return
+    outcome = await bridge.generate(WANTED, Terms())
+    assert outcome.workflow_id == "7-twin" and len(outcome.pictures) == 2
+    assert "made 2 workflows of this one order" in outcome.report
+
+
+async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: Fleet):
+    fleet.polls_until_done = MOST_PATIENT
+    real = fleet.submit
+
+    async def twice(request: Request) -> Response:
+        answer = await real(request)
+        twin = json.loads(json.dumps(fleet.workflows["7-1"]))
+        fleet.workflows.setdefault("7-twin", {**twin, "id": "7-twin", "createdAt": "2026-11-22T00:00:00Z"})
+        return answer
+
+    fleet.submit = twice  # type: ignore[method-assign]
+    fleet.after["submit"] = [Unreachable("cut")]
+    bridge = make()
+    with pytest.raises(Interrupted):
+        await bridge.generate(WANTED, Terms(), cancelled=lambda: "accepted" in states(bridge))
+    await until(lambda: states(bridge) == ["canceled"])
+    assert {workflow["status"] for workflow in fleet.workflows.values()} == {"canceled"}

@@ -1,4 +1,4 @@
-"""What a newcomer types:  python3 tools/dev.py demo | test | check | bench | fire | test-comfyui
+"""What a newcomer types:  python3 tools/dev.py demo | test | check | bench | fire | fire-catalog | test-comfyui
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -21,7 +21,10 @@ TORCH = "torch==2.13.0+cpu" if sys.platform.startswith("linux") else "torch>=2.7
 
 
 def main(arguments: list[str]) -> int:
-    targets = {"demo": demo, "test": test, "check": check, "bench": bench, "fire": fire, "test-comfyui": test_comfyui}
+    targets = {
+        "demo": demo, "test": test, "check": check, "bench": bench, "fire": fire, "fire-catalog": fire_catalog,
+        "test-comfyui": test_comfyui,
+    }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
         return 2
@@ -75,6 +78,11 @@ def bench() -> int:
 def fire() -> int:
     python = environment("dev")
     return run([python, str(ROOT / "tests" / "fire" / "run.py")])
+
+
+def fire_catalog() -> int:
+    python = environment("dev")
+    return run([python, str(ROOT / "tests" / "fire" / "catalog_kills.py")])
 
 
 def test_comfyui() -> int:

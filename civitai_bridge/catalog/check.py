@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..reference import AirReference, FileReference, HashReference, ModelReferen
 from ..resources import ModelFile, Resource
 from .entries import Entry, bare_hash, entry_from_json, hashes_of, whole
 from .hashes import Files, HashIndex, ModelPath, stem_of
+from .shelf import Shelf, no_collecting
 from .store import CatalogStore, Loaded
 
 PRESENT, MISSING, NOT_FOUND, UNKNOWN = "present", "missing", "not_found", "unknown"
@@ -130,11 +132,40 @@ class _Shelves:
     """The entries of both catalogs, ready for look-ups."""
 
     of: tuple[Loaded, Loaded]
-    by_version: Mapping[int, list[_Ref]]
-    by_model: Mapping[int, list[_Ref]]
-    by_hash: Mapping[str, list[_Ref]]
-    by_stem: Mapping[str, list[_Ref]]
-    by_title: Mapping[str, list[_Ref]]
+    by_version: Shelf[int, _Ref] = field(default_factory=Shelf)
+    by_hash: Shelf[str, _Ref] = field(default_factory=Shelf)
+    by_stem: Shelf[str, _Ref] = field(default_factory=Shelf)
+    _read: dict[int, Entry] = field(default_factory=dict)  # by the identity of what was written
+
+    def refs(self) -> Iterator[_Ref]:
+        for loaded in self.of:
+            for category, raw in loaded.document.entries():
+                yield loaded.name, category.id, raw
+
+    def entry(self, ref: _Ref) -> Entry:
+        """An entry as a value; the same one is not read twice."""
+        found = self._read.get(id(ref[2]))
+        if found is None:
+            found = self._read[id(ref[2])] = entry_from_json(ref[2], ref[0], ref[1])
+        return found
+
+    @cached_property
+    def by_model(self) -> Shelf[int, _Ref]:
+        found: Shelf[int, _Ref] = Shelf()
+        with no_collecting():
+            for ref in self.refs():
+                if (model := whole(ref[2].get("civitai_model_id"))) is not None:
+                    found.put(model, ref)
+        return found
+
+    @cached_property
+    def by_title(self) -> Shelf[str, _Ref]:
+        found: Shelf[str, _Ref] = Shelf()
+        with no_collecting():
+            for ref in self.refs():
+                if isinstance(name := ref[2].get("name"), str) and name:
+                    found.put(name.casefold(), ref)
+        return found
 
 
 class Catalogs:
@@ -159,7 +190,8 @@ class Catalogs:
 
     def locate_all(self, wanted: Iterable[Wanted]) -> Iterator[Located]:
         """Look up many against one state of catalogs and disk."""
-        look = _Look(self._shelve(), self._index.files() if self._index else Files(), self._folders(), self._root)
+        with no_collecting():
+            look = _Look(self._shelve(), self._index.files() if self._index else Files(), self._folders(), self._root)
         return map(look.up, wanted)
 
     def place(self, entry: Entry) -> Place | None:
@@ -208,9 +240,9 @@ class Catalogs:
         here."""
         shelves, folders = self._shelve(), self._folders()
         by_version: dict[str, dict[str, Any]] = {}
-        for version_id, refs in shelves.by_version.items():
-            for ref in refs:
-                entry = _entry(ref)
+        for version_id in shelves.by_version:
+            for ref in shelves.by_version.get(version_id):
+                entry = shelves.entry(ref)
                 here = _own_place(entry.dest, entry.file, folders, self._root) is not None
                 seen = by_version.get(str(version_id))
                 if seen is None or (here and seen["status"] == MISSING):
@@ -223,8 +255,8 @@ class Catalogs:
                         "catalog": entry.catalog,
                     }
         by_model: dict[str, list[int]] = {}
-        for model_id, refs in shelves.by_model.items():
-            versions = [whole(ref[2].get("civitai_version_id")) for ref in refs]
+        for model_id in shelves.by_model:
+            versions = [whole(ref[2].get("civitai_version_id")) for ref in shelves.by_model.get(model_id)]
             by_model[str(model_id)] = sorted({version for version in versions if version is not None})
         return {"by_version": by_version, "by_model": by_model}
 
@@ -237,27 +269,21 @@ class Catalogs:
 
 
 def _put_on_shelves(both: tuple[Loaded, Loaded]) -> _Shelves:
-    by_version: dict[int, list[_Ref]] = {}
-    by_model: dict[int, list[_Ref]] = {}
-    by_hash: dict[str, list[_Ref]] = {}
-    by_stem: dict[str, list[_Ref]] = {}
-    by_title: dict[str, list[_Ref]] = {}
-    for loaded in both:
-        for category, raw in loaded.document.entries():
-            ref = (loaded.name, category.id, raw)
+    shelves = _Shelves(both)
+    by_version, by_hash, by_stem = shelves.by_version.put, shelves.by_hash.put, shelves.by_stem.put
+    with no_collecting():
+        for ref in shelves.refs():
+            raw = ref[2]
             if (version := whole(raw.get("civitai_version_id"))) is not None:
-                by_version.setdefault(version, []).append(ref)
-            if (model := whole(raw.get("civitai_model_id"))) is not None:
-                by_model.setdefault(model, []).append(ref)
+                by_version(version, ref)
             for value in hashes_of(raw):
-                for one in {value, value[:10]} if len(value) == 64 else {value}:
-                    if not _NOTHING.startswith(one):
-                        by_hash.setdefault(one, []).append(ref)
+                if not _NOTHING.startswith(value):
+                    by_hash(value, ref)
+                    if len(value) == 64:
+                        by_hash(value[:10], ref)
             if isinstance(file := raw.get("file"), str) and file:
-                by_stem.setdefault(stem_of(file), []).append(ref)
-            if isinstance(name := raw.get("name"), str) and name:
-                by_title.setdefault(name.casefold(), []).append(ref)
-    return _Shelves(both, by_version, by_model, by_hash, by_stem, by_title)
+                by_stem(stem_of(file), ref)
+    return shelves
 
 
 class _Look:
@@ -270,7 +296,7 @@ class _Look:
         hashes = tuple(filter(_tells, map(bare_hash, wanted.hashes)))
         shades: list[Shade] = []
         how, ref = self._entry(wanted, hashes, shades)
-        entry = _entry(ref) if ref else None
+        entry = self._shelves.entry(ref) if ref else None
         place = self._place(wanted, hashes, entry, shades)
         if entry is not None:
             self._compare(wanted, hashes, entry, place, shades)
@@ -294,8 +320,8 @@ class _Look:
                     return "short hash", self._best(refs, wanted, hashes)
                 shades.append(Shade("ambiguous", f"The short hash {value} fits several entries; none is taken."))
         if wanted.name:
-            refs = shelves.by_stem.get(stem_of(wanted.name), ())
-            refs = [ref for ref in refs if not _contradicts(ref[2], wanted, hashes) and self._in_folder(ref, wanted)]
+            named = shelves.by_stem.get(stem_of(wanted.name))
+            refs = [ref for ref in named if not _contradicts(ref[2], wanted, hashes) and self._in_folder(ref, wanted)]
             if len({_identity(ref[2]) for ref in refs}) == 1:
                 return "name", self._best(refs, wanted, hashes)
             if refs:
@@ -328,7 +354,7 @@ class _Look:
             return own
         full = {value for value in (*hashes, *(entry.hashes if entry else ())) if len(value) == 64}
         for value in full:
-            if found := self._on_disk(self._files.by_hash.get(value, ()), wanted):
+            if found := self._on_disk(self._files.by_hash.get(value), wanted):
                 if entry is not None:
                     text = f"The same bytes are here under another name: {found.name} in {found.folder}."
                     shades.append(Shade("same_bytes", text))
@@ -339,14 +365,14 @@ class _Look:
             if sure and (found := self._on_disk(found_files, wanted)):
                 return found
         if entry is None and wanted.version_id is not None:
-            theirs = self._files.by_version.get(wanted.version_id, ())
+            theirs = self._files.by_version.get(wanted.version_id)
             if found := self._on_disk(theirs, wanted):
                 if full:
                     text = f"Another file of the same version is here: {found.name} in {found.folder}."
                     shades.append(Shade("other_file", text))
                 return found
         if wanted.name and entry is None and wanted.version_id is None and not full:
-            named = [one for one in self._files.by_stem.get(stem_of(wanted.name), ()) if _fits(one, wanted)]
+            named = [one for one in self._files.by_stem.get(stem_of(wanted.name)) if _fits(one, wanted)]
             if len({one.path for one in named}) == 1:
                 return self._on_disk(named, wanted)
         return None
@@ -390,13 +416,13 @@ class _Look:
 
 def _own_place(dest: str, file: str, folders: Folders, root: str | Path | None) -> Place | None:
     """An entry's file: `dest` is a folder key first, with all its paths; else a folder below the models root."""
-    if below("x", file) is None:
-        return None
     key = dest if dest in folders else _ALIASES.get(dest, dest)
     if key in folders:
         for path in folders[key]:
             if (inside := below(path, file)) is not None and os.path.isfile(inside):
                 return Place(key, file.replace("\\", "/"), inside)
+        return None
+    if below("x", file) is None:
         return None
     relative = "/".join(filter(None, (dest.strip("/"), file))).replace("\\", "/")
     head, _, rest = relative.partition("/")
@@ -417,16 +443,12 @@ def _default_root(key: str, roots: Sequence[str | Path]) -> str | Path:
     return roots[0]
 
 
-def _entry(ref: _Ref) -> Entry:
-    return entry_from_json(ref[2], ref[0], ref[1])
-
-
 def _tells(value: str) -> bool:
     """Whether a hash names anything: the hash of nothing does not (site-api §4)."""
     return bool(value) and not _NOTHING.startswith(value)
 
 
-def _short(by_hash: Mapping[str, Sequence[Any]], value: str) -> Sequence[Any]:
+def _short(by_hash: Shelf[str, Any], value: str) -> Sequence[Any]:
     """Exact; else the first ten digits of twelve, which are an AutoV2 where Forge wrote them (site-api §4)."""
     return by_hash.get(value) or (by_hash.get(value[:10]) if len(value) == 12 else None) or ()
 

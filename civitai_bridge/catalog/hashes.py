@@ -17,13 +17,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..digests import USUAL, Digests, digest_file, read_header
 from ..errors import FileTrouble, NotSafetensors, StateTrouble
+from .shelf import Shelf, no_collecting
 
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx")
+_ENDINGS = frozenset(suffix[1:] for suffix in SUFFIXES)
 _SAFETENSORS = (".safetensors", ".sft")
 # The first digits of the SHA-256 of nothing: an AutoV1 or AutoV3 like this names no file (site-api §4).
 _NOTHING = frozenset({"e3b0c442", "e3b0c44298fc"})
@@ -95,10 +98,10 @@ class Files:
     """All model files at one moment, ready for look-ups."""
 
     all: tuple[ModelPath, ...] = field(repr=False, default=())
-    by_hash: Mapping[str, tuple[ModelPath, ...]] = field(repr=False, default_factory=dict)
-    by_stem: Mapping[str, tuple[ModelPath, ...]] = field(repr=False, default_factory=dict)
+    by_hash: Shelf[str, ModelPath] = field(repr=False, default_factory=Shelf)
+    by_stem: Shelf[str, ModelPath] = field(repr=False, default_factory=Shelf)
     by_name: Mapping[tuple[str, str], ModelPath] = field(repr=False, default_factory=dict)
-    by_version: Mapping[int, tuple[ModelPath, ...]] = field(repr=False, default_factory=dict)
+    by_version: Shelf[int, ModelPath] = field(repr=False, default_factory=Shelf)
 
 
 @dataclass(frozen=True)
@@ -193,12 +196,15 @@ class HashIndex:
         with self._lock, self._answering():
             state = (self._db.execute("PRAGMA data_version").fetchone()[0], self._changes)
             if self._files is None or self._files[0] != state:
-                rows = self._db.execute(
-                    "SELECT p.folder, p.name, p.path, p.rank, f.size, f.sha256, f.autov1, f.autov3, f.blake3, f.crc32, "
-                    "f.output_name, f.trouble, COALESCE(o.version_id, 0) FROM places p JOIN files f ON f.path = p.path "
-                    "LEFT JOIN owners o ON o.sha256 = f.sha256 ORDER BY p.folder, p.rank"
-                ).fetchall()
-                self._files = (state, _files(rows))
+                with no_collecting():
+                    places = self._db.execute("SELECT folder, name, path, rank FROM places").fetchall()
+                    owned = dict(self._db.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
+                    columns = "path, size, sha256, autov1, autov3, blake3, crc32, output_name, trouble"
+                    rows = self._db.execute(f"SELECT {columns} FROM files WHERE gone IS NULL")
+                    known = {row[0]: row[1:] for row in rows}  # joined here: half the time of a JOIN
+                    places.sort(key=itemgetter(0, 3))
+                    joined = ((*place, *row, owned.get(row[1], 0)) for place in places if (row := known.get(place[2])))
+                    self._files = (state, _files(joined))
             return self._files[1]
 
     def facts(self, path: str) -> Mapping[str, str]:
@@ -655,10 +661,9 @@ def stem_of(name: str) -> str:
     """A file's name as it is compared: without folder and ending, case folded, without `civitai_<id>_` (site-api
     §8.2)."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1].casefold()
-    for suffix in SUFFIXES:
-        if last.endswith(suffix):
-            last = last[: -len(suffix)]
-            break
+    stem, _, ending = last.rpartition(".")
+    if stem and ending in _ENDINGS:
+        last = stem
     if last.startswith("civitai_"):
         number, _, rest = last[8:].partition("_")
         if number.isdigit() and rest:
@@ -666,30 +671,21 @@ def stem_of(name: str) -> str:
     return last
 
 
-def _files(rows: Sequence[tuple[Any, ...]]) -> Files:
+def _files(rows: Iterable[tuple[Any, ...]]) -> Files:
     every = tuple(map(ModelPath._make, rows))
-    by_hash: dict[str, list[ModelPath]] = {}
-    by_stem: dict[str, list[ModelPath]] = {}
-    by_name: dict[tuple[str, str], ModelPath] = {}
-    by_version: dict[int, list[ModelPath]] = {}
+    found = Files(every, by_name={(one.folder, one.name): one for one in reversed(every)})
+    by_hash, by_stem, by_version = found.by_hash.put, found.by_stem.put, found.by_version.put
     for one in every:
-        sha = one.sha256
-        for value in (sha, sha[:10], one.autov3, one.autov1, one.blake3, one.crc32):
+        sha, stem = one.sha256, stem_of(one.name)
+        if sha:
+            by_hash(sha, one)
+            by_hash(sha[:10], one)
+        for value in (one.autov3, one.autov1, one.blake3, one.crc32):
             if value and value not in _NOTHING:
-                by_hash.setdefault(value, []).append(one)
-        stem = stem_of(one.name)
-        by_stem.setdefault(stem, []).append(one)
-        if one.output_name:
-            alias = stem_of(one.output_name)
-            if alias != stem:
-                by_stem.setdefault(alias, []).append(one)
-        by_name.setdefault((one.folder, one.name), one)
+                by_hash(value, one)
+        by_stem(stem, one)
+        if one.output_name and (alias := stem_of(one.output_name)) != stem:
+            by_stem(alias, one)
         if one.version_id:
-            by_version.setdefault(one.version_id, []).append(one)
-    return Files(
-        every,
-        {value: tuple(found) for value, found in by_hash.items()},
-        {stem: tuple(found) for stem, found in by_stem.items()},
-        by_name,
-        {version: tuple(found) for version, found in by_version.items()},
-    )
+            by_version(one.version_id, one)
+    return found

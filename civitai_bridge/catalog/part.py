@@ -22,6 +22,7 @@ from ..errors import DownloadTrouble, NoRoom
 T = TypeVar("T")
 PIECE = 2 * 1024 * 1024
 _AHEAD = 3  # pieces that may wait to be written while the next one arrives
+_LARGE = 128 * 1024  # chunks that are worth a call of their own to hash
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MOST_BUFFERS = 512  # of one call of writev; systems take 1024
 
@@ -116,6 +117,11 @@ class Part:
             rest = memoryview(b"".join(chunks))
             while rest:
                 rest = rest[os.write(self._file, rest) :]
+        if size >= _LARGE * len(chunks):
+            for chunk in chunks:
+                self._sha.update(chunk)
+            self.size += size
+            return
         while size:
             size -= self._hash(min(PIECE, size))
 

@@ -27,6 +27,7 @@ from .entries import LORAS, MODELS, Entry, category_name, entry_from_json, whole
 from .text import Document, Edit, WrongShape, apply, read_document, stamped, with_entry, without_entries
 
 _EMPTY = '{\n  "version": 0,\n  "date": "",\n  "categories": []\n}\n'
+_NO_CATALOG = read_document(_EMPTY)  # one value, so that nobody takes it for a change
 _LOCK, _INTENT = ".catalogs.lock", ".promoting.json"
 _TRIES = 3
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -130,7 +131,7 @@ class CatalogStore:
                 seen = _state(os.fstat(source.fileno()))
                 content = source.read()
         except FileNotFoundError:
-            return Loaded(name, read_document(_EMPTY), None)
+            return Loaded(name, _NO_CATALOG, None)
         except OSError as error:
             raise self._trouble(path, error, "read") from error
         try:

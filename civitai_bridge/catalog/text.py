@@ -6,14 +6,14 @@ values. The text is walked as far down as `categories[].models`; below, json's o
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
+
+from .shelf import no_collecting
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _decode = json.JSONDecoder().raw_decode
@@ -89,7 +89,7 @@ class WrongShape(ValueError):
 def read_document(text: str) -> Document:
     """Raises json.JSONDecodeError, WrongShape, and ValueError or RecursionError for numbers and depths beyond
     measure."""
-    with _no_collecting():
+    with no_collecting():
         return _read(text)
 
 
@@ -193,18 +193,6 @@ def with_member(entry: str, key: str, value: str) -> str:
 
 
 # --- reading
-
-
-@contextlib.contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Half the time of reading 100,000 entries went into searching them for rings, of which JSON has none."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _walk_object(text: str, at: int, value: Callable[[str, int], int]) -> int:

@@ -393,16 +393,32 @@ class Carriage:
         return found is not None
 
     async def _tagged(self) -> Workflow | None:
-        """The oldest run that carries our key, and a note when the service made more than one of it.
-
-        Asked without dates: the tag is unique, and our clock may be wrong."""
-        found = [w for w in await self._ground.client.tagged(self.row.key) if w.id and w.is_of(self.row.key)]
-        if not found:
-            return None
-        found.sort(key=lambda w: w.created_at)
+        """The run that carries our key: of several the oldest that came to something; a note names them all."""
+        found = await self._all_tagged()
         if len(found) > 1:
             await self._note_twins([w.id for w in found])
-        return found[0]
+        return next((w for w in found if not w.ended_badly), found[0] if found else None)
+
+    async def _all_tagged(self) -> list[Workflow]:
+        """Every run that carries our key, oldest first. Asked without dates: the tag is unique, and our clock may be
+        wrong."""
+        found = [w for w in await self._ground.client.tagged(self.row.key) if w.id and w.is_of(self.row.key)]
+        return sorted(found, key=lambda w: w.created_at)
+
+    async def _twin_of(self, ended: Workflow) -> Workflow | None:
+        """Another run of the same order that goes on or has succeeded, where the service made two of an order whose
+        answer was lost. It is paid as well, so what comes of it is ours, and so is its cancel."""
+        attempts = await self._ground.in_thread(self._ground.journal.attempts, self.row.key)
+        if not any(attempt.unclear for attempt in attempts):
+            return None
+        try:
+            others = [w for w in await self._all_tagged() if w.id != ended.id and not w.ended_badly]
+        except (Unreachable, ApiError):
+            return None  # the row is looked at again until its refund has been seen
+        if not others:
+            return None
+        await self._note_twins([ended.id, *(w.id for w in others)])
+        return others[0]
 
     async def _note_twins(self, ids: list[str]) -> None:
         note = (
@@ -500,6 +516,9 @@ class Carriage:
             facts["about"] = {**self.row.about, "status": workflow.status, "unknown_since": None}
             if workflow.status == "succeeded" or any(slot.pending or slot.here for slot in slots):
                 facts["state"], facts["slots"] = FINISHED, slots
+            elif (twin := await self._twin_of(workflow)) is not None:
+                await self._accept(twin)
+                return
             else:
                 facts["state"] = CANCELED if workflow.status == "canceled" else FAILED
                 facts["error"] = "; ".join(workflow.reasons)

@@ -684,7 +684,7 @@ class Bridge:
                 break
             if abs(self.clock() - row.heartbeat) < self.journal.heart_stops:
                 break
-            await self.sleep(self.journal.heart_stops / 20)
+            await asyncio.sleep(self.journal.heart_stops / 20)  # real seconds, as the heart's are
         return await self._reread(row)
 
     # --- the end ------------------------------------------------------------------------------------------------
@@ -938,6 +938,8 @@ def _generation(
         negative_prompt=str(of("negativePrompt") or ""),
         model_air=prepared.air,
         model_name=_name(prepared.model),
+        model_version_id=prepared.model.version_id if prepared.model else None,
+        base_model=prepared.model.base_model if prepared.model else "",
         networks=tuple(
             Network(u.resource.air, u.strength, _name(u.resource), version_id=u.resource.version_id)
             for u in prepared.loras

@@ -96,6 +96,11 @@ class Workflow:
         return self.status in TERMINAL
 
     @property
+    def ended_badly(self) -> bool:
+        """Whether it is over and no picture will come of it, but what it has made already."""
+        return self.done and self.status != "succeeded"
+
+    @property
     def debited(self) -> int:
         """Buzz taken so far, refunds not counted."""
         return sum(t.amount for t in self.transactions if t.kind == "debit")

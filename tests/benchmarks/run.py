@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+import catalog  # noqa: E402
 import metadata  # noqa: E402
 import website  # noqa: E402
 
@@ -379,6 +380,7 @@ def main() -> int:
             over_tls(pretend.addresses, Path(folder) / "tls")
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
         asyncio.run(website.looking_up(row))
+        catalog.catalogs(row)
         metadata.reading(row, Path(folder) / "pictures")
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"

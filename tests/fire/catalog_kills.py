@@ -43,6 +43,8 @@ def work(folder: Path, first: int) -> None:
                 log.write(f"promoted {number}\n")
                 log.flush()
             if number % 7 == 0:
+                log.write(f"removing {number - 3}\n")
+                log.flush()
                 with store.changing() as change:
                     change.remove(MODELS, number - 3)
                     change.remove(LORAS, number - 3)
@@ -66,17 +68,17 @@ def look(folder: Path) -> list[str]:
     everything = [number for name in both for number in both[name] if number is not None]
     doubled = {number for number in everything if everything.count(number) > 1}
     wrong += [f"{number} is there twice" for number in doubled]
-    done: dict[str, set[int]] = {"added": set(), "promoted": set(), "removed": set()}
+    done: dict[str, set[int]] = {what: set() for what in ("added", "promoted", "removing", "removed")}
     lines = (folder / "log").read_text().splitlines() if (folder / "log").exists() else []
     for line in lines:
         what, number = line.split()
         done[what].add(int(number))
-    last = max(done["added"], default=0)
-    leaving = {number for number in range(last - 4, last + 2)}  # a removal may have happened and not been noted
-    for number in done["added"] - done["removed"] - set(everything) - leaving:
-        wrong.append(f"{number} was added and is lost")
-    for number in (done["promoted"] - done["removed"] - leaving) - set(both[LORAS]):
-        wrong.append(f"{number} was promoted and is not in {LORAS}")
+    staying = done["added"] - done["removing"]  # a removal may have happened and not been noted
+    wrong += [f"{number} was added and is lost" for number in staying - set(everything)]
+    wrong += [
+        f"{number} was promoted and is not in {LORAS}" for number in (done["promoted"] & staying) - set(both[LORAS])
+    ]
+    wrong += [f"{number} was removed and is still there" for number in done["removed"] & set(everything)]
     if (folder / ".promoting.json").exists():
         wrong.append("a promote was not finished")
     return wrong
