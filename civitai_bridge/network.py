@@ -34,6 +34,12 @@ def is_loopback(url: str) -> bool:
     return (urlsplit(url).hostname or "").lower() in _LOOPBACK
 
 
+def next_port(url: str) -> str:
+    """The origin beside a loopback one: where the sandbox's storage is."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
+
+
 class Network:
     """The connections of one event loop: `async with Network() as network`, or kept by the background loop for the
     process."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.loop import backstage, follow
+from ..civitai_bridge.network import is_loopback, next_port
 
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.desk import Desk
@@ -136,6 +137,14 @@ async def settled(seconds: float = 1.5) -> None:
         await asyncio.sleep(0.02)
 
 
+async def at_rest(story: Coroutine[Any, Any, T]) -> T | None:
+    """Run a short story backstage before any node runs; None where it fails, for then a node will say why."""
+    try:
+        return await follow(backstage().start(story))
+    except (CivitaiError, OSError):
+        return None
+
+
 async def _verdict(ticket: Ticket) -> None:
     try:
         await _ask_history(ticket)
@@ -181,6 +190,8 @@ async def connected() -> tuple[Settings, Network]:
         sandbox = await asyncio.to_thread(_embedded)
         network.allow_loopback(sandbox.storage_url)
         settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+    elif is_loopback(settings.site_url):  # `civitai-bridge sandbox`: its storage is the next port
+        network.allow_loopback(next_port(settings.site_url))
     return settings, network
 
 
@@ -204,7 +215,7 @@ async def desk() -> Desk:
     settings, network = await connected()
     if settings not in _desks:
         root = model_folders_root()
-        made = make_desk(settings, network, model_folders, root)
+        made = make_desk(settings, network, model_folders, root, lookups=(await reader()).lookups)
         if settings in _desks:  # two nodes came at once
             made.close()
             return _desks[settings]
@@ -310,6 +321,38 @@ async def _wake() -> None:
             await bridge()
     except CivitaiError as error:
         log.warning("What is open in the journal could not be looked after: %s", error)
+
+
+def serve_routes() -> None:
+    """The routes of contract.md on ComfyUI's own server; the admin token is made when it has started."""
+    from server import PromptServer
+
+    from ..civitai_bridge.web_api import Context, add_routes
+
+    server = getattr(PromptServer, "instance", None)
+    if server is None:
+        return
+    context = Context(start=backstage().start, desk=desk, reader=reader, admin_token=_admin_token)
+    add_routes(server.routes, context)
+
+    async def started(_: Any) -> None:
+        backstage().start(asyncio.to_thread(_make_token))
+
+    if (app := getattr(server, "app", None)) is not None:
+        app.on_startup.append(started)
+
+
+def _admin_token() -> str:
+    from ..civitai_bridge.admin_token import admin_token
+
+    return admin_token(_settings().home)
+
+
+def _make_token() -> None:
+    try:
+        _admin_token()
+    except (CivitaiError, OSError) as error:
+        log.warning("The admin routes cannot be used: %s", error)
 
 
 def account() -> str:

@@ -126,6 +126,15 @@ async def test_nothing_asked_is_all_present(room: Room):
     assert checked.all_present and "Nothing" in checked.report
 
 
+async def test_what_is_here_is_told_without_asking(room: Room):
+    assert await room.desk.here(str(LORA)) is None
+    await room.desk.download(str(LORA))
+    room.sandbox.requests.clear()
+    here = await room.desk.here(str(LORA))
+    assert here is not None and (here.status, here.file) == ("present", "storybookLight_v2.safetensors")
+    assert await room.desk.here(str(OTHER)) is None and room.asked() == []
+
+
 async def test_the_sockets_of_other_nodes_are_understood(room: Room):
     await room.desk.add(str(LORA))
     loras = [
@@ -137,6 +146,8 @@ async def test_the_sockets_of_other_nodes_are_understood(room: Room):
         model_air=catalogue.VERSIONS[128078].air, networks=(UsedNetwork("", name="x", version_id=LORA),)
     )
     assert [a.located.status for a in (await room.desk.check(data)).answers] == ["not_found", "missing"]
+    one = UsedNetwork("", name="mine.pt", kind="embedding", hash="0xABCDEFABCD")
+    assert [(q.wanted.folder, q.wanted.hashes) for q in questions_from((one,))] == [("embeddings", ("abcdefabcd",))]
     assert questions_from(["1", {"air": "", "hash": "0xABCDEFABCD", "name": "n"}])[1].wanted.hashes == ("abcdefabcd",)
     with pytest.raises(BadInput):
         questions_from(7)

@@ -20,7 +20,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
     3: ("website", "orchestration.client", "catalog.store", "catalog.hashes", "catalog.part", "catalog.folders", "orchestration.journal", "results"),
     4: (
         "orchestration.generate", "orchestration.carriage", "orchestration.budget", "catalog.add", "catalog.check", "catalog.promote",
-        "catalog.downloads", "catalog.questions", "catalog.answers", "catalog.desk", "catalog.locating", "link.agent",
+        "catalog.downloads", "catalog.questions", "catalog.answers", "catalog.desk", "catalog.image_answer", "catalog.locating",
+        "link.agent",
     ),
     5: ("cli", "web_api", "__main__"),
 }  # fmt: skip

@@ -110,6 +110,8 @@ async def test_every_envelope_of_an_error_is_a_sentence(status: int, body: Any, 
     [
         (403, b"<!DOCTYPE html><p>blocked by the edge", Forbidden),
         (520, b"<html>", ServerTrouble),
+        (503, b'{"message": "no healthy upstream"}', ServerTrouble),
+        (404, b"null", NotFound),
         (429, b"", RateLimited),
         (200, b'{"result":{"data":{"json":{"type":"im', Unreadable),
         (200, b"<html>just a moment", Unreadable),
@@ -386,3 +388,10 @@ async def test_trouble_on_the_way(sandbox: tuple[Sandbox, Network], kind: str, e
     pretend.script.fault("trpc", kind)
     with pytest.raises(error):
         await client(network.send_to(pretend.site_url, "mine")).generation_payload(900001)
+
+
+async def test_when_to_come_again_is_passed_on():
+    send = Fake(reply(429, failing(429, "slow down"), **{"retry-after": "7"}))
+    with pytest.raises(RateLimited) as caught:
+        await client(send).generation_payload(9)
+    assert caught.value.retry_after == 7

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 import re
 import shlex
 import sys
@@ -13,6 +15,7 @@ import pytest
 from pack_root import ROOT
 
 from pack.civitai_bridge.cli import main
+from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.sandbox import Embedded
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,9 +25,17 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.star
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Embedded]:
-    made = Embedded(pace=0.1)
+    made = _with_ports_in_a_row()
     yield made
     made.stop()
+
+
+def _with_ports_in_a_row() -> Embedded:
+    """As `civitai-bridge sandbox --port N` has them: the shell looks for the storage beside the site."""
+    for _ in range(20):
+        with contextlib.suppress(BadSetting):
+            return Embedded(port=random.randrange(20_000, 32_000), pace=0.1)
+    raise AssertionError("no three free ports in a row")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -74,6 +74,8 @@ def choose_file(resource: Resource, file_id: int | None = None) -> ModelFile:
         file = resource.primary
     else:
         file = next((one for one in resource.files if one.id == file_id), None)
+    if not resource.files and (reason := restriction(resource)):
+        raise BadInput(f"{reason}.")
     if file is None:
         ids = ", ".join(f"{one.id} ({one.name})" for one in resource.files) or "none"
         raise BadInput(f"Version {resource.version_id} has no file {file_id or ''}; it has {ids}.")

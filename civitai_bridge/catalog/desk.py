@@ -286,6 +286,10 @@ class Desk:
         notes = await asyncio.to_thread(self._settle, resource, file, dest, place, landed)
         return _downloaded(resource, landed, place, dest, notes)
 
+    async def here(self, reference: str) -> Downloaded | None:
+        """What `download` would find here without asking anybody; None where it would have to."""
+        return await self._here(reference, Wanted.from_reference(self._read(reference)))
+
     async def _here(self, reference: str, wanted: Wanted, *, exactly: bool = False) -> Downloaded | None:
         """What is on disk already; `exactly` this file of the version where the version has several."""
         located = (await self._locate([wanted]))[0]
@@ -299,7 +303,7 @@ class Desk:
             return None
         return Downloaded(
             PRESENT,
-            place.name,
+            place.name if place.folder else "",
             place.path,
             entry.dest if entry else place.folder,
             (entry.name or entry.file) if entry else reference,
@@ -355,11 +359,17 @@ async def open_desk(
 
 
 def make_desk(
-    settings: Settings, network: Network, folders: Callable[[], Folders], models_root: Path | None = None
+    settings: Settings,
+    network: Network,
+    folders: Callable[[], Folders],
+    models_root: Path | None = None,
+    *,
+    lookups: Lookups | None = None,
 ) -> Desk:
+    """With the `lookups` of a Reader on the same account nothing is asked twice."""
     send = network.send_to(settings.site_url, settings.key or None)
     downloads = Downloads(settings, send, network.open_file)
-    return Desk(settings, SiteClient(retrying(send)), downloads, folders, models_root)
+    return Desk(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
 
 
 def _names_bytes(wanted: Wanted) -> bool:
@@ -460,7 +470,7 @@ def _usable(file: ModelFile) -> str:
 def _downloaded(resource: Resource, landed: Landed, place: Place, dest: str, notes: tuple[str, ...]) -> Downloaded:
     return Downloaded(
         PRESENT if landed.was_there else DOWNLOADED,
-        place.name,
+        place.name if place.folder else "",
         str(landed.path),
         dest,
         " ".join(filter(None, (resource.name, resource.version_name))),

@@ -25,8 +25,8 @@ class Question:
 
 
 def questions_from(asked: object, hosts: frozenset[str] = HOSTS) -> list[Question]:
-    """Everything that a text, a list of LoRAs or GenerationData names. Raises BadInput for anything else; a line of a
-    text that names nothing is a question without an answer."""
+    """Everything that a text, LoRAs, GenerationData or a resource of it names. Raises BadInput for anything else; a
+    line of a text that names nothing is a question without an answer."""
     if isinstance(asked, str):
         lines = (line.strip() for line in asked.splitlines())
         return [_question(line, hosts) for line in lines if line and not line.startswith("#")]
@@ -34,6 +34,8 @@ def questions_from(asked: object, hosts: frozenset[str] = HOSTS) -> list[Questio
         return [_of_lora(asked)]
     if hasattr(asked, "networks") and hasattr(asked, "model_air"):
         return _of_generation(asked)
+    if hasattr(asked, "kind") and hasattr(asked, "air"):
+        return [_of_network(asked)]
     if isinstance(asked, Iterable):
         return [question for one in asked for question in questions_from(one, hosts)]
     raise BadInput("Only references, LoRAs and generation data can be looked up in the catalogs.")
@@ -66,9 +68,13 @@ def _of_generation(data: Any) -> list[Question]:
     if any(model):
         found.append(_of_parts(*model))
     for one in (*data.networks, *getattr(data, "embeddings", ()), *getattr(data, "others", ())):
-        folder = _FOLDERS.get(one.kind, "")
-        found.append(_of_parts(one.air, one.version_id, getattr(one, "hash", ""), one.name, folder))
+        found.append(_of_network(one))
     return found
+
+
+def _of_network(one: Any) -> Question:
+    """A resource of GenerationData."""
+    return _of_parts(one.air, one.version_id, getattr(one, "hash", ""), one.name, _FOLDERS.get(one.kind, ""))
 
 
 def _of_parts(air: str, version_id: object, hash_: str, name: str, folder: str) -> Question:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..settings import Settings, load_settings
 
@@ -53,7 +52,7 @@ class Frame:
     @asynccontextmanager
     async def site(self, settings: Settings | None = None) -> AsyncIterator[tuple[Settings, Network]]:
         """The site's address and the network for one command; with CIVITAI_BRIDGE_SANDBOX=1 a sandbox of its own."""
-        from ..network import Network, is_loopback
+        from ..network import Network, is_loopback, next_port
 
         settings = settings or self.settings()
         async with Network() as network:
@@ -68,7 +67,7 @@ class Frame:
                     )
             else:
                 if is_loopback(settings.site_url):  # `civitai-bridge sandbox`: its storage is the next port
-                    network.allow_loopback(_next_port(settings.site_url))
+                    network.allow_loopback(next_port(settings.site_url))
                 yield settings, network
 
     @asynccontextmanager
@@ -98,11 +97,6 @@ async def _closing(bridge: Bridge) -> AsyncIterator[Bridge]:
         yield bridge
     finally:
         await bridge.close()
-
-
-def _next_port(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
 
 
 def is_terminal() -> bool:

@@ -106,7 +106,7 @@ class ImageClient:
         response = await self._ask(PROCEDURE, query)
         envelope = _envelope(response)
         try:
-            return _payload(wire.decode(envelope, response.status), image_id)
+            return _payload(wire.decode(envelope, response.status, response.headers), image_id)
         except ApiError as error:
             raise _in_words(error, image_id) from error
 
@@ -188,13 +188,17 @@ class ImageClient:
 
 
 def _envelope(response: Response) -> Any:
-    """The JSON of a tRPC answer of any status; a page of the edge is the error of its status (site-api §0.5)."""
+    """The JSON of a tRPC answer of any status; a page of the edge, and JSON that is no envelope, is the error of its
+    status (site-api §0.5)."""
     try:
-        return response.json()
+        data = response.json()
     except Unreadable:
         if response.status >= 300:
             raise error_from(response) from None
         raise
+    if response.status >= 300 and not isinstance(data, list) and not (isinstance(data, Mapping) and "error" in data):
+        raise error_from(response)
+    return data
 
 
 def _in_words(error: ApiError, image_id: int) -> ApiError:

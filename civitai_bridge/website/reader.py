@@ -22,15 +22,15 @@ class Reader:
         self._site = site
         self._images = images
         self._hosts = hosts
-        self._lookups = Lookups()
+        self.lookups = Lookups()
 
     async def image(self, reference: str) -> ImageData:
         """What CivitAI knows of an image: by its id, its address, or its post's. Raises as `fetch_image_data` does."""
-        return await fetch_image_data(reference, self._images, self._site, self._lookups, hosts=self._hosts)
+        return await fetch_image_data(reference, self._images, self._site, self.lookups, hosts=self._hosts)
 
     async def file(self, source: bytes | str | os.PathLike[str], *, look_up: bool = True) -> ImageData:
         """What a picture file says; with `look_up`, CivitAI is asked whose the hashes in it are. Raises OSError."""
-        return await read_file_data(source, self._site if look_up else None, self._lookups)
+        return await read_file_data(source, self._site if look_up else None, self.lookups)
 
 
 def connect_reader(settings: Settings, network: Any) -> Reader:

@@ -21,12 +21,12 @@ _SPECIAL: dict[int, Any] = {-1: None, -2: None, -3: float("nan"), -4: float("inf
 _TEXTUAL = frozenset({"Date", "URL", "URLSearchParams", "RegExp"})
 
 
-def decode(envelope: Any, status: int) -> Any:
+def decode(envelope: Any, status: int, headers: Mapping[str, str] | None = None) -> Any:
     """The payload of one call's envelope. Raises the ApiError that it holds, or Unreadable."""
     if not isinstance(envelope, Mapping):
         raise Unreadable("CivitAI answered an image question with something else.", status=status)
     if "error" in envelope:
-        raise refusal(envelope, status)
+        raise refusal(envelope, status, headers)
     result = envelope.get("result")
     data = result.get("data") if isinstance(result, Mapping) else None
     if isinstance(data, str):
@@ -36,19 +36,23 @@ def decode(envelope: Any, status: int) -> Any:
     raise Unreadable("CivitAI's answer about the image has an unknown form.", status=status)
 
 
-def refusal(envelope: Mapping[str, Any], status: int) -> ApiError:
-    """The error of an envelope: its own status counts, for in a batch each call has one."""
+def refusal(envelope: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> ApiError:
+    """The error of an envelope: its own status counts, for in a batch each call has one. `headers` are the answer's,
+    in lower case: they may say when to come again."""
+    headers = headers or {}
     error = envelope["error"]
     if isinstance(error, str) and error[:1] in "[{":
         error = devalued(error, status)
     shape = error.get("json", error) if isinstance(error, Mapping) else error
     status = status if status >= 400 else 500
     if not isinstance(shape, Mapping):
-        return error_from(Response(status, {}, json.dumps({"error": str(shape)}).encode()))
+        return error_from(Response(status, headers, json.dumps({"error": str(shape)}).encode()))
     data = shape.get("data")
     own = data.get("httpStatus") if isinstance(data, Mapping) else None
     status = own if isinstance(own, int) and 400 <= own < 600 else status
-    return error_from(Response(status, {}, json.dumps({"error": {"message": str(shape.get("message", ""))}}).encode()))
+    return error_from(
+        Response(status, headers, json.dumps({"error": {"message": str(shape.get("message", ""))}}).encode())
+    )
 
 
 def devalued(text: str, status: int = 200) -> Any:

@@ -193,3 +193,9 @@ def start(tmp: Path, **environment: str) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from start(tmp_path_factory.mktemp("comfyui"))
+
+
+@pytest.fixture(scope="module")
+def own_comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for one file of tests alone, which changes what lies in its folders."""
+    yield from start(tmp_path_factory.mktemp("comfyui"))

@@ -58,4 +58,39 @@ class FailsLater:
         raise RuntimeError("a sibling failed")
 
 
-NODE_CLASS_MAPPINGS = {"TestDelay": Delay, "TestSlowSync": SlowSync, "TestFailsLater": FailsLater}
+class NoModel:
+    """Stands for a checkpoint: a LoRA loader reads its file and patches nothing."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def run(self):
+        return (None,)
+
+
+class Sink:
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    CATEGORY = "tests"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def run(self, model):
+        return {"ui": {"text": ["reached"]}}
+
+
+NODE_CLASS_MAPPINGS = {
+    "TestDelay": Delay,
+    "TestSlowSync": SlowSync,
+    "TestFailsLater": FailsLater,
+    "TestModel": NoModel,
+    "TestSink": Sink,
+}

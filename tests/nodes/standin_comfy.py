@@ -132,7 +132,10 @@ def modules(comfy: Comfy) -> dict[str, types.ModuleType]:
 
     queue = types.SimpleNamespace(get_history=lambda prompt_id=None: comfy.history)
     instance = types.SimpleNamespace(
-        client_id="client-1", send_progress_text=send_text, prompt_queue=queue, routes=types.SimpleNamespace(get=get)
+        client_id="client-1",
+        send_progress_text=send_text,
+        prompt_queue=queue,
+        routes=types.SimpleNamespace(get=get, post=get),
     )
     registry = types.SimpleNamespace(
         update_progress=lambda node, value, top, image: comfy.progress.append((node, value))
