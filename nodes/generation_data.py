@@ -50,7 +50,7 @@ class CivitaiBridgeImageData(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> str:
+    def fingerprint_inputs(cls, **inputs: Any) -> int:
         return host.account()  # with another key another answer may be had
 
     @classmethod

@@ -355,13 +355,20 @@ def _make_token() -> None:
         log.warning("The admin routes cannot be used: %s", error)
 
 
-def account() -> str:
-    """A fingerprint of the key and address that the settings name now, for what hangs on who asks."""
+_accounts: list[str] = []
+
+
+def account() -> int:
+    """A number for the key and address that the settings name now, for what hangs on who asks. It tells nothing about
+    the key: ComfyUI writes what `fingerprint_inputs` says into the graph that pictures carry."""
     try:
         settings = _settings()
     except CivitaiError:
-        return ""
-    return f"{settings.account} {settings.site_url} {settings.sandbox}"
+        return -1
+    name = f"{settings.account} {settings.site_url} {settings.sandbox}"
+    if name not in _accounts:
+        _accounts.append(name)
+    return _accounts.index(name)
 
 
 def _settings() -> Settings:

@@ -67,7 +67,7 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..civitai_bridge.metadata.comfy import upstream
 
-        graph = getattr(cls.hidden, "prompt", None) or {}
+        graph = written(getattr(cls.hidden, "prompt", None) or {})
         workflow = dict(getattr(cls.hidden, "extra_pnginfo", None) or {})
         # Only what leads to these pictures: another branch of the graph made others.
         mine = upstream(graph, str(getattr(cls.hidden, "unique_id", "")), "images")
@@ -78,6 +78,14 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
         saved, lines = await asyncio.to_thread(_save_all, images, filename_prefix, save, _ENDINGS[format])
         report = "\n".join([*_said(told, generation), *lines])
         return io.NodeOutput(ui={"images": saved, "text": [report]})
+
+
+def written(prompt: dict[str, Any]) -> dict[str, Any]:
+    """The prompt as it was queued, without what core notes in it while it runs."""
+    return {
+        key: {name: value for name, value in node.items() if name != "is_changed"} if isinstance(node, dict) else node
+        for key, node in prompt.items()
+    }
 
 
 async def _told(graph: dict[str, Any], generation: GenerationData | None) -> PictureText:

@@ -87,7 +87,89 @@ class Sink:
         return {"ui": {"text": ["reached"]}}
 
 
+class TinyModel:
+    """A model of one layer of zeros, as core's LoRA code takes it."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def run(self):
+        from types import SimpleNamespace
+
+        import torch
+        from comfy.model_patcher import ModelPatcher
+
+        class Inner(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = torch.nn.Linear(2, 2, bias=False)
+                torch.nn.init.zeros_(self.layer.weight)
+
+        class Model(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.diffusion_model = Inner()
+                self.model_config = SimpleNamespace(unet_config={})
+
+        cpu = torch.device("cpu")
+        return (ModelPatcher(Model(), load_device=cpu, offload_device=cpu),)
+
+
+class Patches:
+    """What a model's weights become with all that is patched into it."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    CATEGORY = "tests"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def run(self, model):
+        import json
+
+        model.patch_model(device_to=None)
+        state = model.model.state_dict()
+        said = {key: [[round(v, 4) for v in row] for row in state[key].tolist()] for key in model.patches}
+        model.unpatch_model()
+        return {"ui": {"text": [json.dumps(said)]}}
+
+
+class Settings:
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    CATEGORY = "tests"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from comfy.samplers import KSampler
+
+        return {
+            "required": {
+                "sampler_name": (KSampler.SAMPLERS,),
+                "scheduler": (KSampler.SCHEDULERS,),
+                "seed": ("INT", {"default": 0}),
+            }
+        }
+
+    def run(self, sampler_name, scheduler, seed):
+        import json
+
+        return {"ui": {"text": [json.dumps([sampler_name, scheduler, seed])]}}
+
+
 NODE_CLASS_MAPPINGS = {
+    "TestTinyModel": TinyModel,
+    "TestPatches": Patches,
+    "TestSettings": Settings,
     "TestDelay": Delay,
     "TestSlowSync": SlowSync,
     "TestFailsLater": FailsLater,
