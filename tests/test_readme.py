@@ -43,6 +43,7 @@ def test_the_command_runs(
     command: str, sandbox: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "picture.png").write_bytes((ROOT / "docs" / "demo.jpg").read_bytes())  # a person has one
     monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.sandbox.orchestration_url)
     monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.sandbox.site_url)
     if "login" not in command:
