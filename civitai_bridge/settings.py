@@ -93,11 +93,20 @@ class Settings:
         return replace(self, orchestration_url=orchestration_url, site_url=site_url)
 
 
+BADGE = "SANDBOX: nothing of this is real, no Buzz was spent."
+
+
+def is_sandbox(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether CIVITAI_BRIDGE_SANDBOX is set: everything then happens on a pretend CivitAI, and says so (`BADGE`)."""
+    environ = os.environ if environ is None else environ
+    return environ.get("CIVITAI_BRIDGE_SANDBOX", "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
 def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any) -> Settings:
     """Read everything once. Raises BadSetting with the name of what is wrong and where it stands."""
     environ = os.environ if environ is None else environ
     folder = home or state_folder(environ)
-    sandbox = environ.get("CIVITAI_BRIDGE_SANDBOX", "").strip().lower() not in ("", "0", "false", "no", "off")
+    sandbox = is_sandbox(environ)
     if sandbox:
         folder = folder / "sandbox"
     values: dict[str, Any] = {}

@@ -63,7 +63,8 @@ class CivitaiBridgeCatalogCheck(_Fresh):
             return await (await host.desk()).check(asked)
 
         found = await host.interruptible(check, node_id(cls))
-        return io.NodeOutput(found.all_present, found.missing, found.report, ui={"text": [found.report]})
+        report = host.marked(found.report)
+        return io.NodeOutput(found.all_present, found.missing, report, ui={"text": [report]})
 
 
 class CivitaiBridgeCatalogAdd(_Fresh):
@@ -96,7 +97,8 @@ class CivitaiBridgeCatalogAdd(_Fresh):
             return added, added.category or await _category(desk, added.file and text)
 
         added, category = await host.interruptible(add, node_id(cls))
-        return io.NodeOutput(added.status, added.file, category, added.report, ui={"text": [added.report]})
+        report = host.marked(added.report)
+        return io.NodeOutput(added.status, added.file, category, report, ui={"text": [report]})
 
 
 class CivitaiBridgeCatalogPromote(_Fresh):
@@ -128,7 +130,8 @@ class CivitaiBridgeCatalogPromote(_Fresh):
             return promoted, promoted.category or await _category(desk, text)
 
         promoted, category = await host.interruptible(promote, node_id(cls))
-        return io.NodeOutput(promoted.status, category, promoted.report, ui={"text": [promoted.report]})
+        report = host.marked(promoted.report)
+        return io.NodeOutput(promoted.status, category, report, ui={"text": [report]})
 
 
 async def _category(desk: Any, reference: str) -> str:
@@ -183,11 +186,11 @@ class CivitaiBridgeDownload(io.ComfyNode):
 
         found = await host.interruptible(load, node_id(cls))
         if isinstance(found, str):
-            return io.NodeOutput(host.blocker(found), "missing", ui={"text": [found]})
+            return io.NodeOutput(host.blocker(found), "missing", ui={"text": [host.marked(found)]})
         nowhere = f"{found.path} lies in no folder that a loader of ComfyUI looks into."
         file = found.file or host.blocker(nowhere)
         report = found.report if found.file else f"{found.report}\n{nowhere}"
-        return io.NodeOutput(file, found.status, ui={"text": [report]})
+        return io.NodeOutput(file, found.status, ui={"text": [host.marked(report)]})
 
 
 async def _here(reference: str) -> str:

@@ -124,7 +124,7 @@ def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
     from ..civitai_bridge.generation import loras_of
     from ..civitai_bridge.prompt import clean_prompt, for_comfyui
 
-    data, report = found.data, "\n".join(found.report)
+    data, report = found.data, host.marked("\n".join(found.report))
     words = [one.name for one in data.embeddings if one.name]
     prompt, negative = (for_comfyui(clean_prompt(text), words) for text in (data.prompt, data.negative_prompt))
     return io.NodeOutput(data, prompt, negative, data.model_air, loras_of(data), report, *more, ui={"text": [report]})

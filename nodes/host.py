@@ -458,6 +458,13 @@ def metadata_is_off() -> bool:
     return bool(getattr(args, "disable_metadata", False))
 
 
+def marked(report: str) -> str:
+    """A node's report; on the sandbox its first line says so."""
+    from ..civitai_bridge.settings import BADGE, is_sandbox
+
+    return f"{BADGE}\n{report}" if is_sandbox() and not report.startswith(BADGE) else report
+
+
 def blocker(reason: str) -> Any:
     """An output that stops whoever needs it, with the reason."""
     from comfy_execution.graph import ExecutionBlocker

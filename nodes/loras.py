@@ -74,7 +74,7 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
             model, clip = loader().load_lora(
                 model, clip, one.found.file, one.strength, one.clip if clip is not None else 0.0
             )
-        report = "\n".join(lines) or "There is no LoRA in the list."
+        report = host.marked("\n".join(lines) or "There is no LoRA in the list.")
         return io.NodeOutput(model, clip, report, ui={"text": [report]})
 
 
@@ -109,7 +109,7 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack
         ]
-        report = "\n".join(_line(one) for one in found) or "There is no LoRA in the list."
+        report = host.marked("\n".join(_line(one) for one in found) or "There is no LoRA in the list.")
         return io.NodeOutput(stack, " ".join(tags), ui={"text": [report]})
 
 

@@ -64,7 +64,7 @@ class CivitaiBridgeResolve(io.ComfyNode):
         if found.air_composed:
             lines.append("CivitAI gave no AIR for it; this one was composed from its ids.")
         lines += found.notes
-        report = "\n".join(lines)
+        report = host.marked("\n".join(lines))
         return io.NodeOutput(
             found.air,
             found.version_id,

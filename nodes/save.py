@@ -76,7 +76,7 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
             graph, workflow, told = {}, {}, replace(told, text="", resources=())
         save = partial(_save, told, format, graph, workflow)
         saved, lines = await asyncio.to_thread(_save_all, images, filename_prefix, save, _ENDINGS[format])
-        report = "\n".join([*_said(told, generation), *lines])
+        report = host.marked("\n".join([*_said(told, generation), *lines]))
         return io.NodeOutput(ui={"images": saved, "text": [report]})
 
 
@@ -153,7 +153,10 @@ def _save(
 
 
 def _of_picture(data: GenerationData, index: int, of: int) -> GenerationData:
-    """The data of one picture of a batch: picture i of a purchase was made with seed + i."""
+    """The data of one picture of a batch: picture i of a purchase was made with seed + i. What the sandbox made says
+    so."""
+    if data.source == "sandbox":
+        data = replace(data, extra={**data.extra, "SANDBOX": "nothing of this is real"})
     if data.workflow_id and data.seed is not None and len(data.arrived) == of:
         return replace(data, seed=data.seed + data.arrived[index], arrived=(), missing={})
     return data
@@ -179,9 +182,11 @@ def _read_back(path: Path) -> list[str]:
 
 
 def _said(told: PictureText, generation: GenerationData | None) -> list[str]:
-    lines = ["SANDBOX: nothing of this is real."] if generation is not None and generation.source == "sandbox" else []
+    from ..civitai_bridge.settings import BADGE
+
+    pretended = [BADGE] if generation is not None and generation.source == "sandbox" else []
     judged = set(judgement_of(told))
-    return [*lines, *(line for line in told.report if line not in judged)]
+    return [*pretended, *(line for line in told.report if line not in judged)]
 
 
 def judgement_of(told: PictureText) -> tuple[str, ...]:

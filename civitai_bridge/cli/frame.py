@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..settings import Settings, load_settings
+from ..settings import BADGE, Settings, load_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,6 +60,7 @@ class Frame:
                 from ..sandbox import Sandbox
 
                 async with Sandbox() as sandbox:
+                    self.say(BADGE)
                     network.allow_loopback(sandbox.storage_url)
                     yield (
                         settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url),

@@ -54,7 +54,7 @@ from ..reference import HOSTS
 from ..resources import Resource
 from ..results import Results
 from ..retries import retrying
-from ..settings import Settings
+from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
 from .budget import Gatherings, Place
 from .carriage import BEAT, GONE_AFTER, Admit, Carriage, Ground, pause_before
@@ -814,7 +814,7 @@ class Bridge:
         return _lines(lines)
 
     def _badge(self) -> str:
-        return "SANDBOX: nothing of this is real, no Buzz was spent." if self.settings.sandbox else ""
+        return BADGE if self.settings.sandbox else ""
 
     def _prune_sometimes(self) -> None:
         now = self.clock()
