@@ -7,6 +7,7 @@ import io
 import random
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_the_command_runs(
     command: str, sandbox: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
     monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.sandbox.orchestration_url)
     monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.sandbox.site_url)
     if "login" not in command:
