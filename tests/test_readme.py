@@ -7,7 +7,6 @@ import io
 import random
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
