@@ -103,8 +103,8 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
     async def execute(cls, loras: Any, missing: str = "error") -> io.NodeOutput:
         from ..civitai_bridge.prompt import normal_name, write_tag
 
-        found = [one for one in await _find(cls, loras, missing) if one.found.file]
-        stack = [(one.found.file, one.strength, one.clip) for one in found]
+        found = await _find(cls, loras, missing)
+        stack = [(one.found.file, one.strength, one.clip) for one in found if one.found.file and not one.off]
         tags = [
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack

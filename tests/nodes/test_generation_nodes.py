@@ -170,6 +170,8 @@ def test_a_stack_for_others(nodes: Any, sandbox: Any, comfy: Any):
     assert out.args[0] == [("sub/here.safetensors", -0.5, 0.25)] and out.args[1].startswith("<lora:here:")
     with pytest.raises(BadInput):
         run(nodes.loras.CivitaiBridgeLoraStack, loras=[lora("nowhere")])
+    out = run(nodes.loras.CivitaiBridgeLoraStack, loras=[lora("nowhere"), lora("here")], missing="skip")
+    assert len(out.args[0]) == 1 and "nowhere at 0.8: not here" in out.ui["text"][0]
 
 
 # --- saving
