@@ -24,7 +24,7 @@ def retrying(
     send: Send,
     *,
     attempts: int = 5,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
     jitter: Callable[[], float] = random.random,
 ) -> Send:
     """A Send that repeats on no answer, 429 and 5xx, with exponential pauses, jitter and the service's
@@ -44,7 +44,7 @@ def retrying(
                 if attempt == attempts or (response.status != 429 and response.status < 500):
                     return response
                 asked = response.headers.get("retry-after", "")
-            await sleep(_pause(attempt, asked, jitter()))
+            await (asyncio.sleep if sleep is None else sleep)(_pause(attempt, asked, jitter()))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     return send_again

@@ -78,7 +78,7 @@ async def server() -> AsyncIterator[Server]:
     made = Server()
     runners = []
     for _ in range(2):
-        runner = web.ServerRunner(web.Server(made.answer, access_log=None))
+        runner = web.ServerRunner(web.Server(made.answer, access_log=None), shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
