@@ -212,6 +212,7 @@ def loras_of(data: GenerationData) -> list[dict[str, Any]]:
                     "hash": one.hash,
                     "version_id": one.version_id,
                     "file": "",
+                    "source": one.source,
                 }
             )
     return found

@@ -158,7 +158,7 @@ class CivitaiBridgeGenerate(io.ComfyNode):
             lambda ticket: _buy(ticket, inputs, batch), node_id(cls)
         )
         host.collected(bridge, outcome.key)
-        report = "\n".join([outcome.report, *notes])
+        report = "\n".join([outcome.report, *left_out(inputs), *notes])
         return io.NodeOutput(
             to_tensor(images),
             to_tensor(mask),
@@ -203,7 +203,8 @@ class CivitaiBridgeEstimate(io.ComfyNode):
             return await bridge.estimate(wanted, terms, cancelled=ticket.cancelled)
 
         estimate = await host.interruptible(ask, node_id(cls))
-        return io.NodeOutput(float(estimate.cost), estimate.affordable, estimate.report, ui={"text": [estimate.report]})
+        report = "\n".join([estimate.report, *left_out(inputs)])
+        return io.NodeOutput(float(estimate.cost), estimate.affordable, report, ui={"text": [report]})
 
 
 async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Bridge, Outcome, Any]:
@@ -237,6 +238,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
             str(lora.get("name") or ""),
         )
         for lora in inputs.get("loras") or ()
+        if float(lora.get("strength", 1.0))  # weight 0 is off
     )
     image, mask = inputs.get("image"), inputs.get("mask")
     wanted = GenerationRequest(
@@ -256,6 +258,34 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
     return filled(wanted, inputs.get("generation")), terms
 
 
+def left_out(inputs: dict[str, Any]) -> list[str]:
+    """What a wired generation says and the order does not hold, in sentences: it is paid for without it."""
+    from ..civitai_bridge.generation import loras_of
+    from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+
+    generation, lines = inputs.get("generation"), []
+    if generation is None:
+        return lines
+    if not inputs.get("loras"):
+        names = [one["name"] or one["hash"] for one in loras_of(generation) if one["strength"] and not _named(one)]
+        lines += [f"LoRA {name} of the generation is not known to CivitAI and was left out." for name in names]
+    names = [one.name or one.hash for one in generation.networks if one.kind not in ("lora", "lyco")]
+    lines += [f"{name} of the generation is no LoRA and was left out." for name in names]
+    lines += [f"The embedding {one.name or one.hash} was left out: orders take none." for one in generation.embeddings]
+    if generation.vae and not text_of(inputs.get("vae")):
+        lines.append(f"The VAE {generation.vae} was left out; `vae` takes one.")
+    for name, known in (("sampler", SAMPLER_NAMES), ("scheduler", SCHEDULER_NAMES)):
+        said = getattr(generation, name)
+        if said and said not in known and inputs.get("sampler_name" if name == "sampler" else name) in (None, "auto"):
+            lines.append(f"The {name} {said!r} is not known here; the engine's own is used.")
+    return lines
+
+
+def _named(lora: dict[str, Any]) -> str:
+    """How an order names a LoRA of a generation: what CivitAI resolved."""
+    return str(lora["air"] or lora["version_id"] or "")
+
+
 def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
     """Whatever stands at its default, filled from a CIVITAI_GENERATION."""
     from ..civitai_bridge.generation import loras_of
@@ -267,7 +297,7 @@ def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
         return wanted
     default = GenerationRequest()
     known = {
-        "model": generation.model_air,
+        "model": generation.model_air or str(generation.model_version_id or ""),
         "prompt": clean_prompt(generation.prompt),
         "negative_prompt": clean_prompt(generation.negative_prompt),
         "seed": generation.seed,
@@ -279,9 +309,9 @@ def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
         "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
         "clip_skip": generation.clip_skip,
         "loras": tuple(
-            LoraWish(one["air"], one["strength"], one["name"])
+            LoraWish(_named(one), one["strength"], one["name"])
             for one in loras_of(generation)
-            if one["air"] and one["strength"]
+            if _named(one) and one["strength"]
         ),
     }
     fill = {name: value for name, value in known.items() if value and getattr(wanted, name) == getattr(default, name)}

@@ -50,8 +50,8 @@ class CivitaiBridgeImageData(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> int:
-        return host.account()  # with another key another answer may be had
+    def fingerprint_inputs(cls, **inputs: Any) -> str:
+        return f"{host.account()} {host.unanswered()}"  # another key, or a service that is back, may say more
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
@@ -99,7 +99,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
         if not path.is_file():
             return ""
         seen = path.stat()
-        return f"{seen.st_mtime_ns} {seen.st_size}"
+        return f"{seen.st_mtime_ns} {seen.st_size} {host.unanswered()}"
 
     @classmethod
     async def execute(cls, image: str = "") -> io.NodeOutput:
@@ -124,6 +124,8 @@ def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
     from ..civitai_bridge.generation import loras_of
     from ..civitai_bridge.prompt import clean_prompt, for_comfyui
 
+    if any("could not be looked up" in line for line in found.report):
+        host.note_unanswered()  # asked again when the graph is queued again
     data, report = found.data, host.marked("\n".join(found.report))
     words = [one.name for one in data.embeddings if one.name]
     prompt, negative = (for_comfyui(clean_prompt(text), words) for text in (data.prompt, data.negative_prompt))
@@ -193,8 +195,8 @@ def settings_of(data: GenerationData, samplers: list[str], schedulers: list[str]
         one_of("The scheduler", data.scheduler, schedulers, "normal"),
         said("Width", data.width, side),
         said("Height", data.height, side),
-        float(1.0 if data.denoise is None else data.denoise),
-        1 if data.clip_skip is None else data.clip_skip,
+        float(said("Denoise", data.denoise, 1.0)),
+        said("Clip skip", data.clip_skip, 1),
     )
     if data.upscale is not None:
         lines.append("The picture had a second pass (hires fix), which these settings do not hold.")

@@ -356,6 +356,17 @@ def _make_token() -> None:
 
 
 _accounts: list[str] = []
+_unanswered = 0
+
+
+def unanswered() -> int:
+    """How often something could not be looked up so far. In a fingerprint it keeps ComfyUI from remembering that."""
+    return _unanswered
+
+
+def note_unanswered() -> None:
+    global _unanswered
+    _unanswered += 1
 
 
 def account() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -69,11 +70,12 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
         found, lines = await _find(cls, loras, missing), []
         for one in found:
             lines.append(_line(one))
-            if one.off or not one.found.file:
+            if not one.used:
                 continue
             model, clip = loader().load_lora(
                 model, clip, one.found.file, one.strength, one.clip if clip is not None else 0.0
             )
+        _note_applied(loras, found)
         report = host.marked("\n".join(lines) or "There is no LoRA in the list.")
         return io.NodeOutput(model, clip, report, ui={"text": [report]})
 
@@ -104,7 +106,7 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
         from ..civitai_bridge.prompt import normal_name, write_tag
 
         found = await _find(cls, loras, missing)
-        stack = [(one.found.file, one.strength, one.clip) for one in found if one.found.file and not one.off]
+        stack = [(one.found.file, one.strength, one.clip) for one in found if one.used]
         tags = [
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack
@@ -113,12 +115,30 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
         return io.NodeOutput(stack, " ".join(tags), ui={"text": [report]})
 
 
+_applied: dict[str, tuple[bool, ...]] = {}  # of the last lists: which LoRAs were really applied
+
+
+def _note_applied(loras: Any, found: list[LoraOnHand]) -> None:
+    _applied[_key(loras)] = tuple(one.used for one in found)
+    while len(_applied) > 200:
+        del _applied[next(iter(_applied))]
+
+
+def applied(loras: Any) -> tuple[bool, ...] | None:
+    """Which LoRAs of a list Apply LoRAs really applied in this server; None when it never saw the list."""
+    return _applied.get(_key(loras))
+
+
+def _key(loras: Any) -> str:
+    return json.dumps(list(loras or ()), sort_keys=True, default=str)
+
+
 async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
     """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
     from ..civitai_bridge.errors import BadInput
 
     def all_here(found: list[LoraOnHand]) -> list[LoraOnHand]:
-        lacking = [one for one in found if not one.off and not one.found.file]
+        lacking = [one for one in found if one.lacking]
         if lacking and missing != "skip":
             raise BadInput(
                 f"{len(lacking)} of {len(found)} LoRAs cannot be applied. "
@@ -132,7 +152,7 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
         desk = await host.desk()
         found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
         if missing == "download":
-            references = [one.reference for one in found if not one.off and not one.found.file and one.reference]
+            references = [one.reference for one in found if one.lacking and one.reference]
             for reference in references:
                 await desk.download(
                     reference, from_graph=True, progress=ticket.show_download, cancelled=ticket.cancelled

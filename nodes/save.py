@@ -71,13 +71,84 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
         workflow = dict(getattr(cls.hidden, "extra_pnginfo", None) or {})
         # Only what leads to these pictures: another branch of the graph made others.
         mine = upstream(graph, str(getattr(cls.hidden, "unique_id", "")), "images")
+        generation, notes = of_these_pictures(generation, graph, str(node_id(cls)), mine)
         told = await host.interruptible(lambda _: _told(mine, generation), node_id(cls))
+        told = replace(told, report=(*notes, *told.report))
         if host.metadata_is_off():
             graph, workflow, told = {}, {}, replace(told, text="", resources=())
         save = partial(_save, told, format, graph, workflow)
         saved, lines = await asyncio.to_thread(_save_all, images, filename_prefix, save, _ENDINGS[format])
         report = host.marked("\n".join([*_said(told, generation), *lines]))
         return io.NodeOutput(ui={"images": saved, "text": [report]})
+
+
+_FLEET = ("CivitaiBridgeGenerate", "CivitaiBridgeWorkflowImages")
+
+
+def of_these_pictures(
+    generation: GenerationData | None, graph: dict[str, Any], node: str, mine: dict[str, Any]
+) -> tuple[GenerationData | None, list[str]]:
+    """A wired generation as far as it is true of the pictures on `images`, and a line for each part that is not.
+
+    The fleet's own word is taken as it is where the pictures come straight from it; where a local sampler made them,
+    workflow and price are another picture's. Of the LoRAs only those that were really applied are taken."""
+    if generation is None:
+        return None, []
+    lines: list[str] = []
+    inputs = graph.get(node, {}).get("inputs", {})
+    source = _source(graph, inputs.get("images"))
+    if generation.workflow_id and not source.startswith((*_FLEET, "CivitaiBridgeReadImage")):
+        kinds = [str(one.get("class_type", "")) for one in mine.values()]
+        sampled = any("sampler" in kind.lower() and not kind.startswith("Civitai") for kind in kinds)
+        if sampled or not any(kind.startswith(_FLEET) for kind in kinds):
+            generation = replace(generation, workflow_id="", cost=None, arrived=(), missing={})
+            lines.append(
+                "The pictures do not come from the wired generation's workflow, so its id and price are left out."
+            )
+        elif len(generation.arrived) > 1 and generation.seed is not None:
+            generation = replace(generation, seed=None)
+            lines.append("The pictures were chosen or changed after the fleet made them, so the seed is left out.")
+    for one in mine.values():
+        if one.get("class_type") == "CivitaiBridgeApplyLoras":
+            generation = _with_applied(generation, one.get("inputs", {}), inputs, lines)
+    return generation, lines
+
+
+def _with_applied(
+    generation: GenerationData, apply: dict[str, Any], save: dict[str, Any], lines: list[str]
+) -> GenerationData:
+    """The generation with those LoRAs alone that Apply LoRAs took from it."""
+    from ..civitai_bridge.generation import loras_of
+    from .loras import applied
+
+    if _link(apply.get("loras")) != _link(save.get("generation")):
+        lines.append(
+            "The LoRAs that were applied come from another node than the wired generation; its own are left out."
+        )
+        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in _LORAS))
+    used = applied(loras_of(generation))
+    if used is None or all(used):
+        return generation
+    flags, kept = iter(used), []
+    for one in generation.networks:
+        if one.kind not in _LORAS or next(flags, True):
+            kept.append(one)
+        else:
+            lines.append(f"LoRA {one.name or one.air} was not applied, so it is not written.")
+    return replace(generation, networks=tuple(kept))
+
+
+_LORAS = ("lora", "lyco")
+
+
+def _link(value: Any) -> str:
+    """The node at the other end of a wire."""
+    return str(value[0]) if isinstance(value, (list, tuple)) and len(value) == 2 else ""
+
+
+def _source(graph: dict[str, Any], value: Any) -> str:
+    node = graph.get(_link(value))
+    return str(node.get("class_type", "")) if isinstance(node, dict) else ""
 
 
 def written(prompt: dict[str, Any]) -> dict[str, Any]:

@@ -373,6 +373,7 @@ class _Look:
                 return found
         if wanted.name and entry is None and wanted.version_id is None and not full:
             named = [one for one in self._files.by_stem.get(stem_of(wanted.name)) if _fits(one, wanted)]
+            named = [one for one in named if not is_other(one, hashes)]
             if len({one.path for one in named}) == 1:
                 return self._on_disk(named, wanted)
         return None
@@ -465,6 +466,14 @@ def _contradicts(raw: Mapping[str, Any], wanted: Wanted, hashes: Sequence[str]) 
         return True
     theirs = [value for value in hashes_of(raw) if len(value) == 64]
     return any(not full.startswith(value[:10]) for full in theirs for value in hashes if len(value) in (10, 64))
+
+
+def is_other(one: ModelPath, hashes: Sequence[str]) -> bool:
+    """Whether a file's bytes are known, and none of the wanted hashes is theirs."""
+    known = {one.sha256, one.sha256[:10], one.autov1, one.autov3, one.blake3, one.crc32}
+    return bool(one.sha256 and hashes) and not any(
+        value in known or (len(value) == 12 and value[:10] == one.sha256[:10]) for value in hashes
+    )
 
 
 def _fits(one: ModelPath, wanted: Wanted) -> bool:

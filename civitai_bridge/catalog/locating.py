@@ -14,10 +14,12 @@ from ..generation import GenerationData, Network
 from ..prompt import name_key, normal_name
 from ..resources import Resource
 from .answers import Answer
-from .check import Located
+from .check import Located, is_other
 from .desk import Desk
+from .entries import bare_hash
 from .hashes import Files, ModelPath, Ownership
 
+_WRITTEN = frozenset({"prompt", "negative_prompt", "comfy"})  # where a person, or a graph, wrote the weight itself
 _UNSURE = frozenset({"other_bytes", "ambiguous"})
 _FOLDERS = {
     "checkpoint": ("checkpoints", "diffusion_models"), "lora": ("loras",), "lyco": ("loras",), "vae": ("vae",),
@@ -36,17 +38,28 @@ class OnHand:
 
 @dataclass(frozen=True)
 class LoraOnHand:
-    """A LoRA of CIVITAI_LORAS and its file; strengths as the wire says them."""
+    """A LoRA of CIVITAI_LORAS and its file; strengths as the wire says them. `again`: another entry of the list means
+    the same file and has the word."""
 
     title: str
     reference: str
     strength: float
     clip: float
     found: OnHand
+    source: str = ""
+    again: bool = False
 
     @property
     def off(self) -> bool:
         return not self.strength and not self.clip
+
+    @property
+    def used(self) -> bool:
+        return bool(self.found.file) and not self.off and not self.again
+
+    @property
+    def lacking(self) -> bool:
+        return not self.found.file and not self.off
 
 
 async def loras_on_hand(
@@ -67,14 +80,40 @@ async def loras_on_hand(
             found.append(LoraOnHand(title, "", strength, clip, OnHand("", "off (weight 0).")))
             continue
         answer = next(answers)
-        here = on_hand(answer, "loras", names, files, name=str(lora.get("file") or lora.get("name") or ""))
-        reference = str(lora.get("air") or lora.get("version_id") or lora.get("hash") or "")
-        found.append(LoraOnHand(title, reference, strength, clip, here))
-    return found
+        # What CivitAI resolved bears its title there, which is no file's name (facts/site-api.md §8.2).
+        resolved = lora.get("air") or lora.get("version_id")
+        name = str(lora.get("file") or ("" if resolved else lora.get("name")) or "")
+        hashes = [bare_hash(str(lora["hash"]))] if lora.get("hash") else []
+        here = on_hand(answer, "loras", names, files, name=name, hashes=hashes)
+        reference = str(resolved or lora.get("hash") or "")
+        found.append(LoraOnHand(title, reference, strength, clip, here, str(lora.get("source") or "")))
+    return _once(found)
 
 
-def on_hand(answer: Answer, folder: str, listed: Sequence[str], files: Files, *, name: str = "") -> OnHand:
-    """The file of one answer of the desk among those that ComfyUI lists in a folder."""
+def _once(found: list[LoraOnHand]) -> list[LoraOnHand]:
+    """Two entries of one file are one LoRA that was named twice: what the prompt or the graph says has the word, else
+    the first."""
+    best: dict[str, int] = {}
+    for place, one in enumerate(found):
+        if one.used:
+            held = best.setdefault(one.found.file, place)
+            if one.source in _WRITTEN and found[held].source not in _WRITTEN:
+                best[one.found.file] = place
+    kept = []
+    for place, one in enumerate(found):
+        held = best.get(one.found.file, place)
+        if one.used and held != place:
+            said = f"the same file as {found[held].title} ({one.found.file}), whose weight has the word."
+            one = replace(one, found=OnHand(one.found.file, said), again=True)
+        kept.append(one)
+    return kept
+
+
+def on_hand(
+    answer: Answer, folder: str, listed: Sequence[str], files: Files, *, name: str = "", hashes: Sequence[str] = ()
+) -> OnHand:
+    """The file of one answer of the desk among those that ComfyUI lists in a folder. A file of the right name whose
+    bytes are known to have none of the wanted `hashes` is not it."""
     located, resource = answer.located, answer.resource
     unsure = _UNSURE & {shade.code for shade in located.shades}
     place = located.place
@@ -86,7 +125,8 @@ def on_hand(answer: Answer, folder: str, listed: Sequence[str], files: Files, *,
     for one in names:
         match = exact(one, listed)
         if isinstance(match, str):
-            if _is_other(files.by_name.get((folder, match)), resource):
+            there = files.by_name.get((folder, match))
+            if _is_other(there, resource) or (there is not None and is_other(there, hashes)):
                 tried.append(f"{match} has other bytes")
                 continue
             return OnHand(match, f"{match}, by its exact file name, not by its content.")

@@ -243,7 +243,11 @@ def test_a_fleet_picture_tells_what_the_fleet_did(nodes: Any, sandbox: Any, comf
         model_version_id=128078, model_name="SD XL", workflow_id="7-1", cost=16.0, arrived=(0, 2), source="sandbox",
         networks=(Network("urn:air:sdxl:lora:civitai:1@300001", 0.5, "Harbour Ink", version_id=300001),),
     )  # fmt: skip
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    graph = {
+        "1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"prompt": "x"}},
+        "9": {"class_type": "CivitaiBridgeSaveImage", "inputs": {"images": ["1", 0], "generation": ["1", 2]}},
+    }
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph)
     out = run(node, images=images, filename_prefix="x", generation=wired)
     first, second = (read_file(path) for path in saved(comfy, out))
     assert (first.seed, second.seed) == (7, 9), "picture i was made with seed + i"
@@ -274,3 +278,116 @@ def test_a_full_disk_leaves_no_half_picture(
         with pytest.raises(Exception, match="No space left on device"):
             run(node, images=images, filename_prefix="x")
     assert list(comfy.folder("output").iterdir()) == []
+
+
+# --- the findings of a review
+
+
+def test_a_file_of_the_right_name_with_other_bytes_is_never_applied(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "ink.safetensors", b"other bytes")
+    desk = backstage().start(nodes.host.desk()).result(20)
+    backstage().start(desk.scan(identified=False)).result(20)
+    for hash_ in ("0123456789", "0123456789ab", "0" * 64):
+        with pytest.raises(BadInput, match="cannot be applied"):
+            run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("ink", hash=hash_)])
+    assert comfy.applied == []
+
+
+def test_a_title_on_civitai_is_no_file_name(nodes: Any, sandbox: Any, comfy: Any):
+    put(comfy, "loras", "Slow Pan.safetensors")
+    with pytest.raises(BadInput, match="cannot be applied"):
+        run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("Slow Pan", version_id=399999)])
+
+
+def test_one_file_that_is_named_twice_is_applied_once_with_the_weight_that_was_written(
+    nodes: Any, sandbox: Any, comfy: Any
+):
+    put(comfy, "loras", "deep/storybook.safetensors")
+    wire = [
+        lora("deep/storybook", strength=1.0, source="resources"),
+        lora("storybook", strength=0.8, source="prompt"),
+    ]
+    out = run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=wire)
+    assert comfy.applied == [("deep/storybook.safetensors", 0.8, 0.0)]
+    assert "the same file as storybook" in out.args[2]
+
+
+def test_what_an_order_does_not_take_from_a_generation_is_said(nodes: Any):
+    data = GenerationData(
+        model_version_id=128078, sampler="foo", vae="a vae",
+        networks=(Network("", 0.5, "known", version_id=300001), Network("", 0.7, "nobody"), Network("", 0.0, "off")),
+        embeddings=(Network("", name="bad hands", kind="embedding"),),
+    )  # fmt: skip
+    wanted, _ = nodes.generate.read_inputs({"generation": data}, "")
+    assert wanted.model == "128078" and [(one.reference, one.strength) for one in wanted.loras] == [("300001", 0.5)]
+    said = "\n".join(nodes.generate.left_out({"generation": data}))
+    assert "LoRA nobody" in said and "embedding bad hands" in said and "VAE a vae" in said and "sampler 'foo'" in said
+    assert "off" not in said.split()
+    off = nodes.generate.read_inputs({"loras": [lora("x", strength=0)]}, "")[0]
+    assert off.loras == ()
+
+
+def test_another_pictures_workflow_is_not_written(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    wired = GenerationData(prompt="a fleet", seed=7, steps=20, workflow_id="7-1", cost=16.0, arrived=(0,))
+    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    out = run(node, images=images, filename_prefix="x", generation=wired)
+    data = read_file(saved(comfy, out)[0])
+    assert (data.prompt, data.seed, data.workflow_id, data.cost) == ("a red boat", 99, "", None)
+    assert "do not come from the wired generation's workflow" in out.ui["text"][0]
+
+
+def test_a_picture_that_was_chosen_from_a_batch_has_no_seed(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    graph = {
+        "1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"prompt": "x"}},
+        "2": {"class_type": "ImageFromBatch", "inputs": {"image": ["1", 0], "batch_index": 2}},
+        "9": {"class_type": "CivitaiBridgeSaveImage", "inputs": {"images": ["2", 0], "generation": ["1", 2]}},
+    }
+    wired = GenerationData(prompt="a fleet", seed=7, steps=20, workflow_id="7-1", cost=16.0, arrived=(0, 1, 2))
+    out = run(hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph), images=images[:1], generation=wired)
+    data = read_file(saved(comfy, out)[0])
+    assert (data.seed, data.workflow_id) == (None, "7-1") and "the seed is left out" in out.ui["text"][0]
+
+
+def test_only_loras_that_were_applied_are_written(nodes: Any, sandbox: Any, comfy: Any, images: Any):
+    from pack.civitai_bridge.generation import loras_of
+
+    put(comfy, "loras", "here.safetensors")
+    wired = GenerationData(
+        prompt="a red boat", networks=(Network("", 0.5, "here"), Network("", 0.7, "gone"), Network("", 0.0, "off"))
+    )
+    run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=loras_of(wired), missing="skip")
+    graph = json.loads(json.dumps(GRAPH))
+    graph["10"] = {"class_type": "CivitaiBridgeReadImage", "inputs": {}}
+    graph["11"] = {"class_type": "CivitaiBridgeApplyLoras", "inputs": {"model": ["1", 0], "loras": ["10", 4]}}
+    graph["5"]["inputs"]["model"] = ["11", 0]
+    graph["9"]["inputs"]["generation"] = ["10", 0]
+    out = run(hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph), images=images, generation=wired)
+    data = read_file(saved(comfy, out)[0])
+    assert [(one.name, one.weight) for one in data.networks] == [("here", 0.5)], out.ui["text"]
+    graph["9"]["inputs"]["generation"] = ["12", 0]
+    out = run(hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph), images=images, generation=wired)
+    assert read_file(saved(comfy, out)[0]).networks == () and "another node" in out.ui["text"][0]
+
+
+def test_what_could_not_be_looked_up_is_asked_again_with_the_next_queue(
+    nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
+):
+    node = nodes.generation_data.CivitaiBridgeImageData
+    before = node.fingerprint_inputs(reference="900002")
+    run(node, reference="900002")
+    assert node.fingerprint_inputs(reference="900002") == before
+    nodes.host._readers.clear()
+    sandbox.script.fault("site", "status", times=30, status=503)
+    sandbox.script.fault("resource", "status", times=30, status=503)
+    monkeypatch.setattr("pack.civitai_bridge.retries.asyncio.sleep", _at_once)
+    try:
+        run(node, reference="900002")
+    except Exception:
+        pass  # the image itself may be refused; then nothing is remembered anyway
+    else:
+        assert node.fingerprint_inputs(reference="900002") != before
+    sandbox.script.faults.clear()
+
+
+async def _at_once(_: float) -> None:
+    return None
