@@ -105,7 +105,15 @@ def test_a_file_becomes_the_same_sockets_and_its_picture(nodes: Any, sandbox: An
 
 def test_settings_are_kseamplers_own_and_stand_ins_are_named(nodes: Any, sandbox: Any):
     data = GenerationData(
-        seed=5, steps=30, cfg=6.5, sampler="dpmpp_2m", scheduler="karras", width=640, height=832, clip_skip=2
+        seed=5,
+        steps=30,
+        cfg=6.5,
+        sampler="dpmpp_2m",
+        scheduler="karras",
+        width=640,
+        height=832,
+        clip_skip=2,
+        denoise=1.0,
     )
     *values, report = run(nodes.generation_data.CivitaiBridgeGenerationSettings, generation=data).args
     assert values == [5, 30, 6.5, "dpmpp_2m", "karras", 640, 832, 1.0, 2] and report == "Everything was said."
