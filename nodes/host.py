@@ -174,6 +174,8 @@ async def _ask_history(ticket: Ticket) -> None:
 # ----------------------------------------------------------------------------------------------------
 
 _bridges: dict[Settings, Bridge] = {}
+_asked: dict[Settings, float] = {}  # when each was last asked for, in seconds of this process
+IDLE = 600.0  # seconds after which a Bridge that nobody asks for is closed
 _readers: dict[Settings, Reader] = {}
 _desks: dict[Settings, Desk] = {}
 _journals: dict[Path, Journal] = {}  # one for each state folder, for as long as the server lives
@@ -274,9 +276,10 @@ async def bridge() -> Bridge:
     from ..civitai_bridge.orchestration.journal import Journal
 
     settings, network = await connected()
+    _asked[settings] = time.monotonic()
     if settings not in _bridges:
-        for old in [one for one in _bridges if _bridges[one].idle]:
-            # Other settings since: its journal stays, for this one or the next.
+        for old in [one for one in _bridges if _bridges[one].idle and time.monotonic() - _asked[one] > IDLE]:
+            # Other settings since long: its journal stays, for this one or the next.
             backstage().start(_bridges.pop(old).close())
         journal = _journals.get(settings.home) or await asyncio.to_thread(Journal, settings.home / "journal.sqlite3")
         if settings in _bridges:  # two nodes came at once
