@@ -44,7 +44,8 @@ def demo() -> int:
 def test() -> int:
     python = environment("dev")
     has_torch = torch(python)
-    code = run([python, "-m", "pytest", "-q", "--ignore", "tests/comfyui"])
+    # Two at a time, whole files each: half of what the tests do is waiting for a sandbox.
+    code = run([python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--ignore", "tests/comfyui"])
     if not has_torch:
         print("No CPU build of PyTorch is to be had here, so the tests of tensors were skipped.")
         if os.environ.get("CI", "").lower() == "true":
