@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,7 @@ AT_ONCE = 3
 GB = 10**9
 _SAFE = (".safetensors", ".sft", ".gguf", ".onnx", ".yaml", ".yml", ".json")  # the rest may run code when opened
 _SAFETENSORS = (".safetensors", ".sft")
-_OLD = 24 * 3600.0  # after which the lock of a download is swept; it is touched when one begins
+_ODD = 20  # how often a lock may seem another file than before; some network drives number files anew each time
 _SPARE = 64 * 1024 * 1024  # room that is left for everybody else
 _INEXACT = 1024  # bytes by which the site's `sizeKB`, a rounded float, may be off
 _ATTEMPTS = 5  # without this much progress in between:
@@ -233,36 +232,47 @@ class _Story:
     async def alone(self) -> AsyncIterator[None]:
         """Hold the file against every other process and task that loads it.
 
-        What is locked stays behind, and is swept when it is old: where one is removed that another process has just
-        opened, both hold the file (filelock 3.12)."""
-        lock, told = FileLock(self.part.with_name(f".{self.part.name}.lock")), False
+        The lock's file is removed while it is held. Who had opened it just before then holds a file without a name
+        (filelock 3.12 does not look), so a lock counts only where its file was there before and is the same after."""
+        path, told, odd = self.part.with_name(f".{self.part.name}.lock"), False, 0
         while True:
+            lock = FileLock(path)
             try:
-                self.part.parent.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                before = _identity(path)
                 lock.acquire(timeout=0)
-                break
+                if os.name == "nt" or before == _identity(path) or odd >= _ODD:
+                    break
+                lock.release()
+                odd += 1
             except Timeout:
                 if not told:
                     self.tell(0, "another process loads this file; waiting for it")
                     told = True
                 await asyncio.sleep(_PATIENCE)
             except OSError as error:
-                raise in_words(error, self.part.parent) from error
+                raise in_words(error, path.parent) from error
             except NotImplementedError as error:
-                home = self._owner.settings.home
-                if Path(lock.lock_file).parent == home:
-                    raise DownloadTrouble(
-                        f"Neither {self.part.parent} nor {home} is on a file system with locks, without which two "
-                        "programs could spoil a file; choose another folder with --dir."
-                    ) from error
-                home.mkdir(mode=0o700, parents=True, exist_ok=True)
-                whose = hashlib.sha256(str(self.part.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
-                lock = FileLock(home / f".{whose[:32]}.part.lock")
+                path.unlink(missing_ok=True)
+                path = self._lock_elsewhere(path, error)
         try:
-            await asyncio.to_thread(_sweep, Path(lock.lock_file))
             yield
         finally:
+            if os.name != "nt":
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             lock.release()
+
+    def _lock_elsewhere(self, path: Path, error: NotImplementedError) -> Path:
+        """A lock in the state folder, where the file system of the models knows none."""
+        home = self._owner.settings.home
+        if path.parent == home:
+            raise DownloadTrouble(
+                f"Neither {self.part.parent} nor {home} is on a file system with locks, without which two programs "
+                "could spoil a file; choose another folder with --dir."
+            ) from error
+        whose = hashlib.sha256(os.fsencode(self.part.absolute())).hexdigest()
+        return home / f".{whose[:32]}.part.lock"
 
     async def run(self) -> Landed:
         async with Part(self.part, keep=bool(self._sha)) as part:
@@ -339,7 +349,7 @@ class _Story:
             raise DownloadRefused(
                 f"CivitAI names a storage for {self.file.name} that is no address. Try again later.",
                 status=response.status,
-            ) from error.__class__()
+            ) from None
         if not response.headers.get("location") or _is_site(location, host, self._owner.settings.site_url):
             raise DownloadRefused(
                 f"CivitAI answers with a page instead of {self.file.name}: it wants you to log in or to buy access "
@@ -553,16 +563,14 @@ def _contradicted(file: ModelFile, sha256: str, path: Path) -> str:
     return next((f"{kind} {taken.get(kind, 'none')[:12]}, not {stated[kind][:12]}" for kind in wrong), "")
 
 
-def _sweep(mine: Path) -> None:
-    """Remove the locks of earlier downloads that stand beside one that is held; each is held while it goes."""
-    with contextlib.suppress(OSError):
-        os.utime(mine)
-        for left in mine.parent.glob(".*.part.lock"):
-            is_ours = re.fullmatch(r"\.(.+\.)?([0-9a-f]{12}|[0-9a-f]{32}|f\d+)\.part\.lock", left.name)
-            if not is_ours or left == mine or left.stat().st_mtime > time.time() - _OLD:
-                continue
-            with contextlib.suppress(Timeout, OSError, NotImplementedError), FileLock(left, timeout=0):
-                left.unlink(missing_ok=True)
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file a name is; made where there is none."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        seen = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return seen.st_dev, seen.st_ino
 
 
 async def _until(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T], story: _Story) -> T:
