@@ -9,7 +9,7 @@ from pathlib import Path
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])")
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]')
 _PLAIN = re.compile(r"[^/\\:\0]+")
-# In bytes. File systems stop at 255, of which `.<name>.<whose>.part.lock` takes 24; what is named anew stays well below.
+# In bytes. File systems stop at 255, of which `.<name>.<whose>.part.lock` takes 24; what is named anew stays below.
 _LONGEST, LONGEST_TAKEN = 200, 231
 
 

@@ -10,7 +10,7 @@ from ..errors import BadInput, NotInCatalog, StillOnDisk
 from ..filenames import safe_name, with_suffix
 from ..resources import ModelFile, Resource
 from .check import Catalogs
-from .entries import LORAS, MODELS, Entry, entry_from_json, hashes_of, new_entry, place_of
+from .entries import LORAS, MODELS, Entry, entry_from_json, new_entry, place_of
 from .store import CatalogStore
 
 ADDED, ALREADY, RESTRICTED, REMOVED = "added", "already_exists", "restricted", "removed"

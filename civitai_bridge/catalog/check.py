@@ -343,7 +343,11 @@ class _Look:
 
         def rank(ref: _Ref) -> tuple[bool, bool, bool]:
             same_file = wanted.file_id is not None and whole(ref[2].get("civitai_file_id")) == wanted.file_id
-            return same_file, any(value in hashes for value in hashes_of(ref[2])), self.own(self.shelves.entry(ref)) is not None
+            return (
+                same_file,
+                any(value in hashes for value in hashes_of(ref[2])),
+                self.own(self.shelves.entry(ref)) is not None,
+            )
 
         return max(refs, key=rank)
 

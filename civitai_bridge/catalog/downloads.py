@@ -345,7 +345,7 @@ class _Story:
         try:
             location = urljoin(self._owner.settings.site_url, response.headers.get("location", ""))
             host, _ = (urlsplit(location).hostname or "").lower(), urlsplit(location).port
-        except ValueError as error:  # its words may hold the address, which is a secret
+        except ValueError:  # its words may hold the address, which is a secret
             raise DownloadRefused(
                 f"CivitAI names a storage for {self.file.name} that is no address. Try again later.",
                 status=response.status,

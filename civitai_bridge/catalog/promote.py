@@ -4,13 +4,13 @@ where the process dies in between."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CatalogTrouble, NotALora, NotInCatalog
 from .entries import LORAS, MODELS, Entry, lora_category
-from .store import CatalogStore, Change, as_written
+from .store import CatalogStore, Change
 from .text import with_member, without_entries
 
 PROMOTED, ALREADY = "promoted", "already_exists"
@@ -89,7 +89,12 @@ def _move(change: Change, version_id: int, those: Sequence[Entry], category: str
 
 def _texts(change: Change, those: Sequence[Entry]) -> list[str]:
     """Entries as they are written, each once, with a default `strength` where they have none."""
-    wanted = {as_written(entry.raw) for entry in those}
-    _, found = without_entries(change.load(MODELS).document, lambda raw: as_written(raw) in wanted)
-    each = {as_written(raw): (raw, text) for text in found for raw in [json.loads(text)]}
+    wanted = {_written(entry.raw) for entry in those}
+    _, found = without_entries(change.load(MODELS).document, lambda raw: _written(raw) in wanted)
+    each = {_written(raw): (raw, text) for text in found for raw in [json.loads(text)]}
     return [text if "strength" in raw else with_member(text, "strength", _STRENGTH) for raw, text in each.values()]
+
+
+def _written(raw: Mapping[str, Any]) -> str:
+    """What an entry says, for comparing; a NaN in it equals itself."""
+    return json.dumps(raw, sort_keys=True)

@@ -248,7 +248,6 @@ class Change:
             intent = json.loads(path.read_text(encoding="utf-8"))
             version_id, file = int(intent["version_id"]), str(intent["file"])
             category, texts = str(intent.get("category", "")), [str(text) for text in intent.get("texts", ())]
-            expected = [as_written(json.loads(text)) for text in texts]
         except FileNotFoundError:
             return
         except OSError as error:
@@ -257,10 +256,9 @@ class Change:
             self.done()  # the intent itself was not finished, so nothing followed it
             return
 
-        arrived = [as_written(entry.raw) for entry in self.load(LORAS).of_version(version_id) if entry.file == file]
-        if arrived:  # a person may have edited them since, so their number counts too
-            rest = [text for text, one in zip(texts, expected, strict=True) if one not in arrived]
-            for text in rest[: max(0, len(texts) - len(arrived))]:
+        arrived = sum(entry.file == file for entry in self.load(LORAS).of_version(version_id))
+        if arrived:  # none was there before; they come in order, and a person may have edited them since
+            for text in texts[arrived:]:
                 self.append(LORAS, category, text)
             self.take(MODELS, lambda entry: (entry.version_id, entry.file, entry.dest) == (version_id, file, "loras"))
         self.done()
@@ -289,11 +287,6 @@ class Change:
                 raise store._trouble(path, error, "written") from error
             return
         raise CatalogBusy(f"{path} is written by another program again and again; try later.", path=str(path))
-
-
-def as_written(raw: Mapping[str, Any]) -> str:
-    """What an entry says, for comparing; a NaN in it equals itself."""
-    return json.dumps(raw, sort_keys=True)
 
 
 def _write(path: Path, content: bytes, seen: tuple[int, int, int] | None) -> bool:
