@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -239,12 +239,12 @@ class _Story:
             lock = FileLock(path)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                before = _identity(path)
-                lock.acquire(timeout=0)
-                if os.name == "nt" or before == _identity(path) or odd >= _ODD:
-                    break
-                lock.release()
-                odd += 1
+                with _open_meanwhile(path) as is_still_there:
+                    lock.acquire(timeout=0)
+                    if is_still_there() or odd >= _ODD:
+                        break
+                    lock.release()
+                    odd += 1
             except Timeout:
                 if not told:
                     self.tell(0, "another process loads this file; waiting for it")
@@ -563,14 +563,24 @@ def _contradicted(file: ModelFile, sha256: str, path: Path) -> str:
     return next((f"{kind} {taken.get(kind, 'none')[:12]}, not {stated[kind][:12]}" for kind in wrong), "")
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Which file a name is; made where there is none."""
+@contextlib.contextmanager
+def _open_meanwhile(path: Path) -> Iterator[Callable[[], bool]]:
+    """Whether a name is of one file all the while; made where there is none. The file is held open, so that no later
+    one can get its number. On Windows an open file keeps its name anyway."""
+    if os.name == "nt":
+        yield lambda: True
+        return
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def is_still_there() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return False
+
     try:
-        seen = os.fstat(descriptor)
+        yield is_still_there
     finally:
         os.close(descriptor)
-    return seen.st_dev, seen.st_ino
 
 
 async def _until(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T], story: _Story) -> T:
