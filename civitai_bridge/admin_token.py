@@ -7,10 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from .errors import BadSetting
-from .settings import load_credential, save_credential
+from .settings import kept_credential
 
 _NAME = "admin_token"
 
@@ -20,18 +17,7 @@ def admin_token(home: Path, environ: Mapping[str, str] | None = None) -> str:
     environ = os.environ if environ is None else environ
     if fixed := environ.get("CIVITAI_BRIDGE_ADMIN_TOKEN", "").strip():
         return fixed
-    if known := load_credential(home, _NAME):
-        return known
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(home / ".credentials.lock", timeout=10):
-            if known := load_credential(home, _NAME):  # another process was first
-                return known
-            made = secrets.token_urlsafe(32)
-            save_credential(home, _NAME, made)
-            return made
-    except (Timeout, OSError) as error:
-        raise BadSetting(f"The admin token cannot be kept in {home}: the folder cannot be written.") from error
+    return kept_credential(home, _NAME, lambda: secrets.token_urlsafe(32))
 
 
 def is_admin(token: str, given: str) -> bool:

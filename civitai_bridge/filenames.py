@@ -9,11 +9,12 @@ from pathlib import Path
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])")
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]')
 _PLAIN = re.compile(r"[^/\\:\0]+")
-_LONGEST = 240  # in bytes; file systems stop at 255, and `.part` has to fit behind
+# In bytes. File systems stop at 255, of which `.<name>.<whose>.part.lock` takes 24; what is named anew stays below.
+_LONGEST, LONGEST_TAKEN = 200, 231
 
 
-def safe_name(name: str) -> str:
-    """The last part of a name without what file systems forbid; `""` where nothing is left.
+def safe_name(name: str, *, longest: int = _LONGEST) -> str:
+    """The last part of a name without what file systems forbid, in at most `longest` bytes; `""` where nothing is left.
 
     assert safe_name("../../x.pt") == "x.pt" and safe_name("CON.safetensors") == "_CON.safetensors"
     """
@@ -28,9 +29,18 @@ def safe_name(name: str) -> str:
     stem, ending = os.path.splitext(last)
     ending = ending if len(ending.encode()) <= 20 else ""
     stem = last[: len(last) - len(ending)] if ending else last
-    while len((stem + ending).encode()) > _LONGEST:
+    while len((stem + ending).encode()) > longest:
         stem = stem[:-1]
     return stem.rstrip(". ") + ending
+
+
+def with_suffix(name: str, suffix: str) -> str:
+    """A safe name with more at the end of its stem, which gives way where the whole would be too long.
+
+    assert with_suffix("x.pt", "_7") == "x_7.pt"
+    """
+    stem, ending = os.path.splitext(safe_name(name, longest=_LONGEST - len(suffix.encode())))
+    return f"{stem}{suffix}{ending}"
 
 
 def below(root: str | Path, name: str) -> str | None:

@@ -7,16 +7,19 @@ CLI follows it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
 
 from .errors import BadSetting
 
@@ -220,11 +223,10 @@ def save_key(home: Path, key: str) -> None:
 
 def delete_key(home: Path) -> bool:
     """Forget the stored key; True when there was one."""
-    data = _read_json(home / "credentials.json")
-    if data.pop("key", None) is None:
+    if "key" not in _read_json(home / "credentials.json"):
         return False
-    write_json(home / "credentials.json", data)
-    return True
+    with _credentials(home) as data:
+        return data.pop("key", None) is not None
 
 
 def load_credential(home: Path, name: str) -> str:
@@ -235,9 +237,39 @@ def load_credential(home: Path, name: str) -> str:
 
 def save_credential(home: Path, name: str, value: str) -> None:
     """Keep a secret (mode 0600); the others stay."""
-    data = _read_json(home / "credentials.json")
-    data[name] = value
-    write_json(home / "credentials.json", data)
+    with _credentials(home) as data:
+        data[name] = value
+
+
+def kept_credential(home: Path, name: str, make: Callable[[], str]) -> str:
+    """A secret of the state folder, made where there is none; every process gets the same."""
+    if known := load_credential(home, name):
+        return known
+    with _credentials(home) as data:
+        if not isinstance(data.get(name), str) or not data[name]:  # else another process was first
+            data[name] = make()
+        return data[name]
+
+
+@contextlib.contextmanager
+def _credentials(home: Path) -> Iterator[dict[str, Any]]:
+    """The secrets, held against every other process; what was changed in them is written. Raises BadSetting."""
+    path = home / "credentials.json"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(home / ".credentials.lock", timeout=10)
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError) as error:  # the last: a file system without locks
+        why = "another process holds it" if isinstance(error, Timeout) else "the folder cannot be written"
+        raise BadSetting(f"{path.name} cannot be changed in {home}: {why}.") from error
+    try:
+        data = _read_json(path)
+        before = dict(data)
+        yield data
+        if data != before:
+            write_json(path, data)
+    finally:
+        lock.release()
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:

@@ -43,6 +43,7 @@ from .errors import (
     Unreadable,
 )
 from .loop import follow
+from .reference import LARGEST_ID
 
 if TYPE_CHECKING:
     from .catalog.desk import Desk
@@ -54,7 +55,8 @@ _LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their ow
 _LATER = 10  # seconds after which to come again, where CivitAI names none
 _PORTS = {"http": 80, "https": 443}
 # What proxies add; a browser sends none of them.
-_DETOURS = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip"})
+_DETOURS = frozenset({"via", "x-real-ip", "cf-connecting-ip"})
+_DETOUR_WORDS = ("forwarded", "client-ip")  # in any spelling: X-Original-Forwarded-For, X_Forwarded_For
 # The first that fits. CivitAI's own 401 and 403 must not look like ours (contract.md, site-api §8.1).
 _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
     (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
@@ -104,11 +106,19 @@ async def _map(context: Context, _: str) -> Mapping[str, Any]:
 
 
 async def _add(context: Context, id_: str) -> Mapping[str, Any]:
-    return (await (await context.desk()).add(id_)).as_json()
+    return (await (await context.desk()).add(_version(id_))).as_json()
 
 
 async def _promote(context: Context, id_: str) -> Mapping[str, Any]:
-    return (await (await context.desk()).promote(id_)).as_json()
+    return (await (await context.desk()).promote(_version(id_))).as_json()
+
+
+def _version(id_: str) -> str:
+    """A version's id as a reference that is read as nothing else: more digits would be a hash (contract.md)."""
+    number = int(id_)
+    if number > LARGEST_ID:
+        raise NotFound(f"CivitAI has no version {id_}; its ids end at {LARGEST_ID}.", status=404)
+    return str(number)
 
 
 # --- the frame around each of them
@@ -232,8 +242,8 @@ def is_own_page(request: web.Request) -> bool:
         return False
     if request.version < HttpVersion11:  # no browser; nginx, left to itself, asks so
         return False
-    names = {name.lower() for name in request.headers}
-    if names & _DETOURS or any(name.startswith("x-forwarded") for name in names):
+    names = {name.lower().replace("_", "-") for name in request.headers}
+    if names & _DETOURS or any(word in name for name in names for word in _DETOUR_WORDS):
         return False
     hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
     if len(hosts) != 1 or len(origins) > 1:

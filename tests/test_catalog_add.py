@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,13 @@ from typing import Any
 import pytest
 from pack_root import ROOT
 
-from pack.civitai_bridge.catalog.add import add, choose_file, remove, restriction
+from pack.civitai_bridge.catalog.add import add, choose_file, is_entry_of, remove, restriction
 from pack.civitai_bridge.catalog.check import Catalogs
-from pack.civitai_bridge.catalog.entries import LORAS, MODELS, lora_category, place_of
+from pack.civitai_bridge.catalog.entries import LORAS, MODELS, Entry, entry_from_json, lora_category, place_of
 from pack.civitai_bridge.catalog.promote import promote
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
 from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
-from pack.civitai_bridge.filenames import below, safe_name
+from pack.civitai_bridge.filenames import below, safe_name, with_suffix
 from pack.civitai_bridge.resources import Resource, resource_from_version
 
 
@@ -244,7 +248,9 @@ def test_names_are_made_safe(name: str, safe: str):
 @pytest.mark.parametrize("letter", ["x", "é", "日"])
 def test_a_name_is_cut_and_keeps_its_ending(letter: str):
     cut = safe_name(letter * 400 + ".safetensors")
-    assert cut.endswith(".safetensors") and 230 <= len(cut.encode()) <= 240
+    assert cut.endswith(".safetensors") and 190 <= len(cut.encode()) <= 200 and safe_name(cut) == cut
+    longer = with_suffix(cut, "_300001")
+    assert longer.endswith("_300001.safetensors") and safe_name(longer) == longer
 
 
 def test_a_path_stays_below_its_root():
@@ -326,7 +332,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("where", ["intend", "append", "remove", "done"])
+@pytest.mark.parametrize("where", ["intend", "append", "take", "done"])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_promote_killed_anywhere_is_finished_or_undone(
@@ -356,6 +362,52 @@ def test_a_promote_killed_anywhere_is_finished_or_undone(
     assert [e["civitai_version_id"] for e in entries(store, LORAS)] == [7]
 
 
+TWICE = [
+    {"file": "a.pt", "dest": "loras", "civitai_version_id": 7, "note": "mine 1", "n": float("nan")},
+    {"file": "a.pt", "dest": "loras", "civitai_version_id": "7", "note": "mine 2", "strength": 0.5},
+]
+
+
+def noted_twice(store: CatalogStore) -> None:
+    """One entry in each of two categories, of the same file."""
+    categories = [{"id": name, "models": [entry]} for name, entry in zip(("loras", "z"), TWICE, strict=True)]
+    (store.folder / MODELS).write_text(json.dumps({"version": 1, "categories": categories}))
+
+
+def test_what_a_person_noted_twice_is_moved_twice(store: CatalogStore):
+    noted_twice(store)
+    assert promote(store, 7).as_json() == {"status": "promoted", "file": "a.pt", "category": "other_loras"}
+    assert entries(store) == []
+    assert [(e["note"], e["strength"]) for e in entries(store, LORAS)] == [("mine 1", 1.0), ("mine 2", 0.5)]
+
+
+@pytest.mark.parametrize("where", ["intend", "append", "take", "done"])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("edited", [False, True])
+def test_no_note_is_lost_by_a_promote_that_is_killed(
+    where: str, after: bool, calls: int, edited: bool, store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+):
+    noted_twice(store)
+    real, left = getattr(Change, where), [calls]
+
+    def killed(self: Change, *more: Any, **named: Any) -> Any:
+        left[0] -= 1
+        done = real(self, *more, **named) if left[0] or after else None
+        if not left[0]:
+            raise Killed
+        return done
+
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(Change, where, killed)
+        promote(store, 7)
+    if edited and (store.folder / LORAS).exists():  # before anybody opens it again
+        text = (store.folder / LORAS).read_text()
+        (store.folder / LORAS).write_text(text.replace('"note": "mine 1"', '"note": "mine 1", "more": 1'))
+    found = [entry["note"] for name in (MODELS, LORAS) for entry in entries(store, name)]
+    assert sorted(found) == ["mine 1", "mine 2"] and not (store.folder / ".promoting.json").exists()
+
+
 def test_an_intent_that_was_cut_off_means_nothing(store: CatalogStore):
     add(store, lora())
     (store.folder / ".promoting.json").write_text('{"version_id": 7, "fi')
@@ -370,12 +422,44 @@ def test_a_promote_that_cannot_finish_says_where_the_entry_is(store: CatalogStor
         raise CatalogTrouble("the disk is full.")
 
     with monkeypatch.context() as patch, pytest.raises(CatalogTrouble, match=r"stands in loras\.json now"):
-        patch.setattr(Change, "remove", full)
+        patch.setattr(Change, "take", full)
         promote(store, 7)
     assert entries(store) == [] and len(entries(store, LORAS)) == 1
 
 
+@pytest.mark.parametrize(
+    ("entry", "files"),
+    [
+        ({"civitai_file_id": 99}, [99]),
+        ({"civitai_file_id": 100, "hash": "AB" * 32}, [100]),
+        ({"hash": "ab" * 32}, [99]),
+        ({"hash": "CD" * 32}, [100]),
+        ({"hash": "d" * 10}, [99]),
+        ({"hash": "EF" * 32}, []),
+        ({}, [99]),
+        ({"civitai_version_id": 5}, []),
+    ],
+)
+def test_an_entry_without_a_files_id_is_known_by_its_hash(entry: dict[str, Any], files: list[int]):
+    resource = version()
+    other = replace(resource.files[0], id=100, name="fp8.safetensors", primary=False, hashes={"SHA256": "CD" * 32})
+    resource = replace(resource, files=(*resource.files, other))
+    read = entry_from_json({"civitai_version_id": 123456, **entry})
+    assert [file.id for file in resource.files if is_entry_of(read, resource, file)] == files
+
+
+def test_a_name_that_another_file_on_disk_has_is_not_taken(store: CatalogStore):
+    free = ["ink7_7.safetensors"]
+    assert add(store, lora(), free=lambda dest, name, file: dest == "loras" and name in free).file == free[0]
+    with pytest.raises(BadInput, match="Every name for ink8"):
+        add(store, lora(8), free=lambda *_: False)
+
+
 # --- remove
+
+
+def of_version(version_id: int) -> Callable[[Entry], bool]:
+    return lambda entry: entry.version_id == version_id
 
 
 def test_an_entry_goes_only_when_its_file_is_gone(store: CatalogStore):
@@ -386,14 +470,20 @@ def test_an_entry_goes_only_when_its_file_is_gone(store: CatalogStore):
     add(store, lora(8))
     (root / "loras" / "ink7.safetensors").write_text("x")
     with pytest.raises(StillOnDisk, match="Delete the file first"):
-        remove(catalogs, 7)
+        remove(catalogs, of_version(7), "Version 7")
     (root / "loras" / "ink7.safetensors").unlink()
-    assert remove(catalogs, 7).as_json() == {"status": "removed", "file": "ink7.safetensors"}
+    assert remove(catalogs, of_version(7), "Version 7").as_json() == {"status": "removed", "file": "ink7.safetensors"}
     assert [entry["civitai_version_id"] for entry in entries(store)] == [8]
-    with pytest.raises(NotInCatalog):
-        remove(catalogs, 7)
-    with pytest.raises(NotInCatalog):
-        remove(catalogs, 8, file="other")
+    with pytest.raises(NotInCatalog, match="Version 7 is in no catalog"):
+        remove(catalogs, of_version(7), "Version 7")
+
+
+def test_all_that_was_removed_is_said(store: CatalogStore):
+    with store.changing() as change:
+        for name in ("a.pt", "b.pt"):
+            change.append(MODELS, "loras", {"file": name, "dest": "loras", "civitai_version_id": 7})
+    done = remove(Catalogs(store, None, dict), of_version(7), "Version 7")
+    assert done.as_json() == {"status": "removed", "file": "a.pt", "more": ["b.pt"]} and "a.pt, b.pt" in done.report
 
 
 # --- kills

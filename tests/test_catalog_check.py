@@ -209,7 +209,18 @@ def test_a_file_with_other_bytes_than_its_entry_says_is_said(room: Room):
     room.write(entry(1, "a.pt", hash="aa" * 32))
     room.put("models/loras/a.pt")
     found = room.look(version_id=1)
-    assert (found.status, codes(found)) == ("present", ["other_bytes"])
+    assert (found.status, found.place, codes(found)) == ("missing", None, ["other_bytes"])
+    assert room.catalogs.list_()[0][1] is None and room.catalogs.map()["by_version"]["1"]["status"] == "missing"
+    room.put("models/loras/a.pt", "written anew, and hashed by nobody yet")
+    assert room.catalogs.locate(Wanted(version_id=1)).status == "present"
+
+
+def test_the_right_bytes_are_found_beside_a_file_that_has_only_the_name(room: Room):
+    room.write(entry(1, "a.pt", hash=sha("right")))
+    room.put("models/loras/a.pt", "somebody's own")
+    room.put("models/loras/b.pt", "right")
+    found = room.look(version_id=1)
+    assert (found.status, found.file, codes(found)) == ("present", "b.pt", ["other_bytes", "same_bytes"])
 
 
 def test_a_display_name_proves_nothing(room: Room):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
+from pack.civitai_bridge.catalog import desk as desk_module
 from pack.civitai_bridge.catalog.desk import Desk, make_desk
 from pack.civitai_bridge.catalog.folders import folders_below, known_folders, note_folders
 from pack.civitai_bridge.catalog.questions import questions_from
@@ -284,6 +286,51 @@ async def test_only_what_is_not_on_disk_is_removed(room: Room):
         await room.desk.remove(str(LORA))
 
 
+async def test_one_file_of_a_version_is_removed_alone(room: Room):
+    version = catalogue.VERSIONS[300021]
+    first, other = (catalogue.file_id(version, file) for file in version.files[:2])
+    for id_ in (first, other):
+        await room.desk.add(f"{version.air}+{id_}")
+    names = [entry["file"] for entry in room.entries()]
+    assert (await room.desk.remove(f"{version.air}+{first}")).file == names[0]
+    assert [entry["file"] for entry in room.entries()] == names[1:]
+    with pytest.raises(NotInCatalog, match=f"File {first} of version 300021 is in no catalog"):
+        await room.desk.remove(f"https://civitai.com/api/download/models/300021?fileId={first}")
+    await room.desk.add(f"{version.air}+{first}")
+    assert (await room.desk.remove(digests(300021, 1)["SHA256"])).file == names[1]
+    assert [entry["civitai_file_id"] for entry in room.entries()] == [first]
+    with pytest.raises(NotInCatalog):
+        await room.desk.remove(digests(300021, 1)["CRC32"])
+    assert (await room.desk.remove(digests(300021, 0)["CRC32"])).file == names[0]
+
+
+async def test_entries_that_are_not_from_civitai_are_removed_by_their_file(room: Room):
+    files_ = [
+        {"file": "own.safetensors", "dest": "loras", "source": "url"},
+        {"file": "sub/ink.safetensors", "dest": "loras", "civitai_version_id": 7},
+        {"file": "sub/ink.safetensors", "dest": "vae"},
+        {"file": "notes.yaml", "dest": "configs"},
+        {"file": "x\\Light.pt", "dest": "loras"},
+    ]
+    room.settings.home.mkdir(exist_ok=True)
+    text = json.dumps({"version": 1, "categories": [{"id": "loras", "models": files_}]})
+    (room.settings.home / "models.json").write_text(text)
+    with pytest.raises(NotInCatalog, match="has no version id"):
+        await room.desk.promote("own.safetensors")
+    assert (await room.desk.remove("own.safetensors")).file == "own.safetensors"
+    for name in ("sub/ink.safetensors", "ink.safetensors"):
+        with pytest.raises(BadInput, match="Several entries are called"):
+            await room.desk.remove(name)
+    assert (await room.desk.remove("vae/sub/ink.safetensors")).file == "sub/ink.safetensors"
+    assert [entry["dest"] for entry in room.entries()] == ["loras", "configs", "loras"]
+    assert (await room.desk.remove("Ink.safetensors")).file == "sub/ink.safetensors"
+    assert (await room.desk.remove("notes.yaml")).file == "notes.yaml"
+    assert (await room.desk.remove("x/light.pt")).file == "x\\Light.pt"
+    assert room.entries() == []
+    with pytest.raises(UnknownReference):
+        await room.desk.remove("notes.yaml")
+
+
 async def test_map_and_list(room: Room):
     await room.desk.download(str(LORA))
     await room.desk.add(str(OTHER))
@@ -388,7 +435,7 @@ async def test_missing_hashes_are_taken_from_the_file(room: Room):
     one = room.desk.index.files().by_name["loras", done.file]
     assert one.autov3 == files.fast_hashes(catalogue.VERSIONS[300037].files[0])["AutoV3"].lower()
     unscanned = await room.desk.download("300035")
-    assert "no SHA256" in unscanned.notes[0] and unscanned.sha256
+    assert "no hash" in unscanned.notes[0] and unscanned.sha256
 
 
 async def test_a_download_goes_where_the_entry_says(room: Room):
@@ -547,3 +594,106 @@ def test_a_new_file_goes_to_the_first_path_but_not_to_the_old_name_of_a_folder(
     place = catalogs.target("unet", "x.gguf")
     assert place.path == str(tmp_path / chosen / "x.gguf") and place.folder == "diffusion_models"
     assert catalogs.target("own/sub", "y.pt").path == str(tmp_path / "own" / "sub" / "y.pt")
+
+
+# --- files that only have the name
+
+
+async def test_an_own_file_of_the_name_is_neither_taken_nor_called_present(room: Room):
+    mine = room.put("loras/storybookLight_v2.safetensors", b"my own other file" * 10)
+    await room.desk.scan(identified=False)
+    assert (await room.desk.add(str(LORA))).file == f"storybookLight_v2_{LORA}.safetensors"
+    assert (await room.desk.check(str(LORA))).answers[0].located.status == "missing"
+    right = room.put("loras/right.safetensors", content(LORA))
+    await room.desk.scan(identified=False)
+    assert (await room.desk.check(str(LORA))).answers[0].located.file == "right.safetensors"
+    right.unlink()
+    done = await room.desk.download(str(LORA))
+    assert (done.status, done.file) == ("downloaded", f"storybookLight_v2_{LORA}.safetensors")
+    assert mine.read_bytes() == b"my own other file" * 10 and len(room.entries()) == 1
+
+
+async def test_a_file_of_the_same_size_in_another_folder_of_the_key_is_told_apart(room: Room, tmp_path: Path):
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    folders = {"loras": [room.models / "loras", extra]}
+    desk = make_desk(room.settings, room.network, lambda: folders, room.models)
+    (extra / "storybookLight_v2.safetensors").write_bytes(bytes(len(content(LORA))))
+    (extra / "harbourInk_v1.safetensors").write_bytes(content(OTHER))
+    assert (await desk.add(str(LORA))).file == f"storybookLight_v2_{LORA}.safetensors"
+    done = await desk.download(str(OTHER))
+    assert (done.status, done.path) == ("present", str(extra / "harbourInk_v1.safetensors"))
+    desk.close()
+
+
+async def test_an_own_file_that_came_after_the_entry_is_left_alone(room: Room):
+    await room.desk.add(str(LORA))
+    mine = room.put("loras/storybookLight_v2.safetensors", b"my own")
+    await room.desk.scan(identified=False)
+    answer = (await room.desk.check(str(LORA))).answers[0]
+    assert answer.located.status == "missing" and "other bytes" in answer.report and not answer.located.file
+    done = await room.desk.download(str(LORA))
+    assert done.file == f"storybookLight_v2_{LORA}.safetensors" and mine.read_bytes() == b"my own"
+    checked = await room.desk.check(str(LORA))
+    assert checked.all_present and checked.answers[0].located.file == done.file
+    again = await room.desk.download(str(LORA))
+    assert (again.status, again.file) == ("present", done.file)
+
+
+async def test_a_file_that_was_cut_off_is_never_handed_on(room: Room):
+    await room.desk.add(str(LORA))
+    room.put("loras/storybookLight_v2.safetensors", content(LORA)[:100])
+    assert await room.desk.here(str(LORA)) is None
+    done = await room.desk.download(str(LORA))
+    assert done.status == "downloaded" and Path(done.path).read_bytes() == content(LORA)
+    here = await room.desk.here(str(LORA))
+    assert here is not None and here.path == done.path
+
+
+async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch):
+    await room.desk.add(str(LORA))
+    room.put("loras/storybookLight_v2.safetensors", content(LORA))
+    told: list[str] = []
+    room.sandbox.requests.clear()
+    done = await room.desk.download(str(LORA), progress=lambda one: told.append(one.text))
+    assert (done.status, room.asked()) == ("present", []) and "whole" in told[0]
+    monkeypatch.setattr(desk_module, "digest_file", None)
+    assert (await room.desk.download(str(LORA))).status == "present"
+    assert (await room.desk.scan(identified=False)).disk.hashed == 0
+
+
+async def test_an_old_entry_without_a_files_id_does_not_take_another_file(room: Room):
+    version = catalogue.VERSIONS[300021]
+    first, other = (catalogue.file_id(version, file) for file in version.files[:2])
+    added = await room.desk.add("300021")
+    path = room.settings.home / "models.json"
+    path.write_text(re.sub(r'\s*"civitai_file_id": \d+,', "", path.read_text()))
+    done = await room.desk.download(f"{version.air}+{other}")
+    assert Path(done.path).name != added.file and done.sha256 == digests(300021, 1)["SHA256"].lower()
+    assert [entry.get("civitai_file_id") for entry in room.entries()] == [None, other]
+    assert (await room.desk.list_())[0]["status"] == "missing"
+    done = await room.desk.download(f"{version.air}+{first}")
+    assert Path(done.path).name == added.file and len(room.entries()) == 2
+
+
+async def test_wrong_bytes_of_a_file_without_a_sha256_are_not_loaded_by_a_graph(room: Room):
+    desk = room.open(graph_downloads="on")
+    real = desk.site.version
+
+    def without(*kinds: str) -> Any:
+        async def version(version_id: int) -> Any:
+            found = await real(version_id)
+            kept = [{k: v for k, v in file.hashes.items() if k not in kinds} for file in found.files]
+            return replace(found, files=tuple(replace(f, hashes=h) for f, h in zip(found.files, kept, strict=True)))
+
+        return version
+
+    desk.site.version = without("SHA256")  # type: ignore[method-assign]
+    room.sandbox.site.storage.troubles.append("wrong")
+    with pytest.raises(DownloadDamaged, match="other bytes"):
+        await desk.download(str(LORA), from_graph=True)
+    desk.site.version = without("SHA256", "AutoV2", "AutoV3", "BLAKE3", "CRC32")  # type: ignore[method-assign]
+    with pytest.raises(DownloadForbidden, match="states no hash"):
+        await desk.download(str(LORA), from_graph=True)
+    assert not list((room.models / "loras").glob("*.safetensors"))
+    desk.close()

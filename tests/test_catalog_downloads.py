@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from pack_root import ROOT
 
 pytest.importorskip("aiohttp")
@@ -23,6 +24,7 @@ pytest.importorskip("jsonschema")
 
 from pack.civitai_bridge.catalog import part as part_module
 from pack.civitai_bridge.catalog.downloads import Downloads, Landed, Progress, check_allowed, forbidden
+from pack.civitai_bridge.digests import BLAKE3, EVERY
 from pack.civitai_bridge.errors import (
     BlobUnavailable,
     DownloadDamaged,
@@ -36,6 +38,7 @@ from pack.civitai_bridge.errors import (
 )
 from pack.civitai_bridge.exchange import Request, Response
 from pack.civitai_bridge.fetch import Opened, open_file
+from pack.civitai_bridge.filenames import LONGEST_TAKEN, safe_name
 from pack.civitai_bridge.network import Network
 from pack.civitai_bridge.resources import ModelFile
 from pack.civitai_bridge.sandbox import Sandbox, catalogue, files
@@ -155,6 +158,24 @@ async def test_a_vae_that_is_linked_comes_from_its_own_version(room: Room):
 async def test_a_file_without_hashes_is_held_against_its_size_alone(room: Room):
     landed = await room.load(300035)
     assert not landed.verified and landed.path.read_bytes() == content(300035)
+
+
+@pytest.mark.parametrize("kind", ["AutoV2", "AutoV3", "CRC32", "BLAKE3"])
+async def test_without_a_sha256_any_other_hash_is_checked(room: Room, kind: str):
+    stated = files.hashes(catalogue.VERSIONS[LORA].files[0])
+    file = replace(await room.file(LORA), hashes={kind.upper(): stated[kind].upper()})
+    room.sandbox.site.storage.troubles.append("wrong")
+    if kind == "BLAKE3" and BLAKE3 not in EVERY:
+        pytest.skip("needs the package blake3")
+    with pytest.raises(DownloadDamaged, match=f"{kind.upper()} .*thrown away"):
+        await room.load(LORA, file)
+    assert room.left() == []
+    landed = await room.load(LORA, file)
+    assert landed.verified and landed.path.read_bytes() == content(LORA)
+    assert (await room.load(LORA, file)).was_there
+    landed.path.write_bytes(bytes(landed.size))
+    with pytest.raises(DownloadTrouble, match="other bytes"):
+        await room.load(LORA, file)
 
 
 async def test_several_are_loaded_at_once_and_never_more_than_allowed(room: Room):
@@ -611,25 +632,114 @@ async def test_a_name_that_is_none_is_refused(room: Room, name: str):
         await room.downloads.load(LORA, blind(LORA), room.folder / name)
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["https://[bad/x?sig=SECRET", "https://storage.example:99999/x?sig=SECRET", "https://h\u2100/x?sig=SECRET", "//"],
+)
+async def test_a_storage_that_is_no_address_is_a_sentence(room: Room, location: str):
+    async def send(_: object) -> Response:
+        return Response(307, {"location": location}, b"")
+
+    room.downloads.send = send
+    with pytest.raises(DownloadRefused) as caught:
+        await room.load(LORA)
+    assert "SECRET" not in str(caught.value) and room.left() == []
+
+
+async def test_a_name_made_while_another_takes_it_is_not_overwritten_without_hard_links(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+):
+    def no_links(part: Path, target: Path) -> None:
+        target.write_text("somebody's")
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(Path, "exists", lambda *_, **__: False)  # as it was a moment before
+    with pytest.raises(DownloadTrouble, match="made by another program"):
+        await room.load(LORA)
+    assert (room.folder / "x.safetensors").read_text() == "somebody's"
+
+
+async def test_a_reserved_name_is_given_back_when_the_file_cannot_come(room: Room, monkeypatch: pytest.MonkeyPatch):
+    def no(*_: Any) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "link", no)
+    monkeypatch.setattr(os, "replace", no)
+    with pytest.raises(DownloadTrouble, match="broken"):
+        await room.load(LORA)
+    assert "x.safetensors" not in room.left()
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+async def test_the_longest_names_can_be_loaded(room: Room, letter: str):
+    name = safe_name(letter * 400 + ".safetensors", longest=LONGEST_TAKEN)
+    assert (await room.downloads.load(LORA, await room.file(LORA), room.folder / name)).verified
+    assert room.left() == [name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there an open file keeps its name")
+async def test_a_lock_whose_file_was_removed_meanwhile_does_not_count(room: Room, monkeypatch: pytest.MonkeyPatch):
+    taken: list[int] = []
+    real = FileLock.acquire
+
+    def acquire(self: FileLock, *more: Any, **named: Any) -> Any:
+        got = real(self, *more, **named)
+        taken.append(os.stat(self.lock_file).st_ino if os.path.exists(self.lock_file) else 0)
+        if len(taken) == 1:  # the holder before removes it now, and a third makes a new one
+            os.rename(self.lock_file, room.folder / "away")
+        return got
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    assert (await room.load(LORA)).verified
+    assert len(taken) == 2 and taken[0] != taken[1]
+    assert room.left() == ["away", "x.safetensors"]
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_file_system_without_locks(
+    room: Room, tmp_path: Path, everywhere: bool, monkeypatch: pytest.MonkeyPatch
+):
+    real = FileLock.acquire
+
+    def acquire(self: FileLock, *more: Any, **named: Any) -> Any:
+        if everywhere or Path(self.lock_file).parent == room.folder:
+            raise NotImplementedError("FileSystem does not appear to support flock")
+        return real(self, *more, **named)
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    room.downloads.settings = replace(room.downloads.settings, home=tmp_path / "state")
+    if everywhere:
+        with pytest.raises(DownloadTrouble, match="file system with locks"):
+            await room.load(LORA)
+    else:
+        assert (await room.load(LORA)).verified
+    assert [name for name in room.left() if "lock" in name] == []
+
+
 # --- our own rules
 
 OPEN = Settings(graph_downloads="on", max_download_gb=20)
+HASHED = blind(hashes={"SHA256": "A" * 64})
 RULES = [
     ("a person may", Settings(), blind(), {}, ""),
     ("a graph may not", Settings(), blind(), {"from_graph": True}, "graphs may not download here"),
-    ("a graph that may", OPEN, blind(), {"from_graph": True}, ""),
+    ("a graph that may", OPEN, HASHED, {"from_graph": True}, ""),
     ("… and is switched off", OPEN, blind(), {"from_graph": True, "allow_download": False}, "allow_download"),
     ("the setting alone decides", Settings(), blind(), {"from_graph": True, "allow_download": True}, "graph_downloads on"),
     ("an unknown size, a graph", OPEN, blind(size_kb=None), {"from_graph": True}, "how large"),
     ("an unknown size, a person", OPEN, blind(size_kb=None), {}, ""),
     ("too large", OPEN, blind(size_kb=20e9 / 1024 + 1), {}, "max_download_gb 21"),
-    ("just not too large", OPEN, blind(size_kb=20e9 / 1024), {"from_graph": True}, ""),
+    ("just not too large", OPEN, replace(HASHED, size_kb=20e9 / 1024), {"from_graph": True}, ""),
     ("pickle", OPEN, blind(name="x.ckpt"), {}, "allow_pickle true"),
     ("pickle in another coat", OPEN, blind(format="PickleTensor"), {}, "run code"),
     ("an unknown ending", OPEN, blind(name="x.exe"), {}, "run code"),
     ("pickle allowed", Settings(allow_pickle=True), blind(name="x.ckpt"), {}, ""),
     ("dangerous all the same", Settings(allow_pickle=True), blind(name="x.ckpt", danger="a virus"), {}, "found a virus"),
-    ("gguf", OPEN, blind(name="x.gguf"), {"from_graph": True}, ""),
+    ("gguf", OPEN, replace(HASHED, name="x.gguf"), {"from_graph": True}, ""),
+    ("no hash, a graph", OPEN, blind(), {"from_graph": True}, "states no hash"),
+    ("a hash of a piece, a graph", OPEN, blind(hashes={"AutoV1": "A" * 8}), {"from_graph": True}, "states no hash"),
+    ("a short hash, a graph", OPEN, blind(hashes={"AutoV2": "A" * 10}), {"from_graph": True}, ""),
 ]  # fmt: skip
 
 

@@ -201,6 +201,11 @@ def test_removing_what_was_added_gives_the_file_back(tmp_path: Path):
     [
         ('{"version": 3, "date": "x", "categories": []}', 4),
         ('{"version": "3", "categories": []}', "4"),
+        ('{"version": 12.0}', 13),
+        ('{"version": 12.5}', 13),
+        ('{"version": 1e300}', 1),
+        ('{"version": Infinity}', 1),
+        ('{"version": NaN}', 1),
         ('{"version": null}', 1),
         ('{"version": true}', 1),
         ("{}", 1),
@@ -394,6 +399,32 @@ def test_leavings_of_a_killed_save_are_swept(tmp_path: Path):
     (tmp_path / ".models.json.123-456.part").write_text("half")
     add(make(tmp_path, ODD))
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*.part"))
+
+
+def test_a_file_of_another_tool_is_not_swept(tmp_path: Path):
+    theirs = [".tool.json.download.part", ".models.json.theirs.part", ".other.json.1-2.part"]
+    ours = [".models.json.1-2.part", ".loras.json.previous.part", "..promoting.json.3-4.part"]
+    for name in (*theirs, *ours):
+        (tmp_path / name).write_text("half")
+    add(make(tmp_path, ODD))
+    assert sorted(path.name for path in tmp_path.glob(".*.part")) == sorted(theirs)
+
+
+@pytest.mark.parametrize("text", [ODD, '{"version":1,"categories":[{"id":"é","models":[]}]}'])
+def test_half_a_letter_can_be_written(tmp_path: Path, text: str):
+    entry = {"name": "x\ud800é", "file": "x", "trigger_words": ["\udfff"]}
+    add(make(tmp_path, text), entry=entry)
+    store = CatalogStore(tmp_path)
+    assert [one.raw for one in store.load(MODELS).entries()][-1 if text is not ODD else 3] == entry
+
+
+def test_a_file_system_without_locks_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("no flock")
+
+    monkeypatch.setattr(FileLock, "acquire", no)
+    with pytest.raises(CatalogTrouble, match="without locks"):
+        add(make(tmp_path, ODD))
 
 
 def test_threads_and_stores_do_not_lose_entries(tmp_path: Path):

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
+from pack.civitai_bridge import settings as settings_module
+from pack.civitai_bridge.admin_token import admin_token
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.settings import (
     SETTINGS,
@@ -47,7 +52,7 @@ def test_files_are_for_their_owner_alone(tmp_path: Path):
     save_key(tmp_path / "state", "k")
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "state" / "credentials.json").stat().st_mode) == 0o600
-    assert [p.name for p in (tmp_path / "state").iterdir()] == ["credentials.json"]
+    assert sorted(p.name for p in (tmp_path / "state").iterdir()) == [".credentials.lock", "credentials.json"]
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "schlüssel", "\x07"])
@@ -151,3 +156,32 @@ def test_the_cli_follows_the_servers_note(tmp_path: Path):
     place.mkdir(parents=True)
     assert state_folder(environ) == place
     assert state_folder({**environ, "CIVITAI_BRIDGE_HOME": str(tmp_path / "own")}) == tmp_path / "own"
+
+
+def test_a_login_and_a_token_that_is_made_meanwhile_do_not_lose_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real, tokens = settings_module.write_json, []
+    makers = [threading.Thread(target=lambda: tokens.append(admin_token(tmp_path, {})))]
+
+    def slow(path: Path, data: Any) -> None:
+        if "key" in data and not makers[0].ident:
+            makers[0].start()
+            makers[0].join(0.2)  # it has to wait for us
+        real(path, data)
+
+    monkeypatch.setattr(settings_module, "write_json", slow)
+    save_key(tmp_path, "abc")
+    makers[0].join()
+    assert tokens == [admin_token(tmp_path, {})] and load_settings({}, home=tmp_path).key == "abc"
+    assert delete_key(tmp_path) and admin_token(tmp_path, {}) == tokens[0]
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), Timeout("lock")])
+def test_secrets_that_cannot_be_held_are_a_sentence(tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch):
+    def no(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", no)
+    with pytest.raises(BadSetting, match="cannot be changed"):
+        save_key(tmp_path, "abc")

@@ -256,7 +256,9 @@ async def test_only_a_lora_is_promoted(room: Room):
         ("GET", "/admin/civitai/image/" + "9" * 5000, 400),
         ("GET", "/admin/civitai/image/%D9%A3", 400),
         ("POST", "/admin/civitai/add/0", 400),
-        ("POST", "/admin/civitai/add/" + "9" * 18, 400),
+        ("POST", "/admin/civitai/add/" + "9" * 18, 404),
+        ("POST", "/admin/civitai/add/2147483648", 404),
+        ("POST", "/admin/civitai/promote-to-lora/3000000000", 404),
         ("POST", "/admin/civitai/add/300009", 404),
     ],
 )
@@ -264,6 +266,15 @@ async def test_unknown_ids_are_json_with_the_right_status(room: Room, method: st
     answer = await room.admin(method, path)
     assert answer.status == status and set(answer.data) == {"error", "code"} and answer.data["error"], answer.text
     assert answer.headers["Content-Type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("digits", ["123456789012", "3000000000", "0000300001"])
+async def test_the_id_of_a_route_is_never_looked_up_as_a_hash(room: Room, digits: str):
+    for path in ("add", "promote-to-lora"):
+        await room.admin("POST", f"/admin/civitai/{path}/{digits}")
+    asked = [seen.path for seen in room.sandbox.requests]
+    assert not [path for path in asked if "by-hash" in path]
+    assert digits != "0000300001" or room.entries("loras.json")[0]["civitai_version_id"] == LORA
 
 
 @pytest.mark.parametrize("path", ["/admin/civitai/image/abc", "/admin/civitai/add/1/2", "/admin/civitai/image/"])
@@ -452,6 +463,10 @@ REFUSED = {
     "a proxy by the standard": {"Forwarded": "for=203.0.113.9"},
     "a proxy with Via": {"Via": "1.1 caddy"},
     "nginx's own": {"X-Real-IP": "203.0.113.9"},
+    "a proxy behind another": {"X-Original-Forwarded-For": "203.0.113.9"},
+    "a proxy of a cluster": {"X-Cluster-Client-IP": "203.0.113.9"},
+    "a proxy with underscores": {"X_Forwarded_For": "203.0.113.9"},
+    "a CDN": {"True-Client-IP": "203.0.113.9"},
     "a tunnel of a CDN": {"CF-Connecting-IP": "203.0.113.9"},
 }  # fmt: skip
 

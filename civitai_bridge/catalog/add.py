@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadInput, NotInCatalog, StillOnDisk
-from ..filenames import safe_name
+from ..filenames import safe_name, with_suffix
 from ..resources import ModelFile, Resource
 from .check import Catalogs
-from .entries import LORAS, MODELS, Entry, hashes_of, new_entry, place_of, whole
+from .entries import LORAS, MODELS, Entry, entry_from_json, new_entry, place_of
 from .store import CatalogStore
 
 ADDED, ALREADY, RESTRICTED, REMOVED = "added", "already_exists", "restricted", "removed"
@@ -25,7 +24,8 @@ _MEMBERS = {
 
 @dataclass(frozen=True)
 class Added:
-    """What became of it; the members that a status has are in `as_json`, to the letter of facts/catalog.md."""
+    """What became of it; the members that a status has are in `as_json`, to the letter of facts/catalog.md. `more` are
+    the other files of which an entry was removed."""
 
     status: str
     file: str = ""
@@ -33,9 +33,11 @@ class Added:
     category: str = ""
     dest: str = ""
     reason: str = ""
+    more: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {member: getattr(self, member) for member in _MEMBERS[self.status]}
+        found = {member: getattr(self, member) for member in _MEMBERS[self.status]}
+        return {**found, "more": list(self.more)} if self.more else found
 
     @property
     def report(self) -> str:
@@ -46,7 +48,7 @@ class Added:
             case "already_exists":
                 return f"It is in the catalog already: {self.file}."
             case "removed":
-                return f"Removed: {self.file}."
+                return f"Removed: {', '.join((self.file, *self.more))}."
         return f"Not added. {self.reason}."
 
 
@@ -84,18 +86,30 @@ def choose_file(resource: Resource, file_id: int | None = None) -> ModelFile:
     return file
 
 
+def everything_is_free(dest: str, name: str, file: ModelFile) -> bool:
+    return True
+
+
 def add(
-    store: CatalogStore, resource: Resource, *, file_id: int | None = None, name: str = "", dest: str = ""
+    store: CatalogStore,
+    resource: Resource,
+    *,
+    file_id: int | None = None,
+    name: str = "",
+    dest: str = "",
+    free: Callable[[str, str, ModelFile], bool] = everything_is_free,
 ) -> Added:
     """Put a version into models.json without downloading it. Asking twice changes nothing.
 
-    `name` and `dest` are those of a file that was loaded already: then nothing restricts it any more."""
+    `name` and `dest` are those of a file that was loaded already: then nothing restricts it any more. `free` says of a
+    dest and a name whether no other file than this one lies there; it may read files, so the catalogs are not held
+    meanwhile."""
     if not name and (reason := restriction(resource)):
         return Added(RESTRICTED, reason=reason)
     file = choose_file(resource, file_id)
     category, usual = place_of(resource, file)
     dest = dest or usual
-    names = [name] if name else names_of(resource, file)
+    names = [name] if name else [one for one in names_of(resource, file) if free(dest, one, file)]
     with store.changing() as change:
         taken: set[str] = set()
         for catalog in (MODELS, LORAS):
@@ -104,42 +118,53 @@ def add(
                     return Added(ALREADY, file=str(raw.get("file") or ""))
                 if not name and raw.get("dest") == dest and isinstance(other := raw.get("file"), str):
                     taken.add(other.casefold())
-        chosen = next((one for one in names if one.casefold() not in taken), names[-1])
+        chosen = next((one for one in names if one.casefold() not in taken), None)
+        if chosen is None:
+            raise BadInput(f"Every name for {file.name} is taken in {dest} by other files; move one of them away.")
         entry = new_entry(resource, file, name=chosen, dest=dest)
         change.append(MODELS, category, entry)
     return Added(ADDED, file=chosen, name=entry["name"], category=category, dest=dest)
 
 
-def remove(catalogs: Catalogs, version_id: int, *, file: str = "") -> Added:
-    """Take a version's entries out of both catalogs, or only the one of this file name. Raises StillOnDisk while a
-    file is there, NotInCatalog."""
-
-    def meant(entry: Entry) -> bool:
-        return file in ("", entry.file)
-
+def remove(catalogs: Catalogs, meant: Callable[[Entry], bool], what: str) -> Added:
+    """Take the entries that are meant out of both catalogs; `what` says which these are. Raises StillOnDisk while a
+    file of theirs is there, NotInCatalog."""
     with catalogs.store.changing() as change:
-        found = [
-            entry for name in (MODELS, LORAS) for entry in change.load(name).of_version(version_id) if meant(entry)
-        ]
+        found = [entry for name in (MODELS, LORAS) for entry in change.load(name).entries() if meant(entry)]
         if not found:
-            raise NotInCatalog(f"Version {version_id} is in no catalog.", path=str(catalogs.store.folder))
+            raise NotInCatalog(f"{what} is in no catalog.", path=str(catalogs.store.folder))
         for entry in found:
             if place := catalogs.place(entry):
                 raise StillOnDisk(
                     f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
                 )
         for name in (MODELS, LORAS):
-            change.remove(name, version_id, meant)
-    return Added(REMOVED, file=found[0].file)
+            change.take(name, meant)
+    first, *more = dict.fromkeys(entry.file for entry in found)
+    return Added(REMOVED, file=first, more=tuple(more))
+
+
+def is_entry_of(entry: Entry, resource: Resource, file: ModelFile) -> bool:
+    """Whether an entry is of this file of the version. One that names no file's id, as older ones do, is known by a
+    hash, and without any it is of the version's primary file."""
+    if entry.version_id != resource.version_id:
+        return False
+    if entry.file_id is not None:
+        return entry.file_id == file.id
+    stated = {value.lower() for value in file.hashes.values()}
+    if entry.hashes and stated:
+        return not stated.isdisjoint((*entry.hashes, *(value[:10] for value in entry.hashes if len(value) == 64)))
+    return file == resource.primary
 
 
 def _is_already(raw: Mapping[str, Any], resource: Resource, file: ModelFile, *, exactly: bool) -> bool:
     """Whether an entry is of the same version or the same bytes; `exactly` this file of the version where one was
     named."""
-    if whole(raw.get("civitai_version_id")) == resource.version_id:
-        return not exactly or whole(raw.get("civitai_file_id")) in (None, file.id)
+    entry = entry_from_json(raw)
+    if entry.version_id == resource.version_id and (not exactly or is_entry_of(entry, resource, file)):
+        return True
     sha = next((value.lower() for kind, value in file.hashes.items() if kind.upper() == "SHA256"), "")
-    return bool(sha) and sha in hashes_of(raw)
+    return bool(sha) and sha in entry.hashes
 
 
 def names_of(resource: Resource, file: ModelFile) -> list[str]:
@@ -147,5 +172,4 @@ def names_of(resource: Resource, file: ModelFile) -> list[str]:
     name = safe_name(file.name)
     if not name:
         raise BadInput(f"The file of version {resource.version_id} has no usable name ({file.name!r}).")
-    stem, ending = os.path.splitext(name)
-    return [name, f"{stem}_{resource.version_id}{ending}", f"{stem}_{resource.version_id}_{file.id}{ending}"]
+    return [name, *(with_suffix(name, f"_{ids}") for ids in (resource.version_id, f"{resource.version_id}_{file.id}"))]

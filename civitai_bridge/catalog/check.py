@@ -6,6 +6,7 @@ statuses are those of facts/catalog.md; what they cannot say is said in shades.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,13 +191,15 @@ class Catalogs:
 
     def locate_all(self, wanted: Iterable[Wanted]) -> Iterator[Located]:
         """Look up many against one state of catalogs and disk."""
-        with no_collecting():
-            look = _Look(self._shelve(), self._index.files() if self._index else Files(), self._folders(), self._root)
-        return map(look.up, wanted)
+        return map(self._looking().up, wanted)
 
     def place(self, entry: Entry) -> Place | None:
-        """Where an entry's own file is, None where it is not on disk."""
-        return _own_place(entry.dest, entry.file, self._folders(), self._root)
+        """Where an entry's own file is, None where it is not on disk: also where another has its name."""
+        return self._looking().own(entry)
+
+    def lying(self, dest: str, file: str) -> Place | None:
+        """What lies under a name in any of the paths of a dest, whatever it is."""
+        return _own_place(dest, file, self._folders(), self._root)
 
     def target(self, dest: str, file: str) -> Place:
         """Where a file of this dest belongs, whether it is there or not: in the first of the key's paths, else below
@@ -228,22 +231,19 @@ class Catalogs:
 
     def list_(self) -> list[tuple[Entry, Place | None]]:
         """Every entry of both catalogs, with its file where that is on disk."""
-        folders = self._folders()
-        return [
-            (entry, _own_place(entry.dest, entry.file, folders, self._root))
-            for loaded in self.store.load_both()
-            for entry in loaded.entries()
-        ]
+        look = self._looking()
+        return [(entry, look.own(entry)) for loaded in self.store.load_both() for entry in loaded.entries()]
 
     def map(self) -> dict[str, Any]:
         """All entries, doubly indexed (facts/catalog.md). A version in both catalogs shows the entry whose file is
         here."""
-        shelves, folders = self._shelve(), self._folders()
+        look = self._looking()
+        shelves = look.shelves
         by_version: dict[str, dict[str, Any]] = {}
         for version_id in shelves.by_version:
             for ref in shelves.by_version.get(version_id):
                 entry = shelves.entry(ref)
-                here = _own_place(entry.dest, entry.file, folders, self._root) is not None
+                here = look.own(entry) is not None
                 seen = by_version.get(str(version_id))
                 if seen is None or (here and seen["status"] == MISSING):
                     by_version[str(version_id)] = {
@@ -259,6 +259,10 @@ class Catalogs:
             versions = [whole(ref[2].get("civitai_version_id")) for ref in shelves.by_model.get(model_id)]
             by_model[str(model_id)] = sorted({version for version in versions if version is not None})
         return {"by_version": by_version, "by_model": by_model}
+
+    def _looking(self) -> _Look:
+        with no_collecting():
+            return _Look(self._shelve(), self._index.files() if self._index else Files(), self._folders(), self._root)
 
     def _shelve(self) -> _Shelves:
         both = self.store.load_both()
@@ -290,16 +294,16 @@ class _Look:
     """One question after another against one state of everything."""
 
     def __init__(self, shelves: _Shelves, files: Files, folders: Folders, root: str | Path | None) -> None:
-        self._shelves, self._files, self._folders, self._root = shelves, files, folders, root
+        self.shelves, self._files, self._folders, self._root = shelves, files, folders, root
 
     def up(self, wanted: Wanted) -> Located:
         hashes = tuple(filter(_tells, map(bare_hash, wanted.hashes)))
         shades: list[Shade] = []
         how, ref = self._entry(wanted, hashes, shades)
-        entry = self._shelves.entry(ref) if ref else None
+        entry = self.shelves.entry(ref) if ref else None
         place = self._place(wanted, hashes, entry, shades)
         if entry is not None:
-            self._compare(wanted, hashes, entry, place, shades)
+            self._compare(wanted, hashes, entry, shades)
             return Located(PRESENT if place else MISSING, how, entry, place, tuple(shades))
         self._near(wanted, place, shades)
         if wanted.trouble:
@@ -308,7 +312,7 @@ class _Look:
         return Located(NOT_FOUND if known else UNKNOWN, "", None, place, tuple(shades))
 
     def _entry(self, wanted: Wanted, hashes: Sequence[str], shades: list[Shade]) -> tuple[str, _Ref | None]:
-        shelves = self._shelves
+        shelves = self.shelves
         if wanted.version_id is not None and (refs := shelves.by_version.get(wanted.version_id)):
             return "version id", self._best(refs, wanted, hashes)
         for value in hashes:
@@ -339,19 +343,32 @@ class _Look:
 
         def rank(ref: _Ref) -> tuple[bool, bool, bool]:
             same_file = wanted.file_id is not None and whole(ref[2].get("civitai_file_id")) == wanted.file_id
-            return same_file, any(value in hashes for value in hashes_of(ref[2])), self._here(ref) is not None
+            return (
+                same_file,
+                any(value in hashes for value in hashes_of(ref[2])),
+                self.own(self.shelves.entry(ref)) is not None,
+            )
 
         return max(refs, key=rank)
 
-    def _here(self, ref: _Ref) -> Place | None:
-        dest, file = ref[2].get("dest"), ref[2].get("file")
-        if not isinstance(dest, str) or not isinstance(file, str):
-            return None
-        return _own_place(dest, file, self._folders, self._root)
+    def own(self, entry: Entry) -> Place | None:
+        """Where an entry's file is; None where it is not there, or other bytes are known to have its name."""
+        place = _own_place(entry.dest, entry.file, self._folders, self._root)
+        return place if place is None or not self._has_other_bytes(entry, place) else None
+
+    def _has_other_bytes(self, entry: Entry, place: Place) -> bool:
+        found = self._files.by_name.get((place.folder, place.name)) if entry.sha256 else None
+        if found is None or not found.sha256 or found.path != place.path or found.sha256 == entry.sha256:
+            return False
+        with contextlib.suppress(OSError):
+            return os.stat(place.path).st_size == found.size  # else it was written anew since it was hashed
+        return False
 
     def _place(self, wanted: Wanted, hashes: Sequence[str], entry: Entry | None, shades: list[Shade]) -> Place | None:
         if entry is not None and (own := _own_place(entry.dest, entry.file, self._folders, self._root)):
-            return own
+            if not self._has_other_bytes(entry, own):
+                return own
+            shades.append(Shade("other_bytes", f"{own.name} has other bytes than the catalog says."))
         full = {value for value in (*hashes, *(entry.hashes if entry else ())) if len(value) == 64}
         for value in full:
             if found := self._on_disk(self._files.by_hash.get(value), wanted):
@@ -385,32 +402,26 @@ class _Look:
                 return Place(one.folder, one.name, one.path)
         return None
 
-    def _compare(
-        self, wanted: Wanted, hashes: Sequence[str], entry: Entry, place: Place | None, shades: list[Shade]
-    ) -> None:
+    def _compare(self, wanted: Wanted, hashes: Sequence[str], entry: Entry, shades: list[Shade]) -> None:
         full = next((value for value in hashes if len(value) == 64), "")
         other_id = wanted.file_id is not None and entry.file_id is not None and wanted.file_id != entry.file_id
         if other_id or (full and entry.sha256 and full != entry.sha256):
             shades.append(Shade("other_file", f"The entry is another file of the same version: {entry.file}."))
         if below("x", entry.file) is None:
             shades.append(Shade("bad_name", f"The entry's file name {entry.file!r} leads out of its folder."))
-        if place is not None and entry.sha256:
-            found = self._files.by_name.get((place.folder, place.name))
-            if found is not None and found.sha256 and found.path == place.path and found.sha256 != entry.sha256:
-                shades.append(Shade("other_bytes", f"{place.name} has other bytes than the catalog says."))
 
     def _near(self, wanted: Wanted, place: Place | None, shades: list[Shade]) -> None:
         """What comes close where no entry fits."""
         if place is not None:
             shades.append(Shade("on_disk", f"It is on disk as {place.name} in {place.folder}, and in no catalog."))
-        if wanted.model_id is not None and (refs := self._shelves.by_model.get(wanted.model_id)):
+        if wanted.model_id is not None and (refs := self.shelves.by_model.get(wanted.model_id)):
             others = [str(ref[2].get("file") or ref[2].get("name")) for ref in refs]
             some = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
             which = "Another version of the same model" if wanted.version_id is not None else "A version of the model"
             shades.append(Shade("other_version", f"{which} is catalogued: {some}."))
         if not wanted.name or wanted.version_id is not None:
             return
-        if refs := self._shelves.by_title.get(wanted.name.casefold()):
+        if refs := self.shelves.by_title.get(wanted.name.casefold()):
             text = f"An entry is called so ({refs[0][2].get('file')}), which proves nothing."
             shades.append(Shade("same_title", text))
 

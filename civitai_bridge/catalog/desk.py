@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..errors import (
     NotFound,
     NotInCatalog,
     StateTrouble,
+    UnknownReference,
 )
 from ..filenames import safe_name
 from ..network import Network
@@ -40,14 +42,14 @@ from ..resources import ModelFile, Resource
 from ..retries import retrying
 from ..settings import Settings
 from ..website import Lookups, SiteClient, describe, identify, resolve
-from .add import ALREADY, Added, add, choose_file, names_of, remove
+from .add import ALREADY, Added, add, choose_file, is_entry_of, names_of, remove
 from .answers import DOWNLOADED, Answer, Checked, Downloaded, Scanned
 from .check import MISSING, NOT_FOUND, PRESENT, UNKNOWN, Catalogs, Folders, Located, Place, Wanted
 from .downloads import Downloads, Landed, check_allowed, forbidden_to_graphs, is_file
 from .downloads import Progress as Loading
-from .entries import bare_hash, place_of
+from .entries import Entry, bare_hash, place_of
 from .folders import folders_below
-from .hashes import HashIndex, Ownership, Progress, ScanReport, never
+from .hashes import HashIndex, ModelPath, Ownership, Progress, ScanReport, never
 from .promote import Promoted, promote
 from .questions import Question, questions_from
 from .store import CatalogStore
@@ -170,7 +172,7 @@ class Desk:
                 return Added(ALREADY, file=located.entry.file)
         resource = await self.resolve(reference)
         file_id = _file_meant(resource, parsed)
-        return await asyncio.to_thread(lambda: add(self.store, resource, file_id=file_id))
+        return await asyncio.to_thread(lambda: add(self.store, resource, file_id=file_id, free=self._is_free))
 
     async def promote(self, reference: str) -> Promoted:
         """Move a LoRA's entry to loras.json."""
@@ -178,11 +180,58 @@ class Desk:
         return await asyncio.to_thread(promote, self.store, version_id)
 
     async def remove(self, reference: str) -> Added:
-        """Take an entry out of the catalogs whose file is not on disk."""
-        parsed = self._read(reference)
-        version_id = await self._version(reference)
-        file = parsed.name if isinstance(parsed, FileReference) else ""
-        return await asyncio.to_thread(lambda: remove(self.catalogs, version_id, file=file))
+        """Take entries out of the catalogs whose files are not on disk: those of a version, or the one that a file id,
+        a hash or a file name means."""
+        meant, what = await self._meant(reference)
+        return await asyncio.to_thread(remove, self.catalogs, meant, what)
+
+    async def _meant(self, reference: str) -> tuple[Callable[[Entry], bool], str]:
+        """Which entries a reference means, and what to call them."""
+        try:
+            parsed = self._read(reference)
+        except UnknownReference:
+            parsed = FileReference(reference.strip().strip("\"'"))
+            if not await asyncio.to_thread(self._called, parsed.name):
+                raise
+        if isinstance(parsed, FileReference):
+            return await self._named(reference.strip().strip("\"'")), reference
+        wanted = Wanted.from_reference(parsed)
+        if isinstance(parsed, HashReference):
+            found = (await self._locate([wanted]))[0].entry
+            if found is not None:
+                return lambda entry: _key(entry) == _key(found), reference
+            resource = await self.resolve(reference)
+            file = next((one for one in resource.files if _has_hash(one, parsed.hash)), None)
+            if file is not None:
+                return lambda entry: is_entry_of(entry, resource, file), reference
+            wanted = Wanted.from_resource(resource)
+        version_id = wanted.version_id or (await self.resolve(reference)).version_id
+        if wanted.file_id:
+            file_id = wanted.file_id
+            what = f"File {file_id} of version {version_id}"
+            return lambda entry: (entry.version_id, entry.file_id) == (version_id, file_id), what
+        return lambda entry: entry.version_id == version_id, f"Version {version_id}"
+
+    async def _named(self, name: str) -> Callable[[Entry], bool]:
+        """The one entry of a file name. Raises NotInCatalog, BadInput where there are several."""
+        found = await asyncio.to_thread(self._called, name)
+        keys = {_key(entry) for entry in found}
+        if len(keys) > 1:
+            some = ", ".join(sorted({f"{one.dest}/{one.file} (version {one.version_id})" for one in found}))
+            raise BadInput(f"Several entries are called {name}: {some}. Name the version.")
+        if not keys:
+            raise NotInCatalog(f"{name} is in no catalog.", path=str(self.store.folder))
+        return lambda entry: _key(entry) in keys
+
+    def _called(self, name: str) -> list[Entry]:
+        """The entries of a file name: exactly as written, else by its last part in any case."""
+        name = name.replace("\\", "/")
+        every = [entry for loaded in self.store.load_both() for entry in loaded.entries() if entry.file]
+        files = [entry.file.replace("\\", "/") for entry in every]
+        exact = [entry for entry, file in zip(every, files, strict=True) if name in (file, f"{entry.dest}/{file}")]
+        last = name.rsplit("/", 1)[-1].casefold()
+        alike = (entry for entry, file in zip(every, files, strict=True) if file.rsplit("/", 1)[-1].casefold() == last)
+        return exact or list(alike)
 
     def _read(self, reference: str) -> Reference:
         return read_reference(reference, hosts=self._hosts)
@@ -197,7 +246,8 @@ class Desk:
         if located.entry is not None and located.entry.version_id:
             return located.entry.version_id
         if isinstance(parsed, FileReference):
-            raise NotInCatalog(f"{parsed.name} is in no catalog.", path=str(self.store.folder))
+            why = "has no version id of CivitAI in the catalog" if located.entry else "is in no catalog"
+            raise NotInCatalog(f"{parsed.name} {why}.", path=str(self.store.folder))
         return (await self.resolve(reference)).version_id
 
     # --- what is on disk
@@ -264,7 +314,7 @@ class Desk:
         """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`.
         What is here already is not loaded again. Raises DownloadTrouble and its kin with a sentence for each case."""
         parsed = self._read(reference)
-        if directory is None and (here := await self._here(reference, Wanted.from_reference(parsed))):
+        if directory is None and (here := await self._here(reference, Wanted.from_reference(parsed), progress)):
             return here
         if from_graph and (reason := forbidden_to_graphs(self.settings, reference, allow_download)):
             raise DownloadForbidden(reason)
@@ -277,7 +327,7 @@ class Desk:
                 resource.version_id, file, target, progress=progress, cancelled=cancelled
             )
             return _downloaded(resource, landed, Place("", "", str(target)), str(directory), ())
-        if here := await self._here(reference, Wanted.from_resource(resource, file), exactly=True):
+        if here := await self._here(reference, Wanted.from_resource(resource, file), progress, exactly=True):
             return here
         dest, place = await asyncio.to_thread(self._target, resource, file)
         landed = await self.downloads.load(
@@ -290,16 +340,25 @@ class Desk:
         """What `download` would find here without asking anybody; None where it would have to."""
         return await self._here(reference, Wanted.from_reference(self._read(reference)))
 
-    async def _here(self, reference: str, wanted: Wanted, *, exactly: bool = False) -> Downloaded | None:
+    async def _here(
+        self,
+        reference: str,
+        wanted: Wanted,
+        progress: Callable[[Loading], None] = lambda _: None,
+        *,
+        exactly: bool = False,
+    ) -> Downloaded | None:
         """What is on disk already; `exactly` this file of the version where the version has several."""
         located = (await self._locate([wanted]))[0]
         place, entry = located.place, located.entry
         codes = {shade.code for shade in located.shades}
-        if place is None or located.how == "name" or codes & {"other_bytes", "ambiguous"}:
+        if place is None or located.how == "name" or "ambiguous" in codes:
             return None
         if exactly and "other_file" in codes:
             return None
         if not exactly and (entry is None or located.how != "version id" or wanted.file_id or "other_file" in codes):
+            return None
+        if entry is not None and not await asyncio.to_thread(self._is_whole, place, entry, progress):
             return None
         return Downloaded(
             PRESENT,
@@ -311,27 +370,53 @@ class Desk:
             notes=tuple(shade.text for shade in located.shades),
         )
 
+    def _is_whole(self, place: Place, entry: Entry, progress: Callable[[Loading], None]) -> bool:
+        """Whether a file has its entry's bytes, as far as that says; one that no scan has hashed yet is hashed now."""
+        if not entry.sha256:
+            return True
+        path = Path(place.path)
+        try:
+            size = path.stat().st_size
+            if (known := self._known(place)) and known.size == size:
+                return known.sha256 == entry.sha256
+            progress(Loading(path.name, 0, size, f"{path.name} is here; reading whether it is whole"))
+            taken = digest_file(path)
+        except (FileTrouble, OSError):
+            return False
+        if place.folder:
+            with contextlib.suppress(StateTrouble, FileTrouble):  # then it is read again the next time
+                self.index.learn(place.folder, place.name, place.path, self.catalogs.rank(place), taken)
+        return taken.sha256 == entry.sha256
+
+    def _known(self, place: Place) -> ModelPath | None:
+        """What the index knows of a file, if it has hashed it."""
+        found = self.index.files().by_name.get((place.folder, place.name))
+        return found if found is not None and found.sha256 and found.path == place.path else None
+
+    def _is_free(self, dest: str, name: str, file: ModelFile) -> bool:
+        """Whether nothing lies under a name, or this very file."""
+        place = self.catalogs.lying(dest, name)
+        return place is None or is_file(Path(place.path), file)
+
     def _target(self, resource: Resource, file: ModelFile) -> tuple[str, Place]:
-        """Where a file is to lie: where its own entry says, else in the folder of its type under a name that nothing
+        """Where a file is to lie: where its own entry says, else in the folder of its type; under a name that nothing
         else there has."""
-        usual = place_of(resource, file)[1]
-        names, taken = names_of(resource, file), set()
-        for loaded in self.store.load_both():
-            for entry in loaded.entries():
-                if entry.version_id == resource.version_id and entry.file_id in (None, file.id):
-                    return entry.dest, self.catalogs.target(entry.dest, entry.file)
-                if entry.dest == usual:
-                    taken.add(entry.file.casefold())
-        for name in names:
-            place = self.catalogs.target(usual, name)
-            if name.casefold() not in taken and (not Path(place.path).exists() or is_file(Path(place.path), file)):
-                return usual, place
-        raise BadInput(f"Every name for {file.name} is taken in {usual} by other files; move one of them away.")
+        entries = [entry for loaded in self.store.load_both() for entry in loaded.entries()]
+        own = next((entry for entry in entries if is_entry_of(entry, resource, file)), None)
+        dest = own.dest if own else place_of(resource, file)[1]
+        names = [*([own.file] if own else []), *names_of(resource, file)]
+        taken = {entry.file.casefold() for entry in entries if entry.dest == dest and entry is not own}
+        for name in dict.fromkeys(names):
+            if (own and name == own.file) or name.casefold() not in taken:
+                place = self.catalogs.lying(dest, name) or self.catalogs.target(dest, name)
+                if not os.path.lexists(place.path) or is_file(Path(place.path), file):
+                    return dest, place
+        raise BadInput(f"Every name for {file.name} is taken in {dest} by other files; move one of them away.")
 
     def _settle(self, resource: Resource, file: ModelFile, dest: str, place: Place, landed: Landed) -> tuple[str, ...]:
         """Tell index and catalog of a file that has arrived. It is there whatever they say, so their troubles are
         notes."""
-        notes = [] if landed.verified else [f"CivitAI states no SHA256 of {file.name} yet; only its size was checked."]
+        notes = [] if landed.verified else [f"CivitAI states no hash of {file.name} yet; only its size was checked."]
         try:
             rank = self.catalogs.rank(place)
             self.index.learn(place.folder, place.name, place.path, rank, _digests(file, landed))
@@ -370,6 +455,11 @@ def make_desk(
     send = network.send_to(settings.site_url, settings.key or None)
     downloads = Downloads(settings, send, network.open_file)
     return Desk(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
+
+
+def _key(entry: Entry) -> tuple[int | None, str, str]:
+    """What makes entries of both catalogs the same one."""
+    return entry.version_id, entry.dest, entry.file
 
 
 def _names_bytes(wanted: Wanted) -> bool:

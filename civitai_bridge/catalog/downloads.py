@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from urllib.parse import urljoin, urlsplit
 
 from filelock import FileLock, Timeout
 
+from ..digests import BLAKE3, EVERY, digest_file
 from ..errors import (
     BlobUnavailable,
     DownloadDamaged,
@@ -30,13 +31,14 @@ from ..errors import (
     DownloadRefused,
     DownloadStopped,
     DownloadTrouble,
+    FileTrouble,
     LogInNeeded,
     NoRoom,
     Unreachable,
 )
 from ..exchange import Request, Response, Send, message_of
 from ..fetch import Opened, OpenFile
-from ..filenames import safe_name
+from ..filenames import LONGEST_TAKEN, safe_name
 from ..reference import HOSTS
 from ..resources import ModelFile
 from ..settings import Settings
@@ -46,6 +48,8 @@ T = TypeVar("T")
 AT_ONCE = 3
 GB = 10**9
 _SAFE = (".safetensors", ".sft", ".gguf", ".onnx", ".yaml", ".yml", ".json")  # the rest may run code when opened
+_SAFETENSORS = (".safetensors", ".sft")
+_ODD = 20  # how often a lock may seem another file than before; some network drives number files anew each time
 _SPARE = 64 * 1024 * 1024  # room that is left for everybody else
 _INEXACT = 1024  # bytes by which the site's `sizeKB`, a rounded float, may be off
 _ATTEMPTS = 5  # without this much progress in between:
@@ -68,7 +72,7 @@ class Progress:
 @dataclass(frozen=True)
 class Landed:
     """A file that is on disk now. `resumed` bytes were there from an earlier run; `was_there` = nothing was loaded;
-    `verified` = its SHA-256 is the one that CivitAI states (which has none before it has scanned a file)."""
+    `verified` = it has the hashes that CivitAI states (which has none before it has scanned a file)."""
 
     path: Path
     size: int
@@ -106,6 +110,8 @@ def forbidden(settings: Settings, file: ModelFile, *, from_graph: bool = False, 
         )
     if file.size_kb is None:
         return f"CivitAI does not say how large {file.name} is; a graph does not load it." if from_graph else ""
+    if from_graph and not _checkable(file):
+        return f"CivitAI states no hash of {file.name} yet, so its bytes cannot be checked; a graph does not load it."
     if file.size_kb * 1024 > settings.max_download_gb * GB:
         return _too_large(file, int(file.size_kb * 1024), settings.max_download_gb)
     return ""
@@ -161,7 +167,7 @@ class Downloads:
         """Load one file of a version to `target`. One that is there already with the right bytes is left alone; one
         that another process is loading is waited for. Raises DownloadTrouble and its kin, Unreachable; what has arrived
         is kept for the next time, unless its bytes are wrong."""
-        if safe_name(target.name) != target.name:
+        if safe_name(target.name, longest=LONGEST_TAKEN) != target.name:
             raise DownloadForbidden(f"{target.name!r} is no name for a file here.")
         story = _Story(self, version_id, file, target, progress)
         return await _until(cancelled, self._load(story), story)
@@ -224,55 +230,77 @@ class _Story:
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Hold the file against every other process and task that loads it."""
-        path = self.part.with_name(f".{self.part.name}.lock")
-        lock = FileLock(path)
-        told = False
+        """Hold the file against every other process and task that loads it.
+
+        The lock's file is removed while it is held. Who had opened it just before then holds a file without a name
+        (filelock 3.12 does not look), so a lock counts only where its file was there before and is the same after."""
+        path, told, odd = self.part.with_name(f".{self.part.name}.lock"), False, 0
         while True:
+            lock = FileLock(path)
             try:
-                self.part.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire(timeout=0)
-                break
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with _open_meanwhile(path) as is_still_there:
+                    lock.acquire(timeout=0)
+                    if is_still_there() or odd >= _ODD:
+                        break
+                    lock.release()
+                    odd += 1
             except Timeout:
                 if not told:
                     self.tell(0, "another process loads this file; waiting for it")
                     told = True
                 await asyncio.sleep(_PATIENCE)
             except OSError as error:
-                raise in_words(error, self.part.parent) from error
+                raise in_words(error, path.parent) from error
+            except NotImplementedError as error:
+                path.unlink(missing_ok=True)
+                path = self._lock_elsewhere(path, error)
         try:
             yield
         finally:
-            if os.name != "nt":  # removed while it is held: whoever opens it next makes a new one
+            if os.name != "nt":
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
             lock.release()
 
+    def _lock_elsewhere(self, path: Path, error: NotImplementedError) -> Path:
+        """A lock in the state folder, where the file system of the models knows none."""
+        home = self._owner.settings.home
+        if path.parent == home:
+            raise DownloadTrouble(
+                f"Neither {self.part.parent} nor {home} is on a file system with locks, without which two programs "
+                "could spoil a file; choose another folder with --dir."
+            ) from error
+        whose = hashlib.sha256(os.fsencode(self.part.absolute())).hexdigest()
+        return home / f".{whose[:32]}.part.lock"
+
     async def run(self) -> Landed:
         async with Part(self.part, keep=bool(self._sha)) as part:
-            size, sha256, resumed = await self._whole(part)
+            size, sha256, resumed, verified = await self._whole(part)
         try:
             put_in_place(self.part, self.target)
         except FileExistsError as error:
             raise DownloadTrouble(f"{self.target} was made by another program meanwhile; it is left alone.") from error
         except OSError as error:
             raise in_words(error, self.target.parent) from error
-        return Landed(self.target, size, sha256, resumed, verified=bool(self._sha))
+        return Landed(self.target, size, sha256, resumed, verified=verified)
 
-    async def _whole(self, part: Part) -> tuple[int, str, int]:
-        """Load until everything is there and right."""
+    async def _whole(self, part: Part) -> tuple[int, str, int, bool]:
+        """Load until everything is there and right: size, SHA-256, what an earlier run had left, whether CivitAI states
+        a hash that it has."""
         while True:
             if not (part.taken and self._is_complete(part)):
                 await self._arrive(part)
             sha256 = await part.finish()
             resumed = part.taken
-            if not self._sha or sha256 == self._sha:
-                return part.size, sha256, resumed
+            wrong = await asyncio.to_thread(_contradicted, self.file, sha256, part.path)
+            if not wrong:
+                return part.size, sha256, resumed, bool(_checkable(self.file))
             await part.empty()
             if not resumed:
                 raise DownloadDamaged(
-                    f"{self.file.name} arrived with other bytes than CivitAI states (SHA256 {sha256[:12]}…, not "
-                    f"{self._sha[:12]}…). It was thrown away; try again, and tell CivitAI if it stays so."
+                    f"{self.file.name} arrived with other bytes than CivitAI states ({wrong}). It was thrown away; try "
+                    "again, and tell CivitAI if it stays so."
                 )
             self._total, self._etag = None, ""  # what an earlier run left was wrong: once more from the start
 
@@ -314,8 +342,14 @@ class _Story:
             response = await self._ask({"type": "VAE"})
         if response.status not in _REDIRECTS:
             raise self._refusal(response)
-        location = urljoin(self._owner.settings.site_url, response.headers.get("location", ""))
-        host = (urlsplit(location).hostname or "").lower()
+        try:
+            location = urljoin(self._owner.settings.site_url, response.headers.get("location", ""))
+            host, _ = (urlsplit(location).hostname or "").lower(), urlsplit(location).port
+        except ValueError:  # its words may hold the address, which is a secret
+            raise DownloadRefused(
+                f"CivitAI names a storage for {self.file.name} that is no address. Try again later.",
+                status=response.status,
+            ) from None
         if not response.headers.get("location") or _is_site(location, host, self._owner.settings.site_url):
             raise DownloadRefused(
                 f"CivitAI answers with a page instead of {self.file.name}: it wants you to log in or to buy access "
@@ -484,14 +518,13 @@ def is_file(path: Path, file: ModelFile) -> bool:
         if file.size_kb is not None and abs(path.stat().st_size - file.size_kb * 1024) > _INEXACT:
             return False
         _as_it_is(path, file)
-    except (DownloadTrouble, OSError):
+    except (DownloadTrouble, FileTrouble, OSError):
         return False
     return True
 
 
 def _as_it_is(target: Path, file: ModelFile) -> Landed:
     """A file that has the name already: the wanted one, or another that is not touched."""
-    wanted = next((v.lower() for k, v in file.hashes.items() if k.upper() == "SHA256"), "")
     sha, size = hashlib.sha256(), 0
     try:
         with open(target, "rb", buffering=0) as source:
@@ -500,10 +533,54 @@ def _as_it_is(target: Path, file: ModelFile) -> Landed:
                 size += len(piece)
     except OSError as error:
         raise DownloadTrouble(f"{target} is there and cannot be read: {error.strerror or error}.") from error
-    same = sha.hexdigest() == wanted if wanted else file.size_kb is not None and abs(size - file.size_kb * 1024) < 1
-    if not same:
+    stated = _checkable(file)
+    same = stated or (file.size_kb is not None and abs(size - file.size_kb * 1024) < 1)
+    if not same or _contradicted(file, sha.hexdigest(), target):
         raise DownloadTrouble(f"{target} is there already with other bytes; it is left alone. Move it away first.")
-    return Landed(target, size, sha.hexdigest(), was_there=True, verified=bool(wanted))
+    return Landed(target, size, sha.hexdigest(), was_there=True, verified=bool(stated))
+
+
+def _checkable(file: ModelFile) -> dict[str, str]:
+    """The stated hashes of a whole file that can be taken here; of AutoV1, which is of 64 KiB, nothing follows."""
+    stated = {kind.upper(): value.lower() for kind, value in file.hashes.items() if value}
+    kinds = {"SHA256": 64, "BLAKE3": 64 if BLAKE3 in EVERY else 0, "AUTOV2": 10, "AUTOV3": 12, "CRC32": 8}
+    if not file.name.lower().endswith(_SAFETENSORS):
+        del kinds["AUTOV3"]
+    return {kind: stated[kind] for kind, length in kinds.items() if length and len(stated.get(kind, "")) == length}
+
+
+def _contradicted(file: ModelFile, sha256: str, path: Path) -> str:
+    """Which stated hash a file has not, in words, `""` where it has all. A SHA-256 is enough; without one whatever else
+    is stated is taken in one more reading."""
+    stated = _checkable(file)
+    if "SHA256" in stated:
+        taken, stated = {"SHA256": sha256}, {"SHA256": stated["SHA256"]}
+    elif not stated.keys() - {"AUTOV2"}:
+        taken = {"AUTOV2": sha256[:10]}
+    else:
+        taken = {kind.upper(): value for kind, value in digest_file(path, kinds=EVERY).by_kind().items()}
+    wrong = (kind for kind, value in stated.items() if taken.get(kind) != value)
+    return next((f"{kind} {taken.get(kind, 'none')[:12]}, not {stated[kind][:12]}" for kind in wrong), "")
+
+
+@contextlib.contextmanager
+def _open_meanwhile(path: Path) -> Iterator[Callable[[], bool]]:
+    """Whether a name is of one file all the while; made where there is none. The file is held open, so that no later
+    one can get its number. On Windows an open file keeps its name anyway."""
+    if os.name == "nt":
+        yield lambda: True
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def is_still_there() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return False
+
+    try:
+        yield is_still_there
+    finally:
+        os.close(descriptor)
 
 
 async def _until(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T], story: _Story) -> T:

@@ -188,10 +188,13 @@ def put_in_place(part: Path, target: Path) -> None:
         os.link(part, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, "another file has this name", str(target)) from None
-        os.rename(part, target)
+    except OSError:  # a file system without hard links: the name is reserved by an empty file of our own
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        try:
+            os.replace(part, target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
         return
     with contextlib.suppress(OSError):
         os.unlink(part)

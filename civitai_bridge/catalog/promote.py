@@ -3,6 +3,8 @@ where the process dies in between."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,28 +55,46 @@ def promote(store: CatalogStore, version_id: int) -> Promoted:
                 path=str(store.path(MODELS)),
             )
         moved: Promoted | None = None
-        for entry in {entry.file: entry for entry in loras}.values():
-            category = lora_category(entry.base_model)
-            if entry.file not in there:
-                moved = moved or Promoted(PROMOTED, entry.file, category)
-            _move(change, entry, category, append=entry.file not in there)
+        for file in dict.fromkeys(entry.file for entry in loras):
+            those = [entry for entry in loras if entry.file == file]
+            category = lora_category(those[0].base_model)
+            if file not in there:
+                moved = moved or Promoted(PROMOTED, file, category)
+            _move(change, version_id, those, category, append=file not in there)
         return moved or Promoted(ALREADY)
 
 
-def _move(change: Change, entry: Entry, category: str, *, append: bool) -> None:
-    version_id = entry.version_id
-    assert version_id is not None
-    if append:
-        _, texts = without_entries(change.load(MODELS).document, lambda raw: raw == entry.raw)
-        text = texts[0] if "strength" in entry.raw else with_member(texts[0], "strength", _STRENGTH)
-        change.intend({"version_id": version_id, "file": entry.file})
-        change.append(LORAS, category, text)
+def _move(change: Change, version_id: int, those: Sequence[Entry], category: str, *, append: bool) -> None:
+    """Move the entries of one file: one as a rule, more where a person has noted it twice."""
+    file = those[0].file
+    began = False
     try:
-        change.remove(MODELS, version_id, lambda other: (other.file, other.dest) == (entry.file, "loras"))
+        if append:
+            texts = _texts(change, those)
+            change.intend({"version_id": version_id, "file": file, "category": category, "texts": texts})
+            for text in texts:
+                change.append(LORAS, category, text)
+                began = True
+        change.take(MODELS, lambda other: (other.version_id, other.file, other.dest) == (version_id, file, "loras"))
     except CatalogTrouble as error:
+        if append and not began:
+            raise
         raise CatalogTrouble(
-            f"{entry.file} stands in loras.json now, and its entry in models.json could not be taken away: {error} "
+            f"{file} stands in loras.json now, and its entry in models.json could not be taken away: {error} "
             "That is done as soon as the file can be written.",
             path=error.path,
         ) from error
     change.done()
+
+
+def _texts(change: Change, those: Sequence[Entry]) -> list[str]:
+    """Entries as they are written, each once, with a default `strength` where they have none."""
+    wanted = {_written(entry.raw) for entry in those}
+    _, found = without_entries(change.load(MODELS).document, lambda raw: _written(raw) in wanted)
+    each = {_written(raw): (raw, text) for text in found for raw in [json.loads(text)]}
+    return [text if "strength" in raw else with_member(text, "strength", _STRENGTH) for raw, text in each.values()]
+
+
+def _written(raw: Mapping[str, Any]) -> str:
+    """What an entry says, for comparing; a NaN in it equals itself."""
+    return json.dumps(raw, sort_keys=True)

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -92,11 +93,12 @@ class CatalogStore:
             yield change
 
     def _sweep(self) -> None:
-        """Remove what a killed save left beside the catalogs; the lock is held, so nobody writes there now."""
-        for folder in {self._folder, self.path(MODELS).parent, self.path(LORAS).parent}:
+        """Remove what a killed save of ours left beside the catalogs; the lock is held, so nobody writes there now."""
+        for path in (self.path(MODELS), self.path(LORAS), self._folder / _INTENT):
             with contextlib.suppress(OSError):
-                for left in folder.glob(".*.json.*.part"):
-                    left.unlink(missing_ok=True)
+                for left in path.parent.glob(".*.part"):
+                    if re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+-\d+|previous)\.part", left.name):
+                        left.unlink(missing_ok=True)
 
     def _finish_if_interrupted(self) -> None:
         if (self._folder / _INTENT).exists():
@@ -116,6 +118,12 @@ class CatalogStore:
             ) from error
         except OSError as error:
             raise self._trouble(self._folder, error, "changed") from error
+        except NotImplementedError as error:
+            raise CatalogTrouble(
+                f"{self._folder} lies on a file system without locks, where two programs could spoil a catalog; choose "
+                "another place with `civitai-bridge settings catalog_folder`. Nothing was changed.",
+                path=str(self._folder),
+            ) from error
         try:
             yield
         finally:
@@ -202,13 +210,16 @@ class Change:
 
         self._save(name, edits)
 
-    def remove(self, name: str, version_id: int, gone: Callable[[Entry], bool] = lambda _: True) -> list[str]:
-        """Take a version's entries away, or those of them that are meant; answers with their texts. Nothing is saved
-        where none goes."""
+    def remove(self, name: str, version_id: int) -> list[str]:
+        """Take a version's entries away; answers with their texts. Nothing is saved where none goes."""
+        return self.take(name, lambda entry: entry.version_id == version_id)
+
+    def take(self, name: str, gone: Callable[[Entry], bool]) -> list[str]:
+        """Take the entries away that are meant, as `remove` does."""
         texts: list[str] = []
 
         def goes(raw: Mapping[str, Any]) -> bool:
-            return whole(raw.get("civitai_version_id")) == version_id and gone(entry_from_json(raw, name))
+            return gone(entry_from_json(raw, name))
 
         def edits(document: Document) -> tuple[list[Edit], tuple[int, Any] | None]:
             made, found = without_entries(document, goes)
@@ -230,22 +241,26 @@ class Change:
         (self._store.folder / _INTENT).unlink(missing_ok=True)
 
     def finish_interrupted(self) -> None:
-        """Finish a promote that was killed: an entry that has arrived in loras.json leaves models.json; one that has
-        not stays where it was."""
+        """Finish a promote that was killed: what has begun to arrive in loras.json arrives whole and leaves
+        models.json; what has not stays where it was."""
         path = self._store.folder / _INTENT
         try:
             intent = json.loads(path.read_text(encoding="utf-8"))
             version_id, file = int(intent["version_id"]), str(intent["file"])
+            category, texts = str(intent.get("category", "")), [str(text) for text in intent.get("texts", ())]
         except FileNotFoundError:
             return
         except OSError as error:
             raise self._store._trouble(path, error, "read") from error
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self.done()  # the intent itself was not finished, so nothing followed it
             return
 
-        if any(entry.file == file for entry in self.load(LORAS).of_version(version_id)):
-            self.remove(MODELS, version_id, lambda entry: entry.file == file and entry.dest == "loras")
+        arrived = sum(entry.file == file for entry in self.load(LORAS).of_version(version_id))
+        if arrived:  # none was there before; they come in order, and a person may have edited them since
+            for text in texts[arrived:]:
+                self.append(LORAS, category, text)
+            self.take(MODELS, lambda entry: (entry.version_id, entry.file, entry.dest) == (version_id, file, "loras"))
         self.done()
 
     def _save(self, name: str, make: Callable[[Document], tuple[list[Edit], tuple[int, Any] | None]]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from .shelf import no_collecting
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_LONE = re.compile("[\ud800-\udfff]")
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -164,7 +165,9 @@ def stamped(document: Document, date: str) -> tuple[list[Edit], int]:
     """The edits for a save: `version` counted up by one, `date` set (facts/catalog.md); and the new version."""
     now = document.version
     is_text = isinstance(now, str) and now.isascii() and now.isdigit() and len(now) < 20
-    number = (int(now) if is_text or (isinstance(now, int) and not isinstance(now, bool)) else 0) + 1
+    is_number = isinstance(now, int) and not isinstance(now, bool)
+    is_number = is_number or (isinstance(now, float) and abs(now) < 2**53)  # 12.0, as other languages write it
+    number = (int(now) if is_text or is_number else 0) + 1
     written = {"version": f'"{number}"' if is_text else str(number), "date": json.dumps(date)}
     edits = [Edit(*document.top[key], value) for key, value in written.items() if key in document.top]
     missing = [f'"{key}"{_style(document).colon}{value}' for key, value in written.items() if key not in document.top]
@@ -315,7 +318,8 @@ class _Style:
         return self._json(value)
 
     def _json(self, value: Any) -> str:
-        return json.dumps(value, ensure_ascii=self.ascii)
+        text = json.dumps(value, ensure_ascii=self.ascii)
+        return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # no file can hold one as it is
 
 
 def _style(document: Document) -> _Style:
