@@ -110,9 +110,12 @@ class Desk:
     async def _caveat(self, questions: Sequence[Question], answers: Sequence[Answer]) -> str:
         """Why more may be here than was found: files that are not hashed yet, or not in a way that a hash asked for.
         Such kinds are remembered, and scans take them from then on."""
-        open_ = [q for q, answer in zip(questions, answers, strict=True) if answer.located.place is None]
-        # Only of a hash that a person named: one of a picture is an AutoV1 or SHA256 of a model that was never here.
-        kinds = {_KIND_BY_LENGTH.get(len(q.wanted.hashes[0])) for q in open_ if isinstance(q.reference, HashReference)}
+        open_ = [(q, a) for q, a in zip(questions, answers, strict=True) if a.located.place is None]
+        # Only a hash that a person named: those of pictures are of usual kinds, of models that were never here.
+        unknown = [
+            q for q, a in open_ if isinstance(q.reference, HashReference) and not (a.located.entry or a.resource)
+        ]
+        kinds = {_KIND_BY_LENGTH.get(len(bare_hash(q.wanted.hashes[0]))) for q in unknown}
         sentences = []
         for kind in sorted(filter(None, kinds)):
             if await asyncio.to_thread(self.index.lacks, kind):
