@@ -36,6 +36,7 @@ _PIECES = 6  # how far reading may run ahead of the slowest digest
 _AUTOV1_FROM, _AUTOV1_TO = 0x100000, 0x110000
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors library itself
 _SPACE = re.compile(r"[ \t\r\n]*")
+_HALVES = re.compile("[\ud800-\udfff]")  # half a character: JSON may hold one, no file and no database takes it
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,8 @@ def read_header(path: str | Path) -> Header:
         metadata = _metadata(text)
     except (ValueError, IndexError, RecursionError) as error:
         raise NotSafetensors(f"{path} is no safetensors file: its header is no JSON object.") from error
-    return Header(length, {key: value for key, value in metadata.items() if _telling(key) and isinstance(value, str)})
+    facts = {key: value for key, value in metadata.items() if _telling(key) and isinstance(value, str)}
+    return Header(length, {_HALVES.sub("\ufffd", key): _HALVES.sub("\ufffd", value) for key, value in facts.items()})
 
 
 def _telling(key: str) -> bool:

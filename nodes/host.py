@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import importlib
 import logging
+import math
 import os
 import re
 import threading
@@ -25,6 +26,7 @@ from ..civitai_bridge.network import is_loopback, next_port
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.desk import Desk
     from ..civitai_bridge.catalog.downloads import Progress
+    from ..civitai_bridge.catalog.hashes import Progress as Hashing
     from ..civitai_bridge.network import Network
     from ..civitai_bridge.orchestration.generate import Bridge, State
     from ..civitai_bridge.orchestration.journal import Journal
@@ -178,6 +180,7 @@ _asked: dict[Settings, float] = {}  # when each was last asked for, in seconds o
 IDLE = 600.0  # seconds after which a Bridge that nobody asks for is closed
 _readers: dict[Settings, Reader] = {}
 _desks: dict[Settings, Desk] = {}
+_watches: dict[Path, _Watch] = {}  # one for each state folder, as the index of files is
 _journals: dict[Path, Journal] = {}  # one for each state folder, for as long as the server lives
 _sandbox: list[Any] = []
 _starting = threading.Lock()
@@ -209,8 +212,8 @@ async def reader() -> Reader:
 
 
 async def desk() -> Desk:
-    """The catalogs' Desk for the settings as they are now. The first one of a process has the model files hashed in the
-    background and leaves word for the command line where they lie. Backstage only."""
+    """The catalogs' Desk for the settings as they are now; the model files are hashed in the background as they come.
+    The first one of a process leaves word for the command line where they lie. Backstage only."""
     from ..civitai_bridge.catalog.desk import make_desk
     from ..civitai_bridge.catalog.folders import note_folders
 
@@ -225,19 +228,81 @@ async def desk() -> Desk:
         _desks[settings] = made
         if first and not settings.sandbox:
             await asyncio.to_thread(_quietly, note_folders, settings.home, model_folders(), root)
-        if first:
-            backstage().start(_scan(made))
-    return _desks[settings]
+    made = _desks[settings]
+    await _watches.setdefault(settings.home, _Watch()).look(made)
+    return made
+
+
+_LOOK_EVERY = 5.0  # seconds between looks at what ComfyUI lists, which asks the disk about each folder
+_SCAN_EVERY = 900.0  # seconds after which files are looked at though no name is new: one may have other bytes
+
+
+class _Watch:
+    """Has the model files looked at while somebody asks about them: at first, when ComfyUI lists others than before,
+    when a look-up wanted another kind of hash, and after a while."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._looked = self._began = -math.inf
+        self._running = False
+
+    async def look(self, made: Desk) -> None:
+        """Start a scan where one is due."""
+        now = time.monotonic()
+        if self._running or now - self._looked < _LOOK_EVERY:
+            return
+        self._looked, self._running = now, True
+        try:
+            seen = await asyncio.to_thread(_seen, made)
+        except Exception as error:  # other packs replace core's lists, and whoever asks for a desk is to have it
+            log.warning("Whether model files have come or gone cannot be seen: %r", error)
+            seen = self._seen
+        finally:
+            self._running = False
+        if seen != self._seen or now - self._began >= _SCAN_EVERY:
+            self._seen, self._began, self._running = seen, now, True
+            backstage().start(self._scan(made))
+
+    async def _scan(self, made: Desk) -> None:
+        try:
+            await _scan(made)
+        finally:
+            self._running = False
+
+
+def _seen(made: Desk) -> object:
+    """What makes a scan due when it changes."""
+    return {folder: listing_of(folder) for folder in model_folders()}, made.index.wanted()
 
 
 async def _scan(made: Desk) -> None:
     """Know the model files by their hashes; while a prompt runs, half the cores are left to it."""
     try:
-        scanned = await made.scan(identified=bool(made.settings.key), pause=is_generating)
+        scanned = await made.scan(pause=is_generating, progress=_tenths())
     except CivitaiError as error:
         log.warning("The model files could not all be looked at: %s", error)
+    except Exception:
+        log.exception("The model files could not be looked at.")
     else:
-        log.info("%s", scanned.report)
+        disk = scanned.disk
+        is_news = disk.hashed or disk.moved or disk.gone or disk.troubles or scanned.described or scanned.trouble
+        log.log(logging.INFO if is_news else logging.DEBUG, "%s", scanned.report)
+
+
+def _tenths() -> Callable[[Hashing], None]:
+    """Logs how far the hashing is, by bytes; it is told so from several threads."""
+    lock, said = threading.Lock(), 0
+
+    def tell(told: Hashing) -> None:
+        nonlocal said
+        with lock:
+            tenth = told.bytes * 10 // max(1, told.of_bytes)
+            if tenth <= said:
+                return
+            said = tenth
+        log.info("%d %% of the bytes; %s", tenth * 10, told.sentence)
+
+    return tell
 
 
 def is_generating() -> bool:

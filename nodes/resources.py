@@ -88,13 +88,15 @@ async def locate(found: Resource) -> tuple[str, str | None, str]:
 
     desk = await host.desk()
     located = await asyncio.to_thread(desk.catalogs.locate, Wanted.from_resource(found))
+    files = await asyncio.to_thread(desk.index.files)
     looked, seen = [], set()
     for file in sorted(found.files, key=lambda f: not f.primary):
         folder = folder_of(found.type, file.type)
         if not folder or folder in seen:
             continue
         seen.add(folder)
-        here = on_hand(Answer(found.air, located, found), folder, host.listed(folder), desk.index.files())
+        listed = await asyncio.to_thread(host.listed, folder)
+        here = on_hand(Answer(found.air, located, found), folder, listed, files)
         if here.file:
             return "present", here.file, f"Present: {here.sentence}"
         looked.append(here.sentence)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import re
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +20,9 @@ pytest.importorskip("jsonschema")
 from pack.civitai_bridge.catalog import desk as desk_module
 from pack.civitai_bridge.catalog.desk import Desk, make_desk
 from pack.civitai_bridge.catalog.folders import folders_below, known_folders, note_folders
+from pack.civitai_bridge.catalog.hashes import Progress
 from pack.civitai_bridge.catalog.questions import questions_from
+from pack.civitai_bridge.digests import EVERY
 from pack.civitai_bridge.errors import (
     BadInput,
     CatalogDamaged,
@@ -404,6 +409,69 @@ async def test_a_scan_that_is_stopped_does_not_ask(room: Room):
     room.put("loras/a.safetensors", content(LORA))
     scanned = await room.desk.scan(cancelled=lambda: True)
     assert scanned.disk.stopped and room.asked() == [] and "stopped" in scanned.report
+
+
+async def test_every_hash_that_civitai_states_of_a_file_is_known_offline(room: Room):
+    room.put("loras/a.safetensors", content(LORA))
+    await room.desk.scan()
+    room.sandbox.requests.clear()
+    stated = digests(LORA)
+    checked = await room.desk.check(f"{stated['BLAKE3']}\n{stated['CRC32']}", ask=False)
+    assert [answer.located.file for answer in checked.answers] == ["a.safetensors"] * 2 and not checked.note
+
+
+MINE = b"\x02\0\0\0\0\0\0\0{}mine"  # CivitAI knows nothing of it
+
+
+@pytest.mark.parametrize("kind", ["CRC32", "BLAKE3"])
+async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(
+    kind: str, room: Room, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pack.civitai_bridge.digests.blake3", lambda: hashlib.sha3_256())
+    for module in ("desk", "hashes"):
+        monkeypatch.setattr(f"pack.civitai_bridge.catalog.{module}.EVERY", EVERY | {"BLAKE3"})
+    room.put("loras/mine.safetensors", MINE)
+    await room.desk.scan()
+    hash_ = {"CRC32": f"{zlib.crc32(MINE):08X}", "BLAKE3": hashlib.sha3_256(MINE).hexdigest()}[kind]
+    first = await room.desk.check(hash_)
+    assert first.answers[0].located.place is None
+    assert f"It may be the {kind} of a file here" in first.report and first.as_json()["note"] == first.note
+    assert (await room.desk.scan()).disk.hashed == 1
+    second = await room.desk.check(hash_)
+    assert second.answers[0].located.file == "mine.safetensors" and not second.note
+
+
+async def test_no_kind_is_taken_for_what_is_known_or_what_a_picture_says(room: Room):
+    room.put("loras/mine.safetensors", MINE)
+    await room.desk.scan()
+    picture = GenerationData(networks=(UsedNetwork("", name="nobody", hash="01234567"),))
+    for asked in (digests(LORA)["SHA256"], digests(LORA)["CRC32"], "12ab34cd56", picture, "nobody.safetensors"):
+        assert not (await room.desk.check(asked)).note, asked
+    assert room.desk.index.wanted() == frozenset()
+
+
+async def test_a_kind_whose_package_is_not_here_is_said(room: Room, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pack.civitai_bridge.catalog.desk.EVERY", EVERY - {"BLAKE3"})
+    room.put("loras/mine.safetensors", MINE)
+    await room.desk.scan()
+    assert "needs the package blake3" in (await room.desk.check("ab" * 32)).note
+
+
+async def test_while_files_are_hashed_a_report_says_how_far_that_is(room: Room):
+    for number in range(3):
+        room.put(f"loras/{number}.safetensors", content(LORA) + bytes([number]))
+    assert room.desk.scanning is None
+    seen: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def tell(told: Any) -> None:
+        if told.files:
+            seen.append(asyncio.run_coroutine_threadsafe(room.desk.check(str(OTHER), ask=False), loop).result(10).note)
+
+    await room.desk.scan(progress=tell, identified=False)
+    assert all("of 3 files are hashed so far." in note for note in seen) and seen
+    assert room.desk.scanning is None and not (await room.desk.check(str(OTHER), ask=False)).note
+    assert Progress(1200, 50_000, 1, 2).sentence == "1,200 of 50,000 files are hashed so far."
 
 
 # --- download

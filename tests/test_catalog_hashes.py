@@ -369,6 +369,221 @@ def test_a_scan_of_some_folders_leaves_the_others_alone(place: Place):
     assert report.gone == 1 and list(place.names()) == [("loras", "a.pt")]
 
 
+# --- files that look alike
+
+
+def twins(tensors: int = 2000) -> tuple[bytes, bytes]:
+    """Two trainings of one model: the same size and a header of more than a sample's length."""
+    head = {f"t{n}": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]} for n in range(tensors)}
+    text = json.dumps(head).encode()
+    start = len(text).to_bytes(8, "little") + text
+    return start + b"A" * 1000, start + b"B" * 1000
+
+
+def at_one_time(*paths: Path) -> None:
+    for path in paths:
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def replaced(place: Place, first: bytes, second: bytes) -> None:
+    (place.root / "loras" / "a.safetensors").unlink()
+    place.put("keeps the inode", b"x")
+    at_one_time(place.put("b.safetensors", second))
+
+
+def replaced_with_its_inode(place: Place, first: bytes, second: bytes) -> None:
+    path = place.root / "loras" / "a.safetensors"
+    path.write_bytes(second)
+    at_one_time(path)
+    path.rename(path.with_name("b.safetensors"))
+
+
+def overwritten(place: Place, first: bytes, second: bytes) -> None:
+    at_one_time(place.put("a.safetensors", second))
+
+
+@pytest.mark.parametrize("how", [replaced, replaced_with_its_inode, overwritten])
+@pytest.mark.parametrize("tensors", [0, 2000])
+def test_other_bytes_of_the_same_size_and_time_are_hashed(how: Any, tensors: int, place: Place):
+    first, second = twins(tensors)
+    at_one_time(place.put("a.safetensors", first))
+    place.scan()
+    how(place, first, second)
+    place.scan()
+    assert set(place.names().values()) == {sha(second)}
+
+
+def test_a_renamed_file_is_itself_and_not_a_twin_that_is_gone(place: Place):
+    first, second = twins()
+    a, b = place.put("a.safetensors", first), place.put("b.safetensors", second)
+    at_one_time(a, b)
+    place.scan()
+    a.unlink()
+    b.rename(b.with_name("c.safetensors"))
+    assert place.scan().hashed == 0
+    assert place.names() == {("loras", "c.safetensors"): sha(second)}
+
+
+def test_other_rights_are_no_other_bytes(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.put("a.pt", "a")
+    place.scan()
+    path.chmod(0o400)
+    monkeypatch.setattr(module, "digest_file", lambda *_, **__: pytest.fail("hashed again"))
+    assert (report := place.scan()).unchanged == 1 and not report.moved
+    monkeypatch.setattr(module, "_samples", lambda *_: pytest.fail("looked into again"))
+    assert place.scan().unchanged == 1
+
+
+def test_an_index_of_before_is_taken_over(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.put("a.pt", "a")
+    place.scan()
+    place.index.close()
+    path = place.root / "state" / "hashes.sqlite3"
+    with sqlite3.connect(path) as old:
+        old.execute("ALTER TABLE files DROP COLUMN ctime_ns")
+    old.close()
+    place.index = HashIndex(path)
+    monkeypatch.setattr(module, "digest_file", lambda *_, **__: pytest.fail("hashed again"))
+    assert place.scan().unchanged == 1 and place.scan().unchanged == 1
+    with sqlite3.connect(path) as new:
+        assert new.execute("SELECT ctime_ns FROM files").fetchone()[0] > 0
+    new.close()
+
+
+# --- what cannot be written down
+
+
+def test_half_a_character_in_a_header_ends_no_scan(place: Place):
+    place.put("a.safetensors", header({"ss_output_name": "\ud800x", "modelspec.\udfff": "\udc00"}) + b"x")
+    place.put("b.pt", "b")
+    assert place.scan().hashed == 2
+    one = place.index.files().by_name["loras", "a.safetensors"]
+    assert one.output_name == "\ufffdx"
+    assert dict(place.index.facts(one.path)) == {"ss_output_name": "\ufffdx", "modelspec.\ufffd": "\ufffd"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_that_are_no_text_are_left_out_and_said(place: Place):
+    place.put("good.pt", "good")
+    odd = os.fsencode(place.root / "loras") + b"/caf\xe9"
+    try:
+        os.mkdir(odd)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    for name in (odd + b"/in.pt", odd + b".pt", odd + b".txt"):
+        with open(name, "wb") as out:
+            out.write(b"x")
+    place.folders["odd"] = [Path(os.fsdecode(odd))]
+    for _ in range(2):
+        report = place.scan()
+        assert list(place.names()) == [("loras", "good.pt")]
+        assert len(report.troubles) == 3 and all("no valid text" in one for one in report.troubles)
+        "\n".join(report.troubles).encode()
+    with pytest.raises(FileTrouble, match="no valid text"):
+        path = os.fsdecode(odd + b".pt")
+        place.index.learn("loras", os.path.basename(path), path, 0, module.digest_file(path))
+
+
+def test_a_time_beyond_every_calendar_ends_no_scan(place: Place):
+    path = place.put("a.pt", "a")
+    try:
+        os.utime(path, (10**11, 10**11))
+    except (OSError, OverflowError):
+        pytest.skip("this file system takes no such time")
+    assert place.scan().hashed == 1 and place.scan().unchanged == 1
+
+
+def test_a_file_that_goes_between_its_hashes_and_its_header_is_said(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path, real = place.put("a.safetensors", b"x"), module.digest_file
+    place.put("b.pt", "b")
+
+    def vanishing(target: str, **more: Any) -> Any:
+        taken = real(target, **more)
+        path.unlink(missing_ok=True)
+        return taken
+
+    monkeypatch.setattr(module, "digest_file", vanishing)
+    report = place.scan(workers=1)
+    assert not report.stopped and report.hashed == 1 and "cannot be read" in report.troubles[0]
+
+
+# --- several who know of one index
+
+
+def test_what_is_learned_while_others_are_listed_stays(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.put("old.pt", "old")
+    real = module._Listing.places
+
+    def places(self: Any, folders: Any) -> Any:
+        found = real(self, folders)
+        new = place.put("new.pt", "new")
+        place.index.learn("loras", "new.pt", str(new), 0, module.digest_file(new))
+        return found
+
+    monkeypatch.setattr(module._Listing, "places", places)
+    assert place.scan().gone == 0
+    assert set(place.names()) == {("loras", "old.pt"), ("loras", "new.pt")}
+
+
+def test_a_scan_of_fewer_folders_leaves_what_others_have(place: Place):
+    place.put("a.pt", "a")
+    gone = place.put("b.pt", "b", "more")
+    place.put("c.pt", "c", "more")
+    place.put("c.pt", "another", "loras")
+    place.scan()
+    gone.unlink()
+    narrow = HashIndex(place.root / "state" / "hashes.sqlite3")
+    for _ in range(2):
+        assert narrow.scan({"loras": [place.root / "loras"]}).gone in (0, 1)
+        assert [(one.name, one.sha256) for one in narrow.files().all if one.path.startswith(str(place.root / "more"))]
+        assert set(place.names()) == {("loras", "a.pt"), ("loras", "c.pt")}
+        assert narrow.files().by_name["loras", "c.pt"].sha256 == sha("another"), "what the scan had comes first"
+    place.scan()
+    assert sorted(one.rank for one in place.index.files().all) == [0, 0, 1]
+
+
+def test_a_changed_file_that_is_listed_no_more_is_not_known_by_its_old_hash(place: Place):
+    path = place.put("sub/a.pt", "a")
+    place.scan()
+    path.write_text("other")
+    (place.root / "loras" / "sub").rename(place.root / "loras" / ".sub")
+    os.symlink(place.root / "loras" / ".sub", place.root / "loras" / "sub")
+    place.scan()
+    assert set(place.names().values()) == {sha("other")}
+
+
+# --- kinds of hash that a look-up needs
+
+
+def test_a_kind_that_was_wanted_is_taken_by_every_later_scan(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.put("a.pt", "abc")
+    place.scan()
+    assert place.index.lacks("CRC32")
+    HashIndex(place.root / "state" / "hashes.sqlite3").want(["CRC32", "BLAKE3"])
+    monkeypatch.setattr(module, "EVERY", module.EVERY - {"BLAKE3"})
+    assert place.scan().hashed == 1, "without its package a kind is not asked of files again and again"
+    assert place.scan().hashed == 0 and place.index.wanted() == {"CRC32", "BLAKE3"}
+    assert place.index.files().by_hash.get("352441c2") and not place.index.lacks("CRC32")
+    monkeypatch.setattr("pack.civitai_bridge.digests.blake3", lambda: hashlib.sha512())
+    monkeypatch.setattr(module, "EVERY", module.EVERY | {"BLAKE3"})
+    assert place.scan().hashed == 1 and place.scan().hashed == 0
+    assert place.index.files().by_hash.get(hashlib.sha512(b"abc").hexdigest())
+
+
+def test_what_is_stated_of_bytes_is_not_taken_again(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.put("a.pt", "abc")
+    place.scan()
+    place.index.state({sha("abc"): {"BLAKE3": "AB" * 32, "AutoV1": "x"}, sha("else"): {"CRC32": "00000000"}})
+    monkeypatch.setattr(module, "EVERY", module.EVERY | {"BLAKE3"})
+    place.index.want(["BLAKE3"])
+    assert place.scan().hashed == 0 and place.index.files().by_hash.get("ab" * 32)
+    monkeypatch.setattr(module, "EVERY", module.EVERY - {"BLAKE3"})
+    assert place.scan(kinds={"CRC32"}).hashed == 1 and place.index.files().by_hash.get("ab" * 32), "and it stays"
+    path.write_text("other")
+    place.scan()
+    assert not place.index.files().by_hash.get("ab" * 32)
+
+
 def test_a_shelf_keeps_the_order_and_its_only_ones_cheap():
     shelf: Shelf[str, object] = Shelf()
     one, two, three = object(), object(), object()

@@ -57,7 +57,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Checked:
+    """`note` says why more may be here than was found."""
+
     answers: tuple[Answer, ...]
+    note: str = ""
 
     @property
     def all_present(self) -> bool:
@@ -69,7 +72,9 @@ class Checked:
         return "\n".join(answer.text for answer in self.answers if answer.located.status != PRESENT)
 
     def as_json(self) -> dict[str, Any]:
-        return {"all_present": self.all_present, "resources": [answer.as_json() for answer in self.answers]}
+        found: dict[str, Any] = {"all_present": self.all_present}
+        found["resources"] = [answer.as_json() for answer in self.answers]
+        return {**found, "note": self.note} if self.note else found
 
     @property
     def report(self) -> str:
@@ -79,7 +84,8 @@ class Checked:
         for answer in self.answers:
             count[answer.located.status] += 1
         total = ", ".join(f"{number} {status}" for status, number in count.items() if number)
-        return "\n".join([*(answer.report for answer in self.answers), f"{total.replace('_', ' ')}."])
+        lines = [*(answer.report for answer in self.answers), f"{total.replace('_', ' ')}."]
+        return "\n".join([self.note, *lines] if self.note else lines)
 
 
 @dataclass(frozen=True)

@@ -295,6 +295,7 @@ class _Look:
 
     def __init__(self, shelves: _Shelves, files: Files, folders: Folders, root: str | Path | None) -> None:
         self.shelves, self._files, self._folders, self._root = shelves, files, folders, root
+        self._roots: dict[str, tuple[str, ...]] = {}
 
     def up(self, wanted: Wanted) -> Located:
         hashes = tuple(filter(_tells, map(bare_hash, wanted.hashes)))
@@ -373,13 +374,14 @@ class _Look:
         for value in full:
             if found := self._on_disk(self._files.by_hash.get(value), wanted):
                 if entry is not None:
-                    text = f"The same bytes are here under another name: {found.name} in {found.folder}."
-                    shades.append(Shade("same_bytes", text))
+                    shades.append(_renamed(found))
                 return found
         for value in hashes:
             found_files = _short(self._files.by_hash, value) if len(value) in _SHORT else ()
             sure = len({one.sha256 for one in found_files}) == 1
             if sure and (found := self._on_disk(found_files, wanted)):
+                if entry is not None:
+                    shades.append(_renamed(found))
                 return found
         if entry is None and wanted.version_id is not None:
             theirs = self._files.by_version.get(wanted.version_id)
@@ -396,11 +398,20 @@ class _Look:
         return None
 
     def _on_disk(self, files: Sequence[ModelPath], wanted: Wanted) -> Place | None:
-        """The first of them that is there still, in the wanted folder if one is named."""
+        """The first of them that is there still, in the wanted folder if one is named; not below a path that its key
+        no longer has."""
         for one in sorted(files, key=lambda one: not _fits(one, wanted)):
-            if os.path.isfile(one.path):
+            if self._is_in_folder(one) and os.path.isfile(one.path):
                 return Place(one.folder, one.name, one.path)
         return None
+
+    def _is_in_folder(self, one: ModelPath) -> bool:
+        roots = self._folders.get(one.folder)
+        if not roots:
+            return True
+        if one.folder not in self._roots:
+            self._roots[one.folder] = tuple(os.path.join(os.path.abspath(root), "") for root in roots)
+        return one.path.startswith(self._roots[one.folder])
 
     def _compare(self, wanted: Wanted, hashes: Sequence[str], entry: Entry, shades: list[Shade]) -> None:
         full = next((value for value in hashes if len(value) == 64), "")
@@ -485,6 +496,10 @@ def is_other(one: ModelPath, hashes: Sequence[str]) -> bool:
     return bool(one.sha256 and hashes) and not any(
         value in known or (len(value) == 12 and value[:10] == one.sha256[:10]) for value in hashes
     )
+
+
+def _renamed(place: Place) -> Shade:
+    return Shade("same_bytes", f"The same bytes are here under another name: {place.name} in {place.folder}.")
 
 
 def _fits(one: ModelPath, wanted: Wanted) -> bool:

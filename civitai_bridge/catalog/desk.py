@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..digests import Digests, digest_file
+from ..digests import BLAKE3, CRC32, EVERY, Digests, digest_file
 from ..errors import (
     BadInput,
     CatalogTrouble,
@@ -56,6 +56,7 @@ from .store import CatalogStore
 
 T = TypeVar("T")
 _AT_ONCE = 8
+_KIND_BY_LENGTH = {64: BLAKE3, 8: CRC32}  # what a hash may be that is of no usual kind
 
 
 class Desk:
@@ -82,6 +83,7 @@ class Desk:
         self.store = store or CatalogStore(Path(settings.catalog_folder) if settings.catalog_folder else settings.home)
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
+        self.scanning: Progress | None = None  # how far the scan is that runs now
         # Addresses of the configured site are references too; it is the person's choice, no graph's.
         self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
 
@@ -105,7 +107,29 @@ class Desk:
             again = await self._locate(wanted for wanted, _ in better)
             for n, found, (_, resource) in zip(open_, again, better, strict=True):
                 answers[n] = Answer(questions[n].text, found, resource)
-        return Checked(tuple(answers))
+        return Checked(tuple(answers), await self._caveat(questions, answers))
+
+    async def _caveat(self, questions: Sequence[Question], answers: Sequence[Answer]) -> str:
+        """Why more may be here than was found: files that are not hashed yet, or not in a way that a hash asked for.
+        Such kinds are remembered, and scans take them from then on."""
+        open_ = [(q, a) for q, a in zip(questions, answers, strict=True) if a.located.place is None]
+        # Only a hash that a person named: those of pictures are of usual kinds, of models that were never here.
+        unknown = [
+            q for q, a in open_ if isinstance(q.reference, HashReference) and not (a.located.entry or a.resource)
+        ]
+        kinds = {_KIND_BY_LENGTH.get(len(bare_hash(q.wanted.hashes[0]))) for q in unknown}
+        sentences = []
+        for kind in sorted(filter(None, kinds)):
+            if await asyncio.to_thread(self.index.lacks, kind):
+                await asyncio.to_thread(self.index.want, [kind])
+                sentences.append(
+                    f"It may be the {kind} of a file here: the next scan takes that too."
+                    if kind in EVERY
+                    else f"It may be the {kind} of a file here, which needs the package {kind.lower()} to be found."
+                )
+        if open_ and self.scanning is not None:
+            sentences.append(f"{self.scanning.sentence} More may be found later.")
+        return " ".join(sentences)
 
     async def _locate(self, wanted: Iterable[Wanted]) -> list[Located]:
         every = list(wanted)
@@ -259,14 +283,23 @@ class Desk:
         identified: bool = True,
         pause: Callable[[], bool] = never,
         cancelled: Callable[[], bool] = never,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Progress], None] = lambda _: None,
     ) -> Scanned:
         """Hash what is new, then ask CivitAI whose it is: 10,000 hashes a call, details in hundreds and only of what is
         new. `folder` is a key of ComfyUI, a path that one of them has, or a models root."""
         folders, whole = _chosen(folder, self.folders())
-        disk = await asyncio.to_thread(
-            lambda: self.index.scan(folders, pause=pause, cancelled=cancelled, progress=progress, whole=whole)
-        )
+
+        def tell(told: Progress) -> None:
+            self.scanning = told
+            progress(told)
+
+        self.scanning = Progress(0, 0, 0, 0)
+        try:
+            disk = await asyncio.to_thread(
+                lambda: self.index.scan(folders, pause=pause, cancelled=cancelled, progress=tell, whole=whole)
+            )
+        finally:
+            self.scanning = None
         described: list[Ownership] = []
         trouble = ""
         if identified and not disk.stopped:
@@ -288,6 +321,8 @@ class Desk:
         for part in _parts(await asyncio.to_thread(self.index.undescribed), 100):
             resources = await self.site.by_hashes(part)
             told = [_owned(sha, resource) for sha, resource in resources.items()]
+            stated = {sha: file.hashes for sha, one in resources.items() for file in one.files if _has_hash(file, sha)}
+            await asyncio.to_thread(self.index.state, stated)
             # A version without a usable file has no details (site-api §3.3); it is not asked for again and again.
             known = await asyncio.to_thread(self.index.owners)
             told += [replace(known[sha], about={"name": ""}) for sha in part if sha not in resources]

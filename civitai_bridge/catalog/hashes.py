@@ -2,7 +2,7 @@
 
 A scan lists every folder (10,000 unchanged files in a fraction of a second), hashes what is new or changed, and writes
 each file down as it is done, so a scan that is stopped or killed goes on where it was. A file that was moved or renamed
-is known by its inode, or by size, time and beginning, and is not hashed again.
+is known by size, time and three samples of its bytes, and is not hashed again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..digests import USUAL, Digests, digest_file, read_header
+from ..digests import BLAKE3, CRC32, EVERY, USUAL, Digests, digest_file, read_header
 from ..errors import FileTrouble, NotSafetensors, StateTrouble
 from .shelf import Shelf, no_collecting
 
@@ -30,10 +30,13 @@ _ENDINGS = frozenset(suffix[1:] for suffix in SUFFIXES)
 _SAFETENSORS = (".safetensors", ".sft")
 # The first digits of the SHA-256 of nothing: an AutoV1 or AutoV3 like this names no file (site-api §4).
 _NOTHING = frozenset({"e3b0c442", "e3b0c44298fc"})
-_HEAD = 64 * 1024
+_SAMPLE = 64 * 1024
 _REMEMBERED = 30 * 24 * 3600.0  # how long the hashes of a file that is gone are kept, in case it comes back elsewhere
 _BATCH_SECONDS, _BATCH_FILES = 0.5, 64
 _PATIENCE = 0.05  # how often a worker that yields asks whether it may go on
+_ELSEWHERE = 1000  # added to the rank of a file that is there, below no folder of the last scan of everything
+_LARGEST = 1 << 63  # SQLite's integers end here; times that a file system allows do not
+_OPTIONAL = {CRC32: "crc32", BLAKE3: "blake3"}  # what a scan takes only when a look-up wanted it, with its column
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -51,8 +54,10 @@ CREATE TABLE IF NOT EXISTS files (
     output_name TEXT NOT NULL,
     facts TEXT NOT NULL,
     trouble TEXT NOT NULL,
-    gone REAL
+    gone REAL,
+    ctime_ns INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS files_by_sha256 ON files (sha256);
 CREATE TABLE IF NOT EXISTS places (
     folder TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -67,9 +72,19 @@ CREATE TABLE IF NOT EXISTS owners (
     about TEXT NOT NULL,
     asked REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kinds (
+    kind TEXT PRIMARY KEY
+) WITHOUT ROWID;
 """
-_COLUMNS = (
-    "path, size, mtime_ns, device, inode, head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
+_STATE = "path, size, mtime_ns, ctime_ns, device, inode"  # as in _Found
+_TAKEN = "head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
+_COLUMNS = f"{_STATE}, {_TAKEN}"
+_SET = ", ".join(
+    f"{name} = CASE WHEN excluded.{name} = '' AND files.sha256 = excluded.sha256 THEN files.{name} "
+    f"ELSE excluded.{name} END"
+    if name in _OPTIONAL.values()
+    else f"{name} = excluded.{name}"
+    for name in _COLUMNS.split(", ")[1:]
 )
 
 
@@ -124,6 +139,13 @@ class Progress:
     of_bytes: int
     path: str = ""
 
+    @property
+    def sentence(self) -> str:
+        if not self.of_files:
+            return "The model folders are being looked through."
+        files = "file is" if self.of_files == 1 else "files are"
+        return f"{self.files:,} of {self.of_files:,} {files} hashed so far."
+
 
 @dataclass(frozen=True)
 class ScanReport:
@@ -145,8 +167,14 @@ class _Found(NamedTuple):
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int
     device: str
     inode: str
+
+    @classmethod
+    def of(cls, path: str, seen: os.stat_result) -> _Found:
+        times = seen.st_mtime_ns % _LARGEST, seen.st_ctime_ns % _LARGEST
+        return cls(path, seen.st_size, *times, str(seen.st_dev), str(seen.st_ino))
 
 
 @dataclass
@@ -184,6 +212,8 @@ class HashIndex:
             self.mode = str(self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0])
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
+            if "ctime_ns" not in {row[1] for row in self._db.execute("PRAGMA table_info(files)")}:
+                self._db.execute("ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
         except (OSError, sqlite3.Error) as error:
             raise self._trouble(error) from error
 
@@ -217,16 +247,51 @@ class HashIndex:
         """Take in a file whose hashes are known already: one that was just downloaded and verified. A scan finds it
         unchanged."""
         try:
-            seen = os.stat(path)
-            found = _Found(path, seen.st_size, seen.st_mtime_ns, str(seen.st_dev), str(seen.st_ino))
-            row = _row_of(found, digests)
+            row = _row_of(_Found.of(path, os.stat(path)), digests)
         except OSError as error:
             raise FileTrouble(f"{path} cannot be read: {error.strerror or error}.") from error
+        if not _is_text(path) or not _is_text(name):
+            raise FileTrouble(_no_text(path))
         self._keep([row])
         with self._lock, self._answering(), self._transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO places (folder, name, path, rank) VALUES (?, ?, ?, ?)",
                 (folder, name, path, rank),
+            )
+
+    def want(self, kinds: Iterable[str]) -> None:
+        """Remember kinds of hash that a look-up needed: every later scan takes them too, whoever starts it."""
+        missing = set(kinds) - self.wanted()
+        if missing:
+            with self._lock, self._answering(), self._transaction() as db:
+                db.executemany("INSERT OR IGNORE INTO kinds (kind) VALUES (?)", [(kind,) for kind in missing])
+
+    def wanted(self) -> frozenset[str]:
+        """The kinds of hash beyond the usual ones that a look-up has needed."""
+        with self._lock, self._answering():
+            return frozenset(row[0] for row in self._db.execute("SELECT kind FROM kinds"))
+
+    def lacks(self, kind: str) -> bool:
+        """Whether a file that is here has no hash of this kind yet, so that a look-up by one proves nothing."""
+        with self._lock, self._answering():
+            row = self._db.execute(
+                f"SELECT 1 FROM files WHERE gone IS NULL AND {_OPTIONAL[kind]} = '' LIMIT 1"
+            ).fetchone()
+        return row is not None
+
+    def state(self, stated: Mapping[str, Mapping[str, str]]) -> None:
+        """Take in what CivitAI states of bytes, by SHA-256: kinds of hash that then need not be taken from the
+        file."""
+        rows = []
+        for sha, hashes in stated.items():
+            low = {kind.upper(): value.lower() for kind, value in hashes.items()}
+            if low.get(CRC32) or low.get(BLAKE3):
+                rows.append((low.get(CRC32, ""), low.get(BLAKE3, ""), sha))
+        with self._lock, self._answering(), self._transaction() as db:
+            db.executemany(
+                "UPDATE files SET crc32 = CASE crc32 WHEN '' THEN ? ELSE crc32 END, "
+                "blake3 = CASE blake3 WHEN '' THEN ? ELSE blake3 END WHERE sha256 = ?",
+                rows,
             )
 
     def unasked(self, *, again: float = 24 * 3600.0) -> list[str]:
@@ -282,26 +347,27 @@ class HashIndex:
         with `whole` False they are some of them, and what is known of others stays.
 
         While `pause()` is true at most half of the cores hash. `cancelled()` ends the scan after the piece it is at;
-        what is done stays done. `kinds` beyond the usual ones are taken where a file is hashed anyway, and for files
-        that lack them."""
+        what is done stays done. `kinds` beyond the usual ones, and those that a look-up wanted, are taken for every
+        file that lacks them."""
         listing = _Listing()
         places = listing.places(folders)
         known = self._known()
-        needed = ["sha256", *(one for one in ("crc32", "blake3") if one.upper() in {kind.upper() for kind in kinds})]
+        kinds = EVERY & {*kinds, *self.wanted()}  # BLAKE3 only where its package is here
+        needed = ["sha256", *(column for kind, column in _OPTIONAL.items() if kind in kinds)]
         alike: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for row in known.values():
             alike.setdefault((row["size"], row["mtime_ns"]), []).append(row)
         work = _Work()
         for found in listing.files.values():
             row = known.get(found.path)
-            stays = row is not None and (row["size"], row["mtime_ns"]) == found[1:3]
-            if row is None or not stays or row["inode"] not in ("0", found.inode):
-                same = alike.get((found.size, found.mtime_ns), ())
-                row = next((one for one in same if _is_same(one, found, listing.files)), None)
+            if row is None or not _is_unchanged(row, found):
+                row = _same(alike.get((found.size, found.mtime_ns), ()), found, listing.files)
                 if row is not None:
                     work.adopted.append((found, row["path"]))
                 else:
                     work.fresh.append(found)
+            elif not row["ctime_ns"] and found.ctime_ns:
+                work.adopted.append((found, found.path))
             elif row["gone"] is not None:
                 work.returned.append(found.path)
             if row is None or not all(row[column] for column in needed):
@@ -311,6 +377,7 @@ class HashIndex:
             for path, row in known.items()
             if row["gone"] is None and path not in listing.files and not listing.is_unreadable(path)
             if whole or listing.is_below_a_root(path)
+            if not _stands(row)
         ]
         self._note(places, listing, work, None if whole else folders.keys())
         todo = work.todo
@@ -330,7 +397,7 @@ class HashIndex:
         )
 
     def _known(self) -> dict[str, dict[str, Any]]:
-        names = ("path", "size", "mtime_ns", "device", "inode", "head", "sha256", "crc32", "blake3", "gone")
+        names = ("path", "size", "mtime_ns", "ctime_ns", "device", "inode", "head", "sha256", "crc32", "blake3", "gone")
         with self._lock, self._answering():
             rows = self._db.execute(f"SELECT {', '.join(names)} FROM files").fetchall()
         return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
@@ -343,7 +410,10 @@ class HashIndex:
         only: Collection[str] | None,
     ) -> None:
         """Write down where files are now, in `only` these folders if some are named. Nothing is written when nothing
-        moved."""
+        moved.
+
+        What is there although it was not listed stays: it may have come while others were listed, or lie in a folder
+        that only another program on this index knows."""
         now = self._clock()
         with self._lock, self._answering():
             before = set(self._db.execute("SELECT folder, name, path, rank FROM places"))
@@ -351,25 +421,31 @@ class HashIndex:
             away = [place for place in before - new if not listing.is_unreadable(place[2])]
             if only is not None:
                 away = [place for place in away if place[0] in only and listing.is_below_a_root(place[2])]
+            gone = set(work.gone)
+            stay = {p for p in away if p[2] not in listing.files and p[2] not in gone and os.path.isfile(p[2])}
+            away = [place for place in away if place not in stay]
+            beside = [p for p in stay if only is None and p[3] < _ELSEWHERE and not listing.is_below_a_root(p[2])]
             come = new - before
             old = self._db.execute("SELECT 1 FROM files WHERE gone < ? LIMIT 1", (now - _REMEMBERED,)).fetchone()
-            if not (away or come or work.adopted or work.fresh or work.returned or work.gone or old):
+            if not (away or come or beside or work.adopted or work.fresh or work.returned or work.gone or old):
                 return
-            kept = "head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
             with self._transaction() as db:
                 db.executemany("DELETE FROM places WHERE folder = ? AND path = ?", [(p[0], p[2]) for p in away])
                 db.executemany("INSERT OR REPLACE INTO places (folder, name, path, rank) VALUES (?, ?, ?, ?)", come)
+                db.executemany(
+                    "UPDATE places SET rank = rank + ? WHERE folder = ? AND path = ?",
+                    [(_ELSEWHERE, p[0], p[2]) for p in beside],
+                )
                 db.execute("CREATE TEMP TABLE IF NOT EXISTS adopted AS SELECT * FROM files LIMIT 0")
                 db.execute("DELETE FROM adopted")  # files may have swapped names: all are read first
                 db.executemany(
-                    f"INSERT INTO adopted (path, size, mtime_ns, device, inode, {kept}) "
-                    f"SELECT ?, ?, ?, ?, ?, {kept} FROM files WHERE path = ?",
+                    f"INSERT INTO adopted ({_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, {_TAKEN} FROM files WHERE path = ?",
                     [(*found, old) for found, old in work.adopted],
                 )
-                db.execute("INSERT OR REPLACE INTO files SELECT * FROM adopted")
+                db.execute(f"INSERT OR REPLACE INTO files ({_COLUMNS}) SELECT {_COLUMNS} FROM adopted")
                 db.executemany(
-                    f"INSERT OR REPLACE INTO files (path, size, mtime_ns, device, inode, {kept}) "
-                    "VALUES (?, ?, ?, ?, ?, '', '', '', '', '', '', '', '{}', '')",
+                    f"INSERT OR REPLACE INTO files ({_COLUMNS}) "
+                    "VALUES (?, ?, ?, ?, ?, ?, '', '', '', '', '', '', '', '{}', '')",
                     work.fresh,  # known by name until they are hashed; never by the hash of what stood there before
                 )
                 db.executemany("UPDATE files SET gone = NULL WHERE path = ?", [(path,) for path in work.returned])
@@ -379,7 +455,10 @@ class HashIndex:
     def _keep(self, batch: Iterable[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" * len(_COLUMNS.split(",")))
         with self._lock, self._answering(), self._transaction() as db:
-            db.executemany(f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES ({marks})", batch)
+            db.executemany(
+                f"INSERT INTO files ({_COLUMNS}) VALUES ({marks}) ON CONFLICT (path) DO UPDATE SET {_SET}, gone = NULL",
+                batch,
+            )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -423,6 +502,9 @@ class _Listing:
         found: dict[tuple[str, str], tuple[str, str, str, int]] = {}
         for folder, roots in folders.items():
             for rank, root in enumerate(roots):
+                if not _is_text(str(root)):
+                    self.troubles.append(_no_text(str(root)))
+                    continue
                 for name, path in self._list(os.path.abspath(root)):
                     found.setdefault((folder, path), (folder, name, path, rank))
         return set(found.values())
@@ -462,7 +544,10 @@ class _Listing:
             visited.add(identity)
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    if entry.name.lower().endswith(SUFFIXES):
+                    if not _is_text(entry.name):
+                        if entry.name.lower().endswith(SUFFIXES) or _is_dir(entry):
+                            self.troubles.append(_no_text(entry.path))
+                    elif entry.name.lower().endswith(SUFFIXES):
                         with contextlib.suppress(FileNotFoundError):  # a link to nothing, or gone just now
                             self._file(entry, lead, found)
                     elif not entry.name.startswith(".") and _is_dir(entry):
@@ -484,7 +569,7 @@ class _Listing:
             return
         path = entry.path
         if path not in self.files:
-            self.files[path] = _Found(path, seen.st_size, seen.st_mtime_ns, str(seen.st_dev), str(seen.st_ino))
+            self.files[path] = _Found.of(path, seen)
         found.append((f"{lead}{entry.name}", path))
 
 
@@ -499,27 +584,71 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return False  # a link in a ring
 
 
-def _is_same(row: Mapping[str, Any], found: _Found, listed: Mapping[str, _Found]) -> bool:
-    """Whether a known file and one under a new name are the same: one inode, or one beginning where the old is gone.
-    Size and time are equal already."""
-    if not row["sha256"]:
-        return False
-    if row["inode"] != "0" and (row["device"], row["inode"]) == (found.device, found.inode):
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down: POSIX allows bytes that are no UTF-8, Windows half characters."""
+    if name.isascii():
         return True
-    if (
-        row["path"] != found.path
-        and row["path"] in listed
-        and listed[row["path"]][1:3] == (row["size"], row["mtime_ns"])
-    ):
+    try:
+        name.encode()
+    except UnicodeEncodeError:
         return False
-    with contextlib.suppress(OSError):
-        return _head(found.path) == row["head"]
-    return False
+    return True
 
 
-def _head(path: str) -> str:
-    with open(path, "rb") as source:
-        return hashlib.sha256(source.read(_HEAD)).hexdigest()
+def _no_text(path: str) -> str:
+    shown = path.encode("utf-8", "replace").decode()
+    return f"{shown} is left out, because its name is no valid text (UTF-8); rename it."
+
+
+def _is_unchanged(row: Mapping[str, Any], found: _Found) -> bool:
+    """Whether the file under a known name is the known one, untouched. A change time of 0 was never noted."""
+    return (
+        row["size"] == found.size
+        and row["mtime_ns"] == found.mtime_ns
+        and row["ctime_ns"] in (found.ctime_ns, 0)
+        and (row["inode"] == found.inode or row["inode"] == "0" or found.inode == "0")
+    )
+
+
+def _same(rows: Iterable[Mapping[str, Any]], found: _Found, listed: Mapping[str, _Found]) -> Mapping[str, Any] | None:
+    """Which known file a file is; size and time are equal already. That of its inode comes first, then one whose own
+    place is empty now. Neither proves anything alone, since inodes are given out again and time stamps are copied: the
+    samples must be the same too."""
+    fitting = []
+    for row in rows:
+        if row["sha256"]:
+            is_inode = row["inode"] != "0" and (row["device"], row["inode"]) == (found.device, found.inode)
+            there = listed.get(row["path"])
+            is_free = row["path"] == found.path or there is None or there[1:3] != found[1:3]
+            if is_inode or is_free:
+                fitting.append((not is_inode, row["path"] != found.path, len(fitting), row))
+    if not fitting:
+        return None
+    try:
+        samples = _samples(found.path)
+    except OSError:
+        return None
+    return next((row for *_, row in sorted(fitting) if row["head"] == samples), None)
+
+
+def _stands(row: Mapping[str, Any]) -> bool:
+    """Whether a known file lies where it was, as it was."""
+    try:
+        seen = os.stat(row["path"])
+    except OSError:
+        return False
+    return _is_file(seen.st_mode) and (seen.st_size, seen.st_mtime_ns % _LARGEST) == (row["size"], row["mtime_ns"])
+
+
+def _samples(path: str) -> str:
+    """A hash of the beginning, the middle and the end: versions of one model often share size, header and more."""
+    taken = hashlib.sha256()
+    with open(path, "rb", buffering=0) as source:
+        last = max(0, os.fstat(source.fileno()).st_size - _SAMPLE)
+        for at in sorted({0, last // 2, last}):
+            source.seek(at)
+            taken.update(source.read(_SAMPLE))
+    return taken.hexdigest()
 
 
 # --- hashing
@@ -604,6 +733,8 @@ class _Hashing:
                     result: Any = _row(found, self._kinds, on_piece)
                 except FileTrouble as error:
                     result = str(error)
+                except OSError as error:  # gone between its hashes and its header
+                    result = f"{path} cannot be read: {error.strerror or error}."
                 with self._counting:
                     self._files += 1
                 self._finished.put((found, result))
@@ -611,7 +742,7 @@ class _Hashing:
         except _Stopped:
             self.stopped = True
         except Exception as error:
-            self._finished.put((_Found(path, 0, 0, "", ""), f"{path} could not be hashed: {error}."))
+            self._finished.put((_Found(path, 0, 0, 0, "", ""), f"{path} could not be hashed: {error}."))
             self.stopped = True
         finally:
             self._finished.put(None)
@@ -644,7 +775,8 @@ def _row_of(found: _Found, taken: Digests) -> tuple[Any, ...]:
         except NotSafetensors as error:
             trouble = str(error)
     return (
-        found.path, taken.size, taken.mtime_ns, found.device, found.inode, _head(found.path),
+        found.path, taken.size, taken.mtime_ns % _LARGEST, found.ctime_ns, found.device, found.inode,
+        _samples(found.path),
         taken.sha256, taken.autov1, taken.autov3, taken.blake3, taken.crc32,
         facts.get("ss_output_name", ""), json.dumps(facts), trouble,
     )  # fmt: skip

@@ -6,6 +6,7 @@ name in ComfyUI's own list; a file of that name whose bytes are known to be othe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,7 +70,7 @@ async def loras_on_hand(
     ComfyUI's loaders offer."""
     wanted = [lora for lora in loras if _strengths(lora) != (0.0, 0.0)]
     answers = iter((await desk.check(wanted)).answers if wanted else ())
-    names, files = listed(), desk.index.files()
+    names, files = await asyncio.to_thread(lambda: (listed(), desk.index.files()))
     found = []
     for lora in loras:
         strength, clip = _strengths(lora)

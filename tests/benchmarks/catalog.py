@@ -67,7 +67,23 @@ def statuses(row: Row, folder: Path) -> None:
             Wanted(name=f"model_{number:06}"),
         ][n % 4])  # fmt: skip
     rows = [
-        (str(models / f"model_{n:06}.safetensors"), 1, 1, "1", str(n), "", sha(n), "", "", "", "", f"out_{n}", "{}", "")
+        (
+            str(models / f"model_{n:06}.safetensors"),
+            1,
+            1,
+            1,
+            "1",
+            str(n),
+            "",
+            sha(n),
+            "",
+            "",
+            "",
+            "",
+            f"out_{n}",
+            "{}",
+            "",
+        )
         for n in range(1, FILES + 1)
     ]
     index._keep(rows)

@@ -35,7 +35,7 @@ class Comfy:
     def listed(self, name: str) -> list[str]:
         root = self.home / "models" / name
         there = (str(one.relative_to(root)) for one in root.rglob("*.safetensors"))
-        return sorted({*self.files[name], *there})
+        return sorted({*self.files.get(name, ()), *there})
 
     def save_path(self, prefix: str, output: str, width: int, height: int) -> tuple[str, str, int, str, str]:
         subfolder, _, name = prefix.rpartition("/")
