@@ -276,7 +276,7 @@ def test_cycles_end():
     graph["6"] = node("ConditioningCombine", conditioning_1=["6", 0], conditioning_2=["7", 0])
     graph["7"] = node("ConditioningConcat", conditioning_to=["6", 0], conditioning_from=["7", 0])
     graph["3"]["inputs"].update(seed=["50", 0], latent_image=["3", 0])
-    graph["50"] = node("Any", value=["50", 0])
+    graph["50"] = node("PrimitiveInt", value=["50", 0])
     data = read(graph)
     assert data.steps == 20 and data.seed is None
     assert any("circle" in note for note in data.notes)

@@ -14,7 +14,7 @@ from typing import Any
 from ..generation import GenerationData, Network, shown
 from ..prompt import clean_prompt, name_key
 from .a1111 import write_a1111
-from .comfy import BY_ANOTHER_NODE, MADE_ELSEWHERE, UNWRITTEN_PROMPT, read_graph
+from .comfy import BY_ANOTHER_NODE, MADE_ELSEWHERE, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, read_graph
 from .dependencies import is_called, join, may_be_one
 from .uploader import Recognition, recognised
 
@@ -26,6 +26,7 @@ _SETTINGS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _MODEL = ("model_air", "model_name", "model_version_id", "model_id", "base_model", "model_hash")
 _UNSAID = (None, "")
+_WRITTEN_IN_PARTS = ("prompt", "negative_prompt")
 _NAMES = {
     "lora": "LoRA", "lyco": "LyCORIS", "hypernet": "hypernetwork", "vae": "VAE", "upscaler": "upscaler",
     "controlnet": "ControlNet",
@@ -117,7 +118,11 @@ def merge(local: GenerationData, wired: GenerationData) -> tuple[GenerationData,
     notes = tuple(
         note
         for note in local.notes
-        if not ((note == UNWRITTEN_PROMPT and "prompt" in fields) or (note.endswith(BY_ANOTHER_NODE) and not left))
+        if not (
+            (note == UNWRITTEN_PROMPT and "prompt" in fields)
+            or (note == PARTLY_WRITTEN_PROMPT and not elsewhere.intersection(_WRITTEN_IN_PARTS) - fields.keys())
+            or (note.endswith(BY_ANOTHER_NODE) and not left)
+        )
     )
     return replace(local, **{**fields, "extra": extra, "notes": notes}), tuple(lines)
 
@@ -141,7 +146,7 @@ def _settings(
         mine, theirs = getattr(local, name), getattr(wired, name)
         if theirs in _UNSAID or _alike(name, mine, theirs):
             continue
-        if mine in _UNSAID and name in elsewhere:
+        if name in elsewhere and (mine in _UNSAID or name in _WRITTEN_IN_PARTS):
             taken[name] = theirs
         elif mine not in _UNSAID:
             lines.append(f"The wired generation names {what} {_short(theirs)}, the graph used {_short(mine)}.")
