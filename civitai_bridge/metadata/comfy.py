@@ -119,7 +119,18 @@ _ON_THE_WAY: tuple[Any, bool] = ("on the way", False)
 MADE_ELSEWHERE = "made_elsewhere"
 UNWRITTEN_PROMPT = "The prompt is not written in the graph."
 PARTLY_WRITTEN_PROMPT = "A part of the prompt is not written in the graph."
-BY_ANOTHER_NODE = "another node makes it."
+# The weight of a network, in the same list: this and the network's file.
+WEIGHT_OF = "weight of "
+_CALLED = {
+    "seed": "The seed", "steps": "The number of steps", "cfg": "CFG", "denoise": "The denoising strength",
+    "guidance": "The guidance", "networks": "A LoRA",
+}  # fmt: skip
+
+
+def not_known(field: str) -> str:
+    """The note about a field that is made elsewhere."""
+    weight = f"A weight of {field.removeprefix(WEIGHT_OF)[:60]} (1 stands in)"
+    return f"{weight if field.startswith(WEIGHT_OF) else _CALLED[field]} is not known: another node makes it."
 
 
 def read_comfy(prompt: str = "", workflow: str = "") -> GenerationData | None:
@@ -375,7 +386,7 @@ class _Reading:
                 return value
         return ""
 
-    def numeric(self, node: str, names: Sequence[str], read: Any, what: str, field: str = "") -> Any:
+    def numeric(self, node: str, names: Sequence[str], read: Any, field: str, what: str = "") -> Any:
         for name in names:
             said = self.inputs(node).get(name)
             if said is None:
@@ -383,8 +394,9 @@ class _Reading:
             value = self.value(said)
             found = read(value)
             if found is None:
-                self.note(f"{what} is not known: {shown(value) + '.' if value is not None else BY_ANOTHER_NODE}")
-                if value is None and field:
+                what = what or _CALLED[field]
+                self.note(not_known(field) if value is None else f"{what} is not known: {shown(value)}.")
+                if value is None:
                     self.elsewhere[field] = None
             return found
         return None
@@ -398,13 +410,13 @@ class _Reading:
 
     def walk(self, start: object, names: Sequence[str]) -> list[str]:
         """The nodes along one wire: from a link through the first of the named inputs of each node."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         link = _link(start)
         while link is not None and link[0] in self.graph and link[0] not in found:
-            found.append(link[0])
+            found[link[0]] = None
             inputs = self.inputs(link[0])
             link = next((one for name in names if (one := _link(inputs.get(name))) is not None), None)
-        return found
+        return list(found)
 
     # --- samplers ------------------------------------------------------------------------------------------------
 
@@ -487,14 +499,12 @@ class _Reading:
             scheduler = self.choice(sigmas, "scheduler")
             if not scheduler and "scheduler" not in self.elsewhere:
                 scheduler = _SCHEDULERS.get(self.kind(sigmas), self.kind(sigmas))
-        seed = self.numeric(seeds, ("seed", "noise_seed"), whole, "The seed", "seed")
+        seed = self.numeric(seeds, ("seed", "noise_seed"), whole, "seed")
         found.update(
             seed=seed,
-            steps=self.numeric(steps_of, ("steps",), step_count, "The number of steps", "steps"),
-            cfg=self.numeric(cfg_of, ("cfg", "cfg_conds", "guidance_scale"), guidance_scale, "CFG", "cfg"),
-            denoise=self.numeric(
-                steps_of, ("denoise", "denoise_strength"), number, "The denoising strength", "denoise"
-            ),
+            steps=self.numeric(steps_of, ("steps",), step_count, "steps"),
+            cfg=self.numeric(cfg_of, ("cfg", "cfg_conds", "guidance_scale"), guidance_scale, "cfg"),
+            denoise=self.numeric(steps_of, ("denoise", "denoise_strength"), number, "denoise"),
             sampler=sampler,
             scheduler=scheduler,
         )
@@ -538,6 +548,7 @@ class _Reading:
             return
         if depth > 200:
             self.note("The prompt's wire is too long; its rest is left out.")
+            self.silent = True
             return
         node = link[0]
         seen.add(node)
@@ -545,7 +556,7 @@ class _Reading:
         if kind == "ConditioningZeroOut":
             return
         if side == "positive" and "guidance" in inputs and "guidance" not in found:
-            guidance = self.numeric(node, ("guidance",), guidance_scale, "The guidance", "guidance")
+            guidance = self.numeric(node, ("guidance",), guidance_scale, "guidance")
             if guidance is not None:
                 found["guidance"] = guidance
         if _link(inputs.get(side)) is None and isinstance(inputs.get(side), str):
@@ -673,7 +684,7 @@ class _Reading:
             file = self.word(node, "lora_name", "lora")
             if not file and any(_link(inputs.get(name)) is not None for name in ("lora_name", "lora")):
                 self.elsewhere["networks"] = None
-                self.note(f"A LoRA is not known: {BY_ANOTHER_NODE}")
+                self.note(not_known("networks"))
             names = ("strength_model", "lora_model_strength", "lora_strength", "strength", "model_strength")
             clips = ("strength_clip", "lora_clip_strength", "clip_strength")
             yield from self.lora(node, file, names, clips)
@@ -689,7 +700,7 @@ class _Reading:
         yield _resource(file, "lora", 1.0 if weight is None else weight, clip)
 
     def weight(self, node: str, names: Sequence[str], file: str) -> float | None:
-        return self.numeric(node, names, number, f"A weight of {file[:60]} (1 stands in)")
+        return self.numeric(node, names, number, f"{WEIGHT_OF}{file}", f"A weight of {file[:60]} (1 stands in)")
 
     def dict_loras(self, inputs: Mapping[str, Any]) -> Iterator[Network]:
         """rgthree's `lora_1: {on, lora, strength, strengthTwo}` and LoRA Manager's `loras: [{name, active, …}]`."""

@@ -251,19 +251,24 @@ def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> Generati
 
 
 def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: list[str]) -> Network | None:
-    """The checkpoint that is the data's model: by version, hash or whole name.
+    """The checkpoint that is the data's model: by version, hash or whole name, failing these the only one.
 
-    Failing these the only one is taken, unless a hash is there to be asked: it may be the version that the image's
-    post belongs to (facts/site-api.md §1.5)."""
+    A hash has the last word: where it proves none, it is to be asked, for what has the same name, or stands alone, may
+    be the version that the image's post belongs to (facts/site-api.md §1.5)."""
     models = [one for one in resolved if one.kind == "checkpoint"]
     if data.model_version_id is not None:
         return next((one for one in models if one.version_id == data.model_version_id), None)
-    same = [one for one in models if data.model_hash and one.hash and one.hash[:10] == data.model_hash[:10]]
-    same = same or [one for one in models if is_called(one, data.model_name)]
-    if same:
-        return same[0]
-    if len(models) != 1 or data.model_hash:
-        return None
+    if data.model_hash:
+        proven = [one for one in models if one.hash and one.hash[:10] == data.model_hash[:10]]
+        return proven[0] if len(proven) == 1 else None
+    called = [one for one in models if is_called(one, data.model_name)]
+    if len(called) > 1:
+        exactly = [one for one in called if _letters(name_key(data.model_name)) != _letters(one.name)]
+        if len(exactly) != 1:
+            notes.append(f"CivitAI names {len(called)} versions of {data.model_name[:80]}; which one it was is not said.")
+        return exactly[0] if len(exactly) == 1 else None
+    if called or len(models) != 1:
+        return called[0] if called else None
     if data.model_name:
         notes.append(f"The settings name the model {data.model_name[:80]}; CivitAI says it is {_title(models[0])}.")
     return models[0]
@@ -280,7 +285,8 @@ def _title(one: Network) -> str:
 
 
 def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
-    """The network with the version whose model name, or model and version name, is its own whole name."""
+    """The network with the version of its own hash; without one, of the model name, or model and version name, that
+    is its whole name."""
     if network.version_id is not None or network.air or not network.name:
         return network
     family = _FAMILIES.get(network.kind, network.kind)
@@ -288,8 +294,7 @@ def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
         one
         for one in resolved
         if _FAMILIES.get(one.kind, one.kind) == family
-        and is_called(one, network.name)
-        and not (network.hash and one.hash and network.hash[:10] != one.hash[:10])
+        and (one.hash[:10] == network.hash[:10] if network.hash else is_called(one, network.name))
     ]
     if len(found) != 1:
         return network
