@@ -27,10 +27,11 @@ _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step"
 _EMBEDDING = re.compile(r"(?<![\w\\])embedding:((?:\\[()]|[^\s,():<>\[\]|])+)(?::([+-]?[0-9.]+))?", re.IGNORECASE)
 # What may stand beside a bare word; nothing, at either end of the text, may too.
 _BEFORE, _AFTER = frozenset(("", *":(|[],")), frozenset(("", *":)|[],"))
-# Longer texts and lists are looked through in pieces, each for the names whose first word stands in it.
+# Longer texts and lists are looked through in pieces, each for the names of which a word stands in it.
 _MOST_AT_ONCE = 200_000
 _PIECE = 8192
-_BORDERS = re.compile(r"[\s*:()|\[\],]")
+_MOST_SEARCHED = 8_000_000
+_INNER = re.compile(r"[^\s*:()|\[\],]+")
 _BLANKS = re.compile(r"[ \t]+")
 
 
@@ -216,8 +217,8 @@ def each_embedding(text: str) -> Iterator[Embedding]:
 def known_words(text: str, names: Iterable[str], most: int | None = None) -> list[Embedding]:
     """The known embedding names that stand in the text as words of their own, as A1111 writes them.
 
-    The borders are those of CivitAI's own extension; a name that is not known is never reported. Of each name no more
-    than `most` are looked for.
+    The borders are those of CivitAI's own extension; a name that is not known is never reported. With `most` no more
+    than so many are told of each name, and a text that is made to be looked through for ever is not.
     assert [e.name for e in known_words("bad, EasyNegative, (bad_prompt:0.8)", ["easynegative", "bad_prompt"])] == [
         "easynegative", "bad_prompt"]
     """
@@ -226,18 +227,27 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
     found: list[Embedding] = []
     places = None
     if len(lower) * len(wanted) > _MOST_AT_ONCE:
-        places = _places(lower, wanted.values(), most)
+        places = _places(lower, wanted.values(), None if most is None else 10 * most)
+    room = _MOST_SEARCHED
     for name, word in wanted.items():
-        last, count = 0, 0
+        last, tried, count = 0, 0, 0
         for start, stop in ((0, len(lower)),) if places is None else places.get(word, ()):
             at = max(start, last)
-            while count != most and (at := lower.find(word, at, stop + len(word))) >= 0:
+            while (at := lower.find(word, begun := at, stop + len(word))) >= 0:
                 last = at + len(word)
-                count += 1
+                tried += 1
+                room -= last - begun
                 before, after = text[at - 1 : at], text[last : last + 1]
                 if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
                     found.append(Embedding(name, _weight_after(text, last), text[at:last], at, last))
+                    count += 1
                 at = last
+                if most is not None and (count == most or tried == 10 * most):
+                    break
+            else:
+                room -= stop - begun
+            if most is not None and (count == most or tried >= 10 * most or room < 0):
+                break
     if len(found) < 2:
         return found
     found.sort(key=lambda one: (one.start, -one.end))
@@ -251,17 +261,14 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
 
 
 def _places(lower: str, words: Iterable[str], most: int | None) -> dict[str, list[tuple[int, int]]]:
-    """The pieces of a text in which each word may stand: those that hold what it begins with as a word of its own.
+    """The pieces of a text in which each name may stand: those in which its first word is one.
 
     Every piece is split by C code alone, so that this takes as long as the text, whatever is looked for."""
-    firsts: dict[str, list[str]] = {}
+    firsts: dict[str, list[tuple[str, int]]] = {}
     found: dict[str, list[tuple[int, int]]] = {}
     for word in words:
-        first = _BORDERS.split(word, 1)[0]
-        if first:
-            firsts.setdefault(first, []).append(word)
-        else:
-            found[word] = [(0, len(lower))]
+        if (first := _INNER.search(word)) is not None:
+            firsts.setdefault(first[0], []).append((word, first.start()))
     longest = max(map(len, firsts), default=0)
     piece = max(_PIECE, 4 * longest)
     plain = lower
@@ -271,9 +278,9 @@ def _places(lower: str, words: Iterable[str], most: int | None) -> dict[str, lis
         # A word that is cut at one end of a piece is whole in the next.
         stop = start + piece + longest
         for first in firsts.keys() & plain[start:stop].split():
-            for word in firsts[first]:
+            for word, before in firsts[first]:
                 pieces = found.setdefault(word, [])
-                pieces.append((start, stop))
+                pieces.append((max(0, start - before), stop))
                 if len(pieces) == most:
                     del firsts[first]
                     break

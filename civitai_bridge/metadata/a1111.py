@@ -58,6 +58,7 @@ _ANY_NEGATIVE = re.compile(re.escape(_NEGATIVE), re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:")
 # A text that opens brackets again and again and never closes them would be decoded from each of them.
 _MOST_BROKEN = 8
+_FEW = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
 _SETTINGS_FIRST = tuple(f"{key}:" for key in sorted(_USUAL))
 _HIRES = frozenset(
@@ -429,7 +430,7 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], 
     words = [name for kind, name in hashes if kind == "embedding"]
     for text, source in ((prompt, "prompt"), (negative, "negative_prompt")):
         lower = text.lower() if words or "mbedding:" in text or "MBEDDING:" in text else ""
-        inside = [name for name in words if name.lower() in lower]
+        inside = [name for name in words if name.lower() in lower] if len(words) < _FEW else words
         if inside or "embedding:" in lower:
             found += named_embeddings(text, source, inside, hashes)
     if _RESOURCES in pairs:

@@ -17,6 +17,8 @@ from ..prompt import each_embedding, each_network, known_words, name_key
 
 # More of one kind than any picture has: what is beyond is named, not read, so that no text takes long.
 MOST = 1000
+# Only the first mention counts, but for those inside a longer name.
+_MOST_MENTIONS = 3
 # SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _HASH = re.compile(r"(?:0x|sha256:)?([0-9a-f]{8,72})", re.ASCII)
@@ -77,7 +79,7 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
     of `hashes`."""
     found: dict[str, Network] = {}
     spelled = list(islice(each_embedding(text), MOST)) if "mbedding:" in text or "MBEDDING:" in text else []
-    words = known_words(text, known, MOST) if known else []
+    words = known_words(text, known, _MOST_MENTIONS) if known else []
     if spelled and words:
         inside = [(one.start, one.end) for one in spelled]
         words = [word for word in words if not any(start <= word.start < end for start, end in inside)]
