@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 _LARGEST = 2**64
 _LONGEST_NUMBER = 64
+# More than any tool takes (ComfyUI's KSampler: 10,000 steps, CFG 100) and than any picture is wide (JPEG: 65,535).
+MOST_STEPS, MOST_CFG, MOST_PIXELS, MOST_CLIP_SKIP = 10_000, 1_000.0, 65_535, 100
 
 
 def whole(value: object) -> int | None:
@@ -34,9 +36,27 @@ def whole(value: object) -> int | None:
 
 
 def pixels(value: object) -> int | None:
-    """A width or height: a whole number above 0."""
+    """A width or height: a whole number from 1 to what a picture can have."""
     found = whole(value)
-    return found if found is not None and found > 0 else None
+    return found if found is not None and 0 < found <= MOST_PIXELS else None
+
+
+def step_count(value: object) -> int | None:
+    """A number of steps that some sampler takes."""
+    found = whole(value)
+    return found if found is not None and 0 <= found <= MOST_STEPS else None
+
+
+def layers(value: object) -> int | None:
+    """A clip skip: layers of a text encoder, from 0."""
+    found = whole(value)
+    return found if found is not None and 0 <= found <= MOST_CLIP_SKIP else None
+
+
+def guidance_scale(value: object) -> float | None:
+    """A CFG or guidance that leaves something of the picture."""
+    found = number(value)
+    return found if found is not None and -MOST_CFG <= found <= MOST_CFG else None
 
 
 def number(value: object) -> float | None:
@@ -99,6 +119,8 @@ class Network:
     version_name: str = ""
     base_model: str = ""
     again: tuple[tuple[float, float | None], ...] = ()
+    words: tuple[str, ...] = ()
+    file: str = ""
 
     @property
     def strength_clip(self) -> float:
@@ -250,7 +272,8 @@ def _checked(of: type, value: Mapping[str, Any], notes: list[str]) -> dict[str, 
         said = value.get(one.name)
         if said is None:
             continue
-        found = _READ[str(one.type)](said, notes)
+        door = _DOORS.get(one.name)
+        found = _READ[str(one.type)](said, notes) if door is None else door(said)
         if found is None:
             notes.append(f"{one.name} is left out: {shown(said)} is not a value for it.")
         else:
@@ -319,6 +342,13 @@ _READ: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "Mapping[str, str]": _mapping(str, str),
     "Mapping[str, Any]": _mapping(str, object),
 }
+
+
+# The fields whose values have bounds, whoever says them.
+_DOORS: Mapping[str, Callable[[object], Any]] = {
+    "steps": step_count, "cfg": guidance_scale, "guidance": guidance_scale, "width": pixels, "height": pixels,
+    "clip_skip": layers,
+}  # fmt: skip
 
 
 def merged_weights(first: Network, more: Iterable[Network]) -> tuple[tuple[float, float | None], ...]:

@@ -20,15 +20,18 @@ _EXTENSIONS = (".safetensors", ".ckpt", ".pt", ".bin")
 # What is between the brackets holds no bracket, so each character is looked at once.
 _TAG = re.compile(r"<(lora|lyco|loha|locon|hypernet):([^<>\n]*)>", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
-# Most tags: a name that is in order as it stands, and one or two short numbers.
-_PLAIN = re.compile(
-    r"([\w\-]+(?:[ ()+&']+[\w\-]+)*):([+-]?[0-9]{1,4}(?:\.[0-9]{1,9})?)(?::([+-]?[0-9]{1,4}(?:\.[0-9]{1,9})?))?"
-)
+# The weights of most tags: one or two short numbers.
+_PLAIN = re.compile(r"([+-]?[0-9]{1,4}(?:\.[0-9]{1,9})?)(?::([+-]?[0-9]{1,4}(?:\.[0-9]{1,9})?))?", re.ASCII)
 # Named arguments that other extensions read; they say nothing about the two weights.
 _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
 _EMBEDDING = re.compile(r"(?<![\w\\])embedding:((?:\\[()]|[^\s,():<>\[\]|])+)(?::([+-]?[0-9.]+))?", re.IGNORECASE)
 # What may stand beside a bare word; nothing, at either end of the text, may too.
 _BEFORE, _AFTER = frozenset(("", *":(|[],")), frozenset(("", *":)|[],"))
+# Longer texts and lists are looked through in pieces, each for the names of which a word stands in it.
+_MOST_AT_ONCE = 200_000
+_PIECE = 8192
+_MOST_SEARCHED = 8_000_000
+_INNER = re.compile(r"[^\s*:()|\[\],]+")
 _BLANKS = re.compile(r"[ \t]+")
 
 
@@ -96,10 +99,18 @@ def network_tags(text: str) -> list[str]:
 
 def _read(text: str, found: re.Match[str]) -> NetworkTag | None:
     said, kind, inner = found[0], found[1], found[2]
-    if (plain := _PLAIN.fullmatch(inner)) is not None and text[found.start() - 1 : found.start()] != "\\":
-        first, second = float(plain[2]), plain[3]
+    name, _, rest = inner.partition(":")
+    if (
+        (plain := _PLAIN.fullmatch(rest)) is not None
+        and name
+        and "." not in name
+        and "\\" not in name
+        and name == name.strip()
+        and text[found.start() - 1 : found.start()] != "\\"
+    ):
+        first, second = float(plain[1]), plain[2]
         weight = first if second is None else float(second)
-        return KINDS[kind.lower()], plain[1], weight, None if weight == first else first, (), said
+        return KINDS[kind.lower()], name, weight, None if weight == first else first, (), said
     name, *args = inner.split(":")
     name = normal_name(name)
     if not name or _escaped(text, found.start()):
@@ -125,8 +136,12 @@ def _read(text: str, found: re.Match[str]) -> NetworkTag | None:
 def _escaped(text: str, start: int) -> bool:
     """Whether an odd number of backslashes stands before it."""
     before = start
-    while before > 0 and text[before - 1] == "\\":
-        before -= 1
+    while before > 0:
+        part = text[max(0, before - 1024) : before]
+        count = len(part) - len(part.rstrip("\\"))
+        before -= count
+        if count < 1024:
+            break
     return (start - before) % 2 == 1
 
 
@@ -202,26 +217,74 @@ def each_embedding(text: str) -> Iterator[Embedding]:
 def known_words(text: str, names: Iterable[str], most: int | None = None) -> list[Embedding]:
     """The known embedding names that stand in the text as words of their own, as A1111 writes them.
 
-    The borders are those of CivitAI's own extension; a name that is not known is never reported. Of each name no more
-    than `most` are looked for.
+    The borders are those of CivitAI's own extension; a name that is not known is never reported. With `most` no more
+    than so many are told of each name, and a text that is made to be looked through for ever is not.
     assert [e.name for e in known_words("bad, EasyNegative, (bad_prompt:0.8)", ["easynegative", "bad_prompt"])] == [
         "easynegative", "bad_prompt"]
     """
     lower = _lower(text)
+    wanted = {name: _lower(name) for name in dict.fromkeys(map(str.strip, names)) if name}
     found: list[Embedding] = []
-    for name in dict.fromkeys(map(str.strip, names)):
-        word, at, count = _lower(name), 0, 0
-        while word and count != most and (at := lower.find(word, at)) >= 0:
-            count += 1
-            end = at + len(word)
-            before, after = text[at - 1 : at], text[end : end + 1]
-            if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
-                found.append(Embedding(name, _weight_after(text, end), text[at:end], at, end))
-            at = end
+    places = None
+    if len(lower) * len(wanted) > _MOST_AT_ONCE:
+        places = _places(lower, wanted.values(), None if most is None else 10 * most)
+    room = _MOST_SEARCHED
+    for name, word in wanted.items():
+        last, tried, count = 0, 0, 0
+        for start, stop in ((0, len(lower)),) if places is None else places.get(word, ()):
+            at = max(start, last)
+            while (at := lower.find(word, begun := at, stop + len(word))) >= 0:
+                last = at + len(word)
+                tried += 1
+                room -= last - begun
+                before, after = text[at - 1 : at], text[last : last + 1]
+                if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
+                    found.append(Embedding(name, _weight_after(text, last), text[at:last], at, last))
+                    count += 1
+                at = last
+                if most is not None and (count == most or tried == 10 * most):
+                    break
+            else:
+                room -= stop - begun
+            if most is not None and (count == most or tried >= 10 * most or room < 0):
+                break
     if len(found) < 2:
         return found
     found.sort(key=lambda one: (one.start, -one.end))
-    return [one for i, one in enumerate(found) if i == 0 or one.start >= found[i - 1].end]
+    end = 0
+    kept = []
+    for one in found:
+        if one.start >= end:
+            kept.append(one)
+            end = one.end
+    return kept
+
+
+def _places(lower: str, words: Iterable[str], most: int | None) -> dict[str, list[tuple[int, int]]]:
+    """The pieces of a text in which each name may stand: those in which its first word is one.
+
+    Every piece is split by C code alone, so that this takes as long as the text, whatever is looked for."""
+    firsts: dict[str, list[tuple[str, int]]] = {}
+    found: dict[str, list[tuple[int, int]]] = {}
+    for word in words:
+        if (first := _INNER.search(word)) is not None:
+            firsts.setdefault(first[0], []).append((word, first.start()))
+    longest = max(map(len, firsts), default=0)
+    piece = max(_PIECE, 4 * longest)
+    plain = lower
+    for border in "*:()|[],":
+        plain = plain.replace(border, " ")
+    for start in range(0, len(plain), piece):
+        # A word that is cut at one end of a piece is whole in the next.
+        stop = start + piece + longest
+        for first in firsts.keys() & plain[start:stop].split():
+            for word, before in firsts[first]:
+                pieces = found.setdefault(word, [])
+                pieces.append((max(0, start - before), stop))
+                if len(pieces) == most:
+                    del firsts[first]
+                    break
+    return found
 
 
 def _lower(text: str) -> str:

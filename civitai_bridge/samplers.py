@@ -62,7 +62,6 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
 )
 # A1111's scheduler word, ComfyUI's scheduler, sdcpp's schedule.
 _SCHEDULES: tuple[tuple[str, str, str], ...] = (
-    ("Automatic", "normal", "discrete"),
     ("Uniform", "normal", "discrete"),
     ("Karras", "karras", "karras"),
     ("Exponential", "exponential", "exponential"),
@@ -79,6 +78,16 @@ _SCHEDULES: tuple[tuple[str, str, str], ...] = (
     ("LCM", "lcm", "lcm"),
 )
 
+_AUTOMATIC = "automatic"
+# What A1111's "Automatic" is for a sampler that has a schedule of its own (modules/sd_samplers_kdiffusion.py); for all
+# others it is the model's, ComfyUI's `normal`.
+_OWN_SCHEDULES = {
+    "dpmpp_2m": "karras", "dpmpp_sde": "karras", "dpmpp_2s_ancestral": "karras", "dpm_2": "karras",
+    "dpm_2_ancestral": "karras", "dpmpp_2m_sde": "exponential", "dpmpp_3m_sde": "exponential",
+}  # fmt: skip
+# The same for labels that have no name in ComfyUI.
+_OWN_SCHEDULES_BY_LABEL = {"dpm++ 2m sde heun": "exponential", "restart": "karras"}
+
 SAMPLER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _ROWS if name))
 SCHEDULER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _SCHEDULES if name))
 
@@ -93,10 +102,13 @@ _SCHEDULE_TO_SDCPP = {name: schedule for _, name, schedule in _SCHEDULES if sche
 def from_label(label: str, schedule: str = "") -> Sampling:
     """An A1111 label ("DPM++ 2M Karras"), with its separate "Schedule type" if there is one, in ComfyUI's names.
 
-    assert from_label("DPM++ 2M Karras") == Sampling("dpmpp_2m", "karras")
+    assert from_label("DPM++ 2M Karras") == from_label("DPM++ 2M", "Automatic") == Sampling("dpmpp_2m", "karras")
     Raises UnknownLabel for a label that no table has."""
     text = " ".join(label.split()).lower()
     scheduler = ""
+    if _is_automatic(schedule):
+        found = from_label(label)
+        return Sampling(found.sampler, found.scheduler or _OWN_SCHEDULES.get(found.sampler, "normal"))
     if schedule:
         word = " ".join(schedule.split()).lower()
         scheduler = _SCHEDULE_BY_LABEL.get(word) or (word if word in SCHEDULER_NAMES[1:] else "")
@@ -109,7 +121,7 @@ def from_label(label: str, schedule: str = "") -> Sampling:
         if text in SAMPLER_NAMES and text != AUTO:
             return Sampling(text, scheduler)
         raise UnknownLabel(f"The sampler {label!r} is unknown; nothing stands in for it.")
-    return Sampling(_BY_LABEL[text], scheduler)
+    return Sampling(_BY_LABEL[text], scheduler or ("karras" if text == "undefined" else ""))
 
 
 def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...]]:
@@ -118,12 +130,25 @@ def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...
     return _remembered(label, schedule) if short else _read(label, schedule)
 
 
+def _is_automatic(schedule: str) -> bool:
+    return schedule.strip().lower() == _AUTOMATIC
+
+
 def _read(label: str, schedule: str) -> tuple[Sampling, tuple[str, ...]]:
+    notes: list[str] = []
+    automatic = _is_automatic(schedule)
     try:
-        return from_label(label, schedule), ()
+        found = from_label(label, schedule)
+        if automatic and found.scheduler != "normal":
+            notes.append(f"The schedule of {label.strip()} is A1111's automatic one: {found.scheduler} stands in for it.")
+        return found, tuple(notes)
     except UnknownLabel:
         pass
-    notes: list[str] = []
+    if automatic:
+        found, unknown = _read(label, "")
+        own = _OWN_SCHEDULES_BY_LABEL.get(" ".join(label.split()).lower(), "")
+        what = f"{own} stands in for it" if own else "nothing stands in for it"
+        return Sampling(found.sampler, own), (*unknown, f"The schedule of {label.strip()} is A1111's automatic one: {what}.")
     sampler, scheduler = label.strip(), schedule.strip()
     for part in ("sampler", "schedule"):
         try:

@@ -97,6 +97,8 @@ DETAILS = "Steps: 20, Sampler: Euler a, Seed: 1"
         (f"a cat, Negative prompt: b, {DETAILS}", "a cat", "b"),
         (f"a, b\n\nBREAK\nc\n{DETAILS}", "a, b\n\nBREAK\nc", ""),
         (f"Steps: 5 to the door\na\n{DETAILS}", "Steps: 5 to the door\na", ""),
+        (f"{DETAILS}\nSteps: 99, Seed: 7", "", ""),
+        (f"a\n{DETAILS}\nTemplate: x\nSteps: 99 bottles\nNegative Template: y", "a", ""),
         (f"the Steps: to heaven\n{DETAILS}", "the Steps: to heaven", ""),
         ("a\nSampler: Euler a, Seed: 1, Size: 64x64, Steps: 20", "a", ""),
         (f"a\n{DETAILS}\nTemplate: x __y__\nmore\nNegative Template: z", "a", ""),
@@ -213,6 +215,27 @@ Steps: 20, Hashes: {"LORA:ink": "0xAABBCCDDEE", "lora:two": "1122334455", "lyco:
     assert data.model_hash == "ffeeddccbb"
 
 
+@pytest.mark.parametrize(
+    ("settings", "field", "name"),
+    [
+        ("Steps: 99999999999", "steps", "Steps"),
+        ("Steps: 1, Size: 999999999x999999999", "width", "Size"),
+        ("Steps: 1, CFG scale: 1e300", "cfg", "CFG scale"),
+        ("Steps: 1, Clip skip: -3", "clip_skip", "Clip skip"),
+        ('Steps: 1, Civitai metadata: {"bridge":{"steps":-4}}', "cost", "steps"),
+        ('Steps: 1, Civitai metadata: {"bridge":{"width":-1}}', "width", "width"),
+    ],
+)
+def test_what_no_tool_takes_is_named_and_left_out(settings: str, field: str, name: str):
+    data = read(f"a\n{settings}, Seed: 1")
+    assert getattr(data, field) is None and data.seed == 1
+    assert any(note.startswith(f"{name} is left out") for note in data.notes)
+
+
+def test_a_second_line_of_settings_is_named():
+    assert any("second line" in note for note in read("a\nSteps: 20, Seed: 1\nSteps: 99, Seed: 7").notes)
+
+
 def test_old_extensions():
     data = read(
         "a\nSteps: 20, AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ink(aabbccddee11), AddNet Weight A 1: 0.7, AddNet Weight B 1: 0.6, Hypernet: hyp(aabbccdd), Hypernet strength: 0.3, Refiner: ref [1122334455], Refiner switch at: 0.8"
@@ -264,6 +287,7 @@ HASH = st.just("") | st.text(alphabet="0123456789abcdef", min_size=10, max_size=
 )
 NUMBER = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, 0.7, 3.5])
 COUNT = st.integers(0, 2**63)
+SCALE, SIZE = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 7.0]), st.integers(1, 65_535)
 AIR = st.just("") | st.builds(
     "urn:air:sdxl:{}:civitai:{}@{}".format,
     st.sampled_from(["lora", "lycoris", "embedding", "vae"]),
@@ -276,7 +300,7 @@ def networks(*kinds: str) -> st.SearchStrategy[tuple[Network, ...]]:
     one = st.builds(
         Network, AIR, NUMBER, WORD, st.sampled_from(kinds), st.none() | st.integers(1, 9999), st.none() | NUMBER, HASH,
         st.sampled_from(["", "prompt", "hashes"]), st.none() | st.integers(1, 99), WORD, WORD,
-        st.lists(st.tuples(NUMBER, st.none() | NUMBER), max_size=2).map(tuple),
+        st.lists(st.tuples(NUMBER, st.none() | NUMBER), max_size=2).map(tuple), st.lists(WORD, max_size=2).map(tuple), WORD,
     )  # fmt: skip
     return st.lists(one, max_size=3).map(tuple)
 
@@ -288,16 +312,16 @@ JSONABLE = st.recursive(
 )
 DATA = st.builds(
     GenerationData, prompt=TEXT, negative_prompt=TEXT, model_air=AIR, model_name=TEXT, networks=networks("lora", "lyco", "hypernet"),
-    seed=st.none() | COUNT, steps=st.none() | st.integers(0, 500), cfg=st.none() | NUMBER,
+    seed=st.none() | COUNT, steps=st.none() | st.integers(0, 500), cfg=st.none() | SCALE,
     sampler=st.sampled_from(["", *SAMPLER_NAMES[1:]]) | WORD, scheduler=st.sampled_from(["", *SCHEDULER_NAMES[1:]]) | WORD,
     width=st.none() | st.integers(1, 9999), height=st.none() | st.integers(1, 9999), clip_skip=st.none() | st.integers(0, 12),
     denoise=st.none() | NUMBER, engine=WORD, workflow_id=WORD, cost=st.none() | NUMBER, arrived=st.lists(st.integers(0, 9), max_size=3).map(tuple),
     missing=st.dictionaries(st.integers(0, 9), TEXT, max_size=2), extra=st.dictionaries(TEXT | WORD, JSONABLE, max_size=3),
     model_hash=HASH, model_version_id=st.none() | st.integers(1, 9999), model_id=st.none() | st.integers(1, 99), base_model=WORD, vae=TEXT,
     vae_hash=HASH, embeddings=networks("embedding"), others=networks("vae", "upscaler", "controlnet", "other", "refiner"),
-    guidance=st.none() | NUMBER, software=TEXT, image_id=st.none() | COUNT, media_type=st.sampled_from(["", "image"]), process=WORD,
+    guidance=st.none() | SCALE, software=TEXT, image_id=st.none() | COUNT, media_type=st.sampled_from(["", "image"]), process=WORD,
     techniques=st.lists(WORD, max_size=2).map(tuple), detected_type=st.sampled_from(["", "t2i"]),
-    upscale=st.none() | st.builds(Upscale, TEXT, st.none() | NUMBER, st.none() | COUNT, st.none() | NUMBER, st.none() | COUNT, st.none() | COUNT, TEXT, TEXT),
+    upscale=st.none() | st.builds(Upscale, TEXT, st.none() | NUMBER, st.none() | st.integers(0, 500), st.none() | NUMBER, st.none() | SIZE, st.none() | SIZE, TEXT, TEXT),
 )  # fmt: skip
 
 

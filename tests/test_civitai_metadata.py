@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from pack.civitai_bridge.generation import GenerationData, Network, generation_from_json
 from pack.civitai_bridge.metadata.civitai import generation_from_rest, generation_from_trpc
-from pack.civitai_bridge.metadata.dependencies import direction, join, normal_hash, tries
+from pack.civitai_bridge.metadata.dependencies import (
+    answered,
+    direction,
+    hash_questions,
+    join,
+    normal_hash,
+    tries,
+)
 from pack.civitai_bridge.sandbox import wire as their_wire
 from pack.civitai_bridge.sandbox.images import IMAGES, generation_data
 from pack.civitai_bridge.website import ImageClient
@@ -31,6 +38,7 @@ META: dict[str, Any] = {
     "width": 832, "height": 1216, "clipSkip": 2, "Model": "base", "Model hash": "aabbccddee", "hashes": {"lora:ink": "0x1122334455"},
     "civitaiResources": [{"type": "checkpoint", "modelVersionId": 501}, {"type": "lora", "weight": 0.7, "modelVersionId": 602}],
 }  # fmt: skip
+UNHASHED: dict[str, Any] = {key: value for key, value in META.items() if key != "hashes"}
 PAYLOAD: dict[str, Any] = {
     "type": "image", "onSite": True, "process": "txt2img", "meta": META, "displayKeys": ["seed"], "tools": [{"id": 1, "name": "ComfyUI"}],
     "resources": [resource(501, "Checkpoint", None), resource(602)], "techniques": [{"id": 1, "name": "txt2img"}], "external": None, "remixOfId": 7,
@@ -83,8 +91,9 @@ def parts(data: GenerationData) -> list[tuple[str, str, int | None, float]]:
 
 RESOURCES: list[tuple[str, dict[str, Any], list[tuple[str, str, int | None, float]]]] = [
     ("a tag and a version that nothing joins", {}, [("lora", "ink", None, 0.6), ("lora", "Model 602", 602, 0.7)]),
-    ("a tag by the model's name", {"resources": [resource(602, modelName="Ink")]}, [("lora", "ink", 602, 0.6)]),
-    ("a tag by model and version", {"resources": [resource(602, modelName="in", versionName="k")]}, [("lora", "ink", 602, 0.6)]),
+    ("a tag by the model's name", {"meta": UNHASHED, "resources": [resource(602, modelName="Ink")]}, [("lora", "ink", 602, 0.6)]),
+    ("a tag by model and version", {"meta": UNHASHED, "resources": [resource(602, modelName="in", versionName="k")]}, [("lora", "ink", 602, 0.6)]),
+    ("a tag whose hash is to be asked", {"resources": [resource(602, modelName="Ink")]}, [("lora", "ink", None, 0.6), ("lora", "Ink", 602, 0.7)]),
     ("null strength is 1", {"meta": None, "resources": [resource(602, strength=None)]}, [("lora", "Model 602", 602, 1.0)]),
     ("every type", {"meta": None, "resources": [resource(n, kind) for n, kind in enumerate(
         ("LORA", "LoCon", "DoRA", "TextualInversion", "Hypernetwork", "VAE", "Upscaler", "Controlnet", "Poses", "Checkpoint"), 11)]},
@@ -98,6 +107,39 @@ RESOURCES: list[tuple[str, dict[str, Any], list[tuple[str, str, int | None, floa
 @pytest.mark.parametrize(("change", "found"), [row[1:] for row in RESOURCES], ids=[row[0] for row in RESOURCES])
 def test_resources(change: dict[str, Any], found: list[Any]):
     assert parts(trpc(**change)) == found
+
+
+INK = {"prompt": "x <lora:Ink:0.8>", "hashes": {"lora:Ink": "aaaaaaaaaaaa"}, "resources": [
+    {"type": "lora", "name": "Ink", "weight": 0.8, "hash": "aaaaaaaaaaaa"}]}  # fmt: skip
+VERSIONS = [resource(602, strength=None, modelName="Ink", versionName="v2"), resource(601, strength=0.8, modelName="Ink")]
+MODELS = [resource(8, "Checkpoint", None, modelName="Dream", versionName="8"), resource(7, "Checkpoint", None, modelName="Dream", versionName="7")]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_hash_is_asked_before_a_name_is_believed(order: int):
+    """The list also holds the version of the image's post, in no order (facts/site-api.md §1.5)."""
+    data = trpc(meta=INK, resources=VERSIONS[::order])
+    assert [one.tries for one in hash_questions(data)] == [("aaaaaaaaaaaa", "aaaaaaaaaa")]
+    data = answered(data, {"aaaaaaaaaaaa": Network("", kind="lora", version_id=601)})
+    assert sorted((one.version_id, one.weight) for one in data.networks) == [(601, 0.8), (602, 1.0)]
+    alone = trpc(meta=INK, resources=VERSIONS[:1])
+    assert [(one.version_id, one.weight) for one in alone.networks] == [(None, 0.8), (602, 1.0)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_models_hash_is_asked_before_its_name_is_believed(order: int):
+    data = trpc(meta={"prompt": "x", "Model": "Dream", "Model hash": "bbbbbbbbbb"}, resources=MODELS[::order])
+    assert data.model_version_id is None and {one.version_id for one in data.others} == {7, 8}
+    assert [one.hash for one in hash_questions(data)] == ["bbbbbbbbbb"]
+    data = answered(data, {"bbbbbbbbbb": Network("", name="Dream", kind="checkpoint", version_id=7)})
+    assert data.model_version_id == 7 and [one.version_id for one in data.others] == [8]
+
+
+@pytest.mark.parametrize(("name", "version"), [("Dream", None), ("Dream7", 7), ("dream_8.safetensors", 8), ("Other", None)])  # fmt: skip
+def test_a_name_of_two_versions_names_none(name: str, version: int | None):
+    data = trpc(meta={"prompt": "x", "Model": name}, resources=MODELS)
+    assert data.model_version_id == version
+    assert any("names 2 versions of Dream" in note for note in data.notes) == (name == "Dream")
 
 
 def test_lists_in_the_settings():

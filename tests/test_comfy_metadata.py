@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.generation import GenerationData, Network
-from pack.civitai_bridge.metadata.comfy import extra_metadata, read_comfy, read_graph
+from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, extra_metadata, read_comfy, read_graph
+from pack.civitai_bridge.metadata.writing import merge
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -267,6 +268,149 @@ def test_what_civitais_generator_writes_over_it():
     assert "cfgScale" in data.notes[-1]
 
 
+# --- values that other nodes hand on, and values that they make ---------------------------------------------------
+
+WIRES: list[tuple[str, dict[str, Any], object]] = [
+    ("a primitive", {"20": node("PrimitiveInt", value=30)}, 30),
+    ("a literal", {"20": node("Int Literal (Image Saver)", int=30)}, 30),
+    ("a constant behind reroutes", {"20": node("Reroute", **{"": ["21", 0]}), "21": node("Reroute (rgthree)", any=["22", 0]), "22": node("INTConstant", value=30)}, 30),
+    ("another slot", {"20": node("Text String", text="1", text_b="2")}, 1),
+    ("a slot that is not there", {"20": node("PrimitiveInt", value=30), "3s": 5}, None),
+    ("mathematics", {"20": node("MathExpression|pysssss", expression="a*2", a=10)}, None),
+    ("a sum", {"20": node("CM_IntBinaryOperation", op="Add", a=["21", 0], b=5), "21": node("PrimitiveInt", value=100)}, None),
+    ("a branch", {"20": node("ImpactConditionalBranch", cond=False, tt_value=["21", 0], ff_value=["22", 0]), "21": node("PrimitiveInt", value=1), "22": node("PrimitiveInt", value=2)}, None),
+    ("an image's size", {"20": node("GetImageSize+", image=["21", 0]), "21": node("LoadImage", image="x.png")}, None),
+    ("megapixels", {"20": node("ImageScaleToMegapixel", value=2, base=["21", 0]), "21": node("PrimitiveInt", value=1024)}, None),
+    ("a node of ours", {"20": node("CivitaiBridgeGenerationSettings", generation=["21", 0]), "21": node("CivitaiBridgeImageData", reference=["22", 0]),
+                        "22": node("PrimitiveString", value="900001")}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "more", "value"), WIRES, ids=[one[0] for one in WIRES])
+def test_only_what_hands_on_a_value_is_followed(name: str, more: dict[str, Any], value: object):
+    slot = more.pop("3s", 0)
+    graph = core(**more)
+    wires = dict.fromkeys(("seed", "steps", "cfg", "sampler_name", "scheduler"), ["20", slot])
+    graph["3"]["inputs"].update(wires)
+    graph["5"]["inputs"].update(width=["20", slot], height=["20", slot])
+    data = read(graph)
+    assert (data.seed, data.steps, data.cfg, data.width, data.height) == (value,) * 5
+    if value is None:
+        assert set(data.extra[MADE_ELSEWHERE]) == {"seed", "steps", "cfg", "sampler", "scheduler", "width", "height"}
+        assert (data.sampler, data.scheduler) == ("", "")
+    wired = GenerationData(seed=11, steps=9, cfg=5.0, sampler="euler", scheduler="simple", width=640, height=960)
+    saved, lines = merge(data, wired)
+    if value is None:
+        assert lines == () and saved.notes == () and {name: getattr(saved, name) for name in ("seed", "steps", "cfg", "width")} == {"seed": 11, "steps": 9, "cfg": 5.0, "width": 640}  # fmt: skip
+
+
+PROMPTS: list[tuple[str, dict[str, Any], str, bool]] = [
+    ("a node twice", {"20": node("StringConcatenate", string_a=["21", 0], string_b=["22", 0], delimiter=", "), "21": node("PrimitiveString", value="best"),
+                      "22": node("StringConcatenate", string_a="cat", string_b=["21", 0], delimiter=", ")}, "best, cat, best", True),
+    ("empty pieces", {"20": node("StringConcatenate", string_a="", string_b="cat", delimiter=", ")}, ", cat", True),
+    ("empty pieces of WAS", {"20": node("Text Concatenate", delimiter=" ", text_a="a", text_b="", text_c=["21", 1]), "21": node("Text String", text="x", text_b="b")}, "a b", True),
+    ("a wildcard that was drawn", {"20": node("ImpactWildcardProcessor", wildcard_text="__x__", populated_text="a cat")}, "a cat", True),
+    ("a language model", {"20": node("OllamaGenerate", prompt="Write of a dog", model="llama3", seed=3)}, "", False),
+    ("a language model behind words", {"20": node("StringConcatenate", string_a="best", string_b=["21", 0], delimiter=", "), "21": node("OllamaGenerate", prompt="Write of a dog")}, "best", False),
+    ("a switch", {"20": node("TextSwitch", text_a="A", text_b="B", select=2)}, "", False),
+    ("a replacement", {"20": node("StringReplace", string="a dog", find="dog", replace="cat")}, "", False),
+    ("a node of ours", {"20": node("CivitaiBridgeImageData", reference=["21", 0]), "21": node("PrimitiveString", value="900001")}, "", False),
+    ("a circle", {"20": node("StringConcatenate", string_a="a", string_b=["20", 0], delimiter=", ")}, "a", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "more", "prompt", "whole"), PROMPTS, ids=[one[0] for one in PROMPTS])
+def test_a_prompt_that_text_nodes_make(name: str, more: dict[str, Any], prompt: str, whole: bool):
+    graph = core(**more)
+    graph["6"]["inputs"]["text"] = ["20", 0]
+    data = read(graph)
+    assert (data.prompt, data.negative_prompt) == (prompt, "lowres")
+    assert data.extra.get(MADE_ELSEWHERE, []) == ([] if whole else ["prompt"])
+    assert bool(data.notes) is not whole
+    saved, lines = merge(data, GenerationData(prompt="a real cat"))
+    assert (saved.prompt, bool(lines)) == ((prompt, True) if whole else ("a real cat", False))
+    assert not any("prompt is not written" in note for note in saved.notes)
+
+
+def test_texts_that_double_themselves_end():
+    graph = core(**{str(i): node("StringConcatenate", string_a=[str(i + 1), 0], string_b=[str(i + 1), 0], delimiter="") for i in range(100, 160)},
+                 **{"160": node("PrimitiveString", value="ha ")})  # fmt: skip
+    graph["6"]["inputs"]["text"] = ["100", 0]
+    data = read(graph)
+    assert len(data.prompt) < 10 and any("more text than is read" in note for note in data.notes)
+
+
+def test_a_weight_that_another_node_makes_comes_from_the_wire():
+    graph = core(**{"20": node("MathExpression|pysssss", expression="0.5", a=1)})
+    graph["10"]["inputs"].update(strength_model=["20", 1], strength_clip=["20", 1])
+    data = read(graph)
+    assert loras(data) == [("ink.safetensors", 1.0, None)] and any("1 stands in" in note for note in data.notes)
+    saved, lines = merge(data, GenerationData(networks=(Network("", 0.5, "ink"),)))
+    assert loras(saved) == [("ink.safetensors", 0.5, None)] and lines == () and saved.notes == ()
+
+
+# --- LoRAs that stand more than once, and pictures that stand beside each other -----------------------------------
+
+
+def in_a_row(*files: tuple[str, float]) -> dict[str, Any]:
+    """The core graph with these LoRAs one behind the other."""
+    graph = core()
+    for i, (file, weight) in enumerate(files):
+        graph[str(100 + i)] = node("LoraLoaderModelOnly", lora_name=file, strength_model=weight, model=[str(99 + i) if i else "4", 0])  # fmt: skip
+    graph["3"]["inputs"]["model"] = [str(99 + len(files)), 0]
+    for encoder in ("6", "7"):
+        graph[encoder]["inputs"]["clip"] = ["4", 1]
+    return graph
+
+
+def test_one_file_in_two_loaders_is_applied_twice():
+    (one,) = read(in_a_row(("ink.safetensors", 0.5), ("ink.safetensors", 0.25))).networks
+    assert (one.weight, one.again, one.total) == (0.5, ((0.25, None),), (0.75, 0.75))
+    found = read(in_a_row(("a/ink.safetensors", 0.1), ("b/ink.safetensors", 0.2), ("b/ink.safetensors", 0.3)))
+    assert [(one.name, one.total[0]) for one in found.networks] == [("a/ink.safetensors", 0.1), ("b/ink.safetensors", 0.5)]  # fmt: skip
+    assert found.notes == ()
+
+
+def test_another_row_of_the_same_file_does_not_add_up():
+    graph = core(**{
+        "21": node("KSampler", seed=43, steps=10, cfg=5, sampler_name="euler", scheduler="simple", denoise=0.5, model=["22", 0], positive=["6", 0],
+                   negative=["7", 0], latent_image=["3", 0]),
+        "22": node("LoraLoaderModelOnly", lora_name="ink.safetensors", strength_model=0.3, model=["4", 0]),
+    })  # fmt: skip
+    graph["8"]["inputs"]["samples"] = ["21", 0]
+    data = read(graph)
+    assert [one.total for one in data.networks] == [(0.8, 0.6)]
+    assert any("weight 0.8 in one place of the graph and 0.3" in note for note in data.notes)
+
+
+def test_a_picture_beside_it_lends_it_nothing():
+    other = {f"o{key}": one for key, one in core().items()}
+    for one in other.values():
+        one["inputs"] = {name: [f"o{v[0]}", v[1]] if isinstance(v, list) else v for name, v in one["inputs"].items()}
+    other["o10"]["inputs"]["lora_name"] = "pen.safetensors"
+    data = read({**core(), **other})
+    assert [one.name for one in data.networks] == ["ink.safetensors"]
+    assert any("several pictures" in note for note in data.notes)
+    other["o3"]["inputs"]["latent_image"] = ["3", 0]
+    data = read({**core(), **other})
+    assert [one.name for one in data.networks] == ["ink.safetensors", "pen.safetensors"] and data.notes == ()
+
+
+def test_long_graphs_take_time_by_their_length():
+    """A chain of edits beside a loaded image, and samplers behind a chain of loaders: each was looked at from each."""
+    graph = core(**{f"e{i}": node("ReferenceLatent", conditioning=[f"e{i - 1}" if i else "6", 0]) for i in range(15_000)})
+    graph["4"]["inputs"]["image"] = ["l", 0]
+    graph["l"] = node("LoadImage", image="a.png")
+    graph["3"]["inputs"]["positive"] = ["e14999", 0]
+    assert read(graph).detected_type == "i2i"
+    graph = in_a_row(*((f"{i}.safetensors", 0.5) for i in range(15_000)))
+    for i in range(64):
+        graph[f"s{i}"] = node("KSampler", seed=i, steps=1, cfg=1, model=["15099", 0], latent_image=[f"s{i - 1}" if i else "3", 0])
+    graph["8"]["inputs"]["samples"] = ["s63", 0]
+    data = read(graph)
+    assert data.seed == 42 and len(data.networks) == 15_000
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -276,7 +420,7 @@ def test_cycles_end():
     graph["6"] = node("ConditioningCombine", conditioning_1=["6", 0], conditioning_2=["7", 0])
     graph["7"] = node("ConditioningConcat", conditioning_to=["6", 0], conditioning_from=["7", 0])
     graph["3"]["inputs"].update(seed=["50", 0], latent_image=["3", 0])
-    graph["50"] = node("Any", value=["50", 0])
+    graph["50"] = node("PrimitiveInt", value=["50", 0])
     data = read(graph)
     assert data.steps == 20 and data.seed is None
     assert any("circle" in note for note in data.notes)

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
@@ -13,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_a1111 import DATA
 
-from pack.civitai_bridge.generation import GenerationData, Network, Upscale, generation_from_json, number, pixels, whole
+from pack.civitai_bridge.generation import (
+    GenerationData,
+    Network,
+    Upscale,
+    generation_from_json,
+    guidance_scale,
+    layers,
+    number,
+    pixels,
+    step_count,
+    whole,
+)
 
 NUMBERS: list[tuple[object, int | None, float | None]] = [
     (20, 20, 20.0), ("20", 20, 20.0), (20.0, 20, 20.0), ("20.0", 20, 20.0), (" 7 ", 7, 7.0), ("-3", -3, -3.0), (20.5, None, 20.5), ("20.5", None, 20.5),
@@ -26,7 +38,30 @@ NUMBERS: list[tuple[object, int | None, float | None]] = [
 @pytest.mark.parametrize(("value", "as_whole", "as_number"), NUMBERS)
 def test_the_doors_for_numbers(value: object, as_whole: int | None, as_number: float | None):
     assert (whole(value), number(value)) == (as_whole, as_number)
-    assert pixels(value) == (as_whole if as_whole is not None and as_whole > 0 else None)
+    assert pixels(value) == (as_whole if as_whole is not None and 0 < as_whole < 2**16 else None)
+
+
+DOORS: list[tuple[Callable[[object], object], list[object], list[object]]] = [
+    (step_count, [0, "20", 10_000], [-4, 99_999_999_999, 10_001, "many"]),
+    (pixels, [1, "65535"], [0, -1, 999_999_999, 65_536]),
+    (guidance_scale, [-1.5, "7", 1000.0], [1e300, "-1e300", 1001, "nan"]),
+    (layers, [0, 1, "12"], [-1, 101, 2**40]),
+]
+
+
+@pytest.mark.parametrize(("door", "good", "bad"), DOORS, ids=[one[0].__name__ for one in DOORS])
+def test_what_no_tool_takes_does_not_enter(door: Callable[[object], object], good: list[object], bad: list[object]):
+    assert [door(one) for one in good] == [float(str(one)) for one in good]
+    assert [door(one) for one in bad] == [None] * len(bad)
+
+
+def test_an_object_that_claims_too_much_is_left_out_by_name():
+    said = {"steps": -4, "width": -1, "height": 70_000, "cfg": 1e300, "guidance": -1e9, "clip_skip": 500, "seed": 5}
+    data = generation_from_json({**said, "upscale": {"steps": 10**9, "width": -5, "scale": 2.0}})
+    assert data.to_json() | {"notes": []} == GenerationData(seed=5, upscale=Upscale(scale=2.0)).to_json()
+    for name in said.keys() - {"seed"}:
+        assert any(note.startswith(f"{name} is left out") for note in data.notes), name
+    assert sum(note.startswith(("steps", "width")) for note in data.notes) == 4
 
 
 def test_a_value_that_says_nothing():

@@ -12,6 +12,7 @@ from pack.civitai_bridge.samplers import (
     Sampling,
     for_dialect,
     from_label,
+    read_label,
     schedule_for_dialect,
 )
 
@@ -30,6 +31,7 @@ from pack.civitai_bridge.samplers import (
         ("UniPC", "", Sampling("uni_pc", "")),
         ("euler", "SGM Uniform", Sampling("euler", "sgm_uniform")),
         ("dpmpp_2m", "", Sampling("dpmpp_2m", "")),
+        ("undefined", "", Sampling("dpmpp_2m", "karras")),
     ],
 )
 def test_labels(label: str, schedule: str, sampling: Sampling):
@@ -40,6 +42,24 @@ def test_labels(label: str, schedule: str, sampling: Sampling):
 def test_what_no_table_has_is_said_to_be_unknown(label: str, schedule: str):
     with pytest.raises(UnknownLabel, match="nothing stands in"):
         from_label(label, schedule)
+
+
+AUTOMATIC = [
+    ("DPM++ 2M", "dpmpp_2m", "karras"), ("DPM++ SDE", "dpmpp_sde", "karras"), ("DPM++ 2S a", "dpmpp_2s_ancestral", "karras"),
+    ("DPM2", "dpm_2", "karras"), ("DPM2 a", "dpm_2_ancestral", "karras"), ("DPM++ 2M SDE", "dpmpp_2m_sde", "exponential"),
+    ("DPM++ 3M SDE", "dpmpp_3m_sde", "exponential"), ("Euler a", "euler_ancestral", "normal"), ("LCM", "lcm", "normal"),
+    ("DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"), ("DPM++ 2M SDE Heun", "DPM++ 2M SDE Heun", "exponential"),
+    ("Restart", "Restart", "karras"), ("PLMS 9", "PLMS 9", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "sampler", "scheduler"), AUTOMATIC)
+@pytest.mark.parametrize("word", ["Automatic", " automatic "])
+def test_automatic_is_the_samplers_own_schedule(label: str, sampler: str, scheduler: str, word: str):
+    found, notes = read_label(label, word)
+    assert found == Sampling(sampler, scheduler)
+    assert any("automatic" in note for note in notes) == (scheduler != "normal")
+    assert read_label(label)[0].sampler == sampler
 
 
 def test_comfy_names_are_the_variants_own():

@@ -22,7 +22,19 @@ from typing import Any
 
 from ..air import Air
 from ..errors import InvalidAir
-from ..generation import GenerationData, Network, Upscale, from_json_fields, number, pixels, shown, whole
+from ..generation import (
+    GenerationData,
+    Network,
+    Upscale,
+    from_json_fields,
+    guidance_scale,
+    layers,
+    number,
+    pixels,
+    shown,
+    step_count,
+    whole,
+)
 from ..prompt import name_key
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from .dependencies import (
@@ -41,10 +53,12 @@ from .tables import DECODER
 _NEGATIVE = "Negative prompt:"
 _HEAD = re.compile(r"Parameters[ \t]{0,32}:[ \t]*", re.ASCII)
 _ANY_STEPS = re.compile(r"(?<![^\s.,])steps:[ \t]{0,7}[0-9]", re.IGNORECASE | re.ASCII)
+_STEPS_LINE = re.compile(r"Steps:[ \t]{0,9}[0-9]{1,20}(?:\.[0-9]{1,9})?(?:[ \t]{0,9}(,|$|\n))?", re.ASCII)
 _ANY_NEGATIVE = re.compile(re.escape(_NEGATIVE), re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:")
 # A text that opens brackets again and again and never closes them would be decoded from each of them.
 _MOST_BROKEN = 8
+_FEW = 8
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
 _SETTINGS_FIRST = tuple(f"{key}:" for key in sorted(_USUAL))
 _HIRES = frozenset(
@@ -60,10 +74,10 @@ def read_a1111(text: str) -> GenerationData | None:
     """What a picture's A1111 text says; None when the text has no line of settings."""
     if "\r" in text or "\0" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    parts = _parts(text)
+    notes: list[str] = []
+    parts = _parts(text, notes)
     if parts is None:
         return None
-    notes: list[str] = []
     head, details = parts
     prompt, negative = _prompts(head)
     pairs = _pairs(details, notes)
@@ -91,7 +105,7 @@ def fields_of_settings(
 # --- the text's parts ---------------------------------------------------------------------------------------------
 
 
-def _parts(text: str) -> tuple[str, str] | None:
+def _parts(text: str, notes: list[str]) -> tuple[str, str] | None:
     """Everything before the settings, and the settings as one line."""
     at = _details_at(text)
     if at < 0:
@@ -109,17 +123,20 @@ def _parts(text: str) -> tuple[str, str] | None:
         head, details = text[:at], text[at:]
     if head.startswith("Parameters") and (start := _HEAD.match(head)):
         head = head[start.end() :]
-    return head, _one_line(details) if "\n" in details else details
+    return head, _one_line(details, notes) if "\n" in details else details
 
 
 def _details_at(text: str) -> int:
-    """Where the last line starts that begins with `Steps:` and a number; -1 without one."""
-    at = text.rfind("Steps:")
-    while at >= 0:
-        if (at == 0 or text[at - 1] == "\n") and text[at + 6 : at + 16].lstrip()[:1].isdigit():
-            return at
-        at = text.rfind("Steps:", 0, at)
-    return -1
+    """Where the first line starts that begins with `Steps:` and a number, as for the site (facts/site-api.md §2.4 3);
+    one behind whose number goes on a sentence only where there is no other. -1 without any."""
+    at, sentence = 0 if text.startswith("Steps:") else text.find("\nSteps:") + 1, -1
+    while text.startswith("Steps:", at):
+        if (found := _STEPS_LINE.match(text, at)) is not None:
+            if found[1] is not None:
+                return at
+            sentence = at if sentence < 0 else sentence
+        at = text.find("\nSteps:", at) + 1 or len(text)
+    return sentence
 
 
 def _is_settings(line: str) -> bool:
@@ -132,7 +149,7 @@ def _is_settings(line: str) -> bool:
     return len(pairs) >= 3 and not _USUAL.isdisjoint(pairs)
 
 
-def _one_line(details: str) -> str:
+def _one_line(details: str, notes: list[str]) -> str:
     """The settings with the lines after them: templates as settings of their own, open quotes closed first."""
     lines: list[str] = []
     template: list[str] = []
@@ -143,8 +160,11 @@ def _one_line(details: str) -> str:
         elif line.startswith(_TEMPLATES):
             template.append(line)
             continue
-        elif template and not _looks_like_pair(line):
+        elif template and (line.startswith("Steps:") or not _looks_like_pair(line)):
             template[-1] += "\n" + line
+            continue
+        elif lines and line.startswith("Steps:"):
+            notes.append(f"A second line of settings is left out: {shown(line)}.")
             continue
         elif line.strip():
             lines.append((", " if lines else "") + line.strip())
@@ -331,15 +351,15 @@ def _some_hash(value: object) -> str | None:
 
 
 _PLAIN: tuple[tuple[str, str, Callable[[object], Any]], ...] = (
-    ("Steps", "steps", whole),
-    ("CFG scale", "cfg", number),
+    ("Steps", "steps", step_count),
+    ("CFG scale", "cfg", guidance_scale),
     ("Seed", "seed", whole),
     ("Model hash", "model_hash", _some_hash),
     ("Model", "model_name", _word),
-    ("Clip skip", "clip_skip", whole),
+    ("Clip skip", "clip_skip", layers),
     ("Denoising strength", "denoise", number),
     ("Denoise strength", "denoise", number),
-    ("Distilled CFG Scale", "guidance", number),
+    ("Distilled CFG Scale", "guidance", guidance_scale),
     ("VAE", "vae", _word),
     ("VAE hash", "vae_hash", _some_hash),
     ("Version", "software", _word),
@@ -347,7 +367,7 @@ _PLAIN: tuple[tuple[str, str, Callable[[object], Any]], ...] = (
 _UPSCALE: tuple[tuple[str, str, Callable[[object], Any]], ...] = (
     ("Hires upscaler", "upscaler", _word),
     ("Hires upscale", "scale", number),
-    ("Hires steps", "steps", whole),
+    ("Hires steps", "steps", step_count),
     ("Hires prompt", "prompt", _word),
     ("Hires negative prompt", "negative_prompt", _word),
 )
@@ -410,7 +430,7 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], 
     words = [name for kind, name in hashes if kind == "embedding"]
     for text, source in ((prompt, "prompt"), (negative, "negative_prompt")):
         lower = text.lower() if words or "mbedding:" in text or "MBEDDING:" in text else ""
-        inside = [name for name in words if name.lower() in lower]
+        inside = [name for name in words if name.lower() in lower] if len(words) < _FEW else words
         if inside or "embedding:" in lower:
             found += named_embeddings(text, source, inside, hashes)
     if _RESOURCES in pairs:

@@ -1,8 +1,10 @@
 """ComfyUI's graphs: the prompt (API format) as it ran, or the workflow as the page drew it.
 
-Read from the samplers backwards: what no sampler sees took no part. Nodes are known by the shape of their inputs, so
-that the packs which copy core's names (Efficiency, Impact, rgthree, LoRA Manager) need no list of classes. Sources:
-facts/site-api.md §2.7 (what CivitAI reads), §8.3 (LoRA nodes), ComfyUI's own node inputs.
+Read from the samplers backwards: what no sampler sees took no part. Samplers, loaders and encoders are known by the
+shape of their inputs, so that the packs which copy core's names (Efficiency, Impact, rgthree, LoRA Manager) need no
+list of classes. A value that is wired in is followed through nodes that hand on what is written in them, which are
+listed below by class and slot; what any other node makes when the graph runs is not guessed at but said to be made
+elsewhere. Sources: facts/site-api.md §2.7 (what CivitAI reads), §8.3 (LoRA nodes), ComfyUI's own node inputs.
 """
 
 from __future__ import annotations
@@ -12,13 +14,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..generation import GenerationData, Network, Upscale, number, shown, whole
+from ..generation import (
+    GenerationData,
+    Network,
+    Upscale,
+    guidance_scale,
+    layers,
+    number,
+    pixels,
+    shown,
+    step_count,
+    whole,
+)
 from .dependencies import from_air, join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import DECODER
 
 MOST_NODES = 20_000
-_DEEPEST = 40
+_DEEPEST = 100
+# Characters that text nodes may put together: a node that joins a text with itself doubles it.
+_LONGEST_TEXT = 1_000_000
 _MOST_NOTES = 200
+_MOST_SAMPLERS = 64
 _MUTED, _BYPASSED = 2, 4
 
 Link = tuple[str, int]
@@ -26,8 +42,50 @@ Graph = dict[str, dict[str, Any]]
 
 _MODEL_INPUTS = ("ckpt_name", "unet_name", "base_ckpt_name", "model_path", "gguf_name")
 _TEXTS = ("populated_text", "text", "prompt", "string", "value", "text_g", "text_l", "clip_l", "t5xxl", "wildcard_text")
-_VALUES = ("value", "string", "text", "int", "float", "number", "seed", "noise_seed", "Number", "Value", "a", "boolean")
-_JOINED = ("string_a", "string_b", "text_a", "text_b", "text_c", "text_d", "text1", "text2", "string1", "string2")
+# Nodes that hand on a value that is written in them: class -> the input that each output slot gives.
+_PRIMITIVES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "PrimitiveNode", "PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean", "PrimitiveString",
+            "PrimitiveStringMultiline", "INTConstant", "FloatConstant", "BOOLConstant", "ImpactInt", "ImpactFloat",
+            "ImpactBoolean", "easy int", "easy float", "easy string", "easy boolean", "JWInteger", "JWFloat",
+        ),
+        ("value",),
+    ),
+    **dict.fromkeys(("StringConstant", "StringConstantMultiline", "String Literal", "String Literal (Image Saver)",
+                     "Primitive string [Crystools]", "Primitive string multiline [Crystools]"), ("string",)),
+    **dict.fromkeys(("Text Multiline", "Text box", "JWString", "CR Text", "ttN text", "ShowText|pysssss"), ("text",)),
+    **dict.fromkeys(("Int Literal", "Int Literal (Image Saver)", "Primitive integer [Crystools]", "ttN int"), ("int",)),
+    **dict.fromkeys(
+        (
+            "Float Literal", "Float Literal (Image Saver)", "Cfg Literal", "Cfg Literal (Image Saver)",
+            "Primitive float [Crystools]", "ttN float",
+        ),
+        ("float",),
+    ),
+    **dict.fromkeys(("Seed (rgthree)", "Seed Generator", "Seed Generator (Image Saver)", "easy seed", "ttN seed",
+                     "CR Seed", "Seed Everywhere"), ("seed",)),
+    "Seed": ("seed", "seed", "seed", "seed"),
+    "Text String": ("text", "text_b", "text_c", "text_d"),
+    "CR Prompt Text": ("prompt",),
+    "easy positive": ("positive",),
+    "easy negative": ("negative",),
+    "ImpactWildcardProcessor": ("populated_text",),
+    "PreviewAny": ("source",),
+    **dict.fromkeys(("Sampler Selector", "Sampler Selector (Image Saver)"), ("sampler_name",)),
+    **dict.fromkeys(("Scheduler Selector", "Scheduler Selector (Image Saver)"), ("scheduler",)),
+    **dict.fromkeys(("Checkpoint Selector", "Checkpoint Selector (Image Saver)", "easy ckptNames"), ("ckpt_name",)),
+}  # fmt: skip
+# Nodes that hand on their only wire.
+_REROUTES = frozenset(("Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss", "ReroutePrimitive"))
+# Nodes that join texts: class -> the inputs in their order, the input that holds what goes between them, and whether
+# an empty one is passed over.
+_JOINERS: Mapping[str, tuple[tuple[str, ...], str, bool]] = {
+    "StringConcatenate": (("string_a", "string_b"), "delimiter", False),
+    "JoinStrings": (("string1", "string2"), "delimiter", False),
+    "CR Text Concatenate": (("text1", "text2"), "separator", False),
+    "Text Concatenate": (("text_a", "text_b", "text_c", "text_d"), "delimiter", True),
+}
 _CONDITIONINGS = (
     "conditioning",
     "conditioning_1",
@@ -37,6 +95,7 @@ _CONDITIONINGS = (
     "cond1",
     "cond2",
 )
+_STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK")
 _MODEL_LINKS = ("model", "unet", "base_model")
 _LATENTS = ("latent_image", "latent", "samples", "optional_latent")
 _SCHEDULERS = {
@@ -53,10 +112,25 @@ _SCHEDULERS = {
     "Flux2Scheduler": "flux2",
 }
 _OFF = ("none", "")
+# A value that is not written in the graph, and one that is being followed.
+_UNKNOWN: tuple[Any, bool] = (None, False)
+_ON_THE_WAY: tuple[Any, bool] = ("on the way", False)
 # In `extra`: the fields whose values other nodes make when the graph runs, so that it cannot tell them.
 MADE_ELSEWHERE = "made_elsewhere"
 UNWRITTEN_PROMPT = "The prompt is not written in the graph."
-BY_ANOTHER_NODE = "another node makes it."
+PARTLY_WRITTEN_PROMPT = "A part of the prompt is not written in the graph."
+# The weight of a network, in the same list: this and the network's file.
+WEIGHT_OF = "weight of "
+_CALLED = {
+    "seed": "The seed", "steps": "The number of steps", "cfg": "CFG", "denoise": "The denoising strength",
+    "guidance": "The guidance", "networks": "A LoRA",
+}  # fmt: skip
+
+
+def not_known(field: str) -> str:
+    """The note about a field that is made elsewhere."""
+    weight = f"A weight of {field.removeprefix(WEIGHT_OF)[:60]} (1 stands in)"
+    return f"{weight if field.startswith(WEIGHT_OF) else _CALLED[field]} is not known: another node makes it."
 
 
 def read_comfy(prompt: str = "", workflow: str = "") -> GenerationData | None:
@@ -162,6 +236,9 @@ class _Reading:
         self.notes = notes
         self.elsewhere: dict[str, None] = {}
         self.silent = False
+        self.handed_on: dict[Link, tuple[Any, bool]] = {}
+        self.room = _LONGEST_TEXT
+        self.sources = {node: [other for _, (other, _) in self.links(node)] for node in graph}
 
     def note(self, sentence: str) -> None:
         if len(self.notes) < _MOST_NOTES and sentence not in self.notes:
@@ -184,6 +261,10 @@ class _Reading:
             found["detected_type"] = self.detected([], list(self.graph), None)
             return found
         first = samplers[0]
+        together = self.together(samplers)
+        if len(together) < len(samplers):
+            self.note("The graph makes several pictures that have no part in one another; this tells of one of them.")
+            samplers = together
         chain = self.ancestors([first])
         self.sampling(found, first)
         self.texts(found, first)
@@ -214,28 +295,75 @@ class _Reading:
         todo = list(dict.fromkeys(nodes))
         for node in todo:
             order.append(node)
-            for _, (other, _) in self.links(node):
+            for other in self.sources[node]:
                 if other not in seen:
                     seen.add(other)
                     todo.append(other)
         return order
 
-    def value(self, value: object, depth: int = 0) -> Any:
-        """A widget's value, through the primitives that feed it; None when that is not written in the graph."""
+    def fed_by(self, starts: Iterable[str]) -> set[str]:
+        """The nodes and all that depend on them."""
+        onward: dict[str, list[str]] = {}
+        for node, sources in self.sources.items():
+            for other in sources:
+                onward.setdefault(other, []).append(node)
+        seen = set(starts)
+        todo = list(seen)
+        while todo:
+            more = [node for node in onward.get(todo.pop(), ()) if node not in seen]
+            seen.update(more)
+            todo += more
+        return seen
+
+    def value(self, value: object) -> Any:
+        """A widget's value, through the nodes that hand it on; None when it is not written in the graph."""
+        said, whole_ = self.said(value)
+        return said if whole_ else None
+
+    def said(self, value: object, depth: int = 0) -> tuple[Any, bool]:
+        """The same, and False beside what is not all of it: a part of a text may be made elsewhere."""
         link = _link(value)
         if link is None or link[0] not in self.graph:
-            return None if link is not None else value
-        if depth > _DEEPEST:
+            return (value, True) if link is None else (None, False)
+        if link not in self.handed_on:
+            self.handed_on[link] = _ON_THE_WAY
+            if depth > _DEEPEST:
+                self.note("A wire leads through too many nodes; the value at its end stays unknown.")
+                self.handed_on[link] = _UNKNOWN
+            else:
+                self.handed_on[link] = self.made(link, depth + 1)
+        elif self.handed_on[link] is _ON_THE_WAY:
             self.note("The graph runs in a circle; a value in it stays unknown.")
-            return None
-        inputs = self.inputs(link[0])
-        if self.kind(link[0]) == "CivitaiModelSelector":
-            return self.selected(inputs, link[1])
-        for name in (*_VALUES, *_MODEL_INPUTS, "lora_name", "vae_name", "sampler_name", "scheduler"):
-            if name in inputs:
-                return self.value(inputs[name], depth + 1)
-        through = [name for name, _ in self.links(link[0])]
-        return self.value(inputs[through[0]], depth + 1) if len(through) == 1 else None
+            return _UNKNOWN
+        return self.handed_on[link]
+
+    def made(self, link: Link, depth: int) -> tuple[Any, bool]:
+        """What a node gives at one of its outputs, if that can be told."""
+        node, slot = link
+        inputs, kind = self.inputs(node), self.kind(node)
+        if kind == "CivitaiModelSelector":
+            return self.selected(inputs, slot), True
+        if (names := _PRIMITIVES.get(kind)) is not None:
+            return self.said(inputs.get(names[slot]), depth) if 0 <= slot < len(names) else _UNKNOWN
+        if (joined := _JOINERS.get(kind)) is not None and slot == 0:
+            return self.joined(inputs, *joined, depth)
+        if kind in _REROUTES and len(wires := [one for one in inputs.values() if _link(one) is not None]) == 1:
+            return self.said(wires[0], depth)
+        return _UNKNOWN
+
+    def joined(
+        self, inputs: Mapping[str, Any], names: Sequence[str], between: str, passes_empty: bool, depth: int
+    ) -> tuple[str, bool]:
+        """Texts with a delimiter between them, as the node that joins them does it."""
+        pieces = [self.said(inputs[name], depth) for name in names if name in inputs]
+        delimiter, all_known = self.said(inputs.get(between, ""), depth)
+        texts = [piece for piece, _ in pieces if isinstance(piece, str) and (piece or not passes_empty)]
+        text = (delimiter if isinstance(delimiter, str) else ", ").join(texts)
+        self.room -= len(text)
+        if self.room < 0:
+            self.note("The graph puts together more text than is read; what it makes stays unknown.")
+            return "", False
+        return text, all_known and all(known and isinstance(piece, str) for piece, known in pieces)
 
     def selected(self, inputs: Mapping[str, Any], slot: int) -> Any:
         """What CivitAI's own model selector hands on (facts/site-api.md §2.7)."""
@@ -258,7 +386,7 @@ class _Reading:
                 return value
         return ""
 
-    def numeric(self, node: str, names: Sequence[str], read: Any, what: str, field: str = "") -> Any:
+    def numeric(self, node: str, names: Sequence[str], read: Any, field: str, what: str = "") -> Any:
         for name in names:
             said = self.inputs(node).get(name)
             if said is None:
@@ -266,8 +394,9 @@ class _Reading:
             value = self.value(said)
             found = read(value)
             if found is None:
-                self.note(f"{what} is not known: {shown(value) + '.' if value is not None else BY_ANOTHER_NODE}")
-                if value is None and field:
+                what = what or _CALLED[field]
+                self.note(not_known(field) if value is None else f"{what} is not known: {shown(value)}.")
+                if value is None:
                     self.elsewhere[field] = None
             return found
         return None
@@ -281,13 +410,13 @@ class _Reading:
 
     def walk(self, start: object, names: Sequence[str]) -> list[str]:
         """The nodes along one wire: from a link through the first of the named inputs of each node."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         link = _link(start)
         while link is not None and link[0] in self.graph and link[0] not in found:
-            found.append(link[0])
+            found[link[0]] = None
             inputs = self.inputs(link[0])
             link = next((one for name in names if (one := _link(inputs.get(name))) is not None), None)
-        return found
+        return list(found)
 
     # --- samplers ------------------------------------------------------------------------------------------------
 
@@ -307,9 +436,40 @@ class _Reading:
         if len(found) < 2:
             return found
         taken = {other for node in self.graph for _, (other, _) in self.links(node)}
-        found = [node for node in found if node in taken] or found
-        before = {node: set(self.ancestors([node])) & set(found) - {node} for node in found[:64]}
-        return sorted(before, key=lambda node: (len(before[node]), not self.from_nothing(node)))
+        found = ([node for node in found if node in taken] or found)[:_MOST_SAMPLERS]
+        behind = self.samplers_behind(found)
+        return sorted(found, key=lambda node: (behind[node].bit_count(), not self.from_nothing(node)))
+
+    def samplers_behind(self, samplers: Sequence[str]) -> dict[str, int]:
+        """For each node, as bits, the samplers that it depends on and itself; in a circle, which never runs, some."""
+        behind = {node: 0 for node in self.graph} | {node: 1 << i for i, node in enumerate(samplers)}
+        waits = {node: len(sources) for node, sources in self.sources.items()}
+        onward: dict[str, list[str]] = {}
+        for node, sources in self.sources.items():
+            for other in sources:
+                onward.setdefault(other, []).append(node)
+        ready = [node for node, count in waits.items() if not count]
+        for node in ready:
+            for other in onward.get(node, ()):
+                behind[other] |= behind[node]
+                waits[other] -= 1
+                if not waits[other]:
+                    ready.append(other)
+        return behind
+
+    def together(self, samplers: list[str]) -> list[str]:
+        """The samplers that work on one picture with the first: behind it, before it, or joined by a later one."""
+        behind = self.samplers_behind(samplers)
+        mine = 1
+        for _ in samplers:
+            more = mine
+            for node in samplers:
+                if behind[node] & more:
+                    more |= behind[node]
+            if more == mine:
+                break
+            mine = more
+        return [node for i, node in enumerate(samplers) if mine >> i & 1]
 
     def from_nothing(self, node: str) -> bool:
         """Whether its latent is an empty one."""
@@ -339,14 +499,12 @@ class _Reading:
             scheduler = self.choice(sigmas, "scheduler")
             if not scheduler and "scheduler" not in self.elsewhere:
                 scheduler = _SCHEDULERS.get(self.kind(sigmas), self.kind(sigmas))
-        seed = self.numeric(seeds, ("seed", "noise_seed"), whole, "The seed", "seed")
+        seed = self.numeric(seeds, ("seed", "noise_seed"), whole, "seed")
         found.update(
             seed=seed,
-            steps=self.numeric(steps_of, ("steps",), whole, "The number of steps", "steps"),
-            cfg=self.numeric(cfg_of, ("cfg", "cfg_conds", "guidance_scale"), number, "CFG", "cfg"),
-            denoise=self.numeric(
-                steps_of, ("denoise", "denoise_strength"), number, "The denoising strength", "denoise"
-            ),
+            steps=self.numeric(steps_of, ("steps",), step_count, "steps"),
+            cfg=self.numeric(cfg_of, ("cfg", "cfg_conds", "guidance_scale"), guidance_scale, "cfg"),
+            denoise=self.numeric(steps_of, ("denoise", "denoise_strength"), number, "denoise"),
             sampler=sampler,
             scheduler=scheduler,
         )
@@ -360,8 +518,9 @@ class _Reading:
         guider = self.part(node, "guider")
         if self.kind(node).startswith("CivitaiBridgeGenerate"):
             for name in ("prompt", "negative_prompt"):
-                found[name] = self.word(node, name)
-                if not found[name] and _link(inputs.get(name)) is not None:
+                self.silent = False
+                found[name] = self.text(inputs.get(name))
+                if self.silent:
                     self.elsewhere[name] = None
             return
         source = self.inputs(guider) if guider is not None else inputs
@@ -371,8 +530,10 @@ class _Reading:
             self.silent = False
             self.follow(start, "negative" if name == "negative_prompt" else "positive", parts, set(), found, 0)
             found[name] = "\n".join(dict.fromkeys(part for part in parts if part.strip()))
-            if self.silent and not found[name]:
+            if self.silent:
                 self.elsewhere[name] = None
+                if found[name]:
+                    self.note(PARTLY_WRITTEN_PROMPT)
         if positive is not None and not found["prompt"]:
             self.note(UNWRITTEN_PROMPT)
 
@@ -387,6 +548,7 @@ class _Reading:
             return
         if depth > 200:
             self.note("The prompt's wire is too long; its rest is left out.")
+            self.silent = True
             return
         node = link[0]
         seen.add(node)
@@ -394,14 +556,14 @@ class _Reading:
         if kind == "ConditioningZeroOut":
             return
         if side == "positive" and "guidance" in inputs and "guidance" not in found:
-            guidance = self.numeric(node, ("guidance",), number, "The guidance", "guidance")
+            guidance = self.numeric(node, ("guidance",), guidance_scale, "guidance")
             if guidance is not None:
                 found["guidance"] = guidance
         if _link(inputs.get(side)) is None and isinstance(inputs.get(side), str):
             parts.append(inputs[side])
             return
         if f"text_{side}" in inputs:
-            parts.append(self.text(inputs[f"text_{side}"], set(), 0))
+            parts.append(self.text(inputs[f"text_{side}"]))
             return
         ways = [inputs[name] for name in _CONDITIONINGS if _link(inputs.get(name)) is not None]
         if _link(inputs.get(side)) is not None:
@@ -409,45 +571,35 @@ class _Reading:
         for way in ways:
             self.follow(way, side, parts, seen, found, depth + 1)
         if not ways:
-            said = list(
-                dict.fromkeys(t for n in _TEXTS if n in inputs and (t := self.text(inputs[n], set(), 0)).strip())
-            )
-            parts.extend(said[:1] if "populated_text" in inputs else said)
+            names = [name for name in _TEXTS if name in inputs]
+            if "populated_text" in names:
+                names = ["populated_text"]
+            said = dict.fromkeys(text for name in names if (text := self.text(inputs[name])).strip())
+            parts.extend(said)
+            self.silent = self.silent or not names
 
-    def text(self, value: object, seen: set[str], depth: int) -> str:
-        """A text input: what is written there, or what the text nodes behind it put together."""
-        if isinstance(value, str):
-            return value
-        link = _link(value)
-        if link is None or link[0] not in self.graph or link[0] in seen or depth > 200:
-            return ""
-        seen.add(link[0])
-        inputs = self.inputs(link[0])
-        pieces = [self.text(inputs[name], seen, depth + 1) for name in _JOINED if name in inputs]
-        if any(pieces):
-            delimiter = self.value(inputs.get("delimiter"))
-            return (delimiter if isinstance(delimiter, str) else ", ").join(piece for piece in pieces if piece)
-        for name in _TEXTS:
-            if name in inputs and (found := self.text(inputs[name], seen, depth + 1)):
-                return found
-        through = [inputs[name] for name, _ in self.links(link[0])]
-        if len(through) == 1:
-            return self.text(through[0], seen, depth + 1)
-        self.silent = self.silent or not any(name in inputs for name in (*_TEXTS, *_JOINED))
-        return ""
+    def text(self, value: object) -> str:
+        """A text input: what is written there, or what text nodes put together. What is made elsewhere is left out,
+        and `silent` remembers it."""
+        said, known = self.said(value)
+        self.silent = self.silent or not known
+        return said if isinstance(said, str) else ""
 
     # --- size, model, resources ----------------------------------------------------------------------------------
 
     def size(self, found: dict[str, Any], node: str) -> None:
         for one in (node, *self.walk(self.latent(node), (*_LATENTS, "pixels", "image"))):
             for names in (("width", "height"), ("empty_latent_width", "empty_latent_height")):
-                width, height = (whole(self.value(self.inputs(one).get(name))) for name in names)
-                if width and height:
-                    found["width"], found["height"] = width, height
+                written = [self.inputs(one).get(name) for name in names]
+                values = [self.value(value) for value in written]
+                size = [pixels(value) for value in values]
+                if all(size):
+                    found["width"], found["height"] = size
                     return
-                for name, value in zip(("width", "height"), (width, height), strict=True):
-                    if value is None and _link(self.inputs(one).get(name)) is not None:
-                        self.elsewhere[name] = None
+                if any(value is None and _link(link) is not None for value, link in zip(values, written, strict=True)):
+                    self.elsewhere |= {"width": None, "height": None}
+                elif all(whole(value) for value in values):
+                    self.note(f"The size is not known: {shown(values)}.")
 
     def model(self, found: dict[str, Any], node: str, chain: list[str]) -> None:
         guider = self.part(node, "guider")
@@ -466,18 +618,21 @@ class _Reading:
                 self.elsewhere["model"] = None
         for one in (*wire, *chain):
             layer = whole(self.value(self.inputs(one).get("stop_at_clip_layer", self.inputs(one).get("clip_skip"))))
-            if layer is not None and layer < 0:
-                found["clip_skip"] = -layer
+            if layer is not None and layer < 0 and (skip := layers(-layer)) is not None:
+                found["clip_skip"] = skip
                 break
 
     def resources(self, found: dict[str, Any], nodes: list[str]) -> None:
         """LoRAs in the order in which they were applied, embeddings, VAE, upscalers, ControlNets, further models."""
-        listed: list[Network] = []
+        row = self.in_a_row(nodes)
+        applied: list[Network] = []
+        beside: list[Network] = []
         for node in reversed(nodes):
-            for one in self.loras(node):
-                listed.append(one)
+            (applied if node in row else beside).extend(self.loras(node))
             if _link(self.inputs(node).get("loras")) is not None:
                 self.elsewhere["networks"] = None
+        # What stands twice in a row is applied twice; what another row holds once more is not.
+        listed = [*join(join(applied, each=True) + join(beside), self.notes)]
         for prompt, source in (
             (found.get("prompt", ""), "prompt"),
             (found.get("negative_prompt", ""), "negative_prompt"),
@@ -490,6 +645,8 @@ class _Reading:
                     if name not in inputs or (name == "model_name" and "pscale" not in self.kind(node)):
                         continue
                     file = self.word(node, name)
+                    if kind == "vae" and not file and _link(inputs[name]) is not None:
+                        self.elsewhere["vae"] = None
                     if not file or file.lower() in _OFF or file.startswith("Baked"):
                         continue
                     if kind == "vae" and "vae" not in found:
@@ -505,6 +662,16 @@ class _Reading:
                 listed.remove(model)
         sorted_in(found, join(listed))
 
+    def in_a_row(self, nodes: Sequence[str]) -> set[str]:
+        """The nodes through which the first sampler's model goes, and the stacks that these take."""
+        start = next((one for one in nodes if self.is_sampler(one)), None)
+        if start is None:
+            return set()
+        guider = self.part(start, "guider")
+        found = self.walk(self.inputs(guider if guider is not None else start).get("model"), _MODEL_LINKS)
+        stacks = (self.walk(self.inputs(one).get(name), _STACKS) for one in (start, *found) for name in _STACKS)
+        return {start, *found, *(one for stack in stacks for one in stack)}
+
     def loras(self, node: str) -> Iterator[Network]:
         """The LoRAs that a loader, a stack or a prompt node applies, told by the names of its inputs."""
         inputs = self.inputs(node)
@@ -515,11 +682,14 @@ class _Reading:
             "lora" in inputs and "strength" in inputs and not isinstance(inputs["lora"], Mapping)
         ):
             file = self.word(node, "lora_name", "lora")
+            if not file and any(_link(inputs.get(name)) is not None for name in ("lora_name", "lora")):
+                self.elsewhere["networks"] = None
+                self.note(not_known("networks"))
             names = ("strength_model", "lora_model_strength", "lora_strength", "strength", "model_strength")
             clips = ("strength_clip", "lora_clip_strength", "clip_strength")
             yield from self.lora(node, file, names, clips)
         if kind in ("LoraTagLoader", "LoraLoaderTagsQuery") or "ildcard" in kind:
-            text = self.text(inputs.get("populated_text", inputs.get("text")), set(), 0)
+            text = self.text(inputs.get("populated_text", inputs.get("text")))
             yield from tagged(text, "comfy", self.notes)
 
     def lora(self, node: str, file: str, names: Sequence[str], clips: Sequence[str]) -> Iterator[Network]:
@@ -530,7 +700,7 @@ class _Reading:
         yield _resource(file, "lora", 1.0 if weight is None else weight, clip)
 
     def weight(self, node: str, names: Sequence[str], file: str) -> float | None:
-        return self.numeric(node, names, number, f"A weight of {file[:60]} (1 stands in)")
+        return self.numeric(node, names, number, f"{WEIGHT_OF}{file}", f"A weight of {file[:60]} (1 stands in)")
 
     def dict_loras(self, inputs: Mapping[str, Any]) -> Iterator[Network]:
         """rgthree's `lora_1: {on, lora, strength, strengthTwo}` and LoRA Manager's `loras: [{name, active, …}]`."""
@@ -577,7 +747,8 @@ class _Reading:
 
     def second_pass(self, found: dict[str, Any], first: str, more: list[str]) -> None:
         """A further sampler that works on what the first one made."""
-        later = next((node for node in more if first in self.ancestors([node])), None)
+        behind = self.samplers_behind([first])
+        later = next((node for node in more if behind[node]), None)
         upscaler = next((one.name or one.air for one in found.get("others", ()) if one.kind == "upscaler"), "")
         if later is None:
             if upscaler:
@@ -608,7 +779,7 @@ class _Reading:
             into = [
                 n for n in used if "ImageToVideo" in self.kind(n) or "I2V" in self.kind(n) or "Img2Vid" in self.kind(n)
             ]
-            return "i2v" if loads and any(loads & set(self.ancestors([n])) for n in into) else "t2v"
+            return "i2v" if loads and not self.fed_by(loads).isdisjoint(into) else "t2v"
         for node in samplers[:1]:
             latent = _link(self.latent(node))
             behind = set(self.ancestors([latent[0]])) if latent and latent[0] in self.graph else set()
@@ -619,7 +790,7 @@ class _Reading:
             for n in used
             if any(w in self.kind(n) for w in ("ReferenceLatent", "ImageEdit", "InpaintModel", "ForInpaint"))
         ]
-        return "i2i" if loads and any(loads & set(self.ancestors([n])) for n in edits) else "t2i"
+        return "i2i" if loads and not self.fed_by(loads).isdisjoint(edits) else "t2i"
 
 
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (

@@ -17,6 +17,8 @@ from ..prompt import each_embedding, each_network, known_words, name_key
 
 # More of one kind than any picture has: what is beyond is named, not read, so that no text takes long.
 MOST = 1000
+# Only the first mention counts, but for those inside a longer name.
+_MOST_MENTIONS = 3
 # SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _HASH = re.compile(r"(?:0x|sha256:)?([0-9a-f]{8,72})", re.ASCII)
@@ -33,6 +35,11 @@ KINDS: Mapping[str, str] = {
 }  # fmt: skip
 # (kind, name) -> hash, of what lists of hashes name.
 Hashes = dict[tuple[str, str], str]
+# Sources whose names are those of files; the others give a model's title.
+_NAME_FILES = frozenset(("prompt", "negative_prompt", "hashes", "comfy", "file", "meta_resources"))
+_PLACES = {"comfy": "one place of the graph", "civitai_resources": "CivitAI's list in the settings"}
+# Resources of one name that are told apart; of more the rest stays by itself.
+_MOST_CALLED_ALIKE = 16
 NETWORK_KINDS = ("lora", "lyco", "hypernet")
 
 
@@ -72,7 +79,7 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
     of `hashes`."""
     found: dict[str, Network] = {}
     spelled = list(islice(each_embedding(text), MOST)) if "mbedding:" in text or "MBEDDING:" in text else []
-    words = known_words(text, known, MOST) if known else []
+    words = known_words(text, known, _MOST_MENTIONS) if known else []
     if spelled and words:
         inside = [(one.start, one.end) for one in spelled]
         words = [word for word in words if not any(start <= word.start < end for start, end in inside)]
@@ -83,33 +90,38 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
     return list(found.values())
 
 
-def join(networks: Iterable[Network], notes: list[str] | None = None) -> tuple[Network, ...]:
+def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: bool = False) -> tuple[Network, ...]:
     """No resource twice: the same version, AIR, hash or name becomes one, which keeps whatever any of them knew.
 
-    The first that says a weight has the word; what is named again in the same prompt keeps all its weights. Where two
-    sources differ on a weight, a note says so."""
+    The first that says a weight has the word; what is named again in the same prompt keeps all its weights, and with
+    `each` whatever is named again. Where two sources differ on a weight, a note says so."""
     joined: list[Network] = []
     places: dict[tuple[object, ...], int] = {}
+    others: dict[tuple[object, ...], list[int]] = {}
     for network in networks:
         keys = _keys(network)
+        place = None
         for key in keys:
-            place = places.get(key)
-            if place is not None and may_be_one(joined[place], network):
+            if (first := places.get(key)) is None:
+                continue
+            candidates = (first, *others[key]) if key in others else (first,)
+            place = next((one for one in candidates if may_be_one(joined[one], network)), None)
+            if place is not None:
                 break
-        else:
-            place = None
         if place is None:
             place = len(joined)
             joined.append(network)
         else:
-            joined[place] = _merged(joined[place], network, notes)
+            joined[place] = _merged(joined[place], network, notes, each)
         for key in keys:
-            places.setdefault(key, place)
+            if places.setdefault(key, place) != place and place not in (more := others.setdefault(key, [])):
+                more.append(place)
+                del more[_MOST_CALLED_ALIKE:]
     return tuple(joined)
 
 
 def _keys(network: Network) -> list[tuple[object, ...]]:
-    """Strongest first: version, AIR, hash (12 and 10 digits of one file share ten), name."""
+    """Strongest first: version, AIR, hash (12 and 10 digits of one file share ten), whole name, last segment of it."""
     keys: list[tuple[object, ...]] = []
     if network.version_id is not None:
         keys.append(("version", network.version_id))
@@ -117,19 +129,28 @@ def _keys(network: Network) -> list[tuple[object, ...]]:
         keys.append(("air", network.air.lower()))
     if network.hash:
         keys.append(("hash", network.hash[:10]))
+    family = _FAMILIES.get(network.kind, network.kind)
     if network.name:
-        keys.append((_FAMILIES.get(network.kind, network.kind), name_key(network.name)))
+        if "/" in network.name:
+            keys.append((family, network.name.casefold()))
+        keys.append((family, name_key(network.name)))
+    for word in network.words:
+        keys.append((family, name_key(word)))
     return keys
 
 
 def may_be_one(one: Network, other: Network) -> bool:
-    """Whether nothing speaks against it: other version, other hash of the same kind, other folder."""
+    """Whether nothing speaks against it: other version, other file of a version, other hash of the same kind, other
+    folder. What CivitAI resolved is not another's by its name where that one's hash is still to be asked: the list
+    holds the version of the image's post too (facts/site-api.md §1.5)."""
     if one.version_id is not None and other.version_id is not None:
-        return one.version_id == other.version_id
+        return one.version_id == other.version_id and not _two_files(one, other)
     if one.air and other.air and one.air.lower() != other.air.lower():
         return False
     if one.hash and other.hash and len(one.hash) == len(other.hash):
         return one.hash == other.hash
+    if _only_named(one, other) or _only_named(other, one):
+        return False
     if "/" in one.name and "/" in other.name and one.name.casefold() != other.name.casefold():
         return False
     return _FAMILIES.get(one.kind, one.kind) == _FAMILIES.get(other.kind, other.kind) or "other" in (
@@ -138,10 +159,29 @@ def may_be_one(one: Network, other: Network) -> bool:
     )
 
 
-def _merged(first: Network, more: Network, notes: list[str] | None) -> Network:
+def _only_named(asked: Network, resolved: Network) -> bool:
+    """Whether nothing but a name says that a resource, whose hash can be asked, is the one that CivitAI resolved."""
+    return bool(
+        asked.hash
+        and asked.version_id is None
+        and not asked.air
+        and resolved.source == "resources"
+        and asked.hash[:10] != resolved.hash[:10]
+    )
+
+
+def _two_files(one: Network, other: Network) -> bool:
+    """Whether two resources of one version are two of its files, as the two of a video model's LoRA are."""
+    if one.hash and other.hash and len(one.hash) == len(other.hash):
+        return one.hash != other.hash
+    names_files = one.source in _NAME_FILES and other.source in _NAME_FILES
+    return names_files and bool(one.name and other.name) and name_key(one.name) != name_key(other.name)
+
+
+def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) -> Network:
     silent = first.source == "hashes"
     lead = more if silent and more.source != "hashes" else first
-    if first.source in _PROMPTS and first.source == more.source:
+    if each or (first.source in _PROMPTS and first.source == more.source):
         return replace(first, again=merged_weights(first, [more]))
     if notes is not None and not silent and more.source != "hashes" and _differ(first, more):
         notes.append(
@@ -161,15 +201,19 @@ def _merged(first: Network, more: Network, notes: list[str] | None) -> Network:
         version_name=first.version_name or more.version_name,
         base_model=first.base_model or more.base_model,
         again=first.again or more.again,
+        words=first.words if first.words == more.words else tuple(dict.fromkeys((*first.words, *more.words))),
+        file=first.file or more.file,
     )
 
 
 def _differ(one: Network, other: Network) -> bool:
-    return one.weight != other.weight and one.weight != 1.0 != other.weight
+    """Whether both say a weight, and not the same. CivitAI's list says 1 for one that it does not know."""
+    unsaid = any(each.weight == 1.0 and each.source == "resources" for each in (one, other))
+    return one.weight != other.weight and not unsaid
 
 
 def _said(network: Network) -> str:
-    return network.source.replace("_", " ") or "one place"
+    return _PLACES.get(network.source, network.source.replace("_", " ")) or "one place"
 
 
 def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
@@ -209,19 +253,24 @@ def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> Generati
 
 
 def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: list[str]) -> Network | None:
-    """The checkpoint that is the data's model: by version, hash or whole name.
+    """The checkpoint that is the data's model: by version, hash or whole name, failing these the only one.
 
-    Failing these the only one is taken, unless a hash is there to be asked: it may be the version that the image's
-    post belongs to (facts/site-api.md §1.5)."""
+    A hash has the last word: where it proves none, it is to be asked, for what has the same name, or stands alone, may
+    be the version that the image's post belongs to (facts/site-api.md §1.5)."""
     models = [one for one in resolved if one.kind == "checkpoint"]
     if data.model_version_id is not None:
         return next((one for one in models if one.version_id == data.model_version_id), None)
-    same = [one for one in models if data.model_hash and one.hash and one.hash[:10] == data.model_hash[:10]]
-    same = same or [one for one in models if is_called(one, data.model_name)]
-    if same:
-        return same[0]
-    if len(models) != 1 or data.model_hash:
-        return None
+    if data.model_hash:
+        proven = [one for one in models if one.hash and one.hash[:10] == data.model_hash[:10]]
+        return proven[0] if len(proven) == 1 else None
+    called = [one for one in models if is_called(one, data.model_name)]
+    if len(called) > 1:
+        exactly = [one for one in called if _letters(name_key(data.model_name)) != _letters(one.name)]
+        if len(exactly) != 1:
+            notes.append(f"CivitAI names {len(called)} versions of {data.model_name[:80]}; which one it was is not said.")
+        return exactly[0] if len(exactly) == 1 else None
+    if called or len(models) != 1:
+        return called[0] if called else None
     if data.model_name:
         notes.append(f"The settings name the model {data.model_name[:80]}; CivitAI says it is {_title(models[0])}.")
     return models[0]
@@ -238,7 +287,8 @@ def _title(one: Network) -> str:
 
 
 def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
-    """The network with the version whose model name, or model and version name, is its own whole name."""
+    """The network with the version of its own hash; without one, of the model name, or model and version name, that
+    is its whole name."""
     if network.version_id is not None or network.air or not network.name:
         return network
     family = _FAMILIES.get(network.kind, network.kind)
@@ -246,8 +296,7 @@ def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
         one
         for one in resolved
         if _FAMILIES.get(one.kind, one.kind) == family
-        and is_called(one, network.name)
-        and not (network.hash and one.hash and network.hash[:10] != one.hash[:10])
+        and (one.hash[:10] == network.hash[:10] if network.hash else is_called(one, network.name))
     ]
     if len(found) != 1:
         return network

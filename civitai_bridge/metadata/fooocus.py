@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..generation import GenerationData, Network, number, pixels, shown, whole
+from ..generation import GenerationData, Network, guidance_scale, layers, number, pixels, shown, step_count, whole
 from .dependencies import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, take, word
 
@@ -30,15 +30,15 @@ def _no_simple(value: object) -> str | None:
 _RUINED: tuple[Row, ...] = (
     ("Prompt", "prompt", word),
     ("Negative", "negative_prompt", word),
-    ("cfg", "cfg", number),
-    ("steps", "steps", whole),
+    ("cfg", "cfg", guidance_scale),
+    ("steps", "steps", step_count),
     ("seed", "seed", whole),
     ("sampler_name", "sampler", word),
     ("scheduler", "scheduler", _no_simple),
     ("denoise", "denoise", number),
     ("width", "width", pixels),
     ("height", "height", pixels),
-    ("clip_skip", "clip_skip", whole),
+    ("clip_skip", "clip_skip", layers),
     ("base_model_name", "model_name", _stem),
     ("base_model_hash", "model_hash", _known_hash),
     ("software", "software", word),
@@ -46,12 +46,12 @@ _RUINED: tuple[Row, ...] = (
 _STOCK: tuple[Row, ...] = (
     ("prompt", "prompt", word),
     ("negative_prompt", "negative_prompt", word),
-    ("guidance_scale", "cfg", number),
-    ("steps", "steps", whole),
+    ("guidance_scale", "cfg", guidance_scale),
+    ("steps", "steps", step_count),
     ("seed", "seed", whole),
     ("sampler", "sampler", word),
     ("scheduler", "scheduler", word),
-    ("clip_skip", "clip_skip", whole),
+    ("clip_skip", "clip_skip", layers),
     ("base_model", "model_name", _stem),
     ("base_model_hash", "model_hash", _known_hash),
     ("vae", "vae", word),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation import GenerationData, Network, number, pixels, shown, whole
+from ..generation import GenerationData, Network, guidance_scale, layers, number, pixels, shown, step_count, whole
 from .dependencies import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
@@ -13,19 +13,19 @@ _NEW: tuple[Row, ...] = (
     ("positive_prompt", "prompt", word),
     ("negative_prompt", "negative_prompt", word),
     ("seed", "seed", whole),
-    ("steps", "steps", whole),
-    ("cfg_scale", "cfg", number),
-    ("guidance", "guidance", number),
+    ("steps", "steps", step_count),
+    ("cfg_scale", "cfg", guidance_scale),
+    ("guidance", "guidance", guidance_scale),
     ("width", "width", pixels),
     ("height", "height", pixels),
     ("strength", "denoise", number),
-    ("clip_skip", "clip_skip", whole),
+    ("clip_skip", "clip_skip", layers),
     ("app_version", "software", word),
 )
 _OLD: tuple[Row, ...] = (
     ("seed", "seed", whole),
-    ("steps", "steps", whole),
-    ("cfg_scale", "cfg", number),
+    ("steps", "steps", step_count),
+    ("cfg_scale", "cfg", guidance_scale),
     ("width", "width", pixels),
     ("height", "height", pixels),
     ("strength", "denoise", number),

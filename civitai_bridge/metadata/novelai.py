@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation import GenerationData, number, pixels, whole
+from ..generation import GenerationData, guidance_scale, number, pixels, step_count, whole
 from .dependencies import join, named_embeddings, sorted_in
 from .tables import Row, decoded_object, kept, objects, take, word
 
@@ -13,8 +13,8 @@ _TABLE: tuple[Row, ...] = (
     ("prompt", "prompt", word),
     ("uc", "negative_prompt", word),
     ("seed", "seed", whole),
-    ("steps", "steps", whole),
-    ("scale", "cfg", number),
+    ("steps", "steps", step_count),
+    ("scale", "cfg", guidance_scale),
     ("width", "width", pixels),
     ("height", "height", pixels),
     ("strength", "denoise", number),

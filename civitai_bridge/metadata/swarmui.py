@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..generation import GenerationData, Network, Upscale, number, pixels, shown, whole
+from ..generation import GenerationData, Network, Upscale, guidance_scale, number, pixels, shown, step_count, whole
 from ..prompt import name_key
 from .dependencies import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
@@ -15,9 +15,9 @@ _TABLE: tuple[Row, ...] = (
     ("negativeprompt", "negative_prompt", word),
     ("model", "model_name", word),
     ("seed", "seed", whole),
-    ("steps", "steps", whole),
-    ("cfgscale", "cfg", number),
-    ("fluxguidancescale", "guidance", number),
+    ("steps", "steps", step_count),
+    ("cfgscale", "cfg", guidance_scale),
+    ("fluxguidancescale", "guidance", guidance_scale),
     ("sampler", "sampler", word),
     ("scheduler", "scheduler", word),
     ("width", "width", pixels),
@@ -29,7 +29,7 @@ _TABLE: tuple[Row, ...] = (
 _UPSCALE: tuple[Row, ...] = (
     ("refinerupscale", "scale", number),
     ("refinerupscalemethod", "upscaler", word),
-    ("refinersteps", "steps", whole),
+    ("refinersteps", "steps", step_count),
     ("refinercontrolpercentage", "denoise", number),
 )
 _EMBED = re.compile(r"<embed(?:ding)?:([^<>:\n]+)>", re.IGNORECASE)

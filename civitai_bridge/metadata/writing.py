@@ -14,7 +14,7 @@ from typing import Any
 from ..generation import GenerationData, Network, shown
 from ..prompt import clean_prompt, name_key
 from .a1111 import write_a1111
-from .comfy import BY_ANOTHER_NODE, MADE_ELSEWHERE, UNWRITTEN_PROMPT, read_graph
+from .comfy import MADE_ELSEWHERE, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, WEIGHT_OF, not_known, read_graph
 from .dependencies import is_called, join, may_be_one
 from .uploader import Recognition, recognised
 
@@ -26,6 +26,9 @@ _SETTINGS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _MODEL = ("model_air", "model_name", "model_version_id", "model_id", "base_model", "model_hash")
 _UNSAID = (None, "")
+# Fields that a note of the graph's reader names when another node makes them.
+_NOTED = ("seed", "steps", "cfg", "denoise", "guidance", "networks")
+_WRITTEN_IN_PARTS = ("prompt", "negative_prompt")
 _NAMES = {
     "lora": "LoRA", "lyco": "LyCORIS", "hypernet": "hypernetwork", "vae": "VAE", "upscaler": "upscaler",
     "controlnet": "ControlNet",
@@ -97,28 +100,22 @@ def merge(local: GenerationData, wired: GenerationData) -> tuple[GenerationData,
     fields.update(_model(local, wired, elsewhere, lines))
     for room in ("networks", "embeddings", "others"):
         mine, theirs = getattr(local, room), getattr(wired, room)
-        if (room == "networks" and "networks" in elsewhere) or (
-            room == "embeddings"
-            and elsewhere
-            & {
-                "prompt",
-                "negative_prompt",
-            }
-        ):
+        open_ = {"networks": {"networks"}, "embeddings": set(_WRITTEN_IN_PARTS)}.get(room, set())
+        if elsewhere & open_:
             fields[room] = join((*mine, *theirs))
         else:
-            fields[room] = _resources(mine, theirs, lines)
+            fields[room] = _resources(mine, theirs, elsewhere, lines)
     if local.vae and not local.vae_hash and wired.vae_hash and name_key(local.vae) == name_key(wired.vae):
         fields["vae_hash"] = wired.vae_hash
-    left = {name for name in elsewhere if not _known(fields, local, name)}
+    left = {name for name in elsewhere if not _known(fields, local, wired, name)}
     extra = {**local.extra, MADE_ELSEWHERE: sorted(left)} if left else {
         key: value for key, value in local.extra.items() if key != MADE_ELSEWHERE
     }  # fmt: skip
-    notes = tuple(
-        note
-        for note in local.notes
-        if not ((note == UNWRITTEN_PROMPT and "prompt" in fields) or (note.endswith(BY_ANOTHER_NODE) and not left))
-    )
+    found = elsewhere - left
+    answered = {not_known(name) for name in found if name.startswith(WEIGHT_OF) or name in _NOTED}
+    answered |= {UNWRITTEN_PROMPT} if "prompt" in fields else set()
+    answered |= {PARTLY_WRITTEN_PROMPT} if elsewhere.intersection(_WRITTEN_IN_PARTS) <= fields.keys() else set()
+    notes = tuple(note for note in local.notes if note not in answered)
     return replace(local, **{**fields, "extra": extra, "notes": notes}), tuple(lines)
 
 
@@ -127,7 +124,11 @@ def _says_anything(data: GenerationData) -> bool:
     return any(one not in _UNSAID for one in said) or bool(data.networks) or bool(data.extra.get(MADE_ELSEWHERE))
 
 
-def _known(fields: Mapping[str, Any], local: GenerationData, name: str) -> bool:
+def _known(fields: Mapping[str, Any], local: GenerationData, wired: GenerationData, name: str) -> bool:
+    if name.startswith(WEIGHT_OF):
+        file = name_key(name.removeprefix(WEIGHT_OF))
+        mine = (one for one in local.networks if name_key(one.name) == file)
+        return any(_same(one, other) for one in mine for other in wired.networks)
     names = ("model_name", "model_air") if name == "model" else (name,)
     return any(fields.get(one, getattr(local, one)) not in (*_UNSAID, ()) for one in names)
 
@@ -141,7 +142,7 @@ def _settings(
         mine, theirs = getattr(local, name), getattr(wired, name)
         if theirs in _UNSAID or _alike(name, mine, theirs):
             continue
-        if mine in _UNSAID and name in elsewhere:
+        if name in elsewhere and (mine in _UNSAID or name in _WRITTEN_IN_PARTS):
             taken[name] = theirs
         elif mine not in _UNSAID:
             lines.append(f"The wired generation names {what} {_short(theirs)}, the graph used {_short(mine)}.")
@@ -189,8 +190,11 @@ def _same_model(local: GenerationData, wired: GenerationData) -> bool:
     return bool(local.model_name and wired.model_name) and name_key(local.model_name) == name_key(wired.model_name)
 
 
-def _resources(mine: tuple[Network, ...], theirs: tuple[Network, ...], lines: list[str]) -> tuple[Network, ...]:
-    """The graph's resources with the identities that the wire knows of them; weights stay the graph's."""
+def _resources(
+    mine: tuple[Network, ...], theirs: tuple[Network, ...], elsewhere: frozenset[str], lines: list[str]
+) -> tuple[Network, ...]:
+    """The graph's resources with the identities that the wire knows of them; weights stay the graph's, but for those
+    that other nodes made."""
     left = list(theirs)
     found: list[Network] = []
     for one in mine:
@@ -201,9 +205,11 @@ def _resources(mine: tuple[Network, ...], theirs: tuple[Network, ...], lines: li
                 lines.append(f"{_called(one)} is used by the graph and not named in the wired generation.")
             continue
         left.remove(other)
-        if one.weight != other.weight:
+        if f"{WEIGHT_OF}{one.name or one.air}" in elsewhere:
+            one = replace(one, weight=other.weight, clip_weight=other.clip_weight, again=other.again)
+        elif (mine_is := one.total[0]) != (theirs_is := other.total[0]):
             lines.append(
-                f"{_called(one)} has weight {one.weight:g} in the graph and {other.weight:g} in the wired generation."
+                f"{_called(one)} has weight {mine_is:g} in the graph and {theirs_is:g} in the wired generation."
             )
         found.append(_with_identity(one, other))
     lines.extend(
