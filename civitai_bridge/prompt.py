@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -30,7 +30,7 @@ _BEFORE, _AFTER = frozenset(("", *":(|[],")), frozenset(("", *":)|[],"))
 # Longer texts and lists are looked through in pieces, each for the names of which a word stands in it.
 _MOST_AT_ONCE = 200_000
 _PIECE = 8192
-_MOST_SEARCHED = 8_000_000
+_MOST_SEARCHED = 4_000_000
 _INNER = re.compile(r"[^\s*:()|\[\],]+")
 _BLANKS = re.compile(r"[ \t]+")
 
@@ -223,7 +223,7 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
         "easynegative", "bad_prompt"]
     """
     lower = _lower(text)
-    wanted = {name: _lower(name) for name in dict.fromkeys(map(str.strip, names)) if name}
+    wanted = {name: word for name in dict.fromkeys(names) if (word := _lower(name.strip()))}
     found: list[Embedding] = []
     places = None
     if len(lower) * len(wanted) > _MOST_AT_ONCE:
@@ -302,15 +302,25 @@ def _weight_after(text: str, end: int) -> float:
     return 1.0 if value is None else value
 
 
-def for_comfyui(text: str, names: Iterable[str]) -> str:
-    """The prompt with the known bare words as ComfyUI spells them: `embedding:` and the name, after a space."""
+def for_comfyui(text: str, words: Mapping[str, str] | Iterable[str]) -> str:
+    """The prompt with the known bare words as ComfyUI spells them: `embedding:` and a name, after a space.
+
+    `words` says for each word the name to write (`dependencies.embedding_words`), or holds words that are the names. A
+    name with a blank, which ComfyUI would cut, leaves its word as it is.
+    assert for_comfyui("(bad:0.8)", {"bad": "Bad_v2"}) == "(embedding:Bad_v2:0.8)"
+    """
+    names = dict(words) if isinstance(words, Mapping) else {word: word for word in words}
     kept, end = [], 0
     already = [(one.start, one.end) for one in read_embeddings(text)]
+    at = 0
     for word in known_words(text, names):
-        if any(start <= word.start < stop for start, stop in already):
+        while at < len(already) and already[at][1] <= word.start:
+            at += 1
+        name = names[word.name]
+        if (at < len(already) and already[at][0] <= word.start) or not name or any(c.isspace() for c in name):
             continue
         before = text[end : word.start]
         space = "" if not (before or kept) or before[-1:].isspace() or before[-1:] in ("(", "") else " "
-        kept.append(f"{before}{space}embedding:{word.name}")
+        kept.append(f"{before}{space}embedding:{name}")
         end = word.end
     return "".join(kept) + text[end:]

@@ -277,3 +277,21 @@ def test_a_resource_is_looked_for_by_all_it_has():
     resource = Resource("urn:air:sdxl:lora:civitai:1@2", 2, 1, "A", "v1", "SDXL 1.0", "lora", files=(file,))
     assert Wanted.from_resource(resource) == Wanted(2, 1, None, ("AA", "BB"), "a.pt")
     assert Wanted.from_resource(resource, file).file_id == 7
+
+
+@pytest.mark.parametrize("length", [10, 12])
+def test_the_same_bytes_by_a_short_hash_are_said_too(length: int, room: Room):
+    room.write(entry(1, "away.pt", autov3=sha("content")[:length]))
+    room.put("models/loras/renamed.pt")
+    found = room.look(hashes=(sha("content")[:length],))
+    assert (found.status, found.how, found.file) == ("present", "short hash", "renamed.pt")
+    assert codes(found) == ["same_bytes"] and "renamed.pt in loras" in found.sentence()
+
+
+def test_what_lies_in_a_folder_that_comfyui_has_no_more_is_not_here(room: Room):
+    room.put("extra/loras/a.pt")
+    assert room.look(hashes=(sha("content"),)).file == "a.pt"
+    room.folders = {**room.folders, "loras": [room.models / "loras"]}
+    assert room.look(hashes=(sha("content"),)).place is None
+    room.put("models/loras/b.pt")
+    assert room.look(hashes=(sha("content"),)).file == "b.pt"

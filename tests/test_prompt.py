@@ -141,5 +141,50 @@ def test_only_known_words_are_embeddings():
     ) == ("bad, embedding:easynegative, (embedding:bad_prompt:0.8), embedding:easynegative")
 
 
+@pytest.mark.parametrize("most", [None, 3])
+@pytest.mark.parametrize("between", ["x, ", "x\u2003", "x\n(", "xx"])
+def test_names_are_found_in_long_texts_as_in_short_ones(most: int | None, between: str):
+    names = [f"ti {i}" for i in range(40)] + [f"n{i}" for i in range(40)] + ["(odd", "...", " "]
+    text = between * 9000 + ", ".join(names[:80:7]) + ", " + between * 9000 + " (n7:0.5) (odd"
+    found = known_words(text, names, most)
+    short = known_words(between * 9 + ", ".join(names[:80:7]) + ", " + between * 9 + " (n7:0.5) (odd", names, most)
+    assert [(one.name, one.weight) for one in found] == [(one.name, one.weight) for one in short]
+    assert {one.name for one in found} >= {"ti 35", "n2", "n7"}
+    assert all(text[one.start : one.end] == one.name for one in found)
+
+
+def test_of_a_name_only_the_first_mentions_are_told():
+    assert len(known_words("bad, " * 9, ["bad"], 3)) == 3 and len(known_words("bad, " * 9, ["bad"])) == 9
+    assert known_words("xbad " * 90 + "bad", ["bad"], 3) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "written"),
+    [
+        ("a, bad, b", {"bad": "Bad_v2"}, "a, embedding:Bad_v2, b"),
+        ("(BAD:0.8),bad", {"bad": "Bad_v2"}, "(embedding:Bad_v2:0.8), embedding:Bad_v2"),
+        ("easy neg, easy", {"easy": "e", "easy neg": "en"}, "embedding:en, embedding:e"),
+        ("bad embedding:bad", {"bad": "Bad_v2"}, "embedding:Bad_v2 embedding:bad"),
+        ("bad", {"bad": "a file"}, "bad"),
+        ("bad", {"bad": ""}, "bad"),
+        ("a dragon", {}, "a dragon"),
+    ],
+)
+def test_a_word_becomes_the_file_that_it_calls(text: str, words: dict[str, str], written: str):
+    assert for_comfyui(text, words) == written
+
+
+@pytest.mark.parametrize(("slashes", "tag"), [(1, False), (2, True), (1023, False), (1024, True), (1025, False), (4096, True)])  # fmt: skip
+def test_a_tag_behind_backslashes(slashes: int, tag: bool):
+    for name in ("x", "x!", "x.y"):
+        assert len(read_tags("\\" * slashes + f"<lora:{name}:1>")) == tag
+
+
+@pytest.mark.parametrize("name", ["a", "a b", "é-_墨", "a(b)", "x!", "a/b", "a'b", "1", "a,b", "a  b"])
+def test_names_are_read_alike_by_either_road(name: str):
+    (plain,), (odd,) = read_tags(f"<lora:{name}:0.5:0.25>"), read_tags(f"<lora:{name} :00000.5:te=0.5:0.25>")
+    assert (plain.name, plain.weight, plain.clip_weight) == (name, 0.25, 0.5) and odd.name == name
+
+
 def test_names_meet_in_their_last_segment():
     assert name_key(r"style\Ink.safetensors") == name_key("ink") == "ink"

@@ -442,7 +442,9 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], 
     if more:
         found += _without_model(fields, more)
     found += hashed
-    found += [Network("", 1.0, name, kind, None, None, hash, "hashes") for (kind, name), hash in hashes.items()]
+    for (kind, name), hash in hashes.items():
+        words = (name,) if kind == "embedding" else ()
+        found.append(Network("", 1.0, name, kind, hash=hash, source="hashes", words=words))
     if found:
         sorted_in(fields, join(found, notes))
 

@@ -24,6 +24,8 @@ _NAMES = {
     "sampler": "Sampler", "cfgScale": "CFG scale", "steps": "Steps", "seed": "Seed", "clipSkip": "Clip skip",
     "hashes": "Hashes", "denoise": "Denoising strength", "scheduler": "Schedule type",
 }  # fmt: skip
+# Above it JavaScript's numbers have gaps (facts/site-api.md §1.7).
+_EXACT = 2**53
 _HIDDEN = "The uploader hid the settings of this image; CivitAI tells only what it resolved."
 _UNKNOWN = "CivitAI shows no settings for this image: its uploader hid them, or there are none."
 _NOTHING = "CivitAI says neither settings nor resources for this image: its uploader hid them, or there are none."
@@ -44,11 +46,11 @@ def generation_from_trpc(payload: Mapping[str, Any], image_id: int | None = None
     )
     meta = payload.get("meta")
     if isinstance(meta, Mapping) and meta:
-        return _finished(base, meta, resolved, notes)
+        return _weightless(_finished(base, meta, resolved, notes), payload)
     # Weights and `external` only come out of settings, so there were some (facts/site-api.md §1.5).
     weighed = any(item.get("strength") is not None for item in objects(payload.get("resources")))
     said = _HIDDEN if weighed or "external" in base.extra else _UNKNOWN if resolved else _NOTHING
-    return _without_settings(base, resolved, [*notes, said])
+    return _weightless(_without_settings(base, resolved, [*notes, said]), payload)
 
 
 def generation_from_rest(item: Mapping[str, Any]) -> GenerationData:
@@ -127,11 +129,31 @@ def _finished(
     if graph is not None:
         data = _with_graph(data, graph)
     data = with_resolved(data, resolved)
+    if data.seed is not None and abs(data.seed) > _EXACT:
+        notes.append(f"CivitAI keeps seeds above {_EXACT} rounded, so {data.seed} may not be the one that was used.")
     workflow = said.get("workflow")
     if direction(data.process) == "v2v" or (not direction(data.process) and direction(workflow) == "v2v"):
         notes.append("This video was made from a video; it is told as i2v.")
     kind = detected_type(data, workflow=workflow, meta=said, graph=graph.detected_type if graph is not None else "")
     return replace(data, detected_type=kind, notes=(*data.notes, *notes))
+
+
+def _weightless(data: GenerationData, payload: Mapping[str, Any]) -> GenerationData:
+    """The data with a note of the networks whose strength CivitAI does not know: those of a list of hashes, and the
+    version of the image's post (facts/site-api.md §1.5)."""
+    unsaid = {
+        whole(one.get("modelVersionId", one.get("versionId")))
+        for one in objects(payload.get("resources"))
+        if number(one.get("strength")) is None
+    }
+    names = [
+        (one.name or one.air or f"version {one.version_id}")[:80]
+        for one in data.networks
+        if one.source == "resources" and one.version_id in unsaid
+    ]
+    if not names:
+        return data
+    return replace(data, notes=(*data.notes, f"CivitAI says no weight for {', '.join(names[:20])}; 1 stands in."))
 
 
 def _fields(said: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -186,7 +208,7 @@ def _added(value: object, notes: list[str]) -> list[Network]:
         one = one or Network("", source="comfy", kind=kind_of(item.get("type", "lora")))
         weight = 1.0 if weight is None else weight
         found.append(replace(one, name=name, weight=weight, clip_weight=None if clip == weight else clip))
-    return found
+    return list(join(found, each=True))
 
 
 def _meta_resources(value: object, notes: list[str]) -> list[Network]:

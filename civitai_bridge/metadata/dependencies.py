@@ -6,14 +6,14 @@ Sources: facts/site-api.md §8.3 (where names and hashes hide), §4 (kinds of ha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from ..air import Air
 from ..errors import InvalidAir
 from ..generation import GenerationData, Network, merged_weights
-from ..prompt import each_embedding, each_network, known_words, name_key
+from ..prompt import each_embedding, each_network, known_words, name_key, normal_name
 
 # More of one kind than any picture has: what is beyond is named, not read, so that no text takes long.
 MOST = 1000
@@ -86,7 +86,7 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
     for one in spelled + words:
         if (lower := one.name.lower()) not in found:
             hash = hashes.pop(("embedding", one.name), "") if hashes else ""
-            found[lower] = Network("", one.weight, one.name, "embedding", None, None, hash, source)
+            found[lower] = Network("", one.weight, one.name, "embedding", hash=hash, source=source, words=(one.name,))
     return list(found.values())
 
 
@@ -307,6 +307,20 @@ def _letters(text: str) -> str:
     return "".join(c for c in text.casefold() if c.isalnum())
 
 
+def embedding_words(data: GenerationData, called: Callable[[Network], str] = lambda _: "") -> dict[str, str]:
+    """The words by which the prompts call embeddings, and the name that ComfyUI is to read for each: what `called`
+    says (the file on this machine), else the file's on CivitAI, else the word itself (facts/site-api.md §8.3).
+
+    A model's title is no such word: `Dragon` may be an embedding and stand in any prompt."""
+    found: dict[str, str] = {}
+    for one in data.embeddings:
+        file = normal_name(called(one) or one.file)
+        for word in one.words:
+            if word.strip():
+                found.setdefault(word, file or normal_name(word))
+    return found
+
+
 @dataclass(frozen=True)
 class HashQuestion:
     """A resource that only its hash can name: `tries` are the spellings to look up in order (facts/site-api.md §4)."""
@@ -334,9 +348,15 @@ def tries(hash: str) -> tuple[str, ...]:
 
 
 def unnamed_versions(data: GenerationData) -> tuple[int, ...]:
-    """The versions of which no more than the id is known, each once."""
+    """The versions of which no more than the id is known, and those of embeddings whose word or file is not, each
+    once."""
     listed = (*data.networks, *data.embeddings, *data.others)
-    wanted = [one.version_id for one in listed if one.version_id is not None and not (one.air and one.name)]
+    wanted = [
+        one.version_id
+        for one in listed
+        if one.version_id is not None
+        and not (one.air and one.name and (one.kind != "embedding" or (one.words and one.file)))
+    ]
     if data.model_version_id is not None and not (data.model_air and data.model_name):
         wanted.insert(0, data.model_version_id)
     return tuple(dict.fromkeys(wanted))
@@ -405,6 +425,8 @@ def _filled(one: Network, found: Network) -> Network:
         base_model=found.base_model or one.base_model,
         name=one.name or found.name,
         kind=found.kind if one.kind == "other" else one.kind,
+        words=tuple(dict.fromkeys((*one.words, *found.words))),
+        file=one.file or found.file,
     )
 
 

@@ -87,7 +87,8 @@ async def fetch_image_data(
     data, looked = await look_up(told, site, lookups)
     data = _typed(told, data)
     weightless = () if isinstance(answer, GenerationPayload) else _weightless(data)
-    return ImageData(data, (*start, *summary(data), *looked, *weightless, *data.notes), answer, others)
+    lines = (*start, *summary(data), *looked, *weightless, *_hashed(data), *data.notes)
+    return ImageData(data, lines, answer, others)
 
 
 async def read_file_data(
@@ -100,7 +101,7 @@ async def read_file_data(
     name = "The file" if isinstance(source, bytes) else os.path.basename(os.fspath(source))
     start = (f"{name} itself says what follows; CivitAI was not asked for its image.",)
     data, looked = (data, ()) if site is None else await look_up(data, site, lookups or Lookups())
-    return ImageData(data, (*start, *summary(data), *looked, *data.notes))
+    return ImageData(data, (*start, *summary(data), *looked, *_hashed(data), *data.notes))
 
 
 async def look_up(
@@ -179,6 +180,12 @@ def _weightless(data: GenerationData) -> tuple[str, ...]:
     return (f"The public list gives no weights; 1 stands in for {_listing(names)}.",) if names else ()
 
 
+def _hashed(data: GenerationData) -> tuple[str, ...]:
+    """Networks that only a list of hashes names: they took part, and nobody says how strongly."""
+    names = [_title(one) for one in data.networks if one.source == "hashes"]
+    return (f"A list of hashes gives no weights; 1 stands in for {_listing(names)}.",) if names else ()
+
+
 def _of_post(post_id: int, first: int, others: tuple[int, ...]) -> tuple[str, ...]:
     if not others:
         return (f"Post {post_id} has this one image.",)
@@ -204,16 +211,21 @@ def _listing(names: Iterable[str]) -> str:
 
 
 def _network(resource: Resource) -> Network:
-    """A version that was looked up, as the data names it. An AIR that is none is left out."""
+    """A version that was looked up, as the data names it. An AIR that is none is left out; an embedding is called by
+    its first trained word (facts/site-api.md §8.3)."""
+    kind = kind_of(resource.model_type or resource.type)
+    primary = resource.primary
     return Network(
         resource.air,
         name=resource.name,
-        kind=kind_of(resource.model_type or resource.type),
+        kind=kind,
         version_id=resource.version_id,
         source="resources",
         model_id=resource.model_id or None,
         version_name=resource.version_name,
         base_model=resource.base_model,
+        words=resource.trained_words[:1] if kind == "embedding" else (),
+        file=primary.name if primary is not None and kind == "embedding" else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import math
@@ -284,6 +285,118 @@ def test_a_file_that_is_here_keeps_what_follows_in_the_cache(catalog: Any, tmp_p
 def test_loaders_take_the_file(catalog: Any):
     kind = catalog.CivitaiBridgeDownload.define_schema().outputs[0].io_type
     assert str(kind) == "COMBO" and not kind != ["a", "list"], "facts/comfyui-probes.md §2"
+
+
+# --- the scan in the background
+
+
+def scanned(nodes: Any) -> Any:
+    """The desk, when no scan of it runs any more."""
+    desk = backstage().start(nodes.host.desk()).result(10)
+    wait_for(lambda: not any(watch._running for watch in nodes.host._watches.values()))
+    return desk
+
+
+def names(desk: Any) -> list[str]:
+    return sorted(one.name for one in desk.index.files().all if one.sha256)
+
+
+def put(models: Path, name: str, data: bytes) -> Path:
+    path = models / "models" / "loras" / name
+    path.write_bytes(data)
+    return path
+
+
+def test_files_that_come_later_are_hashed_and_asked_about_without_a_key(
+    nodes: Any, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("CIVITAI_API_TOKEN")
+    monkeypatch.setattr(nodes.host, "_LOOK_EVERY", 0.0)
+    data = files.content(catalogue.VERSIONS[LORA].files[0])
+    assert names(scanned(nodes)) == []
+    put(tmp_path, "late.safetensors", data)
+    desk = scanned(nodes)
+    assert names(desk) == ["late.safetensors"] and [one.version_id for one in desk.index.files().all] == [LORA]
+    assert "/api/v1/model-versions/by-hash/ids" in [seen.path for seen in sandbox.requests]
+    desk.index.want(["CRC32"])
+    assert not scanned(nodes).index.lacks("CRC32")
+
+
+def test_files_are_looked_at_again_when_it_is_due_and_not_sooner(
+    nodes: Any, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(nodes.host, "_LOOK_EVERY", 0.0)
+    path = put(tmp_path, "a.safetensors", b"a")
+    first = scanned(nodes).index.files()
+    path.write_bytes(b"other")
+    assert scanned(nodes).index.files() is first, "no name is new"
+    monkeypatch.setattr(nodes.host, "_SCAN_EVERY", 0.0)
+    assert scanned(nodes).index.files() is not first
+    monkeypatch.setattr(nodes.host, "_LOOK_EVERY", 3600.0)
+    path.unlink()
+    assert names(scanned(nodes)) == ["a.safetensors"], "somebody has just looked"
+
+
+def test_a_list_that_cannot_be_had_keeps_nobody_from_the_catalogs(
+    nodes: Any, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(nodes.host, "listing_of", lambda folder: {}[folder])
+    put(tmp_path, "a.safetensors", b"a")
+    assert names(scanned(nodes)) == ["a.safetensors"]
+    assert "cannot be seen" in caplog.text
+
+
+def test_a_scan_that_fails_is_logged_whatever_it_was(
+    nodes: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object, **__: object) -> None:
+        raise UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
+
+    monkeypatch.setattr("pack.civitai_bridge.catalog.hashes.HashIndex.scan", broken)
+    desk = scanned(nodes)
+    assert "could not be looked at" in caplog.text and "surrogates" in caplog.text and desk.scanning is None
+
+
+def test_how_far_the_hashing_is_stands_in_the_log(nodes: Any, caplog: pytest.LogCaptureFixture):
+    from pack.civitai_bridge.catalog.hashes import Progress
+
+    caplog.set_level("INFO")
+    tell = nodes.host._tenths()
+    for done in range(0, 1001, 25):
+        tell(Progress(done, 1000, done, 1000))
+    assert (
+        len(caplog.messages) == 10 and caplog.messages[0] == "10 % of the bytes; 100 of 1,000 files are hashed so far."
+    )
+    nodes.host._tenths()(Progress(1, 1, 0, 0))
+
+
+def test_check_says_that_files_are_hashed_still(catalog: Any, nodes: Any, monkeypatch: pytest.MonkeyPatch):
+    from pack.civitai_bridge.catalog.hashes import Progress
+
+    desk = scanned(nodes)
+    desk.scanning = Progress(1200, 50_000, 1, 2)
+    report = run(catalog.CivitaiBridgeCatalogCheck, resources=str(OTHER)).args[2]
+    assert report.startswith("1,200 of 50,000 files are hashed so far.") and report.endswith("1 not found.")
+
+
+def test_the_index_is_never_read_on_the_loop_of_all_stories(
+    catalog: Any, nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from pack.civitai_bridge.catalog.hashes import HashIndex
+
+    put(tmp_path, NAME, files.content(catalogue.VERSIONS[LORA].files[0]))
+    desk, seen, real = scanned(nodes), [], HashIndex.files
+
+    def watched(self: Any) -> Any:
+        with contextlib.suppress(RuntimeError):
+            seen.append(asyncio.get_running_loop())
+        return real(self)
+
+    monkeypatch.setattr(HashIndex, "files", watched)
+    assert run(nodes.resources.CivitaiBridgeResolve, reference=str(LORA)).args[6] == "present"
+    found = nodes.loras.CivitaiBridgeLoraStack
+    assert run(found, loras=[{"air": catalogue.VERSIONS[LORA].air, "strength": 1.0}]).args[0] == [(NAME, 1.0, 1.0)]
+    assert run(catalog.CivitaiBridgeCatalogCheck, resources=str(LORA)).args[2] and seen == [] and desk.index
 
 
 # --- the routes
