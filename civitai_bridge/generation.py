@@ -233,7 +233,7 @@ def loras_of(data: GenerationData) -> list[dict[str, Any]]:
                     "name": one.name,
                     "hash": one.hash,
                     "version_id": one.version_id,
-                    "file": "",
+                    "file": one.file,
                     "source": one.source,
                 }
             )

@@ -10,7 +10,7 @@ from . import host
 from .sockets import AirOut, FileName, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.generation import GenerationData
+    from ..civitai_bridge.generation import GenerationData, Network
     from ..civitai_bridge.website import ImageData
 
 _CATEGORY = "Civitai"
@@ -122,14 +122,26 @@ class CivitaiBridgeReadImage(io.ComfyNode):
 
 def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
     from ..civitai_bridge.generation import loras_of
+    from ..civitai_bridge.metadata.dependencies import embedding_words
     from ..civitai_bridge.prompt import clean_prompt, for_comfyui
 
     if any("could not be looked up" in line for line in found.report):
         host.note_unanswered()  # asked again when the graph is queued again
     data, report = found.data, host.marked("\n".join(found.report))
-    words = [one.name for one in data.embeddings if one.name]
+    words = embedding_words(data, _called)
     prompt, negative = (for_comfyui(clean_prompt(text), words) for text in (data.prompt, data.negative_prompt))
     return io.NodeOutput(data, prompt, negative, data.model_air, loras_of(data), report, *more, ui={"text": [report]})
+
+
+def _called(one: Network) -> str:
+    """What the file of an embedding is called on this machine, by its exact name; `""` where it is not here."""
+    from ..civitai_bridge.catalog.locating import exact
+
+    listed = host.listed("embeddings")
+    for name in (one.file, *one.words):
+        if name and isinstance(match := exact(name, listed), str):
+            return match
+    return ""
 
 
 class CivitaiBridgeGenerationSettings(io.ComfyNode):
