@@ -136,7 +136,8 @@ REPORTS = {
     900005: ["CivitAI says neither settings nor resources for this image: its uploader hid them, or there are none."],
     900007: ["This video was made from a video; it is told as i2v."],
     900003: ["LoRA storybookLight_v2.safetensors at 0.7 (clip 0.6), from the ComfyUI graph; only its name is known."],
-    900025: ["Model is left out: {'Name': 'x'} is no value for it."],
+    900025: ["Model is left out: {'Name': 'x'} is no value for it.", "CivitAI keeps seeds above 9007199254740992 rounded, so 1152921504606846976 may not be the one that was used."],
+    900020: ["LoRA empty, from the list of hashes; only its name is known."],
 }  # fmt: skip
 
 
