@@ -140,7 +140,9 @@ def _read(label: str, schedule: str) -> tuple[Sampling, tuple[str, ...]]:
     try:
         found = from_label(label, schedule)
         if automatic and found.scheduler != "normal":
-            notes.append(f"The schedule of {label.strip()} is A1111's automatic one: {found.scheduler} stands in for it.")
+            notes.append(
+                f"The schedule of {label.strip()} is A1111's automatic one: {found.scheduler} stands in for it."
+            )
         return found, tuple(notes)
     except UnknownLabel:
         pass
@@ -148,7 +150,10 @@ def _read(label: str, schedule: str) -> tuple[Sampling, tuple[str, ...]]:
         found, unknown = _read(label, "")
         own = _OWN_SCHEDULES_BY_LABEL.get(" ".join(label.split()).lower(), "")
         what = f"{own} stands in for it" if own else "nothing stands in for it"
-        return Sampling(found.sampler, own), (*unknown, f"The schedule of {label.strip()} is A1111's automatic one: {what}.")
+        return Sampling(found.sampler, own), (
+            *unknown,
+            f"The schedule of {label.strip()} is A1111's automatic one: {what}.",
+        )
     sampler, scheduler = label.strip(), schedule.strip()
     for part in ("sampler", "schedule"):
         try:

@@ -52,7 +52,9 @@ def test_a_text_of_a1111():
         Network("", 0.4, "add detail", clip_weight=0.5, hash="7c6bad76eb54", source="prompt"),
     )  # fmt: skip
     assert data.embeddings == (
-        Network("", 1.0, "easynegative", "embedding", hash="c74b4e810b03", source="negative_prompt", words=("easynegative",)),
+        Network(
+            "", 1.0, "easynegative", "embedding", hash="c74b4e810b03", source="negative_prompt", words=("easynegative",)
+        ),
     )
     assert (data.software, dict(data.extra), data.notes, data.texts["parameters"]) == ("v1.9.4", {}, (), A1111)
 
@@ -232,6 +234,16 @@ def test_what_no_tool_takes_is_named_and_left_out(settings: str, field: str, nam
     assert any(note.startswith(f"{name} is left out") for note in data.notes)
 
 
+LISTED = 'Civitai resources: [{{"type":"lora","weight":{},"modelVersionId":5,"modelName":"x"}}]'
+
+
+@pytest.mark.parametrize(("tag", "listed", "differ"), [("1", 0.4, True), ("0.4", 1, True), ("0.4", 0.5, True), ("0.4", 0.4, False)])  # fmt: skip
+def test_where_two_places_differ_on_a_weight_a_note_says_so(tag: str, listed: float, differ: bool):
+    data = read(f"a <lora:x:{tag}>\nSteps: 20, {LISTED.format(listed)}")
+    assert [one.weight for one in data.networks] == [float(tag)]
+    assert any(f"x has weight {tag} in" in note and "the first is taken" in note for note in data.notes) == differ
+
+
 def test_a_second_line_of_settings_is_named():
     assert any("second line" in note for note in read("a\nSteps: 20, Seed: 1\nSteps: 99, Seed: 7").notes)
 
@@ -268,9 +280,18 @@ HOSTILE = {
     "same pairs": "Steps: 1" + ", k: v, k: w" * 80_000,
     "embeddings": "embedding:" * 100_000 + "\nSteps: 1",
     "many tags": "<lora:x:1>" * 100_000 + "\nSteps: 1",
-    "names that the text begins": "ab" * 480_000 + '\nSteps: 1, TI hashes: "' + ", ".join(f"{'ab' * 4}c{i}: {i:010x}" for i in range(990)) + '"',
-    "names with one first word": "ab " * 320_000 + '\nSteps: 1, TI hashes: "' + ", ".join(f"ab c{i}: {i:010x}" for i in range(990)) + '"',
-    "names that are there": ", ".join(f"n{i}" for i in range(990)) * 150 + '\nSteps: 1, TI hashes: "' + ", ".join(f"n{i}: {i:010x}" for i in range(990)) + '"',
+    "names that the text begins": "ab" * 480_000
+    + '\nSteps: 1, TI hashes: "'
+    + ", ".join(f"{'ab' * 4}c{i}: {i:010x}" for i in range(990))
+    + '"',
+    "names with one first word": "ab " * 320_000
+    + '\nSteps: 1, TI hashes: "'
+    + ", ".join(f"ab c{i}: {i:010x}" for i in range(990))
+    + '"',
+    "names that are there": ", ".join(f"n{i}" for i in range(990)) * 150
+    + '\nSteps: 1, TI hashes: "'
+    + ", ".join(f"n{i}: {i:010x}" for i in range(990))
+    + '"',
     "a tag of blanks": "<lora:" + "a " * 480_000 + ":1>\nSteps: 1",
     "tags that are odd at their end": ("<lora:" + "a-" * 400 + "!:1>") * 1200 + "\nSteps: 1",
     "backslashes before tags": ("\\" * 1000 + "<lora:x!:1>") * 900 + "\nSteps: 1",

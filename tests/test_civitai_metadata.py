@@ -111,7 +111,10 @@ def test_resources(change: dict[str, Any], found: list[Any]):
 
 INK = {"prompt": "x <lora:Ink:0.8>", "hashes": {"lora:Ink": "aaaaaaaaaaaa"}, "resources": [
     {"type": "lora", "name": "Ink", "weight": 0.8, "hash": "aaaaaaaaaaaa"}]}  # fmt: skip
-VERSIONS = [resource(602, strength=None, modelName="Ink", versionName="v2"), resource(601, strength=0.8, modelName="Ink")]
+VERSIONS = [
+    resource(602, strength=None, modelName="Ink", versionName="v2"),
+    resource(601, strength=0.8, modelName="Ink"),
+]
 MODELS = [resource(8, "Checkpoint", None, modelName="Dream", versionName="8"), resource(7, "Checkpoint", None, modelName="Dream", versionName="7")]  # fmt: skip
 
 

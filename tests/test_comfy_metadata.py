@@ -398,14 +398,18 @@ def test_a_picture_beside_it_lends_it_nothing():
 
 def test_long_graphs_take_time_by_their_length():
     """A chain of edits beside a loaded image, and samplers behind a chain of loaders: each was looked at from each."""
-    graph = core(**{f"e{i}": node("ReferenceLatent", conditioning=[f"e{i - 1}" if i else "6", 0]) for i in range(15_000)})
+    graph = core(
+        **{f"e{i}": node("ReferenceLatent", conditioning=[f"e{i - 1}" if i else "6", 0]) for i in range(15_000)}
+    )
     graph["4"]["inputs"]["image"] = ["l", 0]
     graph["l"] = node("LoadImage", image="a.png")
     graph["3"]["inputs"]["positive"] = ["e14999", 0]
     assert read(graph).detected_type == "i2i"
     graph = in_a_row(*((f"{i}.safetensors", 0.5) for i in range(15_000)))
     for i in range(64):
-        graph[f"s{i}"] = node("KSampler", seed=i, steps=1, cfg=1, model=["15099", 0], latent_image=[f"s{i - 1}" if i else "3", 0])
+        graph[f"s{i}"] = node(
+            "KSampler", seed=i, steps=1, cfg=1, model=["15099", 0], latent_image=[f"s{i - 1}" if i else "3", 0]
+        )
     graph["8"]["inputs"]["samples"] = ["s63", 0]
     data = read(graph)
     assert data.seed == 42 and len(data.networks) == 15_000

@@ -267,7 +267,9 @@ def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: 
     if len(called) > 1:
         exactly = [one for one in called if _letters(name_key(data.model_name)) != _letters(one.name)]
         if len(exactly) != 1:
-            notes.append(f"CivitAI names {len(called)} versions of {data.model_name[:80]}; which one it was is not said.")
+            notes.append(
+                f"CivitAI names {len(called)} versions of {data.model_name[:80]}; which one it was is not said."
+            )
         return exactly[0] if len(exactly) == 1 else None
     if called or len(models) != 1:
         return called[0] if called else None
