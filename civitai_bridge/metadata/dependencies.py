@@ -185,8 +185,8 @@ def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) 
         return replace(first, again=merged_weights(first, [more]))
     if notes is not None and not silent and more.source != "hashes" and _differ(first, more):
         notes.append(
-            f"{first.name or more.name or first.air} has weight {first.weight:g} in {_said(first)} and "
-            f"{more.weight:g} in {_said(more)}; the first is taken."
+            f"{first.name or more.name or first.air} has weight {first.total[0]:g} in {_said(first)} and "
+            f"{more.total[0]:g} in {_said(more)}; the first is taken."
         )
     return Network(
         air=first.air or more.air,
@@ -209,7 +209,7 @@ def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) 
 def _differ(one: Network, other: Network) -> bool:
     """Whether both say a weight, and not the same. CivitAI's list says 1 for one that it does not know."""
     unsaid = any(each.weight == 1.0 and each.source == "resources" for each in (one, other))
-    return one.weight != other.weight and not unsaid
+    return one.total[0] != other.total[0] and not unsaid
 
 
 def _said(network: Network) -> str:
