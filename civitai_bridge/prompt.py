@@ -163,6 +163,8 @@ def normal_name(name: str) -> str:
 
 def name_key(name: str) -> str:
     """What two spellings of one name have in common: the last segment, case-folded."""
+    if "." not in name and "/" not in name and "\\" not in name:
+        return name.strip().casefold()
     return normal_name(name).rpartition("/")[2].casefold()
 
 

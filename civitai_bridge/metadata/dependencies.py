@@ -104,8 +104,10 @@ def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: b
         for key in keys:
             if (first := places.get(key)) is None:
                 continue
-            candidates = (first, *others[key]) if key in others else (first,)
-            place = next((one for one in candidates if may_be_one(joined[one], network)), None)
+            if may_be_one(joined[first], network):
+                place = first
+            elif key in others:
+                place = next((one for one in others[key] if may_be_one(joined[one], network)), None)
             if place is not None:
                 break
         if place is None:
@@ -129,13 +131,14 @@ def _keys(network: Network) -> list[tuple[object, ...]]:
         keys.append(("air", network.air.lower()))
     if network.hash:
         keys.append(("hash", network.hash[:10]))
+    name = network.name
     family = _FAMILIES.get(network.kind, network.kind)
-    if network.name:
-        if "/" in network.name:
-            keys.append((family, network.name.casefold()))
-        keys.append((family, name_key(network.name)))
-    for word in network.words:
-        keys.append((family, name_key(word)))
+    if name:
+        if "/" in name:
+            keys.append((family, name.casefold()))
+        keys.append((family, name_key(name)))
+    if network.words and network.words != (name,):
+        keys += [(family, name_key(word)) for word in network.words]
     return keys
 
 
