@@ -30,7 +30,7 @@ _BEFORE, _AFTER = frozenset(("", *":(|[],")), frozenset(("", *":)|[],"))
 # Longer texts and lists are looked through in pieces, each for the names of which a word stands in it.
 _MOST_AT_ONCE = 200_000
 _PIECE = 8192
-_MOST_SEARCHED = 4_000_000
+_MOST_SEARCHED = 2_000_000
 _INNER = re.compile(r"[^\s*:()|\[\],]+")
 _BLANKS = re.compile(r"[ \t]+")
 
@@ -163,6 +163,8 @@ def normal_name(name: str) -> str:
 
 def name_key(name: str) -> str:
     """What two spellings of one name have in common: the last segment, case-folded."""
+    if "." not in name and "/" not in name and "\\" not in name:
+        return name.strip().casefold()
     return normal_name(name).rpartition("/")[2].casefold()
 
 
@@ -230,24 +232,10 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
         places = _places(lower, wanted.values(), None if most is None else 10 * most)
     room = _MOST_SEARCHED
     for name, word in wanted.items():
-        last, tried, count = 0, 0, 0
-        for start, stop in ((0, len(lower)),) if places is None else places.get(word, ()):
-            at = max(start, last)
-            while (at := lower.find(word, begun := at, stop + len(word))) >= 0:
-                last = at + len(word)
-                tried += 1
-                room -= last - begun
-                before, after = text[at - 1 : at], text[last : last + 1]
-                if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
-                    found.append(Embedding(name, _weight_after(text, last), text[at:last], at, last))
-                    count += 1
-                at = last
-                if most is not None and (count == most or tried == 10 * most):
-                    break
-            else:
-                room -= stop - begun
-            if most is not None and (count == most or tried >= 10 * most or room < 0):
-                break
+        pieces = ((0, len(lower)),) if places is None else places.get(word, ())
+        room = _mentions(text, lower, name, word, pieces, most, room, found)
+        if most is not None and room < 0:
+            break
     if len(found) < 2:
         return found
     found.sort(key=lambda one: (one.start, -one.end))
@@ -258,6 +246,37 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
             kept.append(one)
             end = one.end
     return kept
+
+
+def _mentions(
+    text: str,
+    lower: str,
+    name: str,
+    word: str,
+    pieces: Iterable[tuple[int, int]],
+    most: int | None,
+    room: int,
+    found: list[Embedding],
+) -> int:
+    """Add the mentions of one name, no more than `most`; what is left of `room` after the characters looked at."""
+    last, tried, count = 0, 0, 0
+    for start, stop in pieces:
+        at = max(start, last)
+        while (at := lower.find(word, begun := at, stop + len(word))) >= 0:
+            last = at + len(word)
+            tried += 1
+            room -= last - begun
+            before, after = text[at - 1 : at], text[last : last + 1]
+            if (before in _BEFORE or before.isspace()) and (after in _AFTER or after.isspace()):
+                found.append(Embedding(name, _weight_after(text, last), text[at:last], at, last))
+                count += 1
+            at = last
+            if most is not None and (count == most or tried == 10 * most):
+                return room
+        room -= stop - begun
+        if most is not None and room < 0:
+            break
+    return room
 
 
 def _places(lower: str, words: Iterable[str], most: int | None) -> dict[str, list[tuple[int, int]]]:

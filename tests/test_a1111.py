@@ -234,6 +234,16 @@ def test_what_no_tool_takes_is_named_and_left_out(settings: str, field: str, nam
     assert any(note.startswith(f"{name} is left out") for note in data.notes)
 
 
+LISTED = 'Civitai resources: [{{"type":"lora","weight":{},"modelVersionId":5,"modelName":"x"}}]'
+
+
+@pytest.mark.parametrize(("tag", "listed", "differ"), [("1", 0.4, True), ("0.4", 1, True), ("0.4", 0.5, True), ("0.4", 0.4, False)])  # fmt: skip
+def test_where_two_places_differ_on_a_weight_a_note_says_so(tag: str, listed: float, differ: bool):
+    data = read(f"a <lora:x:{tag}>\nSteps: 20, {LISTED.format(listed)}")
+    assert [one.weight for one in data.networks] == [float(tag)]
+    assert any(f"x has weight {tag} in" in note and "the first is taken" in note for note in data.notes) == differ
+
+
 def test_a_second_line_of_settings_is_named():
     assert any("second line" in note for note in read("a\nSteps: 20, Seed: 1\nSteps: 99, Seed: 7").notes)
 

@@ -290,8 +290,7 @@ WIRES: list[tuple[str, dict[str, Any], object]] = [
 def test_only_what_hands_on_a_value_is_followed(name: str, more: dict[str, Any], value: object):
     slot = more.pop("3s", 0)
     graph = core(**more)
-    wires = dict.fromkeys(("seed", "steps", "cfg", "sampler_name", "scheduler"), ["20", slot])
-    graph["3"]["inputs"].update(wires)
+    graph["3"]["inputs"].update({key: ["20", slot] for key in ("seed", "steps", "cfg", "sampler_name", "scheduler")})
     graph["5"]["inputs"].update(width=["20", slot], height=["20", slot])
     data = read(graph)
     assert (data.seed, data.steps, data.cfg, data.width, data.height) == (value,) * 5

@@ -252,6 +252,39 @@ def test_many_bombs_share_one_limit():
     assert "more text than is read" in found.notes[0]
 
 
+def pointing(tags: list[int], block: bytes) -> bytes:
+    """An IFD whose entries all point at one block."""
+    at = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack(">HHII", tag, 7, len(block), at) for tag in tags)
+    return b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries + b"\0" * 4 + block
+
+
+GREEDY = {
+    "one comment again and again": webp(pointing([0x9286] * 65_535, b"UNICODE\0" + b"\0a" * 1_000_000)),
+    "one block in every tag": webp(pointing([0x9C9C, 0x010E, 0x9286, 0x9C9B] * 10_000, b"a\0" * 1_000_000)),
+    "tags without end": png(*[chunk(b"eXIf", pointing([0x0100] * 60_000, b"a" * 8))] * 3),
+    "bombs": png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (containers.LARGEST_TEXT - 10), 9))] * 120),
+    "bombs that are too large": png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (containers.LARGEST_TEXT + 10), 9))] * 120),
+    "extents of no bytes": box(b"ftyp", b"avif\0\0\0\0avifmif1") + box(b"meta", b"\0\0\0\0" + box(
+        b"iloc", b"\0\0\0\0\0\0" + struct.pack(">H", 65_535) + struct.pack(">HHH", 1, 0, 65_535) * 65_535)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_what_a_file_makes_us_do_is_counted_over_the_whole_file(name: str):
+    found = read_texts(GREEDY[name])
+    assert any("more text than is read" in note or "lists more than is read" in note for note in found.notes)
+    assert sum(map(len, found.texts.values())) <= containers.LARGEST_TOTAL >= found.total
+    assert found.entries <= 20_000
+
+
+def test_texts_of_one_name_that_begin_alike_are_told_apart():
+    texts = [b"a" * 20_000 + b"%d" % i for i in range(300)]
+    found = read_texts(png(*(chunk(b"tEXt", b"x\0" + text) for text in (*texts, *texts)), chunk(b"tEXt", b"x (2)\0y")))
+    assert list(found.texts.values()) == [text.decode() for text in texts] + ["y"]
+    assert list(found.texts)[:2] == ["x", "x (2)"] and found.notes == []
+
+
 def test_exif_of_20_mb_is_left_out_and_named():
     big = tiff(comment=(0x9286, 7, b"ASCII\0\0\0" + b"a" * 20_000_000))
     for data in (webp(big), png(chunk(b"eXIf", big), chunk(b"tEXt", b"a\0b")), avif(big), avif(big, 1)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from test_containers import chunk, png
 from pack.civitai_bridge.errors import CivitaiError, NotFound, RateLimited, Unauthorized, UnknownReference, Unreachable
 from pack.civitai_bridge.generation import GenerationData, Network, generation_from_json
 from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.dependencies import embedding_words
 from pack.civitai_bridge.network import Network as Wires
-from pack.civitai_bridge.prompt import name_key
+from pack.civitai_bridge.prompt import for_comfyui, name_key
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.website import (
@@ -136,7 +138,8 @@ REPORTS = {
     900005: ["CivitAI says neither settings nor resources for this image: its uploader hid them, or there are none."],
     900007: ["This video was made from a video; it is told as i2v."],
     900003: ["LoRA storybookLight_v2.safetensors at 0.7 (clip 0.6), from the ComfyUI graph; only its name is known."],
-    900025: ["Model is left out: {'Name': 'x'} is no value for it."],
+    900025: ["Model is left out: {'Name': 'x'} is no value for it.", "CivitAI keeps seeds above 9007199254740992 rounded, so 1152921504606846976 may not be the one that was used."],
+    900020: ["A list of hashes gives no weights; 1 stands in for harbourInk_v1 v1, empty, fineLines v1, long v1, gone."],
 }  # fmt: skip
 
 
@@ -289,6 +292,64 @@ async def test_one_version_by_two_hashes_is_listed_once():
     )
     found, _ = await look_up(data, SiteClient(answering(200, version(60, "LORA", "Ink"))))
     assert [(one.name, one.version_id, one.weight) for one in found.networks] == [("ink", 60, 0.5)]
+
+
+@pytest.mark.parametrize("source", ["comfy", "prompt"])
+async def test_two_files_of_one_version_stay_two(source: str):
+    """The LoRA of a video model comes as one for high and one for low noise."""
+    high, low = ("wan_high", "1122334455", 1.0), ("wan_low", "9988776655", 0.7)
+    pair = tuple(Network("", weight, name, hash=hash, source=source) for name, hash, weight in (high, low))
+    site = SiteClient(answering(200, version(60, "LORA", "Wan")))
+    found, _ = await look_up(GenerationData(networks=pair), site)
+    assert [(one.name, one.version_id, one.weight) for one in found.networks] == [("wan_high", 60, 1.0), ("wan_low", 60, 0.7)]  # fmt: skip
+    copies = tuple(replace(one, hash="1122334455") for one in pair)
+    assert len((await look_up(GenerationData(networks=copies), site))[0].networks) == 1
+
+
+EMBEDDINGS = [
+    ("a title is no word", {"civitaiResources": [{"type": "embed", "modelVersionId": 90}]}, [], {}),
+    ("the trained word", {}, ["bad_prompt_version2"], {"bad_prompt_version2": "x"}),
+    ("the first of several", {}, ["bad_v2", "bad"], {"bad_v2": "x"}),
+    ("a word of a list of hashes", {"TI hashes": "neg: 1122334455"}, [], {"neg": "x"}),
+    ("both", {"hashes": {"embed:neg": "1122334455"}}, ["bad_v2"], {"neg": "x", "bad_v2": "x"}),
+    ("as ComfyUI spells it", {"prompt": "a dragon, embedding:mine"}, [], {"mine": "mine"}),
+]
+
+
+@pytest.mark.parametrize(("meta", "trained", "words"), [row[1:] for row in EMBEDDINGS], ids=[row[0] for row in EMBEDDINGS])  # fmt: skip
+async def test_the_words_that_call_an_embedding(meta: dict[str, Any], trained: list[str], words: dict[str, str]):
+    resolved = {"modelVersionId": 90, "modelId": 9, "modelName": "Dragon", "modelType": "TextualInversion", "versionName": "v1", "baseModel": "SD 1.5", "strength": 1}  # fmt: skip
+    payload = {
+        "type": "image",
+        "meta": {"prompt": "a dragon, bad_v2, neg", "steps": 5, **meta},
+        "resources": [resolved],
+    }
+    images = answering(200, {"result": {"data": {"json": payload}}})
+    site = SiteClient(answering(200, {**version(90, "TextualInversion", "Dragon"), "trainedWords": trained}))
+    data = (await fetch_image_data("9", ImageClient(images, images), site)).data
+    assert embedding_words(data) == words
+    written = for_comfyui(data.prompt, embedding_words(data))
+    assert "embedding:Dragon" not in written and "a dragon" in written
+    here = embedding_words(data, lambda one: "local.pt" if one.version_id == 90 else "")
+    assert here == {word: name if name == "mine" else "local" for word, name in words.items()}
+
+
+async def test_an_embedding_and_its_trained_word_are_one():
+    data = GenerationData(embeddings=(Network("", 0.8, "bad_v2", "embedding", source="prompt", words=("bad_v2",)),
+                                      Network("a", name="Bad", kind="embedding", version_id=90, source="resources")))  # fmt: skip
+    site = SiteClient(answering(200, {**version(90, "TextualInversion", "Bad"), "trainedWords": ["bad_v2"]}))
+    found, _ = await look_up(data, site)
+    assert [(one.name, one.version_id, one.weight) for one in found.embeddings] == [("bad_v2", 90, 0.8)]
+
+
+@pytest.mark.parametrize("strength", [None, 1])
+async def test_a_weight_that_nobody_says_is_named(strength: int | None):
+    posted = {"modelVersionId": 70, "modelId": 7, "modelName": "Posted", "modelType": "LORA", "versionName": "v2", "baseModel": "SD 1.5", "strength": strength}  # fmt: skip
+    payload = {"type": "image", "meta": {"prompt": "x"}, "resources": [posted]}
+    keyed = answering(200, {"result": {"data": {"json": payload}}})
+    found = await fetch_image_data("9", ImageClient(keyed, keyed), SiteClient(answering(404, {"error": "no"})))
+    said = "CivitAI says no weight for Posted; 1 stands in." in found.report
+    assert said is (strength is None) is any("1 stands in" in line for line in found.report)
 
 
 async def test_the_models_hash_has_the_word_over_a_post():

@@ -215,6 +215,18 @@ def test_a_wire_that_changes_a_part_does_not_change_the_rest():
     assert len(lines) == 2 and "the seed 42, the graph used 5" in lines[0] + lines[1]
 
 
+def test_a_file_that_is_applied_twice_is_told_with_all_its_weight():
+    graph = core(
+        **{"11": node("LoraLoaderModelOnly", lora_name="ink.safetensors", strength_model=0.25, model=["10", 0])}
+    )
+    graph["3"]["inputs"]["model"] = ["11", 0]
+    written = picture_text(graph, replace(WIRED, networks=(replace(INK, weight=1.05),)))
+    assert '"weight":1.05,"clipWeight":0.85' in written.text and not any("weight" in line for line in written.report)
+    back = read_a1111(written.text)
+    assert back is not None and [(one.weight, one.again) for one in back.networks] == [(0.8, ((0.25, None),))]
+    assert any("weight 1.05 in the graph and 0.8" in line for line in picture_text(graph, WIRED).report)
+
+
 def test_without_a_wire_the_notes_stay():
     written = picture_text(bridged())
     assert any("another node makes it" in line for line in written.report)

@@ -781,10 +781,12 @@ _TYPES = {"lyco": "lycoris", "hypernet": "hypernet", "embedding": "embed", "refi
 def _item(one: Network) -> dict[str, Any] | None:
     """A resource as `Civitai resources` lists it: by the AIR that the API gave, else by its version id."""
     item: dict[str, Any] = {"type": _TYPES.get(one.kind, one.kind)}
+    # What is applied twice counts with all its weights there; `bridge` says them one by one.
+    weight, clip = one.total
     if one.kind != "checkpoint":
-        item["weight"] = one.weight if abs(one.weight) < float("inf") else 1.0
-    if one.clip_weight is not None and abs(one.clip_weight) < float("inf"):
-        item["clipWeight"] = one.clip_weight
+        item["weight"] = weight if abs(weight) < float("inf") else 1.0
+    if clip != weight and abs(clip) < float("inf"):
+        item["clipWeight"] = clip
     item.update({key: value for key, value in (("hash", one.hash), ("modelName", one.name)) if value})
     if one.version_name:
         item["versionName"] = one.version_name

@@ -6,8 +6,9 @@ WebP     EXIF and XMP chunks
 AVIF     EXIF and XMP items of the `meta` box (ISO 14496-12); HEIC alike
 EXIF     ImageDescription, Make, Model, Software, Artist, XP fields, MakerNote, UserComment (facts/site-api.md §2.2)
 
-A text is capped before it is unpacked; what is too large, cut off or badly encoded is named in the notes, and the rest
-is read on.
+A text is capped before it is unpacked, and so is all that a file makes us unpack, decode and look up: a small file
+may point at one block a thousand times. What is too large, cut off or badly encoded is named in the notes, and the
+rest is read on.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ LARGEST_TEXT = 16 * 2**20
 LARGEST_TOTAL = 48 * 2**20
 MOST_TEXTS = 500
 _MOST_CHUNKS = 2_000_000
+_MOST_ENTRIES = 20_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ISO_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"miaf")
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+_TOO_MUCH = "The file holds more text than is read; the rest is left out."
 
 
 @dataclass
@@ -38,22 +43,42 @@ class Texts:
     width: int | None = None
     height: int | None = None
     total: int = 0
+    entries: int = 0
+    again: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, name: str, text: str) -> None:
         """Keep a text; a second one of the same name gets a number."""
         if not text.strip("\0 \t\r\n"):
             return
-        if len(self.texts) >= MOST_TEXTS or self.total + len(text) > LARGEST_TOTAL:
-            self.note("The file holds more text than is read; the rest is left out.")
+        same = self.again.setdefault(name, set())
+        if text in same:
             return
-        self.total += len(text)
-        key, count = name, 1
+        if len(self.texts) >= MOST_TEXTS:
+            self.note(_TOO_MUCH)
+            return
+        same.add(text)
+        count = len(same)
+        key = name if count == 1 else f"{name} ({count})"
         while key in self.texts:
-            if self.texts[key] == text:
-                return
             count += 1
             key = f"{name} ({count})"
         self.texts[key] = text
+
+    def take(self, size: int) -> bool:
+        """Whether so many bytes more may be read, unpacked or decoded; they are counted over the whole file."""
+        if self.total + size > LARGEST_TOTAL:
+            self.note(_TOO_MUCH)
+            return False
+        self.total += size
+        return True
+
+    def enter(self) -> bool:
+        """Whether one more entry of a list may be looked at."""
+        if self.entries == _MOST_ENTRIES:
+            self.note("The file lists more than is read; the rest is left out.")
+            return False
+        self.entries += 1
+        return True
 
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:
@@ -107,7 +132,7 @@ def _png(file: BinaryIO, found: Texts) -> None:
             if (take := _PNG_CHUNKS.get(kind)) is not None:
                 if length > LARGEST_TEXT:
                     found.note(f"A text of {length:,} bytes is too large and is left out.")
-                else:
+                elif found.take(length):
                     take(_take(file, length), found)
         at += length + 12
         seek(at)
@@ -145,13 +170,15 @@ def _inflated(packed: bytes, found: Texts, name: str) -> bytes | None:
     """Unpacked up to the cap, whatever the packed text claims; what a damaged stream gave before its end is kept."""
     unpacker = zlib.decompressobj()
     parts: list[bytes] = []
+    size, most = 0, min(LARGEST_TEXT, LARGEST_TOTAL - found.total)
     try:
         for start in range(0, len(packed), 65536):
-            parts.append(unpacker.decompress(packed[start : start + 65536], LARGEST_TEXT + 1 - sum(map(len, parts))))
-            if sum(map(len, parts)) > LARGEST_TEXT:
-                found.note(
-                    f"The packed text {name[:60]!r} is larger than {LARGEST_TEXT:,} bytes unpacked; it is left out."
-                )
+            parts.append(unpacker.decompress(packed[start : start + 65536], most + 1 - size))
+            size += len(parts[-1])
+            if size > most:
+                found.total += most
+                large = f"The packed text {name[:60]!r} is larger than {most:,} bytes unpacked; it is left out."
+                found.note(large if most == LARGEST_TEXT else _TOO_MUCH)
                 return None
             if unpacker.eof:
                 break
@@ -160,6 +187,7 @@ def _inflated(packed: bytes, found: Texts, name: str) -> bytes | None:
     else:
         if not unpacker.eof:
             found.note(f"The packed text {name[:60]!r} is cut off.")
+    found.total += size
     return b"".join(parts)
 
 
@@ -197,6 +225,8 @@ def _jpeg(file: BinaryIO, found: Texts) -> None:
             return
         length = struct.unpack(">H", head[2:])[0]
         if marker in (0xE1, 0xFE) or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            if not found.take(length):
+                return
             _jpeg_segment(marker, _take(file, max(length - 2, 0)), found)
         at += 2 + max(length, 2)
         file.seek(at)
@@ -229,6 +259,8 @@ def _webp(file: BinaryIO, found: Texts) -> None:
         if kind in (b"EXIF", b"XMP "):
             if length > LARGEST_TEXT:
                 found.note(f"{kind.decode().strip()} of {length:,} bytes is too large and is left out.")
+            elif not found.take(length):
+                return
             elif kind == b"EXIF":
                 _exif(_take(file, length), found)
             else:
@@ -281,7 +313,9 @@ def _box(head: bytes) -> tuple[int, bytes, int]:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_MOST_ENTRIES):
+        if at + 8 > len(data):
+            return
         size, kind, start = _box(data[at : at + 16].ljust(16, b"\0"))
         size = size or len(data) - at
         if size < start:
@@ -297,7 +331,7 @@ def _iso_meta(file: BinaryIO, data: bytes, found: Texts) -> None:
     for kind, item in _boxes(_property_boxes(inner.get(b"iprp", b""))):
         if kind == b"ispe" and found.width is None:
             found.width, found.height = struct.unpack_from(">II", item, 4)
-    for item_id, extents in _iso_places(inner.get(b"iloc", b"")):
+    for item_id, extents in _iso_places(inner.get(b"iloc", b""), found):
         if item_id not in wanted:
             continue
         block = _iso_block(file, inner.get(b"idat", b""), extents, found)
@@ -322,7 +356,7 @@ def _iso_items(iinf: bytes) -> Iterator[tuple[int, bytes]]:
                 yield item_id, item_type
 
 
-def _iso_places(iloc: bytes) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
+def _iso_places(iloc: bytes, found: Texts) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
     """(item id, [(construction method, offset, length)]) of every item."""
     if len(iloc) < 8:
         return
@@ -341,6 +375,9 @@ def _iso_places(iloc: bytes) -> Iterator[tuple[int, list[tuple[int, int, int]]]]
         base = take(base_size)
         extents = []
         for _ in range(take(2)):
+            # An extent may take no bytes at all.
+            if not found.enter():
+                return
             take(index_size if version in (1, 2) else 0)
             offset = base + take(offset_size)
             extents.append((method, offset, take(length_size)))
@@ -348,8 +385,11 @@ def _iso_places(iloc: bytes) -> Iterator[tuple[int, list[tuple[int, int, int]]]]
 
 
 def _iso_block(file: BinaryIO, idat: bytes, extents: list[tuple[int, int, int]], found: Texts) -> bytes:
-    if sum(length for _, _, length in extents) > LARGEST_TEXT:
+    size = sum(length for _, _, length in extents)
+    if size > LARGEST_TEXT:
         found.note("EXIF in this file is too large and is left out.")
+        return b""
+    if not found.take(size):
         return b""
     parts = []
     for method, offset, length in extents:
@@ -393,6 +433,8 @@ def _exif(data: bytes, found: Texts) -> None:
             continue
         seen.add(place)
         for tag, kind, count, value in _entries(data, place, order):
+            if not found.enter():
+                return
             if tag == _EXIF_IFD:
                 todo.append(struct.unpack(f"{order}I", value[:4].ljust(4, b"\0"))[0])
                 continue
@@ -415,6 +457,8 @@ def _value_of(data: bytes, order: str, kind: int, count: int, value: bytes, foun
     if size <= 4:
         return value[:size]
     (offset,) = struct.unpack(f"{order}I", value)
+    if not found.take(min(size, len(data))):
+        return None
     block = data[offset : offset + size]
     if len(block) < size:
         found.note("The EXIF block is cut off.")

@@ -104,8 +104,10 @@ def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: b
         for key in keys:
             if (first := places.get(key)) is None:
                 continue
-            candidates = (first, *others[key]) if key in others else (first,)
-            place = next((one for one in candidates if may_be_one(joined[one], network)), None)
+            if may_be_one(joined[first], network):
+                place = first
+            elif key in others:
+                place = next((one for one in others[key] if may_be_one(joined[one], network)), None)
             if place is not None:
                 break
         if place is None:
@@ -129,13 +131,14 @@ def _keys(network: Network) -> list[tuple[object, ...]]:
         keys.append(("air", network.air.lower()))
     if network.hash:
         keys.append(("hash", network.hash[:10]))
+    name = network.name
     family = _FAMILIES.get(network.kind, network.kind)
-    if network.name:
-        if "/" in network.name:
-            keys.append((family, network.name.casefold()))
-        keys.append((family, name_key(network.name)))
-    for word in network.words:
-        keys.append((family, name_key(word)))
+    if name:
+        if "/" in name:
+            keys.append((family, name.casefold()))
+        keys.append((family, name_key(name)))
+    if network.words and network.words != (name,):
+        keys += [(family, name_key(word)) for word in network.words]
     return keys
 
 
@@ -185,8 +188,8 @@ def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) 
         return replace(first, again=merged_weights(first, [more]))
     if notes is not None and not silent and more.source != "hashes" and _differ(first, more):
         notes.append(
-            f"{first.name or more.name or first.air} has weight {first.weight:g} in {_said(first)} and "
-            f"{more.weight:g} in {_said(more)}; the first is taken."
+            f"{first.name or more.name or first.air} has weight {first.total[0]:g} in {_said(first)} and "
+            f"{more.total[0]:g} in {_said(more)}; the first is taken."
         )
     return Network(
         air=first.air or more.air,
@@ -209,7 +212,7 @@ def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) 
 def _differ(one: Network, other: Network) -> bool:
     """Whether both say a weight, and not the same. CivitAI's list says 1 for one that it does not know."""
     unsaid = any(each.weight == 1.0 and each.source == "resources" for each in (one, other))
-    return one.weight != other.weight and not unsaid
+    return one.total[0] != other.total[0] and not unsaid
 
 
 def _said(network: Network) -> str:

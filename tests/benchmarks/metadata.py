@@ -55,6 +55,10 @@ def texts(count: int) -> list[str]:
 def hostile() -> dict[str, str]:
     """A megabyte each, made to hurt."""
     end = "\nSteps: 1, Seed: 2"
+
+    def hashes(name: str) -> str:
+        return f'{end}, TI hashes: "' + ", ".join(f"{name.format(i)}: {i:010x}" for i in range(990)) + '"'
+
     return {
         "open quotes": 'Steps: 1, a: "' + 'b:"c' * 250_000, "commas": "Steps: 1" + "," * 1_000_000, "colons": "Steps: 1" + ":" * 1_000_000,
         "open objects": "Steps: 1, a: " + '{"a":1,"a":' * 90_000, "open lists": "Steps: 1, " + "a: [" * 250_000, "backslashes": 'Steps: 1, a: "' + "\\" * 1_000_000,
@@ -62,6 +66,9 @@ def hostile() -> dict[str, str]:
         "blanks": "a" + " " * 1_000_000 + end, "lines": "Steps: 1\n" * 111_000, "templates": "Steps: 1\n" + "Template: x\n" * 83_000,
         "settings": "Steps: 1" + "".join(f", k{i}: v" for i in range(90_000)), "words": "bad, " * 200_000 + '\nSteps: 1, TI hashes: "bad: aabbccddee"',
         "a lora list": "a" + end + ', Lora hashes: "' + ", ".join(f"n{i}: 1122334455" for i in range(50_000)) + '"', "embeddings": "embedding:" * 100_000 + end,
+        "names that begin alike": "ab" * 480_000 + hashes("ababababc{}"), "names with one first word": "ab " * 320_000 + hashes("ab c{}"),
+        "names that are there": ", ".join(f"n{i}" for i in range(990)) * 150 + hashes("n{}"), "a tag of blanks": "<lora:" + "a " * 480_000 + ":1>" + end,
+        "odd tags": ("<lora:" + "a-" * 400 + "!:1>") * 1200 + end, "backslashes before tags": ("\\" * 1000 + "<lora:x!:1>") * 900 + end,
     }  # fmt: skip
 
 
