@@ -224,15 +224,17 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
     assert [e.name for e in known_words("bad, EasyNegative, (bad_prompt:0.8)", ["easynegative", "bad_prompt"])] == [
         "easynegative", "bad_prompt"]
     """
-    lower = _lower(text)
-    wanted = {name: word for name in dict.fromkeys(names) if (word := _lower(name.strip()))}
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = _lower(text)
+    wanted = {name: word for name in names if (word := _lower(name.strip()))}
     found: list[Embedding] = []
     places = None
     if len(lower) * len(wanted) > _MOST_AT_ONCE:
         places = _places(lower, wanted.values(), None if most is None else 10 * most)
-    room = _MOST_SEARCHED
+    room, whole = _MOST_SEARCHED, ((0, len(lower)),)
     for name, word in wanted.items():
-        pieces = ((0, len(lower)),) if places is None else places.get(word, ())
+        pieces = whole if places is None else places.get(word, ())
         room = _mentions(text, lower, name, word, pieces, most, room, found)
         if most is not None and room < 0:
             break

@@ -215,11 +215,9 @@ def _plain_pairs(text: str) -> dict[str, Any] | None:
                 return None
         elif items and not items[-1].strip():
             items.pop()
-        for item in items:
-            key, colon, value = item.partition(":")
-            if not colon:
-                return None
-            pairs[key.strip()] = value.strip()
+        # What has no colon is missing from the count.
+        parts = [item.partition(":") for item in items]
+        pairs |= {key.strip(): value.strip() for key, colon, value in parts if colon}
         count += len(items)
         if i + 1 < len(chunks):
             pairs[quoted.strip()] = chunks[i + 1]
@@ -406,8 +404,12 @@ def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) ->
     """The second pass. With it, `Denoising strength` is the second pass's (facts/site-api.md §1.6)."""
     found: dict[str, Any] = {}
     for key, name, read in _UPSCALE:
-        if key in pairs and (value := _taken(pairs, key, read, notes)) is not None:
-            found[name] = value
+        if key in pairs and (said := pairs[key]) is not None:
+            if (value := read(said)) is not None:
+                found[name] = value
+                del pairs[key]
+            else:
+                notes.append(_no_value(key, said))
     if "Hires resize" in pairs and (size := _taken(pairs, "Hires resize", _size, notes)) is not None:
         found["width"], found["height"] = size
     return Upscale(denoise=fields.pop("denoise", None), **found)

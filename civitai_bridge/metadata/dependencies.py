@@ -53,7 +53,9 @@ def normal_hash(value: object) -> str:
 
     assert normal_hash("0x95D20EDA2F") == "95d20eda2f" and normal_hash("e3b0c44298fc") == ""
     """
-    found = _HASH.fullmatch(value.strip().lower()) if isinstance(value, str) and len(value) <= 80 else None
+    if not isinstance(value, str) or len(value) > 80:
+        return ""
+    found = _HASH.fullmatch(value) or _HASH.fullmatch(value.strip().lower())
     if found is None:
         return ""
     text = found[1]
@@ -86,7 +88,10 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
     for one in spelled + words:
         if (lower := one.name.lower()) not in found:
             hash = hashes.pop(("embedding", one.name), "") if hashes else ""
-            found[lower] = Network("", one.weight, one.name, "embedding", hash=hash, source=source, words=(one.name,))
+            words_ = (one.name,)
+            found[lower] = Network(
+                "", one.weight, one.name, "embedding", None, None, hash, source, None, "", "", (), words_
+            )
     return list(found.values())
 
 
@@ -100,10 +105,11 @@ def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: b
     others: dict[tuple[object, ...], list[int]] = {}
     for network in networks:
         keys = _keys(network)
-        place = None
+        place, met = None, False
         for key in keys:
             if (first := places.get(key)) is None:
                 continue
+            met = True
             if may_be_one(joined[first], network):
                 place = first
             elif key in others:
@@ -116,7 +122,9 @@ def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: b
         else:
             joined[place] = _merged(joined[place], network, notes, each)
         for key in keys:
-            if places.setdefault(key, place) != place and place not in (more := others.setdefault(key, [])):
+            if not met:
+                places[key] = place
+            elif places.setdefault(key, place) != place and place not in (more := others.setdefault(key, [])):
                 more.append(place)
                 del more[_MOST_CALLED_ALIKE:]
     return tuple(joined)
@@ -125,20 +133,20 @@ def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: b
 def _keys(network: Network) -> list[tuple[object, ...]]:
     """Strongest first: version, AIR, hash (12 and 10 digits of one file share ten), whole name, last segment of it."""
     keys: list[tuple[object, ...]] = []
+    name, words = network.name, network.words
     if network.version_id is not None:
         keys.append(("version", network.version_id))
     if network.air:
         keys.append(("air", network.air.lower()))
     if network.hash:
         keys.append(("hash", network.hash[:10]))
-    name = network.name
     family = _FAMILIES.get(network.kind, network.kind)
     if name:
         if "/" in name:
             keys.append((family, name.casefold()))
         keys.append((family, name_key(name)))
-    if network.words and network.words != (name,):
-        keys += [(family, name_key(word)) for word in network.words]
+    if words and words != (name,):
+        keys += [(family, name_key(word)) for word in words]
     return keys
 
 
