@@ -215,9 +215,11 @@ def _plain_pairs(text: str) -> dict[str, Any] | None:
                 return None
         elif items and not items[-1].strip():
             items.pop()
-        # What has no colon is missing from the count.
-        parts = [item.partition(":") for item in items]
-        pairs |= {key.strip(): value.strip() for key, colon, value in parts if colon}
+        for item in items:
+            key, colon, value = item.partition(":")
+            if not colon:
+                return None
+            pairs[key.strip()] = value.strip()
         count += len(items)
         if i + 1 < len(chunks):
             pairs[quoted.strip()] = chunks[i + 1]
