@@ -21,8 +21,9 @@ def whole(value: object) -> int | None:
 
     assert whole("20") == whole(20.0) == 20 and whole("20.5") is None and whole(True) is None"""
     if isinstance(value, str):
-        if not (value.isascii() and value.isdigit()):
-            value = value.strip()
+        if len(value) < 20 and value.isdigit() and value.isascii():  # nearly all of them
+            return int(value)
+        value = value.strip()
         if len(value) <= 20 and value.isascii() and value.isdigit():
             found = int(value)
             return found if found < _LARGEST else None

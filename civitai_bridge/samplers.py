@@ -6,6 +6,7 @@ the enum's plain correspondences (§5.3). A name that no row knows is said to be
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,6 +125,7 @@ def from_label(label: str, schedule: str = "") -> Sampling:
     return Sampling(_BY_LABEL[text], scheduler or ("karras" if text == "undefined" else ""))
 
 
+@functools.lru_cache(1024)  # a handful of labels makes up nearly all of what is read
 def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...]]:
     """As `from_label`, for what a stranger wrote: a word that no table has is kept as it is and named in a note."""
     short = len(label) + len(schedule) < 80
