@@ -121,7 +121,8 @@ def on_hand(
     if place is not None and place.folder == folder and not unsure:
         other = next((shade.text for shade in located.shades if shade.code == "other_file"), "")
         return OnHand(place.name, " ".join(filter(None, (f"{place.name}, {_how(located)}.", other))))
-    names = _names(resource) or ([name] if name else [])
+    entry = located.entry
+    names = _names(resource) or ([entry.file] if entry and entry.file else [name] if name else [])
     tried = []
     for one in names:
         match = exact(one, listed)

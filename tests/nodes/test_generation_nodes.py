@@ -399,3 +399,10 @@ def test_what_could_not_be_looked_up_is_asked_again_with_the_next_queue(
 
 async def _at_once(_: float) -> None:
     return None
+
+
+def test_a_lora_that_only_the_catalog_knows_is_missed_by_its_files_name(nodes: Any, sandbox: Any, comfy: Any):
+    desk = backstage().start(nodes.host.desk()).result(20)
+    backstage().start(desk.add("300001")).result(20)
+    with pytest.raises(BadInput, match=r"no storybookLight_v2\.safetensors in loras"):
+        run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("Storybook Light", version_id=300001)])
