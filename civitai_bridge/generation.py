@@ -219,12 +219,15 @@ class GenerationData:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
 
+LORAS = ("lora", "lyco")  # the kinds that ComfyUI's LoRA loaders read
+
+
 def loras_of(data: GenerationData) -> list[dict[str, Any]]:
     """The LoRAs and LyCORIS of a picture as CIVITAI_LORAS: the dicts that CivitAI's own pack reads (`air`, `strength`,
     `triggerWord`), with what is known besides. One without an AIR has `""` there; weight 0 stays, it means off."""
     found = []
     for one in data.networks:
-        if one.kind in ("lora", "lyco"):
+        if one.kind in LORAS:
             strength, clip = one.total
             found.append(
                 {

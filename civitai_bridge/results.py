@@ -68,7 +68,7 @@ class Results:
             try:
                 check(path.read_bytes())
             except (OSError, BlobDamaged):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # it is gone: then it is fetched again all the same
                     os.replace(path, path.with_name(path.name + ".damaged"))
                     gone.append(file)
         return gone

@@ -9,30 +9,20 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from . import host
-from .sockets import Air, FileName, Generation, Loras, node_id, reference_input, schema, text_of
+from .sockets import Air, FileName, Fresh, Generation, Loras, node_id, output, reference_input, schema, text_of
 
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.answers import Downloaded
 
-_CATEGORY = "Civitai"
 _REFERENCE = "A version id, a CivitAI address, an AIR, a hash, or a wire from Resolve."
 
 
-class _Fresh(io.ComfyNode):
-    """A node that is asked each time: files and catalogs change without ComfyUI."""
-
-    @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> float:
-        return float("nan")
-
-
-class CivitaiBridgeCatalogCheck(_Fresh):
+class CivitaiBridgeCatalogCheck(Fresh):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="CivitaiBridgeCatalogCheck",
             display_name="CivitAI Catalog Check",
-            category=_CATEGORY,
             description="Says of models and LoRAs whether they are catalogued and on disk. Loads nothing.",
             search_aliases=["civitai", "missing models", "catalog", "status"],
             inputs=[
@@ -52,7 +42,6 @@ class CivitaiBridgeCatalogCheck(_Fresh):
                 io.String.Output("missing", tooltip="What is not, one reference a line; Download takes one of them."),
                 io.String.Output("report", tooltip="Each with its status, in sentences."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -64,17 +53,15 @@ class CivitaiBridgeCatalogCheck(_Fresh):
             return await (await host.desk()).check(asked)
 
         found = await host.interruptible(check, node_id(cls))
-        report = host.marked(found.report)
-        return io.NodeOutput(found.all_present, found.missing, report, ui={"text": [report]})
+        return output(found.all_present, found.missing, report=found.report)
 
 
-class CivitaiBridgeCatalogAdd(_Fresh):
+class CivitaiBridgeCatalogAdd(Fresh):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="CivitaiBridgeCatalogAdd",
             display_name="CivitAI Catalog Add",
-            category=_CATEGORY,
             description="Writes a model version into models.json without loading its file.",
             search_aliases=["civitai", "catalog", "models.json"],
             inputs=[reference_input("reference", default="", tooltip=_REFERENCE)],
@@ -84,7 +71,6 @@ class CivitaiBridgeCatalogAdd(_Fresh):
                 io.String.Output("category", tooltip="Where it stands in the catalog."),
                 io.String.Output("report", tooltip="What became of it, in a sentence."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -98,17 +84,15 @@ class CivitaiBridgeCatalogAdd(_Fresh):
             return added, added.category or await _category(desk, added.file and text)
 
         added, category = await host.interruptible(add, node_id(cls))
-        report = host.marked(added.report)
-        return io.NodeOutput(added.status, added.file, category, report, ui={"text": [report]})
+        return output(added.status, added.file, category, report=added.report)
 
 
-class CivitaiBridgeCatalogPromote(_Fresh):
+class CivitaiBridgeCatalogPromote(Fresh):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="CivitaiBridgeCatalogPromote",
             display_name="CivitAI Catalog Promote",
-            category=_CATEGORY,
             description="Moves a LoRA's entry from models.json to loras.json, into the category of its family.",
             search_aliases=["civitai", "catalog", "loras.json", "lora"],
             inputs=[reference_input("reference", default="", tooltip=_REFERENCE)],
@@ -117,7 +101,6 @@ class CivitaiBridgeCatalogPromote(_Fresh):
                 io.String.Output("category", tooltip="Where it stands in loras.json."),
                 io.String.Output("report", tooltip="What became of it, in a sentence."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -131,8 +114,7 @@ class CivitaiBridgeCatalogPromote(_Fresh):
             return promoted, promoted.category or await _category(desk, text)
 
         promoted, category = await host.interruptible(promote, node_id(cls))
-        report = host.marked(promoted.report)
-        return io.NodeOutput(promoted.status, category, report, ui={"text": [report]})
+        return output(promoted.status, category, report=promoted.report)
 
 
 async def _category(desk: Any, reference: str) -> str:
@@ -149,7 +131,6 @@ class CivitaiBridgeDownload(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeDownload",
             display_name="CivitAI Download",
-            category=_CATEGORY,
             description=(
                 "Has a model file on disk, verified by its SHA256, in the folder of its type. What is here already "
                 "is not loaded again. It loads only where the setting graph_downloads and its own switch are on."
@@ -168,7 +149,6 @@ class CivitaiBridgeDownload(io.ComfyNode):
                 FileName.Output("file", tooltip="For any loader's combo. Without a file, whoever needs it is told."),
                 io.String.Output("status", tooltip="present, downloaded or missing."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from . import host
-from .sockets import AirOut, Generation, Loras, node_id, reference_input, schema, text_of
+from .sockets import AirOut, Fresh, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
     from ..civitai_bridge.orchestration.generate import Bridge, Outcome, Terms
@@ -129,7 +129,6 @@ class CivitaiBridgeGenerate(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeGenerate",
             display_name="CivitAI Generate",
-            category="Civitai",
             description="Has images made on CivitAI's fleet: at a price that is asked first, paid once, kept on disk. "
             "The same request again costs nothing.",
             search_aliases=["civitai", "buzz", "remote", "cloud", "text to image"],
@@ -146,7 +145,6 @@ class CivitaiBridgeGenerate(io.ComfyNode):
                 ),
                 io.String.Output("report", tooltip="What happened, in sentences."),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -172,13 +170,12 @@ class CivitaiBridgeGenerate(io.ComfyNode):
         )
 
 
-class CivitaiBridgeEstimate(io.ComfyNode):
+class CivitaiBridgeEstimate(Fresh):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="CivitaiBridgeEstimate",
             display_name="CivitAI Estimate",
-            category="Civitai",
             description="Asks what the same inputs would cost on CivitAI's fleet. Buys nothing.",
             search_aliases=["civitai", "buzz", "price", "cost"],
             inputs=list(generate_inputs()),
@@ -187,13 +184,8 @@ class CivitaiBridgeEstimate(io.ComfyNode):
                 io.Boolean.Output("affordable", tooltip="Whether the wallets that may pay hold that much."),
                 io.String.Output("report", tooltip="The price and what would be sent, in sentences."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> float:
-        return float("nan")  # prices and wallets move, so it is asked each time
 
     @classmethod
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
@@ -260,7 +252,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
 
 def left_out(inputs: dict[str, Any]) -> list[str]:
     """What a wired generation says and the order does not hold, in sentences: it is paid for without it."""
-    from ..civitai_bridge.generation import loras_of
+    from ..civitai_bridge.generation import LORAS, loras_of
     from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
     generation, lines = inputs.get("generation"), []
@@ -269,7 +261,7 @@ def left_out(inputs: dict[str, Any]) -> list[str]:
     if not inputs.get("loras"):
         names = [one["name"] or one["hash"] for one in loras_of(generation) if one["strength"] and not _named(one)]
         lines += [f"LoRA {name} of the generation is not known to CivitAI and was left out." for name in names]
-    names = [one.name or one.hash for one in generation.networks if one.kind not in ("lora", "lyco")]
+    names = [one.name or one.hash for one in generation.networks if one.kind not in LORAS]
     lines += [f"{name} of the generation is no LoRA and was left out." for name in names]
     lines += [f"The embedding {one.name or one.hash} was left out: orders take none." for one in generation.embeddings]
     if generation.vae and not text_of(inputs.get("vae")):

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ..civitai_bridge.generation import GenerationData, Network
     from ..civitai_bridge.website import ImageData
 
-_CATEGORY = "Civitai"
-
 
 def _outputs() -> list[Any]:
     return [
@@ -33,7 +31,6 @@ class CivitaiBridgeImageData(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeImageData",
             display_name="CivitAI Image Data",
-            category=_CATEGORY,
             description="Paste the address of an image on CivitAI: its prompt, model, LoRAs and settings come out.",
             search_aliases=["civitai", "prompt", "metadata", "generation data", "image info"],
             inputs=[
@@ -45,7 +42,6 @@ class CivitaiBridgeImageData(io.ComfyNode):
                 ),
             ],
             outputs=_outputs(),
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -67,7 +63,6 @@ class CivitaiBridgeReadImage(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeReadImage",
             display_name="CivitAI Read Image",
-            category=_CATEGORY,
             description=(
                 "Reads what a picture file says about how it was made: A1111, Forge, ComfyUI, SwarmUI, Fooocus, "
                 "InvokeAI and NovelAI. CivitAI is asked only whose the hashes in it are."
@@ -82,7 +77,6 @@ class CivitaiBridgeReadImage(io.ComfyNode):
                 ),
             ],
             outputs=[*_outputs(), io.Image.Output("picture", tooltip="The picture itself.")],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -150,7 +144,6 @@ class CivitaiBridgeGenerationSettings(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeGenerationSettings",
             display_name="CivitAI Generation Settings",
-            category=_CATEGORY,
             description="Takes a generation apart for KSampler and its kin. What was not said is named in the report.",
             search_aliases=["civitai", "sampler", "seed", "steps", "cfg"],
             inputs=[Generation.Input("generation", tooltip="From Image Data, Read Image or Generate.")],
@@ -166,7 +159,6 @@ class CivitaiBridgeGenerationSettings(io.ComfyNode):
                 io.Int.Output("clip_skip", tooltip="As CivitAI counts: 1 = none. CLIPSetLastLayer takes it negated."),
                 io.String.Output("report", tooltip="What was absent, and what stands in for it."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 

@@ -45,11 +45,9 @@ class Ticket:
     Made in the prompt's thread while the node starts; read by the story backstage."""
 
     def __init__(self, node_id: str | None) -> None:
-        from server import PromptServer
-
+        server = _server()
         self.node_id = node_id
         self.prompt_id = _prompt_id()
-        server = getattr(PromptServer, "instance", None)
         self.client_id = getattr(server, "client_id", None)
         self._server = server
         self.decided = False  # after a teardown: whether it is known who wanted it
@@ -157,9 +155,7 @@ async def _verdict(ticket: Ticket) -> None:
 async def _ask_history(ticket: Ticket) -> None:
     """After a teardown: `execution_interrupted` in the prompt's history means a person's cancel, anything else keeps
     the job."""
-    from server import PromptServer
-
-    queue = getattr(getattr(PromptServer, "instance", None), "prompt_queue", None)
+    queue = getattr(_server(), "prompt_queue", None)
     for look in range(700):  # the entry comes at once, unless another node's own clean-up holds the prompt's end up
         if queue is None or not ticket.prompt_id or ticket.cancelled():
             return
@@ -307,9 +303,7 @@ def _tenths() -> Callable[[Hashing], None]:
 
 def is_generating() -> bool:
     """Whether a prompt runs now."""
-    from server import PromptServer
-
-    queue = getattr(getattr(PromptServer, "instance", None), "prompt_queue", None)
+    queue = getattr(_server(), "prompt_queue", None)
     return bool(getattr(queue, "currently_running", None))
 
 
@@ -370,16 +364,7 @@ async def _look_again(made: Bridge) -> None:
 def wake_for_what_is_open() -> None:
     """When the server has started and a journal is there, look after it: a cancel that was not heard is asked again,
     pictures that came late are fetched, without waiting for the next graph."""
-    from server import PromptServer
-
-    app = getattr(getattr(PromptServer, "instance", None), "app", None)
-    if app is None:
-        return
-
-    async def started(_: Any) -> None:
-        backstage().start(_wake())
-
-    app.on_startup.append(started)
+    _when_started(_wake)
 
 
 async def _wake() -> None:
@@ -393,21 +378,14 @@ async def _wake() -> None:
 
 def serve_routes() -> None:
     """The routes of contract.md on ComfyUI's own server; the admin token is made when it has started."""
-    from server import PromptServer
-
     from ..civitai_bridge.web_api import Context, add_routes
 
-    server = getattr(PromptServer, "instance", None)
+    server = _server()
     if server is None:
         return
     context = Context(start=backstage().start, desk=desk, reader=reader, admin_token=_admin_token)
     add_routes(server.routes, context)
-
-    async def started(_: Any) -> None:
-        backstage().start(asyncio.to_thread(_make_token))
-
-    if (app := getattr(server, "app", None)) is not None:
-        app.on_startup.append(started)
+    _when_started(lambda: asyncio.to_thread(_make_token))
 
 
 def _admin_token() -> str:
@@ -555,6 +533,23 @@ def blocker(reason: str) -> Any:
 # ---------------------------------------------------------------------------------------------------------
 
 
+def _server() -> Any:
+    """ComfyUI's server; None where core runs without one."""
+    from server import PromptServer
+
+    return getattr(PromptServer, "instance", None)
+
+
+def _when_started(story: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """Run a story backstage once the server has started; never where it does not."""
+
+    async def started(_: Any) -> None:
+        backstage().start(story())
+
+    if (app := getattr(_server(), "app", None)) is not None:
+        app.on_startup.append(started)
+
+
 def _prompt_id() -> str:
     try:
         from comfy_execution.utils import get_executing_context
@@ -580,9 +575,7 @@ def _progress_for(node_id: str | None) -> Callable[[float], None]:
 def serve_odd_folder_names() -> None:
     """Serve scripts, help and templates ourselves where aiohttp's static routes cannot: in folders with a space or
     non-ASCII letters (probes §13); help is also asked for at the part before a dot."""
-    from server import PromptServer
-
-    server, folder = getattr(PromptServer, "instance", None), PACK.name
+    server, folder = _server(), PACK.name
     if server is None or re.fullmatch(r"[\w@+-]+", folder, re.ASCII):
         return
     for name in {folder, folder.split(".")[0].split("@")[0]}:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from . import host
-from .sockets import Loras, node_id, schema
+from .sockets import Loras, node_id, output, schema
 
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.locating import LoraOnHand
 
 FOLDER = "loras"
+_NONE = "There is no LoRA in the list."
 
 
 def _missing_input(*more: str) -> Any:
@@ -34,7 +35,6 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeApplyLoras",
             display_name="CivitAI Apply LoRAs",
-            category="Civitai",
             description="Applies a list of LoRAs with their weights, with ComfyUI's own code. What is missing is said "
             "before the checkpoint is loaded.",
             search_aliases=["civitai", "lora", "loader"],
@@ -49,7 +49,6 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
                 io.Clip.Output("clip", tooltip="The text encoder with the LoRAs; nothing where none came in."),
                 io.String.Output("report", tooltip="Each LoRA, its weights, its file and how it was found."),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -76,8 +75,7 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
                 model, clip, one.found.file, one.strength, one.clip if clip is not None else 0.0
             )
         _note_applied(loras, found)
-        report = host.marked("\n".join(lines) or "There is no LoRA in the list.")
-        return io.NodeOutput(model, clip, report, ui={"text": [report]})
+        return output(model, clip, report="\n".join(lines) or _NONE)
 
 
 class CivitaiBridgeLoraStack(io.ComfyNode):
@@ -86,7 +84,6 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeLoraStack",
             display_name="CivitAI LoRA Stack",
-            category="Civitai",
             description="A list of LoRAs as LORA_STACK for other packs' loaders, and as prompt tags.",
             search_aliases=["civitai", "lora", "stack", "efficiency"],
             inputs=[Loras.Input("loras", tooltip="From Image Data or Read Image."), _missing_input()],
@@ -94,7 +91,6 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
                 io.Custom("LORA_STACK").Output("lora_stack", tooltip="(file, model strength, clip strength) each."),
                 io.String.Output("prompt_tags", tooltip="<lora:name:weight> each, for loaders that read prompts."),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -111,7 +107,7 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack
         ]
-        report = host.marked("\n".join(_line(one) for one in found) or "There is no LoRA in the list.")
+        report = host.marked("\n".join(_line(one) for one in found) or _NONE)
         return io.NodeOutput(stack, " ".join(tags), ui={"text": [report]})
 
 
@@ -137,15 +133,6 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
     """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
     from ..civitai_bridge.errors import BadInput
 
-    def all_here(found: list[LoraOnHand]) -> list[LoraOnHand]:
-        lacking = [one for one in found if one.lacking]
-        if lacking and missing != "skip":
-            raise BadInput(
-                f"{len(lacking)} of {len(found)} LoRAs cannot be applied. "
-                + " ".join(f"{one.title}: {one.found.sentence}" for one in lacking)
-            )
-        return found
-
     async def look(ticket: host.Ticket) -> list[LoraOnHand]:
         from ..civitai_bridge.catalog.locating import loras_on_hand
 
@@ -161,7 +148,14 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
                 found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
         return found
 
-    return all_here(await host.interruptible(look, node_id(cls)))
+    found = await host.interruptible(look, node_id(cls))
+    lacking = [one for one in found if one.lacking]
+    if lacking and missing != "skip":
+        raise BadInput(
+            f"{len(lacking)} of {len(found)} LoRAs cannot be applied. "
+            + " ".join(f"{one.title}: {one.found.sentence}" for one in lacking)
+        )
+    return found
 
 
 def _line(one: LoraOnHand) -> str:

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from . import host
-from .sockets import AirOut, FileName, node_id, reference_input, schema, text_of
+from .sockets import AirOut, FileName, Fresh, node_id, output, reference_input, schema, text_of
 
 if TYPE_CHECKING:
     from ..civitai_bridge.resources import Resource
 
 
-class CivitaiBridgeResolve(io.ComfyNode):
+class CivitaiBridgeResolve(Fresh):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="CivitaiBridgeResolve",
             display_name="CivitAI Resolve",
-            category="Civitai",
             description=(
                 "Looks up a version id, CivitAI address, AIR or hash: its AIR, names, trigger words, "
                 "and its file if it is here."
@@ -42,13 +41,8 @@ class CivitaiBridgeResolve(io.ComfyNode):
                 ),
                 io.String.Output("report", tooltip="All of it, in sentences."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> float:
-        return float("nan")  # the file may have come or gone
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
@@ -64,8 +58,7 @@ class CivitaiBridgeResolve(io.ComfyNode):
         if found.air_composed:
             lines.append("CivitAI gave no AIR for it; this one was composed from its ids.")
         lines += found.notes
-        report = host.marked("\n".join(lines))
-        return io.NodeOutput(
+        return output(
             found.air,
             found.version_id,
             name,
@@ -74,8 +67,7 @@ class CivitaiBridgeResolve(io.ComfyNode):
             ", ".join(found.trained_words),
             status,
             file if file is not None else host.blocker(sentence),
-            report,
-            ui={"text": [report]},
+            report="\n".join(lines),
         )
 
 

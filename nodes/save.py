@@ -29,7 +29,6 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
         return schema(
             node_id="CivitaiBridgeSaveImage",
             display_name="CivitAI Save Image",
-            category="Civitai",
             description="Saves pictures with what made them, so that CivitAI's uploader recognises model and LoRAs. "
             "Local pictures are described by the graph that ran, fleet pictures by what the fleet did.",
             search_aliases=["civitai", "save", "metadata", "a1111", "upload"],
@@ -67,16 +66,18 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..civitai_bridge.metadata.comfy import upstream
 
-        graph = written(getattr(cls.hidden, "prompt", None) or {})
-        workflow = dict(getattr(cls.hidden, "extra_pnginfo", None) or {})
+        graph, node = written(getattr(cls.hidden, "prompt", None) or {}), str(node_id(cls))
         # Only what leads to these pictures: another branch of the graph made others.
-        mine = upstream(graph, str(getattr(cls.hidden, "unique_id", "")), "images")
-        generation, notes = of_these_pictures(generation, graph, str(node_id(cls)), mine)
+        mine = upstream(graph, node, "images")
+        generation, notes = of_these_pictures(generation, graph, node, mine)
         told = await host.interruptible(lambda _: _told(mine, generation), node_id(cls))
-        told = replace(told, report=(*notes, *told.report))
+        told, graphs = replace(told, lines=(*notes, *told.lines)), {}
         if host.metadata_is_off():
-            graph, workflow, told = {}, {}, replace(told, text="", resources=())
-        save = partial(_save, told, format, graph, workflow)
+            told = replace(told, text="")
+        else:
+            said = {"prompt": graph, **(getattr(cls.hidden, "extra_pnginfo", None) or {})}
+            graphs = {str(name): json.dumps(value) for name, value in said.items() if value or name != "prompt"}
+        save = partial(_save, told, format, graphs)
         saved, lines = await asyncio.to_thread(_save_all, images, filename_prefix, save, _ENDINGS[format])
         report = host.marked("\n".join([*_said(told, generation), *lines]))
         return io.NodeOutput(ui={"images": saved, "text": [report]})
@@ -96,7 +97,7 @@ def of_these_pictures(
         return None, []
     lines: list[str] = []
     inputs = graph.get(node, {}).get("inputs", {})
-    source = _source(graph, inputs.get("images"))
+    source = str((graph.get(_from(inputs.get("images"))) or {}).get("class_type", ""))
     if generation.workflow_id and not source.startswith((*_FLEET, "CivitaiBridgeReadImage")):
         kinds = [str(one.get("class_type", "")) for one in mine.values()]
         sampled = any("sampler" in kind.lower() and not kind.startswith("Civitai") for kind in kinds)
@@ -118,37 +119,32 @@ def _with_applied(
     generation: GenerationData, apply: dict[str, Any], save: dict[str, Any], lines: list[str]
 ) -> GenerationData:
     """The generation with those LoRAs alone that Apply LoRAs took from it."""
-    from ..civitai_bridge.generation import loras_of
+    from ..civitai_bridge.generation import LORAS, loras_of
     from .loras import applied
 
-    if _link(apply.get("loras")) != _link(save.get("generation")):
+    if _from(apply.get("loras")) != _from(save.get("generation")):
         lines.append(
             "The LoRAs that were applied come from another node than the wired generation; its own are left out."
         )
-        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in _LORAS))
+        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in LORAS))
     used = applied(loras_of(generation))
     if used is None or all(used):
         return generation
     flags, kept = iter(used), []
     for one in generation.networks:
-        if one.kind not in _LORAS or next(flags, True):
+        if one.kind not in LORAS or next(flags, True):
             kept.append(one)
         else:
             lines.append(f"LoRA {one.name or one.air} was not applied, so it is not written.")
     return replace(generation, networks=tuple(kept))
 
 
-_LORAS = ("lora", "lyco")
+def _from(value: Any) -> str:
+    """The node at the other end of a wire, `""` without one."""
+    from ..civitai_bridge.metadata.comfy import link_of
 
-
-def _link(value: Any) -> str:
-    """The node at the other end of a wire."""
-    return str(value[0]) if isinstance(value, (list, tuple)) and len(value) == 2 else ""
-
-
-def _source(graph: dict[str, Any], value: Any) -> str:
-    node = graph.get(_link(value))
-    return str(node.get("class_type", "")) if isinstance(node, dict) else ""
+    link = link_of(value)
+    return link[0] if link else ""
 
 
 def written(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +169,7 @@ async def _told(graph: dict[str, Any], generation: GenerationData | None) -> Pic
         return await asyncio.to_thread(tell, (await host.desk()).index)
     except CivitaiError as error:
         told = await asyncio.to_thread(picture_text, graph, generation)
-        return replace(told, report=(*told.report, f"The files' hashes could not be looked up: {error}"))
+        return replace(told, lines=(*told.lines, f"The files' hashes could not be looked up: {error}"))
 
 
 def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[dict[str, str]], list[str]]:
@@ -204,21 +200,18 @@ def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[di
 
 
 def _save(
-    told: PictureText, format: str, graph: Any, workflow: dict[str, Any], image: Any, index: int, of: int
+    told: PictureText, format: str, graphs: dict[str, str], image: Any, index: int, of: int
 ) -> tuple[bytes, list[str]]:
-    """One picture's bytes with its own text."""
+    """One picture's bytes with its own text and the graphs beside it."""
     from ..civitai_bridge.metadata.a1111 import write_a1111
     from ..civitai_bridge.metadata.writing import exif_of
     from ..civitai_bridge.pictures import encode
 
     pixels = image.detach().cpu().float().numpy()
     text = write_a1111(_of_picture(told.data, index, of)) if told.text else ""
-    prompt = json.dumps(graph) if graph else ""
     if format == "png":
-        texts = {"parameters": text, "prompt": prompt}
-        texts |= {str(key): json.dumps(value) for key, value in workflow.items()}
-        return encode(pixels, "png", texts={key: value for key, value in texts.items() if value}), []
-    drawn = json.dumps(workflow["workflow"]) if "workflow" in workflow else ""
+        return encode(pixels, "png", texts={"parameters": text, **graphs} if text else graphs), []
+    prompt, drawn = graphs.get("prompt", ""), graphs.get("workflow", "")
     exif, said = exif_of(text, prompt=prompt, workflow=drawn, largest=_JPEG_ROOM if format == "jpeg" else None)
     return encode(pixels, format, exif=exif if text or prompt or drawn else b""), [said] if said else []
 
@@ -253,15 +246,7 @@ def _read_back(path: Path) -> list[str]:
 
 
 def _said(told: PictureText, generation: GenerationData | None) -> list[str]:
+    """What is worth saying before the file is read back: what the uploader makes of it, the file itself tells."""
     from ..civitai_bridge.settings import BADGE
 
-    pretended = [BADGE] if generation is not None and generation.source == "sandbox" else []
-    judged = set(judgement_of(told))
-    return [*pretended, *(line for line in told.report if line not in judged)]
-
-
-def judgement_of(told: PictureText) -> tuple[str, ...]:
-    """The lines about the uploader, which are read from the file itself instead."""
-    from ..civitai_bridge.metadata.writing import judgement
-
-    return judgement(told.text, told.resources)
+    return [BADGE, *told.lines] if generation is not None and generation.source == "sandbox" else [*told.lines]

@@ -7,6 +7,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from . import host
+
 
 class AnyCombo(str):
     """COMBO for the page; never unequal to a loader's own list for the server (facts/comfyui-probes.md §2)."""
@@ -37,7 +39,8 @@ def text_of(value: object) -> str:
 
 
 def schema(**fields: Any) -> io.Schema:
-    """A Schema without the fields that an older ComfyUI does not know."""
+    """A Schema in our category, with the node's id at hand, without the fields that an older ComfyUI does not know."""
+    fields = {"category": "Civitai", "hidden": [io.Hidden.unique_id], **fields}
     known = inspect.signature(io.Schema).parameters
     return io.Schema(**{name: value for name, value in fields.items() if name in known})
 
@@ -45,3 +48,17 @@ def schema(**fields: Any) -> io.Schema:
 def node_id(cls: Any) -> str | None:
     """The running node's id in its graph."""
     return getattr(getattr(cls, "hidden", None), "unique_id", None)
+
+
+class Fresh(io.ComfyNode):
+    """A node that is asked each time: files, catalogs and prices change without ComfyUI."""
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> float:
+        return float("nan")
+
+
+def output(*values: Any, report: str) -> io.NodeOutput:
+    """A node's values with its report as the last of them and as text on the node; on the sandbox it says so."""
+    report = host.marked(report)
+    return io.NodeOutput(*values, report, ui={"text": [report]})

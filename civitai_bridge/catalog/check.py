@@ -361,7 +361,7 @@ class _Look:
         found = self._files.by_name.get((place.folder, place.name)) if entry.sha256 else None
         if found is None or not found.sha256 or found.path != place.path or found.sha256 == entry.sha256:
             return False
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # gone just now: nothing is known of its bytes
             return os.stat(place.path).st_size == found.size  # else it was written anew since it was hashed
         return False
 

@@ -259,7 +259,7 @@ class _Story:
             yield
         finally:
             if os.name != "nt":
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # a lock's empty file that stays harms nobody
                     path.unlink(missing_ok=True)
             lock.release()
 
@@ -573,7 +573,7 @@ def _open_meanwhile(path: Path) -> Iterator[Callable[[], bool]]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
     def is_still_there() -> bool:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # whoever had the lock took its file away
             return os.path.samestat(os.fstat(descriptor), os.stat(path))
         return False
 
@@ -590,7 +590,7 @@ async def _until(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T], st
         while not (await asyncio.wait({task}, timeout=_PATIENCE))[0]:
             if cancelled():
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError):  # our own; it may have ended all the same
                     return await task
                 raise DownloadStopped(
                     f"The download of {story.file.name} was stopped; what has arrived is kept for the next time."

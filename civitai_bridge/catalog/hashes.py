@@ -700,7 +700,7 @@ class _Hashing:
         batch: list[tuple[Any, ...]] = []
         since = time.monotonic()
         while running:
-            with contextlib.suppress(queue.Empty):
+            with contextlib.suppress(queue.Empty):  # nothing yet: what is there is kept below
                 finished = self._finished.get(timeout=_BATCH_SECONDS)
                 if finished is None:
                     running -= 1

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DownloadTrouble, NoRoom
+from ..newfile import take_name
 
 T = TypeVar("T")
 PIECE = 2 * 1024 * 1024
@@ -166,7 +167,7 @@ class Part:
             if descriptor >= 0:
                 os.close(descriptor)
         if self._file >= 0 and not self.size:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # an empty part that stays is taken up by the next download
                 os.unlink(self.path)
         self._file = self._back = -1
 
@@ -189,12 +190,7 @@ def put_in_place(part: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links: the name is reserved by an empty file of our own
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-        try:
-            os.replace(part, target)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
+        take_name(part, target)
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the file has its new name all the same
         os.unlink(part)

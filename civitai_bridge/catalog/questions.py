@@ -80,7 +80,7 @@ def _of_network(one: Any) -> Question:
 def _of_parts(air: str, version_id: object, hash_: str, name: str, folder: str) -> Question:
     wanted, reference = Wanted(), None
     if air:
-        with contextlib.suppress(UnknownReference, InvalidAir):
+        with contextlib.suppress(UnknownReference, InvalidAir):  # then id, hash and name say what is meant
             reference = read_reference(air)
             wanted = Wanted.from_reference(reference)
     if isinstance(version_id, int) and not isinstance(version_id, bool) and wanted.version_id is None:

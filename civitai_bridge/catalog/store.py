@@ -95,7 +95,7 @@ class CatalogStore:
     def _sweep(self) -> None:
         """Remove what a killed save of ours left beside the catalogs; the lock is held, so nobody writes there now."""
         for path in (self.path(MODELS), self.path(LORAS), self._folder / _INTENT):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # what cannot be swept now is swept the next time
                 for left in path.parent.glob(".*.part"):
                     if re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+-\d+|previous)\.part", left.name):
                         left.unlink(missing_ok=True)
@@ -299,7 +299,7 @@ def _write(path: Path, content: bytes, seen: tuple[int, int, int] | None) -> boo
             while rest:
                 rest = rest[out.write(rest) :]
             if seen is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # a file system without modes
                     os.chmod(beside, os.stat(path).st_mode & 0o777)
             os.fsync(out.fileno())
         if path.name != _INTENT:

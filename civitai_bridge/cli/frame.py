@@ -50,8 +50,15 @@ class Frame:
         return asyncio.run(story)
 
     @asynccontextmanager
-    async def site(self, settings: Settings | None = None) -> AsyncIterator[tuple[Settings, Network]]:
+    async def site(self) -> AsyncIterator[tuple[Settings, Network]]:
         """The site's address and the network for one command; with CIVITAI_BRIDGE_SANDBOX=1 a sandbox of its own."""
+        async with self._reached(None) as (settings, network):
+            if settings.sandbox:
+                self.say(BADGE)
+            yield settings, network
+
+    @asynccontextmanager
+    async def _reached(self, settings: Settings | None) -> AsyncIterator[tuple[Settings, Network]]:
         from ..network import Network, is_loopback, next_port
 
         settings = settings or self.settings()
@@ -60,7 +67,6 @@ class Frame:
                 from ..sandbox import Sandbox
 
                 async with Sandbox() as sandbox:
-                    self.say(BADGE)
                     network.allow_loopback(sandbox.storage_url)
                     yield (
                         settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url),
@@ -74,22 +80,10 @@ class Frame:
     @asynccontextmanager
     async def bridge(self, settings: Settings | None = None) -> AsyncIterator[Bridge]:
         """A Bridge for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox of its own."""
-        from ..network import Network
         from ..orchestration.generate import connect
 
-        settings = settings or self.settings()
-        async with Network() as network:
-            if settings.sandbox and settings.orchestration_url == Settings().orchestration_url:
-                from ..sandbox import Sandbox
-
-                async with Sandbox() as sandbox:
-                    network.allow_loopback(sandbox.storage_url)
-                    at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
-                    async with _closing(connect(at, network)) as bridge:
-                        yield bridge
-            else:
-                async with _closing(connect(settings, network)) as bridge:
-                    yield bridge
+        async with self._reached(settings) as (at, network), _closing(connect(at, network)) as bridge:
+            yield bridge
 
 
 @asynccontextmanager

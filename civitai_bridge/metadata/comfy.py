@@ -165,7 +165,7 @@ def upstream(graph: Mapping[str, Any], node: str, name: str) -> dict[str, Any]:
     Subgraphs in a prompt are expanded already, so that a node's id is a key of it."""
     found: dict[str, Any] = {}
     mine = graph.get(node)
-    link = _link(mine.get("inputs", {}).get(name)) if isinstance(mine, Mapping) else None
+    link = link_of(mine.get("inputs", {}).get(name)) if isinstance(mine, Mapping) else None
     todo = [link[0]] if link is not None else []
     while todo:
         key = todo.pop()
@@ -174,7 +174,9 @@ def upstream(graph: Mapping[str, Any], node: str, name: str) -> dict[str, Any]:
             continue
         found[key] = one
         inputs = one.get("inputs")
-        todo += [wire[0] for value in inputs.values() if (wire := _link(value))] if isinstance(inputs, Mapping) else []
+        todo += (
+            [wire[0] for value in inputs.values() if (wire := link_of(value))] if isinstance(inputs, Mapping) else []
+        )
     return found
 
 
@@ -220,7 +222,8 @@ def _prompt_graph(value: Any, notes: list[str]) -> Graph:
     return graph
 
 
-def _link(value: object) -> Link | None:
+def link_of(value: object) -> Link | None:
+    """A wire of a prompt: the node at its other end and the slot; None for a value."""
     if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], (str, int)):
         slot = value[1]
         if isinstance(slot, int) and not isinstance(slot, bool) and not isinstance(value[0], bool):
@@ -286,7 +289,7 @@ class _Reading:
 
     def links(self, node: str) -> Iterator[tuple[str, Link]]:
         for name, value in self.inputs(node).items():
-            if (link := _link(value)) is not None and link[0] in self.graph:
+            if (link := link_of(value)) is not None and link[0] in self.graph:
                 yield name, link
 
     def ancestors(self, nodes: Iterable[str]) -> list[str]:
@@ -322,7 +325,7 @@ class _Reading:
 
     def said(self, value: object, depth: int = 0) -> tuple[Any, bool]:
         """The same, and False beside what is not all of it: a part of a text may be made elsewhere."""
-        link = _link(value)
+        link = link_of(value)
         if link is None or link[0] not in self.graph:
             return (value, True) if link is None else (None, False)
         if link not in self.handed_on:
@@ -347,7 +350,7 @@ class _Reading:
             return self.said(inputs.get(names[slot]), depth) if 0 <= slot < len(names) else _UNKNOWN
         if (joined := _JOINERS.get(kind)) is not None and slot == 0:
             return self.joined(inputs, *joined, depth)
-        if kind in _REROUTES and len(wires := [one for one in inputs.values() if _link(one) is not None]) == 1:
+        if kind in _REROUTES and len(wires := [one for one in inputs.values() if link_of(one) is not None]) == 1:
             return self.said(wires[0], depth)
         return _UNKNOWN
 
@@ -404,18 +407,18 @@ class _Reading:
     def choice(self, node: str, name: str) -> str:
         """A sampler's or scheduler's name; a wire that cannot be followed is remembered."""
         said = self.word(node, name)
-        if not said and _link(self.inputs(node).get(name)) is not None:
+        if not said and link_of(self.inputs(node).get(name)) is not None:
             self.elsewhere["sampler" if name == "sampler_name" else name] = None
         return said
 
     def walk(self, start: object, names: Sequence[str]) -> list[str]:
         """The nodes along one wire: from a link through the first of the named inputs of each node."""
         found: dict[str, None] = {}
-        link = _link(start)
+        link = link_of(start)
         while link is not None and link[0] in self.graph and link[0] not in found:
             found[link[0]] = None
             inputs = self.inputs(link[0])
-            link = next((one for name in names if (one := _link(inputs.get(name))) is not None), None)
+            link = next((one for name in names if (one := link_of(inputs.get(name))) is not None), None)
         return list(found)
 
     # --- samplers ------------------------------------------------------------------------------------------------
@@ -541,7 +544,7 @@ class _Reading:
         self, start: object, side: str, parts: list[str], seen: set[str], found: dict[str, Any], depth: int
     ) -> None:
         """The texts of a conditioning, through whatever stands between it and its encoder."""
-        link = _link(start)
+        link = link_of(start)
         if isinstance(start, str):
             parts.append(start)
         if link is None or link[0] not in self.graph or link[0] in seen:
@@ -559,14 +562,14 @@ class _Reading:
             guidance = self.numeric(node, ("guidance",), guidance_scale, "guidance")
             if guidance is not None:
                 found["guidance"] = guidance
-        if _link(inputs.get(side)) is None and isinstance(inputs.get(side), str):
+        if link_of(inputs.get(side)) is None and isinstance(inputs.get(side), str):
             parts.append(inputs[side])
             return
         if f"text_{side}" in inputs:
             parts.append(self.text(inputs[f"text_{side}"]))
             return
-        ways = [inputs[name] for name in _CONDITIONINGS if _link(inputs.get(name)) is not None]
-        if _link(inputs.get(side)) is not None:
+        ways = [inputs[name] for name in _CONDITIONINGS if link_of(inputs.get(name)) is not None]
+        if link_of(inputs.get(side)) is not None:
             ways.append(inputs[side])
         for way in ways:
             self.follow(way, side, parts, seen, found, depth + 1)
@@ -596,7 +599,9 @@ class _Reading:
                 if all(size):
                     found["width"], found["height"] = size
                     return
-                if any(value is None and _link(link) is not None for value, link in zip(values, written, strict=True)):
+                if any(
+                    value is None and link_of(link) is not None for value, link in zip(values, written, strict=True)
+                ):
                     self.elsewhere |= {"width": None, "height": None}
                 elif all(whole(value) for value in values):
                     self.note(f"The size is not known: {shown(values)}.")
@@ -604,7 +609,7 @@ class _Reading:
     def model(self, found: dict[str, Any], node: str, chain: list[str]) -> None:
         guider = self.part(node, "guider")
         start = self.inputs(guider if guider is not None else node).get("model")
-        wire = self.walk(start, _MODEL_LINKS) if _link(start) is not None else []
+        wire = self.walk(start, _MODEL_LINKS) if link_of(start) is not None else []
         if isinstance(start, str) and start:
             _name_model(found, start)
         for one in (*reversed(wire), *chain):
@@ -614,7 +619,7 @@ class _Reading:
                 break
         if not found.get("model_name") and not found.get("model_air"):
             linked = (self.inputs(one).get(name) for one in (*wire, *chain) for name in _MODEL_INPUTS)
-            if any(_link(value) is not None for value in linked):
+            if any(link_of(value) is not None for value in linked):
                 self.elsewhere["model"] = None
         for one in (*wire, *chain):
             layer = whole(self.value(self.inputs(one).get("stop_at_clip_layer", self.inputs(one).get("clip_skip"))))
@@ -629,7 +634,7 @@ class _Reading:
         beside: list[Network] = []
         for node in reversed(nodes):
             (applied if node in row else beside).extend(self.loras(node))
-            if _link(self.inputs(node).get("loras")) is not None:
+            if link_of(self.inputs(node).get("loras")) is not None:
                 self.elsewhere["networks"] = None
         # What stands twice in a row is applied twice; what another row holds once more is not.
         listed = [*join(join(applied, each=True) + join(beside), self.notes)]
@@ -645,7 +650,7 @@ class _Reading:
                     if name not in inputs or (name == "model_name" and "pscale" not in self.kind(node)):
                         continue
                     file = self.word(node, name)
-                    if kind == "vae" and not file and _link(inputs[name]) is not None:
+                    if kind == "vae" and not file and link_of(inputs[name]) is not None:
                         self.elsewhere["vae"] = None
                     if not file or file.lower() in _OFF or file.startswith("Baked"):
                         continue
@@ -682,7 +687,7 @@ class _Reading:
             "lora" in inputs and "strength" in inputs and not isinstance(inputs["lora"], Mapping)
         ):
             file = self.word(node, "lora_name", "lora")
-            if not file and any(_link(inputs.get(name)) is not None for name in ("lora_name", "lora")):
+            if not file and any(link_of(inputs.get(name)) is not None for name in ("lora_name", "lora")):
                 self.elsewhere["networks"] = None
                 self.note(not_known("networks"))
             names = ("strength_model", "lora_model_strength", "lora_strength", "strength", "model_strength")
@@ -781,7 +786,7 @@ class _Reading:
             ]
             return "i2v" if loads and not self.fed_by(loads).isdisjoint(into) else "t2v"
         for node in samplers[:1]:
-            latent = _link(self.latent(node))
+            latent = link_of(self.latent(node))
             behind = set(self.ancestors([latent[0]])) if latent and latent[0] in self.graph else set()
             if loads & behind and (denoise is None or denoise < 1):
                 return "i2i"

@@ -37,13 +37,21 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class PictureText:
-    """What goes into a picture's file: `text` is A1111's, `""` where nothing is known; `report` are lines for a
-    person: where graph and wire disagree, and what CivitAI will not recognise."""
+    """What goes into a picture's file: `text` is A1111's, `""` where nothing is known; `lines` are for a person: where
+    graph and wire disagree, and what could not be understood."""
 
     data: GenerationData
     text: str
-    report: tuple[str, ...]
-    resources: tuple[Recognition, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[Recognition, ...]:
+        return recognised(self.text)
+
+    @property
+    def report(self) -> tuple[str, ...]:
+        """The lines, and what CivitAI will not recognise."""
+        return (*self.lines, *judgement(self.text, self.resources))
 
 
 def picture_text(
@@ -65,8 +73,7 @@ def picture_text(
     if size is not None and data.width is None and data.height is None:
         data = replace(data, width=size[0], height=size[1])
     text = write_a1111(data) if _says_anything(data) else ""
-    resources = recognised(text)
-    return PictureText(data, text, (*lines, *data.notes, *judgement(text, resources)), resources)
+    return PictureText(data, text, (*lines, *data.notes))
 
 
 def judgement(text: str, resources: tuple[Recognition, ...]) -> tuple[str, ...]:
