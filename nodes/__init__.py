@@ -19,10 +19,10 @@ class CivitaiBridgeExtension(ComfyExtension):
             CivitaiBridgeDownload,
         )
         from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
-        from .generation_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
+        from .image_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
         from .loras import CivitaiBridgeApplyLoras, CivitaiBridgeLoraStack
-        from .resources import CivitaiBridgeResolve
-        from .save import CivitaiBridgeSaveImage
+        from .resolve import CivitaiBridgeResolve
+        from .save_image import CivitaiBridgeSaveImage
 
         host.serve_odd_folder_names()
         host.wake_for_what_is_open()

@@ -13,7 +13,7 @@ from . import host
 from .sockets import AirOut, Fresh, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.orchestration.generate import Bridge, Outcome, Terms
+    from ..civitai_bridge.orchestration.fleet import Bridge, Outcome, Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
 
 # Inputs that a request takes by the same name and as they are.
@@ -27,8 +27,8 @@ SEED_MAX = 2**53 - 1  # the largest whole number that every JSON reader and the 
 @functools.cache
 def generate_inputs() -> tuple[Any, ...]:
     """The inputs of both nodes. Their order is the widget order and is frozen: new ones are optional and come last."""
+    from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
     from ..civitai_bridge.orchestration.variants import paths
-    from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
     def combo(name: str, options: list[str], tooltip: str, default: str | None = None) -> Any:
         return io.Combo.Input(name, options=options, default=default or options[0], optional=True, tooltip=tooltip)
@@ -218,7 +218,7 @@ async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple
 
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:
     """The node's inputs as a request and its terms; what is absent stands at its default."""
-    from ..civitai_bridge.orchestration.generate import Terms
+    from ..civitai_bridge.orchestration.fleet import Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
     from .tensors import png_of_image, png_of_mask
 
@@ -252,8 +252,8 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
 
 def left_out(inputs: dict[str, Any]) -> list[str]:
     """What a wired generation says and the order does not hold, in sentences: it is paid for without it."""
-    from ..civitai_bridge.generation import LORAS, loras_of
-    from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+    from ..civitai_bridge.metadata.generation import LORAS, loras_of
+    from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
     generation, lines = inputs.get("generation"), []
     if generation is None:
@@ -280,10 +280,10 @@ def _named(lora: dict[str, Any]) -> str:
 
 def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
     """Whatever stands at its default, filled from a CIVITAI_GENERATION."""
-    from ..civitai_bridge.generation import loras_of
+    from ..civitai_bridge.metadata.generation import loras_of
+    from ..civitai_bridge.metadata.prompt import clean_prompt
+    from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
     from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
-    from ..civitai_bridge.prompt import clean_prompt
-    from ..civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
     if generation is None:
         return wanted

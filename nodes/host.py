@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..civitai_bridge.errors import CivitaiError, Interrupted
-from ..civitai_bridge.loop import backstage, follow
-from ..civitai_bridge.network import is_loopback, next_port
+from ..civitai_bridge.network.background import backstage, follow
+from ..civitai_bridge.network.client import is_loopback, next_port
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.desk import Desk
-    from ..civitai_bridge.catalog.downloads import Progress
-    from ..civitai_bridge.catalog.hashes import Progress as Hashing
-    from ..civitai_bridge.network import Network
-    from ..civitai_bridge.orchestration.generate import Bridge, State
+    from ..civitai_bridge.catalog.service import Desk
+    from ..civitai_bridge.model_files.download import Progress
+    from ..civitai_bridge.model_files.index import Progress as Hashing
+    from ..civitai_bridge.network.client import Network
+    from ..civitai_bridge.orchestration.fleet import Bridge, State
     from ..civitai_bridge.orchestration.journal import Journal
     from ..civitai_bridge.settings import Settings
     from ..civitai_bridge.website import Reader
@@ -210,8 +210,8 @@ async def reader() -> Reader:
 async def desk() -> Desk:
     """The catalogs' Desk for the settings as they are now; the model files are hashed in the background as they come.
     The first one of a process leaves word for the command line where they lie. Backstage only."""
-    from ..civitai_bridge.catalog.desk import make_desk
-    from ..civitai_bridge.catalog.folders import note_folders
+    from ..civitai_bridge.catalog.service import make_desk
+    from ..civitai_bridge.model_files.folders import note_folders
 
     settings, network = await connected()
     if settings not in _desks:
@@ -331,7 +331,7 @@ def _quietly(work: Callable[..., Any], *arguments: Any) -> None:
 async def bridge() -> Bridge:
     """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
     only."""
-    from ..civitai_bridge.orchestration.generate import connect
+    from ..civitai_bridge.orchestration.fleet import connect
     from ..civitai_bridge.orchestration.journal import Journal
 
     settings, network = await connected()
@@ -378,7 +378,7 @@ async def _wake() -> None:
 
 def serve_routes() -> None:
     """The routes of contract.md on ComfyUI's own server; the admin token is made when it has started."""
-    from ..civitai_bridge.web_api import Context, add_routes
+    from ..civitai_bridge.routes import Context, add_routes
 
     server = _server()
     if server is None:

@@ -11,7 +11,7 @@ from . import host
 from .sockets import Loras, node_id, output, schema
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.locating import LoraOnHand
+    from ..civitai_bridge.catalog.loader_names import LoraOnHand
 
 FOLDER = "loras"
 _NONE = "There is no LoRA in the list."
@@ -99,7 +99,7 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
 
     @classmethod
     async def execute(cls, loras: Any, missing: str = "error") -> io.NodeOutput:
-        from ..civitai_bridge.prompt import normal_name, write_tag
+        from ..civitai_bridge.metadata.prompt import normal_name, write_tag
 
         found = await _find(cls, loras, missing)
         stack = [(one.found.file, one.strength, one.clip) for one in found if one.used]
@@ -134,7 +134,7 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
     from ..civitai_bridge.errors import BadInput
 
     async def look(ticket: host.Ticket) -> list[LoraOnHand]:
-        from ..civitai_bridge.catalog.locating import loras_on_hand
+        from ..civitai_bridge.catalog.loader_names import loras_on_hand
 
         desk = await host.desk()
         found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pack.civitai_bridge.exchange import Request, Response
+from pack.civitai_bridge.network.exchange import Request, Response
 
 
 def reply(status: int, data: Any = None, **headers: str) -> Response:

@@ -13,10 +13,10 @@ from typing import Any
 
 from PIL import Image
 
-from pack.civitai_bridge.exchange import Request, Response
-from pack.civitai_bridge.fetch import Fetched
+from pack.civitai_bridge.network.exchange import Request, Response
+from pack.civitai_bridge.network.fetch import Fetched
 from pack.civitai_bridge.orchestration.client import OrchestrationClient
-from pack.civitai_bridge.orchestration.generate import Bridge, Terms
+from pack.civitai_bridge.orchestration.fleet import Bridge, Terms
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 from pack.civitai_bridge.settings import Settings

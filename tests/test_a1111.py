@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.generation import GenerationData, Network, Upscale
-from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
-from pack.civitai_bridge.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.generation import GenerationData, Network, Upscale
+from pack.civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
 A1111 = """a lighthouse, dusk <lora:ink_style:0.7>, <lora:add detail:0.5:0.4>
 second line

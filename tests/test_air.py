@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.air import Air
 from pack.civitai_bridge.errors import InvalidAir
+from pack.civitai_bridge.resources.air import Air
 
 READS = [
     # text, canonical, (ecosystem, type, source, id, version, file, format)

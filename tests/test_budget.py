@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pack.civitai_bridge.errors import LimitReached
-from pack.civitai_bridge.orchestration.budget import Gatherings
 from pack.civitai_bridge.orchestration.journal import Plan
+from pack.civitai_bridge.orchestration.reservations import Gatherings
 
 
 class Reserve:

@@ -20,8 +20,8 @@ from pack.civitai_bridge.catalog.entries import LORAS, MODELS, Entry, entry_from
 from pack.civitai_bridge.catalog.promote import promote
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
 from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
-from pack.civitai_bridge.filenames import below, safe_name, with_suffix
-from pack.civitai_bridge.resources import Resource, resource_from_version
+from pack.civitai_bridge.model_files.names import below, safe_name, with_suffix
+from pack.civitai_bridge.resources.version import Resource, resource_from_version
 
 
 def version(**more: Any) -> Resource:

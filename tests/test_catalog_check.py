@@ -11,10 +11,10 @@ import pytest
 
 from pack.civitai_bridge.catalog.check import Catalogs, Located, Wanted
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS
-from pack.civitai_bridge.catalog.hashes import HashIndex
 from pack.civitai_bridge.catalog.store import CatalogStore
-from pack.civitai_bridge.reference import read_reference
-from pack.civitai_bridge.resources import ModelFile, Resource
+from pack.civitai_bridge.model_files.index import HashIndex
+from pack.civitai_bridge.resources.reference import read_reference
+from pack.civitai_bridge.resources.version import ModelFile, Resource
 
 
 def sha(content: str) -> str:

@@ -17,12 +17,9 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from pack.civitai_bridge.catalog import desk as desk_module
-from pack.civitai_bridge.catalog.desk import Desk, make_desk
-from pack.civitai_bridge.catalog.folders import folders_below, known_folders, note_folders
-from pack.civitai_bridge.catalog.hashes import Progress
-from pack.civitai_bridge.catalog.questions import questions_from
-from pack.civitai_bridge.digests import EVERY
+from pack.civitai_bridge.catalog import service as desk_module
+from pack.civitai_bridge.catalog.service import Desk, make_desk
+from pack.civitai_bridge.catalog.wanted import questions_from
 from pack.civitai_bridge.errors import (
     BadInput,
     CatalogDamaged,
@@ -35,10 +32,14 @@ from pack.civitai_bridge.errors import (
     StillOnDisk,
     UnknownReference,
 )
-from pack.civitai_bridge.generation import GenerationData
-from pack.civitai_bridge.generation import Network as UsedNetwork
-from pack.civitai_bridge.network import Network
-from pack.civitai_bridge.sandbox import Sandbox, catalogue, files
+from pack.civitai_bridge.metadata.generation import GenerationData
+from pack.civitai_bridge.metadata.generation import Network as UsedNetwork
+from pack.civitai_bridge.model_files.folders import folders_below, known_folders, note_folders
+from pack.civitai_bridge.model_files.hashing import EVERY
+from pack.civitai_bridge.model_files.index import Progress
+from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.sandbox import Sandbox, files
+from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.settings import Settings, load_settings
 
 LORA, OTHER = 300001, 300003
@@ -427,9 +428,9 @@ MINE = b"\x02\0\0\0\0\0\0\0{}mine"  # CivitAI knows nothing of it
 async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(
     kind: str, room: Room, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("pack.civitai_bridge.digests.blake3", lambda: hashlib.sha3_256())
-    for module in ("desk", "hashes"):
-        monkeypatch.setattr(f"pack.civitai_bridge.catalog.{module}.EVERY", EVERY | {"BLAKE3"})
+    monkeypatch.setattr("pack.civitai_bridge.model_files.hashing.blake3", lambda: hashlib.sha3_256())
+    for module in ("catalog.service", "model_files.index"):
+        monkeypatch.setattr(f"pack.civitai_bridge.{module}.EVERY", EVERY | {"BLAKE3"})
     room.put("loras/mine.safetensors", MINE)
     await room.desk.scan()
     hash_ = {"CRC32": f"{zlib.crc32(MINE):08X}", "BLAKE3": hashlib.sha3_256(MINE).hexdigest()}[kind]
@@ -451,7 +452,7 @@ async def test_no_kind_is_taken_for_what_is_known_or_what_a_picture_says(room: R
 
 
 async def test_a_kind_whose_package_is_not_here_is_said(room: Room, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.catalog.desk.EVERY", EVERY - {"BLAKE3"})
+    monkeypatch.setattr("pack.civitai_bridge.catalog.service.EVERY", EVERY - {"BLAKE3"})
     room.put("loras/mine.safetensors", MINE)
     await room.desk.scan()
     assert "needs the package blake3" in (await room.desk.check("ab" * 32)).note
@@ -483,8 +484,8 @@ async def test_a_downloaded_file_is_in_its_folder_in_the_catalog_and_in_the_inde
     def reading(*_: object, **__: object) -> None:
         raise AssertionError("the file was read again")
 
-    monkeypatch.setattr("pack.civitai_bridge.catalog.desk.digest_file", reading)
-    monkeypatch.setattr("pack.civitai_bridge.catalog.hashes.digest_file", reading)
+    monkeypatch.setattr("pack.civitai_bridge.catalog.service.digest_file", reading)
+    monkeypatch.setattr("pack.civitai_bridge.model_files.index.digest_file", reading)
     done = await room.desk.download(str(LORA))
     assert done.status == "downloaded" and done.file == "storybookLight_v2.safetensors"
     assert Path(done.path) == room.models / "loras" / done.file and Path(done.path).read_bytes() == content(LORA)

@@ -22,9 +22,6 @@ from pack_root import ROOT
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from pack.civitai_bridge.catalog import part as part_module
-from pack.civitai_bridge.catalog.downloads import Downloads, Landed, Progress, check_allowed, forbidden
-from pack.civitai_bridge.digests import BLAKE3, EVERY
 from pack.civitai_bridge.errors import (
     BlobUnavailable,
     DownloadDamaged,
@@ -36,12 +33,16 @@ from pack.civitai_bridge.errors import (
     NoRoom,
     Unreachable,
 )
-from pack.civitai_bridge.exchange import Request, Response
-from pack.civitai_bridge.fetch import Opened, open_file
-from pack.civitai_bridge.filenames import LONGEST_TAKEN, safe_name
-from pack.civitai_bridge.network import Network
-from pack.civitai_bridge.resources import ModelFile
-from pack.civitai_bridge.sandbox import Sandbox, catalogue, files
+from pack.civitai_bridge.model_files import partial as part_module
+from pack.civitai_bridge.model_files.download import Downloads, Landed, Progress, check_allowed, forbidden
+from pack.civitai_bridge.model_files.hashing import BLAKE3, EVERY
+from pack.civitai_bridge.model_files.names import LONGEST_TAKEN, safe_name
+from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.exchange import Request, Response
+from pack.civitai_bridge.network.fetch import Opened, open_file
+from pack.civitai_bridge.resources.version import ModelFile
+from pack.civitai_bridge.sandbox import Sandbox, files
+from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.settings import Settings
 from pack.civitai_bridge.website import SiteClient
 
@@ -439,13 +440,13 @@ _WORKER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from civitai_bridge.catalog import part
-from civitai_bridge.catalog.downloads import Downloads
-from civitai_bridge.network import Network
+from civitai_bridge.model_files import partial
+from civitai_bridge.model_files.download import Downloads
+from civitai_bridge.network.client import Network
 from civitai_bridge.settings import Settings
 from civitai_bridge.website import SiteClient
 
-part.PIECE = 65536
+partial.PIECE = 65536
 
 async def main():
     async with Network() as network:
@@ -600,7 +601,7 @@ async def test_a_folder_that_is_read_only_is_named_whoever_runs_it(room: Room, m
     def refused(*_: Any, **__: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("pack.civitai_bridge.catalog.downloads.FileLock.acquire", refused)
+    monkeypatch.setattr("pack.civitai_bridge.model_files.download.FileLock.acquire", refused)
     with pytest.raises(DownloadTrouble, match="read-only, or another user's"):
         await room.load(LORA)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from pack.civitai_bridge.catalog import hashes as module
-from pack.civitai_bridge.catalog.hashes import HashIndex, Ownership, Progress, stem_of
 from pack.civitai_bridge.catalog.shelf import Shelf
 from pack.civitai_bridge.errors import FileTrouble, StateTrouble
+from pack.civitai_bridge.model_files import index as module
+from pack.civitai_bridge.model_files.index import HashIndex, Ownership, Progress, stem_of
 
 
 @pytest.fixture
@@ -565,7 +565,7 @@ def test_a_kind_that_was_wanted_is_taken_by_every_later_scan(place: Place, monke
     assert place.scan().hashed == 1, "without its package a kind is not asked of files again and again"
     assert place.scan().hashed == 0 and place.index.wanted() == {"CRC32", "BLAKE3"}
     assert place.index.files().by_hash.get("352441c2") and not place.index.lacks("CRC32")
-    monkeypatch.setattr("pack.civitai_bridge.digests.blake3", lambda: hashlib.sha512())
+    monkeypatch.setattr("pack.civitai_bridge.model_files.hashing.blake3", lambda: hashlib.sha512())
     monkeypatch.setattr(module, "EVERY", module.EVERY | {"BLAKE3"})
     assert place.scan().hashed == 1 and place.scan().hashed == 0
     assert place.index.files().by_hash.get(hashlib.sha512(b"abc").hexdigest())

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from pack_root import ROOT
 
 from pack.civitai_bridge.catalog import store as store_module
+from pack.civitai_bridge.catalog.edit import read_document, with_member
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS, entry_from_json
 from pack.civitai_bridge.catalog.store import CatalogStore
-from pack.civitai_bridge.catalog.text import read_document, with_member
 from pack.civitai_bridge.errors import CatalogBusy, CatalogDamaged, CatalogTrouble
 
 NEW = {"name": "Ink é", "file": "ink.safetensors", "dest": "loras", "civitai_version_id": 7, "tags": [], "trigger_words": ["a", "b"]}  # fmt: skip

@@ -13,16 +13,9 @@ from fakes import answering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.generation import GenerationData, Network, generation_from_json
 from pack.civitai_bridge.metadata.civitai import generation_from_rest, generation_from_trpc
-from pack.civitai_bridge.metadata.dependencies import (
-    answered,
-    direction,
-    hash_questions,
-    join,
-    normal_hash,
-    tries,
-)
+from pack.civitai_bridge.metadata.generation import GenerationData, Network, generation_from_json
+from pack.civitai_bridge.metadata.resources import answered, direction, hash_questions, join, normal_hash, tries
 from pack.civitai_bridge.sandbox import wire as their_wire
 from pack.civitai_bridge.sandbox.images import IMAGES, generation_data
 from pack.civitai_bridge.website import ImageClient

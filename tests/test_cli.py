@@ -231,7 +231,7 @@ def test_a_wrong_key_and_a_service_that_is_not_there_have_their_codes(
 ) -> None:
     monkeypatch.setenv("CIVITAI_API_TOKEN", "wrong")
     assert shell("test").code == 3
-    monkeypatch.setattr("pack.civitai_bridge.retries.asyncio.sleep", _at_once)
+    monkeypatch.setattr("pack.civitai_bridge.network.retries.asyncio.sleep", _at_once)
     monkeypatch.setenv("CIVITAI_SITE_URL", "http://127.0.0.1:9")
     done = shell("resolve", "128078", "--json")
     assert done.code == 4 and done.data["error"]["code"] == "unreachable"

@@ -123,14 +123,14 @@ def test_a_download_to_a_directory(shell: Shell, tmp_path: Path):
 def test_nobody_there_is_exit_4(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv("CIVITAI_BRIDGE_SANDBOX")
     monkeypatch.setenv("CIVITAI_SITE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("pack.civitai_bridge.retries._pause", lambda *_: 0.0)
+    monkeypatch.setattr("pack.civitai_bridge.network.retries._pause", lambda *_: 0.0)
     assert shell("catalog", "add", LORA, "--json").data["error"]["code"] == "unreachable"
     assert shell("download", LORA).code == 4
     assert shell("catalog", "check", LORA, "--json").data["resources"][0]["status"] == "unknown"
 
 
 def test_a_login_that_is_needed_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.cli.frame.Frame.settings", lambda _: load_settings(key="expired"))
+    monkeypatch.setattr("pack.civitai_bridge.cli.context.Frame.settings", lambda _: load_settings(key="expired"))
     done = shell("download", LORA, "--json")
     assert done.code == 3 and done.data["error"]["code"] == "log_in_needed"
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.generation import GenerationData, Network
-from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, extra_metadata, read_comfy, read_graph
-from pack.civitai_bridge.metadata.writing import merge
+from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, extra_metadata, read_comfy, read_graph
+from pack.civitai_bridge.metadata.generation import GenerationData, Network
+from pack.civitai_bridge.metadata.write import merge
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:

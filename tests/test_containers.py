@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from pack.civitai_bridge.metadata import containers
-from pack.civitai_bridge.metadata.containers import read_texts
+from pack.civitai_bridge.metadata.container import reader as containers
+from pack.civitai_bridge.metadata.container.reader import read_texts
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge import digests
-from pack.civitai_bridge.digests import CRC32, EVERY, USUAL, digest_file, read_header
 from pack.civitai_bridge.errors import FileChanged, FileTrouble, NotSafetensors
+from pack.civitai_bridge.model_files import hashing as digests
+from pack.civitai_bridge.model_files.hashing import CRC32, EVERY, USUAL, digest_file, read_header
 
 MEGA = 1024 * 1024
 NOTHING = hashlib.sha256(b"").hexdigest()

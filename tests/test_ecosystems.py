@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pack.civitai_bridge.ecosystems import BASE_MODELS, air_type, ecosystem_of, folder_of, same_family
+from pack.civitai_bridge.resources.ecosystems import BASE_MODELS, air_type, ecosystem_of, folder_of, same_family
 
 
 def test_all_records_are_there():

@@ -23,7 +23,7 @@ from pack.civitai_bridge.errors import (
     Unauthorized,
     Unreadable,
 )
-from pack.civitai_bridge.exchange import Response, error_from, expect, message_of
+from pack.civitai_bridge.network.exchange import Response, error_from, expect, message_of
 
 
 @pytest.mark.parametrize(

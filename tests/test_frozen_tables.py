@@ -13,7 +13,7 @@ import pytest
 from pack.civitai_bridge import errors
 from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraUse, build, request_hash, template
 from pack.civitai_bridge.orchestration.variants import variants
-from pack.civitai_bridge.resources import Resource
+from pack.civitai_bridge.resources.version import Resource
 
 TABLES = Path(__file__).parent / "tables"
 REQUESTS = json.loads((TABLES / "request_hash.json").read_text(encoding="utf-8"))["rows"]

@@ -29,8 +29,8 @@ from pack.civitai_bridge.errors import (
     Unreachable,
     WorkflowFailed,
 )
-from pack.civitai_bridge.exchange import Request, Response
-from pack.civitai_bridge.orchestration.generate import Bridge, State, Terms
+from pack.civitai_bridge.network.exchange import Request, Response
+from pack.civitai_bridge.orchestration.fleet import Bridge, State, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 
 

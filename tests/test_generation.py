@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_a1111 import DATA
 
-from pack.civitai_bridge.generation import (
+from pack.civitai_bridge.metadata.generation import (
     GenerationData,
     Network,
     Upscale,

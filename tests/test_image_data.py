@@ -13,12 +13,19 @@ import pytest
 from fakes import Fake, answering, reply
 from test_containers import chunk, png
 
-from pack.civitai_bridge.errors import CivitaiError, NotFound, RateLimited, Unauthorized, UnknownReference, Unreachable
-from pack.civitai_bridge.generation import GenerationData, Network, generation_from_json
-from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.dependencies import embedding_words
-from pack.civitai_bridge.network import Network as Wires
-from pack.civitai_bridge.prompt import for_comfyui, name_key
+from pack.civitai_bridge.errors import (
+    CivitaiError,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    UnknownReference,
+    Unreachable,
+)
+from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.generation import GenerationData, Network, generation_from_json
+from pack.civitai_bridge.metadata.prompt import for_comfyui, name_key
+from pack.civitai_bridge.metadata.resources import embedding_words
+from pack.civitai_bridge.network.client import Network as Wires
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.website import (

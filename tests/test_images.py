@@ -25,8 +25,8 @@ from pack.civitai_bridge.errors import (
     Unreachable,
     Unreadable,
 )
-from pack.civitai_bridge.exchange import Response
-from pack.civitai_bridge.network import Network
+from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.exchange import Response
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox import wire as their_wire
 from pack.civitai_bridge.website.images import MOST_AT_ONCE, GenerationPayload, ImageClient, PublicImage

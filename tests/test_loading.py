@@ -37,7 +37,7 @@ def test_the_pack_loads_from_a_folder_with_spaces_and_dots(tmp_path: Path):
     name = str(folder).replace(".", "_x_")
     module = load_pack(name, folder)
     try:
-        air = __import__("importlib").import_module(".civitai_bridge.air", name)
+        air = __import__("importlib").import_module(".civitai_bridge.resources.air", name)
         assert air.Air.parse("urn:air:sdxl:lora:civitai:1@2").version_id == 2
     finally:
         for loaded in [loaded for loaded in sys.modules if loaded == name or loaded.startswith(name + ".")]:

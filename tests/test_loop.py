@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pack.civitai_bridge.errors import CivitaiError
-from pack.civitai_bridge.loop import Backstage, follow
+from pack.civitai_bridge.network.background import Backstage, follow
 
 
 @pytest.fixture

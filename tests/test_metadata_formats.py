@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.generation import GenerationData, generation_from_json
-from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
 from pack.civitai_bridge.metadata.fooocus import read_fooocus, read_ruined
+from pack.civitai_bridge.metadata.generation import GenerationData, generation_from_json
 from pack.civitai_bridge.metadata.invokeai import read_invokeai
 from pack.civitai_bridge.metadata.novelai import read_novelai
 from pack.civitai_bridge.metadata.swarmui import read_swarmui

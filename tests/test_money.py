@@ -23,9 +23,9 @@ from pack.civitai_bridge.errors import (
     WorkflowCanceled,
     WorkflowFailed,
 )
-from pack.civitai_bridge.exchange import Request, Response
-from pack.civitai_bridge.orchestration.carriage import pause_before
-from pack.civitai_bridge.orchestration.generate import Bridge, Terms
+from pack.civitai_bridge.network.exchange import Request, Response
+from pack.civitai_bridge.orchestration.fleet import Bridge, Terms
+from pack.civitai_bridge.orchestration.run import pause_before
 
 NO = reply(403, "Insufficient Buzz")
 MOST_PATIENT = 10**6

@@ -11,7 +11,6 @@ import httpx
 import pytest
 from aiohttp import web
 
-from pack.civitai_bridge import fetch as fetch_module
 from pack.civitai_bridge.errors import (
     BadInput,
     BadSetting,
@@ -22,9 +21,10 @@ from pack.civitai_bridge.errors import (
     Unreachable,
     Unreadable,
 )
-from pack.civitai_bridge.exchange import Request
-from pack.civitai_bridge.fetch import check_address, is_public
-from pack.civitai_bridge.network import Network
+from pack.civitai_bridge.network import fetch as fetch_module
+from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.exchange import Request
+from pack.civitai_bridge.network.fetch import check_address, is_public
 
 
 class Server:

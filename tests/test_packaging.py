@@ -31,7 +31,7 @@ def test_what_comfyui_ships_is_never_pinned():
 
 
 def test_versions_agree():
-    from pack.civitai_bridge.network import USER_AGENT
+    from pack.civitai_bridge.network.client import USER_AGENT
 
     version = re.search(r'^version = "(.+)"$', PYPROJECT, re.M)
     assert version and USER_AGENT.endswith("/" + version[1])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.prompt import (
+from pack.civitai_bridge.metadata.prompt import (
     clean_prompt,
     for_comfyui,
     known_words,

@@ -18,9 +18,9 @@ from test_comfy_metadata import core
 from test_containers import avif, chunk, jpeg, png, webp
 from test_metadata_formats import INVOKE, INVOKE_OLD, NOVEL, RUINED, STOCK, SWARM
 
-from pack.civitai_bridge.generation import GenerationData
-from pack.civitai_bridge.metadata.reading import generation_from_texts, read_file
-from pack.civitai_bridge.metadata.writing import exif_of
+from pack.civitai_bridge.metadata.generation import GenerationData
+from pack.civitai_bridge.metadata.read import generation_from_texts, read_file
+from pack.civitai_bridge.metadata.write import exif_of
 
 
 def text(name: str, value: str | bytes) -> bytes:

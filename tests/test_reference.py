@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.air import Air
 from pack.civitai_bridge.errors import UnknownReference
-from pack.civitai_bridge.reference import (
+from pack.civitai_bridge.resources.air import Air
+from pack.civitai_bridge.resources.reference import (
     AirReference,
     FileReference,
     HashReference,

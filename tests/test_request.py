@@ -30,7 +30,7 @@ from pack.civitai_bridge.orchestration.request import (
     template,
 )
 from pack.civitai_bridge.orchestration.variants import variants
-from pack.civitai_bridge.resources import Resource
+from pack.civitai_bridge.resources.version import Resource
 from pack.civitai_bridge.sandbox import schema
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pack.civitai_bridge.errors import StateTrouble
-from pack.civitai_bridge.results import MOST_SECONDS, Results
+from pack.civitai_bridge.orchestration.results import MOST_SECONDS, Results
 
 
 def keep(results: Results, content: bytes) -> str:

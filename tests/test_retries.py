@@ -6,8 +6,8 @@ import pytest
 from fakes import Fake, reply
 
 from pack.civitai_bridge.errors import Unreachable
-from pack.civitai_bridge.exchange import Request
-from pack.civitai_bridge.retries import LONGEST_PAUSE, retrying
+from pack.civitai_bridge.network.exchange import Request
+from pack.civitai_bridge.network.retries import LONGEST_PAUSE, retrying
 
 
 class Naps(list):

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, WorkflowFailed
-from pack.civitai_bridge.network import Network
-from pack.civitai_bridge.orchestration.generate import Bridge, Terms, connect
+from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.orchestration.fleet import Bridge, Terms, connect
 from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraWish
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.schema import input_problems, problems

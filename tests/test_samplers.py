@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pack.civitai_bridge.errors import UnknownLabel
-from pack.civitai_bridge.orchestration.variants import find
-from pack.civitai_bridge.samplers import (
+from pack.civitai_bridge.metadata.samplers import (
     SAMPLER_NAMES,
     SCHEDULER_NAMES,
     Sampling,
@@ -15,6 +14,7 @@ from pack.civitai_bridge.samplers import (
     read_label,
     schedule_for_dialect,
 )
+from pack.civitai_bridge.orchestration.variants import find
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import pytest
 
-from pack.civitai_bridge.sandbox import Sandbox, catalogue, files, images, wire
+from pack.civitai_bridge.sandbox import Sandbox, files, images, wire
+from pack.civitai_bridge.sandbox import models as catalogue
 
 VERSIONS = "/api/v1/model-versions"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pack_root import ROOT
 
-from pack.civitai_bridge.ecosystems import BASE_MODELS
 from pack.civitai_bridge.errors import UnknownVariant
 from pack.civitai_bridge.orchestration.variants import engine_for, find, fits, paths, variants
+from pack.civitai_bridge.resources.ecosystems import BASE_MODELS
 
 CONTRACT = ROOT.parent / "shared" / "data" / "orchestration-v2-consumers.openapi.json"
 

@@ -20,15 +20,16 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
-from pack.civitai_bridge import retries
-from pack.civitai_bridge.catalog.desk import Desk, make_desk
-from pack.civitai_bridge.catalog.folders import folders_below
+from pack.civitai_bridge.catalog.service import Desk, make_desk
 from pack.civitai_bridge.errors import BadSetting
-from pack.civitai_bridge.loop import Backstage
-from pack.civitai_bridge.sandbox import Sandbox, catalogue, files
+from pack.civitai_bridge.model_files.folders import folders_below
+from pack.civitai_bridge.network import retries
+from pack.civitai_bridge.network.background import Backstage
+from pack.civitai_bridge.routes import SESSION, Context, add_routes, finite, is_own_page
+from pack.civitai_bridge.sandbox import Sandbox, files
+from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.settings import Settings
-from pack.civitai_bridge.web_api import SESSION, Context, add_routes, finite, is_own_page
 from pack.civitai_bridge.website import connect_reader
 
 LORA, CHECKPOINT, IMAGE = 300001, 128078, 900002

@@ -8,7 +8,7 @@ import pytest
 from fakes import Fake, answering, reply
 
 from pack.civitai_bridge.errors import BadInput, BadRequest, NotFound, RateLimited, UnknownReference, Unreadable
-from pack.civitai_bridge.exchange import Response
+from pack.civitai_bridge.network.exchange import Response
 from pack.civitai_bridge.website import SiteClient, resolve
 
 AIR = "urn:air:sdxl:checkpoint:civitai:1@2"
@@ -182,7 +182,7 @@ async def test_odd_members_are_passed_over():
 
 
 async def test_addresses_of_the_configured_site_count():
-    from pack.civitai_bridge.reference import HOSTS
+    from pack.civitai_bridge.resources.reference import HOSTS
 
     found = await resolve(
         SiteClient(answering(200, version())), "https://my.site/models/1?modelVersionId=2", hosts=HOSTS | {"my.site"}

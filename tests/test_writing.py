@@ -11,13 +11,13 @@ from test_a1111 import A1111, DATA, FORGE, ON_SITE, THIRD_PARTY
 from test_comfy_metadata import core, node
 from test_containers import jpeg, webp
 
-from pack.civitai_bridge.generation import GenerationData, Network, Upscale
-from pack.civitai_bridge.metadata.a1111 import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.comfy import MADE_ELSEWHERE, read_graph, upstream
-from pack.civitai_bridge.metadata.containers import read_texts
-from pack.civitai_bridge.metadata.reading import read_file
-from pack.civitai_bridge.metadata.uploader import recognised, resources_of, uploaded_meta
-from pack.civitai_bridge.metadata.writing import exif_of, merge, picture_text
+from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.civitai_upload import recognised, resources_of, uploaded_meta
+from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, read_graph, upstream
+from pack.civitai_bridge.metadata.container.reader import read_texts
+from pack.civitai_bridge.metadata.generation import GenerationData, Network, Upscale
+from pack.civitai_bridge.metadata.read import read_file
+from pack.civitai_bridge.metadata.write import exif_of, merge, picture_text
 
 STEPS = "Steps: 20, Sampler: Euler a, Seed: 1"
 

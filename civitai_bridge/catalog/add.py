@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadInput, NotInCatalog, StillOnDisk
-from ..filenames import safe_name, with_suffix
-from ..resources import ModelFile, Resource
+from ..model_files.names import safe_name, with_suffix
+from ..resources.version import ModelFile, Resource
 from .check import Catalogs
 from .entries import LORAS, MODELS, Entry, entry_from_json, new_entry, place_of
 from .store import CatalogStore

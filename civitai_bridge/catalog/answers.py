@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..resources import Resource
+from ..model_files.index import Ownership, ScanReport
+from ..resources.version import Resource
 from .check import MISSING, NOT_FOUND, PRESENT, UNKNOWN, Located
-from .hashes import Ownership, ScanReport
 
 DOWNLOADED = "downloaded"
 

@@ -15,11 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, InvalidAir
-from ..filenames import below
-from ..reference import AirReference, FileReference, HashReference, ModelReference, Reference, VersionReference
-from ..resources import ModelFile, Resource
+from ..model_files.index import Files, HashIndex, ModelPath, stem_of
+from ..model_files.names import below
+from ..resources.reference import (
+    AirReference,
+    FileReference,
+    HashReference,
+    ModelReference,
+    Reference,
+    VersionReference,
+)
+from ..resources.version import ModelFile, Resource
 from .entries import Entry, bare_hash, entry_from_json, hashes_of, whole
-from .hashes import Files, HashIndex, ModelPath, stem_of
 from .shelf import Shelf, no_collecting
 from .store import CatalogStore, Loaded
 

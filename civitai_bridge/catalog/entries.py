@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..ecosystems import LORA_TYPES, folder_of
 from ..errors import BadInput
-from ..resources import ModelFile, Resource
+from ..resources.ecosystems import LORA_TYPES, folder_of
+from ..resources.version import ModelFile, Resource
 
 MODELS, LORAS = "models.json", "loras.json"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CatalogTrouble, NotALora, NotInCatalog
+from .edit import with_member, without_entries
 from .entries import LORAS, MODELS, Entry, lora_category
 from .store import CatalogStore, Change
-from .text import with_member, without_entries
 
 PROMOTED, ALREADY = "promoted", "already_exists"
 _STRENGTH = "1.0"  # what a LoRA is applied with until a person says otherwise

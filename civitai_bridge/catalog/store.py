@@ -24,8 +24,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import CatalogBusy, CatalogDamaged, CatalogTrouble
+from .edit import Document, Edit, WrongShape, apply, read_document, stamped, with_entry, without_entries
 from .entries import LORAS, MODELS, Entry, category_name, entry_from_json, whole
-from .text import Document, Edit, WrongShape, apply, read_document, stamped, with_entry, without_entries
 
 _EMPTY = '{\n  "version": 0,\n  "date": "",\n  "categories": []\n}\n'
 _NO_CATALOG = read_document(_EMPTY)  # one value, so that nobody takes it for a change

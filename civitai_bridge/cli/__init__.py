@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..errors import CivitaiError
-from .frame import Frame
+from .context import Frame
 
 __all__ = ["main"]
 

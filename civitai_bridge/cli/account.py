@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BadSetting, NoKey
 from ..settings import SETTINGS, delete_key, save_key, save_setting
-from .frame import Frame
+from .context import Frame
 
 
 def add_to(commands: Any) -> None:

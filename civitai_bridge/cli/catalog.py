@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .frame import Frame
+from .context import Frame
 
 if TYPE_CHECKING:
-    from ..catalog.desk import Desk
+    from ..catalog.service import Desk
 
 
 def add_to(commands: Any) -> None:
@@ -62,8 +62,8 @@ def _told(tell: Tell) -> Callable[[Frame, argparse.Namespace], int]:
 
 @asynccontextmanager
 async def _desk(frame: Frame) -> AsyncIterator[Desk]:
-    from ..catalog.desk import open_desk
-    from ..catalog.folders import known_folders
+    from ..catalog.service import open_desk
+    from ..model_files.folders import known_folders
 
     async with frame.site() as (settings, network):
         folders, root = known_folders(settings)
@@ -110,7 +110,7 @@ async def _map(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
 
 
 async def _scan(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
-    from ..catalog.hashes import Progress
+    from ..model_files.index import Progress
 
     with _bar(frame) as show, _ctrl_c() as stopped:
 
@@ -125,7 +125,7 @@ async def _scan(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
 
 
 async def _download(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
-    from ..catalog.downloads import Progress
+    from ..model_files.download import Progress
 
     with _bar(frame) as show, _ctrl_c() as stopped:
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .frame import Frame
+from .context import Frame
 from .generate import progress, save
 
 _ADDRESS = "https://civitai.com/models/101055/sd-xl?modelVersionId=128078"
@@ -32,8 +32,8 @@ def _run(frame: Frame, arguments: argparse.Namespace) -> int:
 
 
 async def _demo(frame: Frame, folder: Path) -> int:
-    from ..network import Network
-    from ..orchestration.generate import Terms, connect
+    from ..network.client import Network
+    from ..orchestration.fleet import Terms, connect
     from ..orchestration.request import GenerationRequest, LoraWish
     from ..sandbox import Sandbox
     from ..settings import Settings

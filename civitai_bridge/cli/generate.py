@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
-from ..newfile import place_new
-from .frame import Frame, is_terminal
+from ..model_files.atomic import place_new
+from .context import Frame, is_terminal
 
 
 def add_to(commands: Any) -> None:
@@ -83,7 +83,7 @@ def _run(frame: Frame, arguments: argparse.Namespace) -> int:
 
 
 async def _generate(frame: Frame, arguments: argparse.Namespace, wait: _Wait) -> int:
-    from ..orchestration.generate import State, Terms
+    from ..orchestration.fleet import State, Terms
 
     wanted = _wanted(arguments)
     async with frame.bridge() as bridge:

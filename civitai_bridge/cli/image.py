@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
-from .frame import Frame
+from .context import Frame
 
 if TYPE_CHECKING:
     from ..catalog.answers import Checked
-    from ..catalog.desk import Desk
+    from ..catalog.service import Desk
     from ..website import ImageData, Reader
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
@@ -67,8 +67,8 @@ async def _read(frame: Frame, arguments: argparse.Namespace) -> int:
 
 @asynccontextmanager
 async def _rooms(frame: Frame) -> AsyncIterator[tuple[Reader, Desk]]:
-    from ..catalog.desk import open_desk
-    from ..catalog.folders import known_folders
+    from ..catalog.service import open_desk
+    from ..model_files.folders import known_folders
     from ..website import connect_reader
 
     async with frame.site() as (settings, network):
@@ -100,7 +100,7 @@ def _progress(frame: Frame, total: int) -> Iterator[Any]:
 
 
 def _document(found: ImageData, checked: Checked) -> dict[str, Any]:
-    from ..prompt import clean_prompt
+    from ..metadata.prompt import clean_prompt
 
     return {
         "generation": found.data.to_json(),
@@ -112,7 +112,7 @@ def _document(found: ImageData, checked: Checked) -> dict[str, Any]:
 
 def _text(found: ImageData, checked: Checked) -> str:
     """For people: what was said, then where the resources are."""
-    from ..prompt import clean_prompt
+    from ..metadata.prompt import clean_prompt
 
     data = found.data
     lines = [*found.report]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import NotFound
-from .frame import Frame
+from .context import Frame
 
 
 def add_to(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
 
 def _list(frame: Frame, arguments: argparse.Namespace) -> int:
     from ..orchestration.journal import Journal
-    from ..results import Results
+    from ..orchestration.results import Results
 
     settings = frame.settings()
     journal = Journal(settings.home / "journal.sqlite3")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..ecosystems import folder_of
-from .frame import Frame
+from ..resources.ecosystems import folder_of
+from .context import Frame
 
 
 def add_to(commands: Any) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from ..errors import BadSetting
-from .frame import Frame
+from .context import Frame
 
 
 def add_to(commands: Any) -> None:

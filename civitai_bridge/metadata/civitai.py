@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..air import Air
-from ..ecosystems import air_type, ecosystem_of
-from ..generation import GenerationData, Network, number, pixels, shown, whole
-from .a1111 import civitai_resource, fields_of_settings
-from .comfy import read_comfy, read_graph
-from .dependencies import detected_type, direction, join, kind_of, normal_hash, sorted_in, with_resolved
+from ..resources.air import Air
+from ..resources.ecosystems import air_type, ecosystem_of
+from .a1111.reader import civitai_resource, fields_of_settings
+from .comfy.reader import read_comfy, read_graph
+from .generation import GenerationData, Network, number, pixels, shown, whole
+from .resources import detected_type, direction, join, kind_of, normal_hash, sorted_in, with_resolved
 from .tables import DECODER, kept, objects, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.

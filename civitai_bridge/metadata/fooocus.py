@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..generation import GenerationData, Network, guidance_scale, layers, number, pixels, shown, step_count, whole
-from .dependencies import join, named_embeddings, normal_hash, sorted_in, tagged
+from .generation import GenerationData, Network, guidance_scale, layers, number, pixels, shown, step_count, whole
+from .resources import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, take, word
 
 

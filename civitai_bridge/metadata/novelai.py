@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation import GenerationData, guidance_scale, number, pixels, step_count, whole
-from .dependencies import join, named_embeddings, sorted_in
+from .generation import GenerationData, guidance_scale, number, pixels, step_count, whole
+from .resources import join, named_embeddings, sorted_in
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _TABLE: tuple[Row, ...] = (

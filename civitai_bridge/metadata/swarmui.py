@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..generation import GenerationData, Network, Upscale, guidance_scale, number, pixels, shown, step_count, whole
-from ..prompt import name_key
-from .dependencies import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
+from .generation import GenerationData, Network, Upscale, guidance_scale, number, pixels, shown, step_count, whole
+from .prompt import name_key
+from .resources import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _TABLE: tuple[Row, ...] = (

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import Unreadable
-from ..exchange import Request, Send, expect
+from ..network.exchange import Request, Send, expect
 from .workflow import Workflow, workflow_from_json
 
 SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (facts §2.5)

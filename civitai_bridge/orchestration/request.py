@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadInput, FieldRefused, NotAPicture, NotGeneratable, WrongFamily
-from ..resources import Resource
-from ..samplers import AUTO, for_dialect, schedule_for_dialect
+from ..metadata.samplers import AUTO, for_dialect, schedule_for_dialect
+from ..resources.version import Resource
 from .variants import CREATE, EDIT, VARIANT, Variant, engine_for, find, fits
 
 LARGEST_INLINE = 8 * 1024 * 1024  # bytes of PNG that go along inside the body; uploads are another road

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..ecosystems import same_family
 from ..errors import UnknownVariant
+from ..resources.ecosystems import same_family
 
 CREATE, VARIANT, EDIT = "create", "variant", "edit"
 _KINDS = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..exchange import clean
+from ..network.exchange import clean
 
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled", "deleted"})
 

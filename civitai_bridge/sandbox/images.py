@@ -11,7 +11,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from . import catalogue, files
+from . import files
+from . import models as catalogue
 from .wire import UNDEFINED
 
 LEVELS = {1: "None", 2: "Soft", 4: "Mature", 8: "X", 16: "X", 32: "Blocked"}

@@ -16,7 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from . import catalogue, schema
+from . import models as catalogue
+from . import schema
 from .drawing import draw
 from .money import ORDER, Bank, price
 from .script import Job, Script

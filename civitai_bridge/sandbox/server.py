@@ -17,7 +17,8 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import BadSetting
-from . import catalogue, schema
+from . import models as catalogue
+from . import schema
 from .money import Bank, Entry
 from .orchestrator import Orchestrator, Refusal, problem
 from .script import Fault, Script

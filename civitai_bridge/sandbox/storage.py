@@ -16,7 +16,8 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from . import catalogue, drawing, files, images
+from . import drawing, files, images
+from . import models as catalogue
 
 TROUBLES = ("cut", "short", "wrong", "expired", "no range", "slow")
 _SECRET = b"sandbox storage"

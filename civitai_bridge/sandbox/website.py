@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from . import catalogue, images, wire
+from . import images, wire
+from . import models as catalogue
 from .storage import TROUBLES, Storage
 from .wire import UNDEFINED, Failure
 

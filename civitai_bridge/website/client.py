@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
-from ..exchange import Request, Send, expect
-from ..resources import Resource, resource_from_mini, resource_from_version
+from ..network.exchange import Request, Send, expect
+from ..resources.version import Resource, resource_from_mini, resource_from_version
 
 _VERSIONS = "/api/v1/model-versions"
 MOST_DETAILS = 100  # SHA-256 that one call of by-hash takes (site-api §3.3)

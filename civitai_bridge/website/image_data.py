@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..generation import GenerationData, Network
 from ..metadata.civitai import generation_from_rest, generation_from_trpc
-from ..metadata.dependencies import answered, described, detected_type, hash_questions, kind_of, unnamed_versions
-from ..metadata.reading import read_file
-from ..reference import HOSTS, ImageReference, PostReference, read_image_reference
-from ..resources import Resource
+from ..metadata.generation import GenerationData, Network
+from ..metadata.read import read_file
+from ..metadata.resources import answered, described, detected_type, hash_questions, kind_of, unnamed_versions
+from ..resources.reference import HOSTS, ImageReference, PostReference, read_image_reference
+from ..resources.version import Resource
 from .client import SiteClient
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify

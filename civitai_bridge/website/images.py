@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ApiError, Forbidden, NoKey, NotFound, Unauthorized, Unreadable
-from ..exchange import Request, Response, Send, error_from, expect
+from ..network.exchange import Request, Response, Send, error_from, expect
 from . import wire
 
 PROCEDURE = "image.getGenerationData"

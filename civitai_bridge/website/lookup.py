@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..errors import CivitaiError, NotFound, RateLimited, RegionBlocked, Unreachable
-from ..resources import Resource
+from ..resources.version import Resource
 from .client import SiteClient
 from .images import GenerationPayload, ImageClient, PublicImage
 

@@ -6,8 +6,8 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..reference import HOSTS
-from ..retries import retrying
+from ..network.retries import retrying
+from ..resources.reference import HOSTS
 from ..settings import Settings
 from .client import SiteClient
 from .image_data import ImageData, fetch_image_data, read_file_data

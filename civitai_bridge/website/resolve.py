@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..air import Air
 from ..errors import BadInput, UnknownReference
-from ..reference import (
+from ..resources.air import Air
+from ..resources.reference import (
     HOSTS,
     LARGEST_ID,
     AirReference,
@@ -18,7 +18,7 @@ from ..reference import (
     VersionReference,
     read_reference,
 )
-from ..resources import Resource
+from ..resources.version import Resource
 from .client import SiteClient
 
 

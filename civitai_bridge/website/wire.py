@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ApiError, Unreadable
-from ..exchange import Response, error_from
+from ..network.exchange import Response, error_from
 
 LARGEST_VALUE = 1_000_000  # parts of a decoded document, each counted as often as it is named
 DEEPEST = 200

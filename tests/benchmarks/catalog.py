@@ -21,9 +21,9 @@ from typing import Any
 
 from civitai_bridge.catalog.check import Wanted
 from civitai_bridge.catalog.entries import MODELS
-from civitai_bridge.catalog.hashes import HashIndex
 from civitai_bridge.catalog.store import CatalogStore
-from civitai_bridge.digests import digest_file
+from civitai_bridge.model_files.hashing import digest_file
+from civitai_bridge.model_files.index import HashIndex
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES, FILES = 100_000, 50_000

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from civitai_bridge.metadata.a1111 import read_a1111
-from civitai_bridge.metadata.containers import read_texts
-from civitai_bridge.metadata.reading import read_file
+from civitai_bridge.metadata.a1111.reader import read_a1111
+from civitai_bridge.metadata.container.reader import read_texts
+from civitai_bridge.metadata.read import read_file
 
 TEXTS = 2_000
 FILES = 1_000

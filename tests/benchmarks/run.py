@@ -27,8 +27,8 @@ import catalog  # noqa: E402
 import metadata  # noqa: E402
 import website  # noqa: E402
 
-from civitai_bridge.network import Network  # noqa: E402
-from civitai_bridge.orchestration.generate import Terms, connect  # noqa: E402
+from civitai_bridge.network.client import Network  # noqa: E402
+from civitai_bridge.orchestration.fleet import Terms, connect  # noqa: E402
 from civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
 from civitai_bridge.pictures import batch  # noqa: E402
 from civitai_bridge.sandbox.drawing import draw  # noqa: E402

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from civitai_bridge.exchange import Request, Response, Send
-from civitai_bridge.network import Network
-from civitai_bridge.reference import ImageReference, read_image_reference
-from civitai_bridge.retries import retrying
+from civitai_bridge.network.client import Network
+from civitai_bridge.network.exchange import Request, Response, Send
+from civitai_bridge.network.retries import retrying
+from civitai_bridge.resources.reference import ImageReference, read_image_reference
 from civitai_bridge.sandbox import Sandbox
 from civitai_bridge.website import GenerationPayload, ImageClient, Lookups, SiteClient, identify
 

@@ -25,8 +25,8 @@ from pack_root import load_pack
 load_pack("pack")
 
 from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
-from pack.civitai_bridge.network import Network  # noqa: E402
-from pack.civitai_bridge.orchestration.generate import Bridge, Terms, connect  # noqa: E402
+from pack.civitai_bridge.network.client import Network  # noqa: E402
+from pack.civitai_bridge.orchestration.fleet import Bridge, Terms, connect  # noqa: E402
 from pack.civitai_bridge.orchestration.journal import Journal  # noqa: E402
 from pack.civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
 from pack.civitai_bridge.settings import Settings  # noqa: E402

@@ -32,7 +32,7 @@ def nodes(comfy: Comfy) -> Any:
     import importlib
 
     package = types.SimpleNamespace()
-    for name in ("generate", "resources", "host", "sockets", "tensors", "generation_data", "loras", "save"):
+    for name in ("generate", "resolve", "host", "sockets", "tensors", "image_data", "loras", "save_image"):
         setattr(package, name, importlib.import_module(f"pack.nodes.{name}"))
     package.extension = importlib.import_module("pack.nodes").CivitaiBridgeExtension
     return package

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import BadInput, DownloadDamaged, NotALora, NotFound, NotInCatalog, UnknownReference
-from pack.civitai_bridge.generation import GenerationData, Network
-from pack.civitai_bridge.loop import backstage
-from pack.civitai_bridge.sandbox import Embedded, catalogue, files
+from pack.civitai_bridge.metadata.generation import GenerationData, Network
+from pack.civitai_bridge.network.background import backstage
+from pack.civitai_bridge.sandbox import Embedded, files
+from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.settings import save_setting
 
 LORA, OTHER, CHECKPOINT = 300001, 300003, 128078
@@ -120,7 +121,7 @@ def test_check_refuses_what_is_no_resource(catalog: Any):
 
 
 def test_a_service_that_is_away_is_unknown_and_no_error(catalog: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.retries._pause", lambda *_: 0.0)
+    monkeypatch.setattr("pack.civitai_bridge.network.retries._pause", lambda *_: 0.0)
     sandbox.script.fault("site", "drop", times=50)
     out = run(catalog.CivitaiBridgeCatalogCheck, resources=str(OTHER))
     assert out.args[0] is False and "unknown" in out.args[2] and "could not be asked" in out.args[2]
@@ -352,13 +353,13 @@ def test_a_scan_that_fails_is_logged_whatever_it_was(
     def broken(*_: object, **__: object) -> None:
         raise UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
 
-    monkeypatch.setattr("pack.civitai_bridge.catalog.hashes.HashIndex.scan", broken)
+    monkeypatch.setattr("pack.civitai_bridge.model_files.index.HashIndex.scan", broken)
     desk = scanned(nodes)
     assert "could not be looked at" in caplog.text and "surrogates" in caplog.text and desk.scanning is None
 
 
 def test_how_far_the_hashing_is_stands_in_the_log(nodes: Any, caplog: pytest.LogCaptureFixture):
-    from pack.civitai_bridge.catalog.hashes import Progress
+    from pack.civitai_bridge.model_files.index import Progress
 
     caplog.set_level("INFO")
     tell = nodes.host._tenths()
@@ -371,7 +372,7 @@ def test_how_far_the_hashing_is_stands_in_the_log(nodes: Any, caplog: pytest.Log
 
 
 def test_check_says_that_files_are_hashed_still(catalog: Any, nodes: Any, monkeypatch: pytest.MonkeyPatch):
-    from pack.civitai_bridge.catalog.hashes import Progress
+    from pack.civitai_bridge.model_files.index import Progress
 
     desk = scanned(nodes)
     desk.scanning = Progress(1200, 50_000, 1, 2)
@@ -382,7 +383,7 @@ def test_check_says_that_files_are_hashed_still(catalog: Any, nodes: Any, monkey
 def test_the_index_is_never_read_on_the_loop_of_all_stories(
     catalog: Any, nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from pack.civitai_bridge.catalog.hashes import HashIndex
+    from pack.civitai_bridge.model_files.index import HashIndex
 
     put(tmp_path, NAME, files.content(catalogue.VERSIONS[LORA].files[0]))
     desk, seen, real = scanned(nodes), [], HashIndex.files
@@ -393,7 +394,7 @@ def test_the_index_is_never_read_on_the_loop_of_all_stories(
         return real(self)
 
     monkeypatch.setattr(HashIndex, "files", watched)
-    assert run(nodes.resources.CivitaiBridgeResolve, reference=str(LORA)).args[6] == "present"
+    assert run(nodes.resolve.CivitaiBridgeResolve, reference=str(LORA)).args[6] == "present"
     found = nodes.loras.CivitaiBridgeLoraStack
     assert run(found, loras=[{"air": catalogue.VERSIONS[LORA].air, "strength": 1.0}]).args[0] == [(NAME, 1.0, 1.0)]
     assert run(catalog.CivitaiBridgeCatalogCheck, resources=str(LORA)).args[2] and seen == [] and desk.index

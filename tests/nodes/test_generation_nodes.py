@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
-from pack.civitai_bridge.generation import GenerationData, Network
-from pack.civitai_bridge.loop import backstage
-from pack.civitai_bridge.metadata.reading import read_file
+from pack.civitai_bridge.metadata.generation import GenerationData, Network
+from pack.civitai_bridge.metadata.read import read_file
+from pack.civitai_bridge.network.background import backstage
 from pack.civitai_bridge.sandbox import Embedded
 
 
@@ -58,7 +58,7 @@ def put(comfy: Any, folder: str, name: str, content: bytes = b"x") -> Path:
 
 
 def test_an_image_becomes_sockets(nodes: Any, sandbox: Any):
-    out = run(nodes.generation_data.CivitaiBridgeImageData, reference="900001")
+    out = run(nodes.image_data.CivitaiBridgeImageData, reference="900001")
     generation, prompt, negative, model, loras, report = out.args
     assert generation.seed == 11 and model.startswith("urn:air:") and prompt and isinstance(negative, str)
     assert [(one["version_id"], one["strength"]) for one in loras] == [(300001, 0.7)]
@@ -67,7 +67,7 @@ def test_an_image_becomes_sockets(nodes: Any, sandbox: Any):
 
 
 def test_network_tags_do_not_stay_in_the_prompt(nodes: Any, sandbox: Any):
-    out = run(nodes.generation_data.CivitaiBridgeImageData, reference="900002")
+    out = run(nodes.image_data.CivitaiBridgeImageData, reference="900002")
     assert "<lora:" in out.args[0].prompt and "<lora:" not in out.args[1]
     assert len({(one["name"], one["version_id"]) for one in out.args[4]}) == len(out.args[4]) == 3
 
@@ -77,7 +77,7 @@ def test_network_tags_do_not_stay_in_the_prompt(nodes: Any, sandbox: Any):
 )
 def test_what_is_no_image_of_civitai_is_a_sentence(nodes: Any, sandbox: Any, reference: str, error: type):
     with pytest.raises((error, BadInput)):
-        run(nodes.generation_data.CivitaiBridgeImageData, reference=reference)
+        run(nodes.image_data.CivitaiBridgeImageData, reference=reference)
 
 
 def test_a_file_becomes_the_same_sockets_and_its_picture(nodes: Any, sandbox: Any, comfy: Any):
@@ -88,7 +88,7 @@ def test_a_file_becomes_the_same_sockets_and_its_picture(nodes: Any, sandbox: An
     text = "a lighthouse <lora:harbour ink:0.5>\nNegative prompt: fog\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 6, Seed: 7"
     content = encode(np.zeros((64, 96, 3), np.float32), "png", texts={"parameters": text})
     (comfy.folder("input") / "a picture.png").write_bytes(content)
-    node = nodes.generation_data.CivitaiBridgeReadImage
+    node = nodes.image_data.CivitaiBridgeReadImage
     assert node.define_schema().inputs[0].options["options"] == ["a picture.png"]
     out = run(node, image="a picture.png")
     generation, prompt, negative, _, loras, report, picture = out.args
@@ -115,10 +115,10 @@ def test_settings_are_kseamplers_own_and_stand_ins_are_named(nodes: Any, sandbox
         clip_skip=2,
         denoise=1.0,
     )
-    *values, report = run(nodes.generation_data.CivitaiBridgeGenerationSettings, generation=data).args
+    *values, report = run(nodes.image_data.CivitaiBridgeGenerationSettings, generation=data).args
     assert values == [5, 30, 6.5, "dpmpp_2m", "karras", 640, 832, 1.0, 2] and report == "Everything was said."
     *values, report = run(
-        nodes.generation_data.CivitaiBridgeGenerationSettings, generation=GenerationData(sampler="Foo++")
+        nodes.image_data.CivitaiBridgeGenerationSettings, generation=GenerationData(sampler="Foo++")
     ).args
     assert values == [0, 20, 7.0, "euler", "normal", 1024, 1024, 1.0, 1]
     assert "'Foo++' is not known to this ComfyUI; euler stands in" in report and "Seed is not said" in report
@@ -212,7 +212,7 @@ def saved(comfy: Any, out: Any) -> list[Path]:
 
 @pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
 def test_a_local_picture_tells_what_its_graph_did(nodes: Any, sandbox: Any, comfy: Any, images: Any, kind: str):
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH, extra_pnginfo={"workflow": {"nodes": []}})
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH, extra_pnginfo={"workflow": {"nodes": []}})
     out = run(node, images=images, filename_prefix="boats/red", format=kind)
     first, second = saved(comfy, out)
     assert first.name.startswith("red_00001_") and second.name.startswith("red_00002_")
@@ -229,7 +229,7 @@ def test_a_local_picture_tells_what_its_graph_did(nodes: Any, sandbox: Any, comf
 
 
 def test_nothing_is_overwritten(nodes: Any, sandbox: Any, comfy: Any, images: Any):
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH)
     (comfy.folder("output") / "x_00001_.png").write_bytes(b"somebody's")
     (comfy.folder("output") / "x_00002_.png").write_bytes(b"somebody's")
     out = run(node, images=images, filename_prefix="x")
@@ -239,7 +239,7 @@ def test_nothing_is_overwritten(nodes: Any, sandbox: Any, comfy: Any, images: An
 
 def test_disable_metadata_is_obeyed(nodes: Any, sandbox: Any, comfy: Any, images: Any):
     comfy.no_metadata = True
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH, extra_pnginfo={"workflow": {"nodes": []}})
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH, extra_pnginfo={"workflow": {"nodes": []}})
     for kind in ("png", "jpeg"):
         (path, _) = saved(comfy, run(node, images=images, filename_prefix="x", format=kind))
         assert read_file(path).texts == {}
@@ -255,7 +255,7 @@ def test_a_fleet_picture_tells_what_the_fleet_did(nodes: Any, sandbox: Any, comf
         "1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"prompt": "x"}},
         "9": {"class_type": "CivitaiBridgeSaveImage", "inputs": {"images": ["1", 0], "generation": ["1", 2]}},
     }
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph)
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=graph)
     out = run(node, images=images, filename_prefix="x", generation=wired)
     first, second = (read_file(path) for path in saved(comfy, out))
     assert (first.seed, second.seed) == (7, 9), "picture i was made with seed + i"
@@ -264,7 +264,7 @@ def test_a_fleet_picture_tells_what_the_fleet_did(nodes: Any, sandbox: Any, comf
 
 
 def test_where_graph_and_wire_disagree_is_said(nodes: Any, sandbox: Any, comfy: Any, images: Any):
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH)
     out = run(
         node, images=images, filename_prefix="x", generation=GenerationData(prompt="a red boat", seed=1, steps=12)
     )
@@ -280,7 +280,7 @@ def test_a_full_disk_leaves_no_half_picture(
             file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(Exception, match="No space left on device"):
@@ -337,7 +337,7 @@ def test_what_an_order_does_not_take_from_a_generation_is_said(nodes: Any):
 
 def test_another_pictures_workflow_is_not_written(nodes: Any, sandbox: Any, comfy: Any, images: Any):
     wired = GenerationData(prompt="a fleet", seed=7, steps=20, workflow_id="7-1", cost=16.0, arrived=(0,))
-    node = hidden(nodes.save.CivitaiBridgeSaveImage, prompt=GRAPH)
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH)
     out = run(node, images=images, filename_prefix="x", generation=wired)
     data = read_file(saved(comfy, out)[0])
     assert (data.prompt, data.seed, data.workflow_id, data.cost) == ("a red boat", 99, "", None)
@@ -351,13 +351,13 @@ def test_a_picture_that_was_chosen_from_a_batch_has_no_seed(nodes: Any, sandbox:
         "9": {"class_type": "CivitaiBridgeSaveImage", "inputs": {"images": ["2", 0], "generation": ["1", 2]}},
     }
     wired = GenerationData(prompt="a fleet", seed=7, steps=20, workflow_id="7-1", cost=16.0, arrived=(0, 1, 2))
-    out = run(hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph), images=images[:1], generation=wired)
+    out = run(hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=graph), images=images[:1], generation=wired)
     data = read_file(saved(comfy, out)[0])
     assert (data.seed, data.workflow_id) == (None, "7-1") and "the seed is left out" in out.ui["text"][0]
 
 
 def test_only_loras_that_were_applied_are_written(nodes: Any, sandbox: Any, comfy: Any, images: Any):
-    from pack.civitai_bridge.generation import loras_of
+    from pack.civitai_bridge.metadata.generation import loras_of
 
     put(comfy, "loras", "here.safetensors")
     wired = GenerationData(
@@ -369,25 +369,25 @@ def test_only_loras_that_were_applied_are_written(nodes: Any, sandbox: Any, comf
     graph["11"] = {"class_type": "CivitaiBridgeApplyLoras", "inputs": {"model": ["1", 0], "loras": ["10", 4]}}
     graph["5"]["inputs"]["model"] = ["11", 0]
     graph["9"]["inputs"]["generation"] = ["10", 0]
-    out = run(hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph), images=images, generation=wired)
+    out = run(hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=graph), images=images, generation=wired)
     data = read_file(saved(comfy, out)[0])
     assert [(one.name, one.weight) for one in data.networks] == [("here", 0.5)], out.ui["text"]
     graph["9"]["inputs"]["generation"] = ["12", 0]
-    out = run(hidden(nodes.save.CivitaiBridgeSaveImage, prompt=graph), images=images, generation=wired)
+    out = run(hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=graph), images=images, generation=wired)
     assert read_file(saved(comfy, out)[0]).networks == () and "another node" in out.ui["text"][0]
 
 
 def test_what_could_not_be_looked_up_is_asked_again_with_the_next_queue(
     nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    node = nodes.generation_data.CivitaiBridgeImageData
+    node = nodes.image_data.CivitaiBridgeImageData
     before = node.fingerprint_inputs(reference="900002")
     run(node, reference="900002")
     assert node.fingerprint_inputs(reference="900002") == before
     nodes.host._readers.clear()
     sandbox.script.fault("site", "status", times=30, status=503)
     sandbox.script.fault("resource", "status", times=30, status=503)
-    monkeypatch.setattr("pack.civitai_bridge.retries.asyncio.sleep", _at_once)
+    monkeypatch.setattr("pack.civitai_bridge.network.retries.asyncio.sleep", _at_once)
     try:
         run(node, reference="900002")
     except Exception:

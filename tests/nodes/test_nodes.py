@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import BadInput, BlobUnavailable, LimitReached, NotFound, StateTrouble, StillRunning
-from pack.civitai_bridge.generation import GenerationData, Network
-from pack.civitai_bridge.loop import backstage
+from pack.civitai_bridge.metadata.generation import GenerationData, Network
+from pack.civitai_bridge.network.background import backstage
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.settings import save_setting
@@ -152,7 +152,7 @@ def test_estimate_buys_nothing(nodes: Any, sandbox: Any, comfy: Any):
 
 
 def test_resolve_finds_the_file_by_its_exact_name(nodes: Any, sandbox: Any, comfy: Any):
-    node = nodes.resources.CivitaiBridgeResolve
+    node = nodes.resolve.CivitaiBridgeResolve
     out = run(node, reference="128078")
     name = out.args[7].message.split("no ")[1].split(" in ")[0]
     assert out.args[6] == "missing"
@@ -166,7 +166,7 @@ def test_progress_goes_to_who_queued_it(nodes: Any, sandbox: Any, comfy: Any):
         clone = type("Clone", (nodes.generate.CivitaiBridgeEstimate,), {})
         clone.hidden = type("Hidden", (), {"unique_id": "12"})
         ticket = nodes.host.Ticket("12")
-        from pack.civitai_bridge.orchestration.generate import State
+        from pack.civitai_bridge.orchestration.fleet import State
 
         ticket.show(State("x", "8 Buzz · 1 s", 0.5))
         ticket.show(State("x", "8 Buzz · 1 s", 0.6))

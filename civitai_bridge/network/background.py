@@ -1,0 +1,106 @@
+"""One background thread with one event loop for the process: every story that touches the network runs there.
+
+ComfyUI runs each prompt in a loop of its own, and a sampler blocks it for minutes (facts/comfyui-probes.md §5, §6).
+Here a submit leaves, a job is watched and a cancel is sent whatever the prompt's loop does, and one connection serves
+all prompts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from ..errors import CivitaiError
+from .client import Network
+
+T = TypeVar("T")
+
+
+class Backstage:
+    """The thread and its loop; both start with the first story. The thread is a daemon: nothing waits for it at the
+    end, because everything that matters is on disk as it happens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._network: Network | None = None
+        self._opening: asyncio.Lock | None = None
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine backstage; from any thread. Context variables of the caller cross over."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop())
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._run, args=(self._loop,), name="civitai-bridge", daemon=True).start()
+            return self._loop
+
+    async def network(self) -> Network:
+        """The process's Network, opened on first use. To be awaited backstage."""
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if self._network is None:
+                self._network = await Network().__aenter__()
+            return self._network
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+
+    def stop(self) -> None:
+        """Close the network and end the thread (tests; a process just ends)."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+
+        async def close() -> None:
+            if self._network is not None:
+                await self._network.__aexit__()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await loop.shutdown_default_executor()
+
+        asyncio.run_coroutine_threadsafe(close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        while loop.is_running():
+            threading.Event().wait(0.005)
+        loop.close()
+        self._network = self._opening = None
+
+
+_BACKSTAGE = Backstage()
+
+
+def backstage() -> Backstage:
+    """The one of this process."""
+    return _BACKSTAGE
+
+
+async def follow(work: concurrent.futures.Future[T]) -> T:
+    """Wait in a prompt's loop for work that runs backstage, without ever handing a cancellation either way.
+
+    A CancelledError here can only be the prompt's teardown, and the work goes on; work that was cancelled is an
+    ordinary error here, for a CancelledError of its own would kill ComfyUI's worker thread (comfyui-probes §5)."""
+    loop = asyncio.get_running_loop()
+    here: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object) -> None:
+        try:
+            loop.call_soon_threadsafe(lambda: here.done() or here.set_result(None))
+        except RuntimeError:
+            pass  # the prompt's loop is gone; the work goes on without it
+
+    work.add_done_callback(wake)
+    await here
+    if work.cancelled():
+        raise CivitaiError("The work in the background was stopped; the journal knows what became of it.")
+    return work.result()
