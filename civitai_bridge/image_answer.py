@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .catalog.entries import download_url
-from .catalog.service import Desk
+from .catalog.service import CatalogService
 from .errors import BadInput
-from .metadata.generation import GenerationData, Network, whole
+from .metadata.generation import GenerationData, UsedResource, whole
 from .metadata.prompt import clean_prompt
-from .resources.version import ModelFile, Resource
+from .resources.version import ModelFile, ModelVersion
 from .website import GenerationPayload, ImageData, Lookups, PublicImage
 
 _LORA_TYPES = ("LORA", "LoCon", "DoRA")
@@ -26,12 +26,12 @@ _LORA_TYPES = ("LORA", "LoCon", "DoRA")
 class _Part:
     """A resource, what CivitAI says of it where it was asked, and the members of its status."""
 
-    network: Network
-    resource: Resource | None
+    network: UsedResource
+    resource: ModelVersion | None
     status: Mapping[str, Any]
 
 
-async def image_answer(found: ImageData, desk: Desk) -> dict[str, Any]:
+async def image_answer(found: ImageData, desk: CatalogService) -> dict[str, Any]:
     """The whole answer. `process` is `""` where CivitAI says none; `techniques` and `tools` are its own objects, empty
     where only the public list was to be had; `report` is ours."""
     answer, data = found.answer, found.data
@@ -66,29 +66,29 @@ async def image_answer(found: ImageData, desk: Desk) -> dict[str, Any]:
     }
 
 
-def _told(answer: GenerationPayload | PublicImage, data: GenerationData) -> tuple[Network, ...]:
+def _told(answer: GenerationPayload | PublicImage, data: GenerationData) -> tuple[UsedResource, ...]:
     """What CivitAI itself resolved, in its order; one value for each entry of its answer."""
     if isinstance(answer, GenerationPayload):
         ids = [whole(one.get("modelVersionId", one.get("versionId"))) for one in answer.resources]
-        return tuple(Network("", version_id=one, kind="other") for one in ids)
+        return tuple(UsedResource("", version_id=one, kind="other") for one in ids)
     said = {one.version_id: one for one in (*_models(data), *data.networks, *data.embeddings, *data.others)}
     return tuple(
-        said.get(one) or Network("", version_id=one, kind="other") for one in dict.fromkeys(answer.version_ids)
+        said.get(one) or UsedResource("", version_id=one, kind="other") for one in dict.fromkeys(answer.version_ids)
     )
 
 
-def _model(told: Iterable[Network], data: GenerationData) -> tuple[Network, ...]:
+def _model(told: Iterable[UsedResource], data: GenerationData) -> tuple[UsedResource, ...]:
     """The model, where the settings name it and CivitAI did not resolve it."""
     ids = {one.version_id for one in told} - {None}
     return tuple(one for one in _models(data) if one.version_id not in ids)
 
 
-def _models(data: GenerationData) -> tuple[Network, ...]:
+def _models(data: GenerationData) -> tuple[UsedResource, ...]:
     if not (data.model_version_id or data.model_hash or data.model_name or data.model_air):
         return ()
     source = "hashes" if data.model_hash else "civitai_resources" if data.model_air else "meta_resources"
     return (
-        Network(
+        UsedResource(
             data.model_air,
             name=data.model_name,
             kind="checkpoint",
@@ -101,7 +101,7 @@ def _models(data: GenerationData) -> tuple[Network, ...]:
     )
 
 
-def _remembered(lookups: Lookups, one: Network) -> Resource | None:
+def _remembered(lookups: Lookups, one: UsedResource) -> ModelVersion | None:
     """What the reader of the image asked a moment ago."""
     key = one.version_id
     return lookups.recall(key) if key is not None and lookups.remembered(key) else None
@@ -155,7 +155,7 @@ def _dependency(part: _Part) -> dict[str, Any]:
     return found
 
 
-def _file_of(resource: Resource, hash_: str) -> ModelFile | None:
+def _file_of(resource: ModelVersion, hash_: str) -> ModelFile | None:
     """The file that a hash names, twelve digits by their first ten (site-api §4); else the primary one."""
     for file in resource.files:
         if hash_ and any(value.lower() in (hash_, hash_[:10]) for value in file.hashes.values()):

@@ -42,11 +42,11 @@ from .errors import (
     Unreachable,
     Unreadable,
 )
-from .network.background import follow
+from .network.background import wait_for
 from .resources.reference import LARGEST_ID
 
 if TYPE_CHECKING:
-    from .catalog.service import Desk
+    from .catalog.service import CatalogService
     from .website import Reader
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Context:
     `admin_token` may read files; `session` is this process's; `patience` is in seconds."""
 
     start: Callable[[Coroutine[Any, Any, Any]], concurrent.futures.Future[Any]]
-    desk: Callable[[], Awaitable[Desk]]
+    desk: Callable[[], Awaitable[CatalogService]]
     reader: Callable[[], Awaitable[Reader]]
     admin_token: Callable[[], str] = field(repr=False)
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -160,7 +160,7 @@ async def _written(context: Context, story: Story, id_: str) -> bytes:
 async def _backstage(context: Context, story: Coroutine[Any, Any, bytes]) -> bytes:
     work = context.start(story)
     try:
-        return await asyncio.wait_for(follow(work), context.patience)
+        return await asyncio.wait_for(wait_for(work), context.patience)
     except asyncio.TimeoutError:
         work.cancel()
         raise Unreachable("CivitAI takes too long to answer; try again in a while.") from None

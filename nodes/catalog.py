@@ -49,7 +49,7 @@ class CivitaiBridgeCatalogCheck(Fresh):
     async def execute(cls, resources: object = "") -> io.NodeOutput:
         asked = text_of(resources) if resources is None or isinstance(resources, (str, int, float)) else resources
 
-        async def check(ticket: host.Ticket) -> Any:
+        async def check(ticket: host.NodeRun) -> Any:
             return await (await host.desk()).check(asked)
 
         found = await host.interruptible(check, node_id(cls))
@@ -78,7 +78,7 @@ class CivitaiBridgeCatalogAdd(Fresh):
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         text = text_of(reference)
 
-        async def add(ticket: host.Ticket) -> Any:
+        async def add(ticket: host.NodeRun) -> Any:
             desk = await host.desk()
             added = await desk.add(text)
             return added, added.category or await _category(desk, added.file and text)
@@ -108,7 +108,7 @@ class CivitaiBridgeCatalogPromote(Fresh):
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         text = text_of(reference)
 
-        async def promote(ticket: host.Ticket) -> Any:
+        async def promote(ticket: host.NodeRun) -> Any:
             desk = await host.desk()
             promoted = await desk.promote(text)
             return promoted, promoted.category or await _category(desk, text)
@@ -162,7 +162,7 @@ class CivitaiBridgeDownload(io.ComfyNode):
 
     @classmethod
     async def execute(cls, reference: object = "", allow_download: bool = False) -> io.NodeOutput:
-        async def load(ticket: host.Ticket) -> Downloaded | str:
+        async def load(ticket: host.NodeRun) -> Downloaded | str:
             return await _load(ticket, text_of(reference), bool(allow_download))
 
         found = await host.interruptible(load, node_id(cls))
@@ -184,7 +184,7 @@ async def _here(reference: str) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-async def _load(ticket: host.Ticket, reference: str, allowed: bool) -> Downloaded | str:
+async def _load(ticket: host.NodeRun, reference: str, allowed: bool) -> Downloaded | str:
     """The file, or the reason why this one may not be had; what merely went wrong is an error of the node."""
     from ..civitai_bridge.errors import DownloadForbidden, DownloadRefused, DownloadStopped, Interrupted
 

@@ -13,7 +13,7 @@ from . import host
 from .sockets import AirOut, Fresh, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.orchestration.fleet import Bridge, Outcome, Terms
+    from ..civitai_bridge.orchestration.fleet import Fleet, Outcome, Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
 
 # Inputs that a request takes by the same name and as they are.
@@ -189,7 +189,7 @@ class CivitaiBridgeEstimate(Fresh):
 
     @classmethod
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
-        async def ask(ticket: host.Ticket) -> Any:
+        async def ask(ticket: host.NodeRun) -> Any:
             bridge = await host.bridge()
             wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
             return await bridge.estimate(wanted, terms, cancelled=ticket.cancelled)
@@ -199,8 +199,8 @@ class CivitaiBridgeEstimate(Fresh):
         return io.NodeOutput(float(estimate.cost), estimate.affordable, report, ui={"text": [report]})
 
 
-async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple[Bridge, Outcome, Any]:
-    """Backstage: buy, then decode off the loop."""
+async def _buy(ticket: host.NodeRun, inputs: dict[str, Any], batch: Any) -> tuple[Fleet, Outcome, Any]:
+    """On the background loop: buy, then decode off the loop."""
     from ..civitai_bridge.errors import BlobDamaged
 
     bridge = await host.bridge()
@@ -219,12 +219,12 @@ async def _buy(ticket: host.Ticket, inputs: dict[str, Any], batch: Any) -> tuple
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:
     """The node's inputs as a request and its terms; what is absent stands at its default."""
     from ..civitai_bridge.orchestration.fleet import Terms
-    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
+    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraInput
     from .tensors import png_of_image, png_of_mask
 
     given = {name: inputs[name] for name in _PLAIN if inputs.get(name) is not None}
     loras = tuple(
-        LoraWish(
+        LoraInput(
             text_of(lora.get("air") or lora.get("version_id") or lora.get("hash")),
             float(lora.get("strength", 1.0)),
             str(lora.get("name") or ""),
@@ -283,7 +283,7 @@ def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
     from ..civitai_bridge.metadata.generation import loras_of
     from ..civitai_bridge.metadata.prompt import clean_prompt
     from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraWish
+    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraInput
 
     if generation is None:
         return wanted
@@ -301,7 +301,7 @@ def filled(wanted: GenerationRequest, generation: Any) -> GenerationRequest:
         "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
         "clip_skip": generation.clip_skip,
         "loras": tuple(
-            LoraWish(_named(one), one["strength"], one["name"])
+            LoraInput(_named(one), one["strength"], one["name"])
             for one in loras_of(generation)
             if _named(one) and one["strength"]
         ),

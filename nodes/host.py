@@ -1,7 +1,7 @@
 """The one door to ComfyUI's core: interrupt, progress, folders, the server, the system user directory.
 
-Stories run backstage (civitai_bridge/loop.py); a node hands one over and follows it. What was tried for this stands in
-facts/comfyui-probes.md §5, §6, §8, §12, §13.
+Stories run on the background loop (network/background.py); a node hands its story over and waits for it.
+
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..civitai_bridge.errors import CivitaiError, Interrupted
-from ..civitai_bridge.network.background import backstage, follow
+from ..civitai_bridge.network.background import background_loop, wait_for
 from ..civitai_bridge.network.client import is_loopback, next_port
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.service import Desk
+    from ..civitai_bridge.catalog.service import CatalogService
     from ..civitai_bridge.model_files.download import Progress
     from ..civitai_bridge.model_files.index import Progress as Hashing
-    from ..civitai_bridge.network.client import Network
-    from ..civitai_bridge.orchestration.fleet import Bridge, State
+    from ..civitai_bridge.network.client import HttpClient
+    from ..civitai_bridge.orchestration.fleet import Fleet, State
     from ..civitai_bridge.orchestration.journal import Journal
     from ..civitai_bridge.settings import Settings
     from ..civitai_bridge.website import Reader
@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 PACK = Path(os.path.abspath(__file__)).parent.parent
 
 
-class Ticket:
+class NodeRun:
     """What one running node shares with its story: who it is, whether its person cancelled, whether it still waits.
 
-    Made in the prompt's thread while the node starts; read by the story backstage."""
+    Made in the prompt's thread while the node starts; read by the story on the background loop."""
 
     def __init__(self, node_id: str | None) -> None:
         server = _server()
@@ -95,26 +95,26 @@ class Ticket:
             self._server.send_progress_text(text, self.node_id, self.client_id)
 
 
-async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_id: str | None) -> T:
-    """Run a story backstage and wait for it in the prompt's loop.
+async def interruptible(story: Callable[[NodeRun], Coroutine[Any, Any, T]], node_id: str | None) -> T:
+    """Run a story on the background loop and wait for it in the prompt's loop.
 
     ComfyUI's button raises core's own exception; a teardown leaves the story alone and lets the prompt's history
     decide."""
     from comfy.model_management import InterruptProcessingException
 
-    ticket = Ticket(node_id)
-    work = backstage().start(story(ticket))
+    ticket = NodeRun(node_id)
+    work = background_loop().start(story(ticket))
     work.add_done_callback(lambda _: _leaving.pop(ticket, None))
     try:
-        return await follow(work)
+        return await wait_for(work)
     except asyncio.CancelledError:
         # A sibling failed, or core itself saw the button between two of our looks. No waiting here: it would hold up
-        # the next prompt. What the person did is read backstage.
+        # the next prompt. What the person did is read on the background loop.
         if ticket.cancelled():
             ticket.person_stopped()
         ticket.leave()
         _leaving[ticket] = work
-        backstage().start(_verdict(ticket))
+        background_loop().start(_verdict(ticket))
         raise
     except Interrupted as error:
         if not ticket.cancelled():
@@ -126,7 +126,7 @@ async def interruptible(story: Callable[[Ticket], Coroutine[Any, Any, T]], node_
         raise error.with_traceback(None) from None
 
 
-_leaving: dict[Ticket, Any] = {}  # stories whose node was torn down, until they have ended
+_leaving: dict[NodeRun, Any] = {}  # stories whose node was torn down, until they have ended
 
 
 async def settled(seconds: float = 1.5) -> None:
@@ -138,21 +138,22 @@ async def settled(seconds: float = 1.5) -> None:
 
 
 async def at_rest(story: Coroutine[Any, Any, T]) -> T | None:
-    """Run a short story backstage before any node runs; None where it fails, for then a node will say why."""
+    """Run a short story on the background loop before any node runs; None where it fails, for then a node will say
+    why."""
     try:
-        return await follow(backstage().start(story))
+        return await wait_for(background_loop().start(story))
     except (CivitaiError, OSError):
         return None
 
 
-async def _verdict(ticket: Ticket) -> None:
+async def _verdict(ticket: NodeRun) -> None:
     try:
         await _ask_history(ticket)
     finally:
         ticket.decided = True
 
 
-async def _ask_history(ticket: Ticket) -> None:
+async def _ask_history(ticket: NodeRun) -> None:
     """After a teardown: `execution_interrupted` in the prompt's history means a person's cancel, anything else keeps
     the job."""
     queue = getattr(_server(), "prompt_queue", None)
@@ -171,22 +172,22 @@ async def _ask_history(ticket: Ticket) -> None:
 # --- the story's tools
 # ----------------------------------------------------------------------------------------------------
 
-_bridges: dict[Settings, Bridge] = {}
+_bridges: dict[Settings, Fleet] = {}
 _asked: dict[Settings, float] = {}  # when each was last asked for, in seconds of this process
-IDLE = 600.0  # seconds after which a Bridge that nobody asks for is closed
+IDLE = 600.0  # seconds after which a Fleet that nobody asks for is closed
 _readers: dict[Settings, Reader] = {}
-_desks: dict[Settings, Desk] = {}
+_desks: dict[Settings, CatalogService] = {}
 _watches: dict[Path, _Watch] = {}  # one for each state folder, as the index of files is
 _journals: dict[Path, Journal] = {}  # one for each state folder, for as long as the server lives
 _sandbox: list[Any] = []
 _starting = threading.Lock()
 
 
-async def connected() -> tuple[Settings, Network]:
-    """The settings as they are now, with the sandbox's addresses where it stands in, and the one network. Backstage
-    only."""
+async def connected() -> tuple[Settings, HttpClient]:
+    """The settings as they are now, with the sandbox's addresses where it stands in, and the one network.
+    On the background loop only."""
     settings = await asyncio.to_thread(_settings)
-    network = await backstage().network()
+    network = await background_loop().network()
     if settings.sandbox:
         sandbox = await asyncio.to_thread(_embedded)
         network.allow_loopback(sandbox.storage_url)
@@ -197,7 +198,8 @@ async def connected() -> tuple[Settings, Network]:
 
 
 async def reader() -> Reader:
-    """The Reader for the settings as they are now; the last one is kept, with what it remembers. Backstage only."""
+    """The Reader for the settings as they are now; the last one is kept, with what it remembers. On the background
+    loop only."""
     from ..civitai_bridge.website import connect_reader
 
     settings, network = await connected()
@@ -207,16 +209,17 @@ async def reader() -> Reader:
     return _readers[settings]
 
 
-async def desk() -> Desk:
-    """The catalogs' Desk for the settings as they are now; the model files are hashed in the background as they come.
-    The first one of a process leaves word for the command line where they lie. Backstage only."""
-    from ..civitai_bridge.catalog.service import make_desk
+async def desk() -> CatalogService:
+    """The catalogs' CatalogService for the settings as they are now; the model files are hashed in the background
+    as they come.
+    The first one of a process leaves word for the command line where they lie. On the background loop only."""
+    from ..civitai_bridge.catalog.service import open_service
     from ..civitai_bridge.model_files.folders import note_folders
 
     settings, network = await connected()
     if settings not in _desks:
         root = model_folders_root()
-        made = make_desk(settings, network, model_folders, root, lookups=(await reader()).lookups)
+        made = open_service(settings, network, model_folders, root, lookups=(await reader()).lookups)
         if settings in _desks:  # two nodes came at once
             made.close()
             return _desks[settings]
@@ -242,7 +245,7 @@ class _Watch:
         self._looked = self._began = -math.inf
         self._running = False
 
-    async def look(self, made: Desk) -> None:
+    async def look(self, made: CatalogService) -> None:
         """Start a scan where one is due."""
         now = time.monotonic()
         if self._running or now - self._looked < _LOOK_EVERY:
@@ -257,21 +260,21 @@ class _Watch:
             self._running = False
         if seen != self._seen or now - self._began >= _SCAN_EVERY:
             self._seen, self._began, self._running = seen, now, True
-            backstage().start(self._scan(made))
+            background_loop().start(self._scan(made))
 
-    async def _scan(self, made: Desk) -> None:
+    async def _scan(self, made: CatalogService) -> None:
         try:
             await _scan(made)
         finally:
             self._running = False
 
 
-def _seen(made: Desk) -> object:
+def _seen(made: CatalogService) -> object:
     """What makes a scan due when it changes."""
     return {folder: listing_of(folder) for folder in model_folders()}, made.index.wanted()
 
 
-async def _scan(made: Desk) -> None:
+async def _scan(made: CatalogService) -> None:
     """Know the model files by their hashes; while a prompt runs, half the cores are left to it."""
     try:
         scanned = await made.scan(pause=is_generating, progress=_tenths())
@@ -328,8 +331,9 @@ def _quietly(work: Callable[..., Any], *arguments: Any) -> None:
         log.warning("The command line will not know where the models lie: %s", error)
 
 
-async def bridge() -> Bridge:
-    """The Bridge for the settings as they are now; one for each set of settings, shared by all prompts. Backstage
+async def bridge() -> Fleet:
+    """The Fleet for the settings as they are now; one for each set of settings, shared by all prompts. On the
+    background
     only."""
     from ..civitai_bridge.orchestration.fleet import connect
     from ..civitai_bridge.orchestration.journal import Journal
@@ -339,7 +343,7 @@ async def bridge() -> Bridge:
     if settings not in _bridges:
         for old in [one for one in _bridges if _bridges[one].idle and time.monotonic() - _asked[one] > IDLE]:
             # Other settings since long: its journal stays, for this one or the next.
-            backstage().start(_bridges.pop(old).close())
+            background_loop().start(_bridges.pop(old).close())
         journal = _journals.get(settings.home) or await asyncio.to_thread(Journal, settings.home / "journal.sqlite3")
         if settings in _bridges:  # two nodes came at once
             return _bridges[settings]
@@ -349,13 +353,13 @@ async def bridge() -> Bridge:
     return _bridges[settings]
 
 
-def collected(made: Bridge, key: str) -> None:
-    """The prompt has the pictures that this Bridge bought. A node that was torn down never comes here, so that its
+def collected(made: Fleet, key: str) -> None:
+    """The prompt has the pictures that this Fleet bought. A node that was torn down never comes here, so that its
     pictures wait in the journal."""
-    backstage().start(made.collected(key))
+    background_loop().start(made.collected(key))
 
 
-async def _look_again(made: Bridge) -> None:
+async def _look_again(made: Fleet) -> None:
     """Once after the start: see what was left open, fetch what is there. It never orders anything."""
     if made.settings.key:
         await made.resume()
@@ -383,7 +387,7 @@ def serve_routes() -> None:
     server = _server()
     if server is None:
         return
-    context = Context(start=backstage().start, desk=desk, reader=reader, admin_token=_admin_token)
+    context = Context(start=background_loop().start, desk=desk, reader=reader, admin_token=_admin_token)
     add_routes(server.routes, context)
     _when_started(lambda: asyncio.to_thread(_make_token))
 
@@ -541,10 +545,10 @@ def _server() -> Any:
 
 
 def _when_started(story: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """Run a story backstage once the server has started; never where it does not."""
+    """Run a story on the background loop once the server has started; never where it does not."""
 
     async def started(_: Any) -> None:
-        backstage().start(story())
+        background_loop().start(story())
 
     if (app := getattr(_server(), "app", None)) is not None:
         app.on_startup.append(started)

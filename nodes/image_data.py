@@ -10,7 +10,7 @@ from . import host
 from .sockets import AirOut, FileName, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.metadata.generation import GenerationData, Network
+    from ..civitai_bridge.metadata.generation import GenerationData, UsedResource
     from ..civitai_bridge.website import ImageData
 
 
@@ -51,7 +51,7 @@ class CivitaiBridgeImageData(io.ComfyNode):
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
-        async def read(ticket: host.Ticket) -> Any:
+        async def read(ticket: host.NodeRun) -> Any:
             return await (await host.reader()).image(text_of(reference))
 
         return _node_output(await host.interruptible(read, node_id(cls)))
@@ -103,7 +103,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
 
         path = host.input_file(image)
 
-        async def read(ticket: host.Ticket) -> Any:
+        async def read(ticket: host.NodeRun) -> Any:
             try:
                 return await (await host.reader()).file(path)
             except OSError as error:
@@ -127,7 +127,7 @@ def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
     return io.NodeOutput(data, prompt, negative, data.model_air, loras_of(data), report, *more, ui={"text": [report]})
 
 
-def _called(one: Network) -> str:
+def _called(one: UsedResource) -> str:
     """What the file of an embedding is called on this machine, by its exact name; `""` where it is not here."""
     from ..civitai_bridge.catalog.loader_names import exact
 

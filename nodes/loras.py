@@ -133,7 +133,7 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
     """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
     from ..civitai_bridge.errors import BadInput
 
-    async def look(ticket: host.Ticket) -> list[LoraOnHand]:
+    async def look(ticket: host.NodeRun) -> list[LoraOnHand]:
         from ..civitai_bridge.catalog.loader_names import loras_on_hand
 
         desk = await host.desk()

@@ -11,7 +11,7 @@ from . import host
 from .sockets import AirOut, FileName, Fresh, node_id, output, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.resources.version import Resource
+    from ..civitai_bridge.resources.version import ModelVersion
 
 
 class CivitaiBridgeResolve(Fresh):
@@ -46,7 +46,7 @@ class CivitaiBridgeResolve(Fresh):
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
-        async def look_up(ticket: host.Ticket) -> Any:
+        async def look_up(ticket: host.NodeRun) -> Any:
             found = await (await host.bridge()).resolve(text_of(reference))
             return found, *await locate(found)
 
@@ -71,8 +71,9 @@ class CivitaiBridgeResolve(Fresh):
         )
 
 
-async def locate(found: Resource) -> tuple[str, str | None, str]:
-    """Backstage: status, the loader's file name or None, and a sentence. Hash first, exact file name last."""
+async def locate(found: ModelVersion) -> tuple[str, str | None, str]:
+    """On the background loop: status, the loader's file name or None, and a sentence. Hash first, exact file name
+    last."""
     from ..civitai_bridge.catalog.answers import Answer
     from ..civitai_bridge.catalog.check import Wanted
     from ..civitai_bridge.catalog.loader_names import on_hand

@@ -156,7 +156,7 @@ def written(prompt: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _told(graph: dict[str, Any], generation: GenerationData | None) -> PictureText:
-    """Backstage: the text, with the hashes of the files that the graph names as far as they are known. A picture is
+    """The text, with the hashes of the files that the graph names as far as they are known. A picture is
     saved whatever becomes of that."""
     from ..civitai_bridge.catalog.loader_names import with_files
     from ..civitai_bridge.errors import CivitaiError

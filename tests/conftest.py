@@ -24,15 +24,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def fleet():
-    from fleet import Fleet
+    from fake_service import FakeService
 
-    return Fleet()
+    return FakeService()
 
 
 @pytest.fixture
 def make(fleet, tmp_path: Path):
     """Makes Bridges on one state folder and one fleet; all closed at the end."""
-    from fleet import Servers
+    from fake_service import Servers
 
     servers = Servers(fleet, tmp_path / "state")
     yield servers

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge import errors
-from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraUse, build, request_hash, template
+from pack.civitai_bridge.orchestration.request import GenerationRequest, ResolvedLora, build, request_hash, template
 from pack.civitai_bridge.orchestration.variants import variants
-from pack.civitai_bridge.resources.version import Resource
+from pack.civitai_bridge.resources.version import ModelVersion
 
 TABLES = Path(__file__).parent / "tables"
 REQUESTS = json.loads((TABLES / "request_hash.json").read_text(encoding="utf-8"))["rows"]
@@ -21,14 +21,14 @@ CODES = json.loads((TABLES / "error_codes.json").read_text(encoding="utf-8"))
 
 
 def version(row: Mapping[str, Any] | None) -> Any:
-    return row and Resource(version_id=202, model_id=101, name="M", version_name="v1", **row)
+    return row and ModelVersion(version_id=202, model_id=101, name="M", version_name="v1", **row)
 
 
 def hash_of(row: Mapping[str, Any]) -> str:
     """The request hash of one row of the table, by the road that an order takes."""
     inputs = {name: base64.b64decode(value) if name == "image" else value for name, value in row["request"].items()}
     request = GenerationRequest(**{"model": "202", **inputs})
-    loras = tuple(LoraUse(version(lora), strength) for lora, strength in row.get("loras", ()))
+    loras = tuple(ResolvedLora(version(lora), strength) for lora, strength in row.get("loras", ()))
     built = build(request, version(row["model"]), loras, version(row.get("vae")))
     body = template(
         built,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BadInput, NotInCatalog, StillOnDisk
 from ..model_files.names import safe_name, with_suffix
-from ..resources.version import ModelFile, Resource
+from ..resources.version import ModelFile, ModelVersion
 from .check import Catalogs
 from .entries import LORAS, MODELS, Entry, entry_from_json, new_entry, place_of
 from .store import CatalogStore
@@ -52,7 +52,7 @@ class Added:
         return f"Not added. {self.reason}."
 
 
-def restriction(resource: Resource) -> str:
+def restriction(resource: ModelVersion) -> str:
     """Why a version may not be downloaded, `""` where it may (site-api §8.5, in its order)."""
     if resource.usage_control != "Download":
         return f"This model is '{resource.usage_control}' only — download not allowed by the creator"
@@ -69,7 +69,7 @@ def restriction(resource: Resource) -> str:
     return ""
 
 
-def choose_file(resource: Resource, file_id: int | None = None) -> ModelFile:
+def choose_file(resource: ModelVersion, file_id: int | None = None) -> ModelFile:
     """The primary file, or the one of this id. Raises BadInput where there is none, or where a scan found danger in
     it."""
     if file_id is None:
@@ -92,7 +92,7 @@ def everything_is_free(dest: str, name: str, file: ModelFile) -> bool:
 
 def add(
     store: CatalogStore,
-    resource: Resource,
+    resource: ModelVersion,
     *,
     file_id: int | None = None,
     name: str = "",
@@ -144,7 +144,7 @@ def remove(catalogs: Catalogs, meant: Callable[[Entry], bool], what: str) -> Add
     return Added(REMOVED, file=first, more=tuple(more))
 
 
-def is_entry_of(entry: Entry, resource: Resource, file: ModelFile) -> bool:
+def is_entry_of(entry: Entry, resource: ModelVersion, file: ModelFile) -> bool:
     """Whether an entry is of this file of the version. One that names no file's id, as older ones do, is known by a
     hash, and without any it is of the version's primary file."""
     if entry.version_id != resource.version_id:
@@ -157,7 +157,7 @@ def is_entry_of(entry: Entry, resource: Resource, file: ModelFile) -> bool:
     return file == resource.primary
 
 
-def _is_already(raw: Mapping[str, Any], resource: Resource, file: ModelFile, *, exactly: bool) -> bool:
+def _is_already(raw: Mapping[str, Any], resource: ModelVersion, file: ModelFile, *, exactly: bool) -> bool:
     """Whether an entry is of the same version or the same bytes; `exactly` this file of the version where one was
     named."""
     entry = entry_from_json(raw)
@@ -167,7 +167,7 @@ def _is_already(raw: Mapping[str, Any], resource: Resource, file: ModelFile, *, 
     return bool(sha) and sha in entry.hashes
 
 
-def names_of(resource: Resource, file: ModelFile) -> list[str]:
+def names_of(resource: ModelVersion, file: ModelFile) -> list[str]:
     """The file's own name, then ones with the version's id for where another file of the folder has it."""
     name = safe_name(file.name)
     if not name:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model_files.index import Ownership, ScanReport
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from .check import MISSING, NOT_FOUND, PRESENT, UNKNOWN, Located
 
 DOWNLOADED = "downloaded"
@@ -18,7 +18,7 @@ class Answer:
 
     text: str
     located: Located
-    resource: Resource | None = None
+    resource: ModelVersion | None = None
 
     @property
     def name(self) -> str:

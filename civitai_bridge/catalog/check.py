@@ -25,7 +25,7 @@ from ..resources.reference import (
     Reference,
     VersionReference,
 )
-from ..resources.version import ModelFile, Resource
+from ..resources.version import ModelFile, ModelVersion
 from .entries import Entry, bare_hash, entry_from_json, hashes_of, whole
 from .shelf import Shelf, no_collecting
 from .store import CatalogStore, Loaded
@@ -53,7 +53,7 @@ class Wanted:
     trouble: str = ""
 
     @classmethod
-    def from_resource(cls, resource: Resource, file: ModelFile | None = None) -> Wanted:
+    def from_resource(cls, resource: ModelVersion, file: ModelFile | None = None) -> Wanted:
         """A version that CivitAI knows; without `file` its primary one is meant, and any file of the version will
         do."""
         chosen = file or resource.primary
@@ -87,7 +87,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Shade:
+class Note:
     """What a status cannot say; `code` is for programs."""
 
     code: str
@@ -112,7 +112,7 @@ class Located:
     how: str = ""
     entry: Entry | None = None
     place: Place | None = None
-    shades: tuple[Shade, ...] = field(default=())
+    shades: tuple[Note, ...] = field(default=())
 
     @property
     def file(self) -> str:
@@ -306,7 +306,7 @@ class _Look:
 
     def up(self, wanted: Wanted) -> Located:
         hashes = tuple(filter(_tells, map(bare_hash, wanted.hashes)))
-        shades: list[Shade] = []
+        shades: list[Note] = []
         how, ref = self._entry(wanted, hashes, shades)
         entry = self.shelves.entry(ref) if ref else None
         place = self._place(wanted, hashes, entry, shades)
@@ -315,11 +315,11 @@ class _Look:
             return Located(PRESENT if place else MISSING, how, entry, place, tuple(shades))
         self._near(wanted, place, shades)
         if wanted.trouble:
-            shades.append(Shade("not_asked", f"CivitAI could not be asked: {wanted.trouble}"))
+            shades.append(Note("not_asked", f"CivitAI could not be asked: {wanted.trouble}"))
         known = (wanted.version_id is not None or hashes) and not wanted.trouble
         return Located(NOT_FOUND if known else UNKNOWN, "", None, place, tuple(shades))
 
-    def _entry(self, wanted: Wanted, hashes: Sequence[str], shades: list[Shade]) -> tuple[str, _Ref | None]:
+    def _entry(self, wanted: Wanted, hashes: Sequence[str], shades: list[Note]) -> tuple[str, _Ref | None]:
         shelves = self.shelves
         if wanted.version_id is not None and (refs := shelves.by_version.get(wanted.version_id)):
             return "version id", self._best(refs, wanted, hashes)
@@ -330,14 +330,14 @@ class _Look:
             if len(value) in _SHORT and (refs := _short(shelves.by_hash, value)):
                 if len({_identity(ref[2]) for ref in refs}) == 1:
                     return "short hash", self._best(refs, wanted, hashes)
-                shades.append(Shade("ambiguous", f"The short hash {value} fits several entries; none is taken."))
+                shades.append(Note("ambiguous", f"The short hash {value} fits several entries; none is taken."))
         if wanted.name:
             named = shelves.by_stem.get(stem_of(wanted.name))
             refs = [ref for ref in named if not _contradicts(ref[2], wanted, hashes) and self._in_folder(ref, wanted)]
             if len({_identity(ref[2]) for ref in refs}) == 1:
                 return "name", self._best(refs, wanted, hashes)
             if refs:
-                shades.append(Shade("ambiguous", f"Several entries have the file name {wanted.name}; none is taken."))
+                shades.append(Note("ambiguous", f"Several entries have the file name {wanted.name}; none is taken."))
         return "", None
 
     def _in_folder(self, ref: _Ref, wanted: Wanted) -> bool:
@@ -372,11 +372,11 @@ class _Look:
             return os.stat(place.path).st_size == found.size  # else it was written anew since it was hashed
         return False
 
-    def _place(self, wanted: Wanted, hashes: Sequence[str], entry: Entry | None, shades: list[Shade]) -> Place | None:
+    def _place(self, wanted: Wanted, hashes: Sequence[str], entry: Entry | None, shades: list[Note]) -> Place | None:
         if entry is not None and (own := _own_place(entry.dest, entry.file, self._folders, self._root)):
             if not self._has_other_bytes(entry, own):
                 return own
-            shades.append(Shade("other_bytes", f"{own.name} has other bytes than the catalog says."))
+            shades.append(Note("other_bytes", f"{own.name} has other bytes than the catalog says."))
         full = {value for value in (*hashes, *(entry.hashes if entry else ())) if len(value) == 64}
         for value in full:
             if found := self._on_disk(self._files.by_hash.get(value), wanted):
@@ -395,7 +395,7 @@ class _Look:
             if found := self._on_disk(theirs, wanted):
                 if full:
                     text = f"Another file of the same version is here: {found.name} in {found.folder}."
-                    shades.append(Shade("other_file", text))
+                    shades.append(Note("other_file", text))
                 return found
         if wanted.name and entry is None and wanted.version_id is None and not full:
             named = [one for one in self._files.by_stem.get(stem_of(wanted.name)) if _fits(one, wanted)]
@@ -420,28 +420,28 @@ class _Look:
             self._roots[one.folder] = tuple(os.path.join(os.path.abspath(root), "") for root in roots)
         return one.path.startswith(self._roots[one.folder])
 
-    def _compare(self, wanted: Wanted, hashes: Sequence[str], entry: Entry, shades: list[Shade]) -> None:
+    def _compare(self, wanted: Wanted, hashes: Sequence[str], entry: Entry, shades: list[Note]) -> None:
         full = next((value for value in hashes if len(value) == 64), "")
         other_id = wanted.file_id is not None and entry.file_id is not None and wanted.file_id != entry.file_id
         if other_id or (full and entry.sha256 and full != entry.sha256):
-            shades.append(Shade("other_file", f"The entry is another file of the same version: {entry.file}."))
+            shades.append(Note("other_file", f"The entry is another file of the same version: {entry.file}."))
         if below("x", entry.file) is None:
-            shades.append(Shade("bad_name", f"The entry's file name {entry.file!r} leads out of its folder."))
+            shades.append(Note("bad_name", f"The entry's file name {entry.file!r} leads out of its folder."))
 
-    def _near(self, wanted: Wanted, place: Place | None, shades: list[Shade]) -> None:
+    def _near(self, wanted: Wanted, place: Place | None, shades: list[Note]) -> None:
         """What comes close where no entry fits."""
         if place is not None:
-            shades.append(Shade("on_disk", f"It is on disk as {place.name} in {place.folder}, and in no catalog."))
+            shades.append(Note("on_disk", f"It is on disk as {place.name} in {place.folder}, and in no catalog."))
         if wanted.model_id is not None and (refs := self.shelves.by_model.get(wanted.model_id)):
             others = [str(ref[2].get("file") or ref[2].get("name")) for ref in refs]
             some = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
             which = "Another version of the same model" if wanted.version_id is not None else "A version of the model"
-            shades.append(Shade("other_version", f"{which} is catalogued: {some}."))
+            shades.append(Note("other_version", f"{which} is catalogued: {some}."))
         if not wanted.name or wanted.version_id is not None:
             return
         if refs := self.shelves.by_title.get(wanted.name.casefold()):
             text = f"An entry is called so ({refs[0][2].get('file')}), which proves nothing."
-            shades.append(Shade("same_title", text))
+            shades.append(Note("same_title", text))
 
 
 def _own_place(dest: str, file: str, folders: Folders, root: str | Path | None) -> Place | None:
@@ -505,8 +505,8 @@ def is_other(one: ModelPath, hashes: Sequence[str]) -> bool:
     )
 
 
-def _renamed(place: Place) -> Shade:
-    return Shade("same_bytes", f"The same bytes are here under another name: {place.name} in {place.folder}.")
+def _renamed(place: Place) -> Note:
+    return Note("same_bytes", f"The same bytes are here under another name: {place.name} in {place.folder}.")
 
 
 def _fits(one: ModelPath, wanted: Wanted) -> bool:

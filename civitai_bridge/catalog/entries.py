@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BadInput
 from ..resources.ecosystems import LORA_TYPES, folder_of
-from ..resources.version import ModelFile, Resource
+from ..resources.version import ModelFile, ModelVersion
 
 MODELS, LORAS = "models.json", "loras.json"
 
@@ -105,7 +105,7 @@ def category_name(category: str) -> str:
     return _CATEGORY_NAMES.get(category) or category.replace("_", " ").title()
 
 
-def place_of(resource: Resource, file: ModelFile) -> tuple[str, str]:
+def place_of(resource: ModelVersion, file: ModelFile) -> tuple[str, str]:
     """Category and dest, by the file's type first, then by the model's. Raises BadInput for what is no model file."""
     model_type = resource.model_type or resource.type
     dest = folder_of(model_type, file.type) or _DEST_BY_MODEL.get(resource.model_type, "")
@@ -125,14 +125,14 @@ def lora_category(base_model: str) -> str:
     return next((category for head, category in _LORA_CATEGORIES if low.startswith(head)), "other_loras")
 
 
-def display_name(resource: Resource, file: ModelFile) -> str:
+def display_name(resource: ModelVersion, file: ModelFile) -> str:
     """`<model> <version> [<base model> <PRECISION>]`, without what is unknown or says the same twice."""
     version = resource.version_name if resource.version_name != resource.name else ""
     inside = " ".join(filter(None, (resource.base_model, file.precision.upper())))
     return " ".join(filter(None, (resource.name, version, f"[{inside}]" if inside else "")))
 
 
-def new_entry(resource: Resource, file: ModelFile, *, name: str, dest: str) -> dict[str, Any]:
+def new_entry(resource: ModelVersion, file: ModelFile, *, name: str, dest: str) -> dict[str, Any]:
     """The entry of a version's file; `name` is the file's name on disk. Keys as in existing files, then what later
     look-ups need."""
     hashes = {kind.upper(): value.upper() for kind, value in file.hashes.items()}
@@ -165,7 +165,7 @@ def download_url(version_id: int, file_id: int = 0) -> str:
     return f"https://civitai.com/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
 
 
-def is_lora(resource: Resource) -> bool:
+def is_lora(resource: ModelVersion) -> bool:
     return resource.type in LORA_TYPES
 
 

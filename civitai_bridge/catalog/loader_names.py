@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..metadata.generation import GenerationData, Network
+from ..metadata.generation import GenerationData, UsedResource
 from ..metadata.prompt import name_key, normal_name
 from ..model_files.index import Files, ModelPath, Ownership
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from .answers import Answer
 from .check import Located, is_other
 from .entries import bare_hash
-from .service import Desk
+from .service import CatalogService
 
 _WRITTEN = frozenset({"prompt", "negative_prompt", "comfy"})  # where a person, or a graph, wrote the weight itself
 _UNSURE = frozenset({"other_bytes", "ambiguous"})
@@ -64,7 +64,7 @@ class LoraOnHand:
 
 
 async def loras_on_hand(
-    desk: Desk, loras: Sequence[Mapping[str, Any]], listed: Callable[[], Sequence[str]]
+    desk: CatalogService, loras: Sequence[Mapping[str, Any]], listed: Callable[[], Sequence[str]]
 ) -> list[LoraOnHand]:
     """Each LoRA with its file in ComfyUI's folder `loras`; what is off is not looked for. `listed` are the names that
     ComfyUI's loaders offer."""
@@ -154,7 +154,7 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
 
     Only for what the graph that ran says: its names are files of this machine."""
 
-    def known(one: Network) -> Network:
+    def known(one: UsedResource) -> UsedResource:
         file = _file(files, one.name, _FOLDERS.get(one.kind, ()))
         if file is None or not file.sha256 or one.hash:
             return one
@@ -169,10 +169,10 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
         )
 
     model = known(
-        Network(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id,
+        UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id,
                 hash=data.model_hash, base_model=data.base_model)
     )  # fmt: skip
-    vae = known(Network("", name=data.vae, kind="vae", hash=data.vae_hash)) if data.vae else None
+    vae = known(UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)) if data.vae else None
     return replace(
         data,
         model_air=model.air,
@@ -197,14 +197,14 @@ def _file(files: Files, name: str, folders: Sequence[str]) -> ModelPath | None:
     return alike[0] if len({one.path for one in alike}) == 1 else None
 
 
-def _names(resource: Resource | None) -> list[str]:
+def _names(resource: ModelVersion | None) -> list[str]:
     if resource is None:
         return []
     usable = [file for file in resource.files if file.type in ("Model", "Pruned Model", "")] or list(resource.files)
     return [file.name for file in sorted(usable, key=lambda file: not file.primary) if file.name]
 
 
-def _is_other(file: ModelPath | None, resource: Resource | None) -> bool:
+def _is_other(file: ModelPath | None, resource: ModelVersion | None) -> bool:
     """Whether a file's bytes are known, and known to be none of the version's."""
     if file is None or not file.sha256 or resource is None:
         return False

@@ -26,13 +26,13 @@ from ..errors import (
     StateTrouble,
     UnknownReference,
 )
-from ..model_files.download import Downloads, Landed, check_allowed, forbidden_to_graphs, is_file
+from ..model_files.download import DownloadedFile, Downloads, check_allowed, forbidden_to_graphs, is_file
 from ..model_files.download import Progress as Loading
 from ..model_files.folders import folders_below
 from ..model_files.hashing import BLAKE3, CRC32, EVERY, Digests, digest_file
 from ..model_files.index import HashIndex, ModelPath, Ownership, Progress, ScanReport, never
 from ..model_files.names import safe_name
-from ..network.client import Network
+from ..network.client import HttpClient
 from ..network.retries import retrying
 from ..resources.reference import (
     HOSTS,
@@ -43,7 +43,7 @@ from ..resources.reference import (
     VersionReference,
     read_reference,
 )
-from ..resources.version import ModelFile, Resource
+from ..resources.version import ModelFile, ModelVersion
 from ..settings import Settings
 from ..website import Lookups, SiteClient, describe, identify, resolve
 from .add import ALREADY, Added, add, choose_file, is_entry_of, names_of, remove
@@ -59,7 +59,7 @@ _AT_ONCE = 8
 _KIND_BY_LENGTH = {64: BLAKE3, 8: CRC32}  # what a hash may be that is of no usual kind
 
 
-class Desk:
+class CatalogService:
     """`folders` gives ComfyUI's folder keys with their paths, anew each time; `models_root` is where a `dest` that is
     no key begins."""
 
@@ -90,7 +90,7 @@ class Desk:
     def close(self) -> None:
         self.index.close()
 
-    async def resolve(self, text: str) -> Resource:
+    async def resolve(self, text: str) -> ModelVersion:
         return await resolve(self.site, text, hosts=self._hosts)
 
     # --- what is here
@@ -135,7 +135,7 @@ class Desk:
         every = list(wanted)
         return await asyncio.to_thread(lambda: list(self.catalogs.locate_all(every)))
 
-    async def _told(self, questions: Sequence[Question]) -> list[tuple[Wanted, Resource | None]]:
+    async def _told(self, questions: Sequence[Question]) -> list[tuple[Wanted, ModelVersion | None]]:
         """What CivitAI adds to each question, in as few requests as it allows."""
         gate = asyncio.Semaphore(_AT_ONCE)
         models = {q.wanted.model_id for q in questions if q.wanted.model_id and not _names_bytes(q.wanted)}
@@ -433,7 +433,7 @@ class Desk:
         place = self.catalogs.lying(dest, name)
         return place is None or is_file(Path(place.path), file)
 
-    def _target(self, resource: Resource, file: ModelFile) -> tuple[str, Place]:
+    def _target(self, resource: ModelVersion, file: ModelFile) -> tuple[str, Place]:
         """Where a file is to lie: where its own entry says, else in the folder of its type; under a name that nothing
         else there has."""
         entries = [entry for loaded in self.store.load_both() for entry in loaded.entries()]
@@ -448,7 +448,9 @@ class Desk:
                     return dest, place
         raise BadInput(f"Every name for {file.name} is taken in {dest} by other files; move one of them away.")
 
-    def _settle(self, resource: Resource, file: ModelFile, dest: str, place: Place, landed: Landed) -> tuple[str, ...]:
+    def _settle(
+        self, resource: ModelVersion, file: ModelFile, dest: str, place: Place, landed: DownloadedFile
+    ) -> tuple[str, ...]:
         """Tell index and catalog of a file that has arrived. It is there whatever they say, so their troubles are
         notes."""
         notes = [] if landed.verified else [f"CivitAI states no hash of {file.name} yet; only its size was checked."]
@@ -468,28 +470,28 @@ class Desk:
 
 @contextlib.asynccontextmanager
 async def open_desk(
-    settings: Settings, network: Network, folders: Callable[[], Folders], models_root: Path | None = None
-) -> AsyncIterator[Desk]:
-    """A Desk on a network, for one command or for a process."""
-    desk = make_desk(settings, network, folders, models_root)
+    settings: Settings, network: HttpClient, folders: Callable[[], Folders], models_root: Path | None = None
+) -> AsyncIterator[CatalogService]:
+    """A CatalogService on a network, for one command or for a process."""
+    desk = open_service(settings, network, folders, models_root)
     try:
         yield desk
     finally:
         desk.close()
 
 
-def make_desk(
+def open_service(
     settings: Settings,
-    network: Network,
+    network: HttpClient,
     folders: Callable[[], Folders],
     models_root: Path | None = None,
     *,
     lookups: Lookups | None = None,
-) -> Desk:
+) -> CatalogService:
     """With the `lookups` of a Reader on the same account nothing is asked twice."""
     send = network.send_to(settings.site_url, settings.key or None)
     downloads = Downloads(settings, send, network.open_file)
-    return Desk(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
+    return CatalogService(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
 
 
 def _key(entry: Entry) -> tuple[int | None, str, str]:
@@ -510,7 +512,7 @@ def _with_newest(wanted: Wanted, newest: Mapping[int, int | CivitaiError]) -> Wa
     return wanted if told is None or isinstance(told, NotFound) else replace(wanted, trouble=str(told))
 
 
-def _joined(wanted: Wanted, resource: Resource | None) -> Wanted:
+def _joined(wanted: Wanted, resource: ModelVersion | None) -> Wanted:
     """What was known, and what CivitAI adds to it; a hash that was named stays the one that is looked for."""
     if resource is None:
         return wanted
@@ -528,7 +530,7 @@ def _has_hash(file: ModelFile, hash_: str) -> bool:
     return value in theirs or (len(value) == 12 and value[:10] in theirs)
 
 
-def _file_meant(resource: Resource, reference: Reference) -> int | None:
+def _file_meant(resource: ModelVersion, reference: Reference) -> int | None:
     """The id of the file that a reference names; None = the primary one."""
     match reference:
         case AirReference(air):
@@ -575,7 +577,7 @@ def _parts(items: Sequence[T], most: int) -> Iterable[Sequence[T]]:
     return (items[start : start + most] for start in range(0, len(items), most))
 
 
-def _owned(sha256: str, resource: Resource) -> Ownership:
+def _owned(sha256: str, resource: ModelVersion) -> Ownership:
     about = {
         "name": " ".join(filter(None, (resource.name, resource.version_name))),
         "base_model": resource.base_model,
@@ -592,7 +594,9 @@ def _usable(file: ModelFile) -> str:
     return name
 
 
-def _downloaded(resource: Resource, landed: Landed, place: Place, dest: str, notes: tuple[str, ...]) -> Downloaded:
+def _downloaded(
+    resource: ModelVersion, landed: DownloadedFile, place: Place, dest: str, notes: tuple[str, ...]
+) -> Downloaded:
     return Downloaded(
         PRESENT if landed.was_there else DOWNLOADED,
         place.name if place.folder else "",
@@ -606,7 +610,7 @@ def _downloaded(resource: Resource, landed: Landed, place: Place, dest: str, not
     )
 
 
-def _digests(file: ModelFile, landed: Landed) -> Digests:
+def _digests(file: ModelFile, landed: DownloadedFile) -> Digests:
     """The hashes of a verified file as CivitAI states them; it is read again only where it states too few."""
     stated = {kind.upper(): value.lower() for kind, value in file.hashes.items()}
     is_safetensors = landed.path.name.lower().endswith((".safetensors", ".sft"))

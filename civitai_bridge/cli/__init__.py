@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..errors import CivitaiError
-from .context import Frame
+from .context import Context
 
 __all__ = ["main"]
 
@@ -24,11 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(words)
     except WrongUsage as error:
         if "--json" in words:
-            Frame(json=True).fail("wrong_usage", str(error))
+            Context(json=True).fail("wrong_usage", str(error))
         else:
             sys.stderr.write(f"{error.usage}civitai-bridge: {error}\n")
         return 2
-    frame = Frame(json=arguments.json)
+    frame = Context(json=arguments.json)
     try:
         return arguments.run(frame, arguments)
     except CivitaiError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BadSetting, NoKey
 from ..settings import SETTINGS, delete_key, save_key, save_setting
-from .context import Frame
+from .context import Context
 
 
 def add_to(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add_to(commands: Any) -> None:
     test.set_defaults(run=_test)
 
 
-def _login(frame: Frame, arguments: argparse.Namespace) -> int:
+def _login(frame: Context, arguments: argparse.Namespace) -> int:
     settings = frame.settings()
     if settings.sandbox:
         raise BadSetting("The sandbox needs no key. Unset CIVITAI_BRIDGE_SANDBOX to store one.")
@@ -42,13 +42,13 @@ def _login(frame: Frame, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _logout(frame: Frame, arguments: argparse.Namespace) -> int:
+def _logout(frame: Context, arguments: argparse.Namespace) -> int:
     gone = delete_key(frame.settings().home)
     frame.data({"removed": gone}, "The stored key is gone." if gone else "There was no stored key.")
     return 0
 
 
-def _settings(frame: Frame, arguments: argparse.Namespace) -> int:
+def _settings(frame: Context, arguments: argparse.Namespace) -> int:
     settings = frame.settings()
     if arguments.name and arguments.name not in SETTINGS:
         raise BadSetting(f"There is no setting {arguments.name!r}. There are: {', '.join(SETTINGS)}.")
@@ -63,11 +63,11 @@ def _settings(frame: Frame, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _test(frame: Frame, arguments: argparse.Namespace) -> int:
+def _test(frame: Context, arguments: argparse.Namespace) -> int:
     return frame.run(_ask(frame))
 
 
-async def _ask(frame: Frame) -> int:
+async def _ask(frame: Context) -> int:
     settings = frame.settings()
     if not settings.key:
         raise NoKey

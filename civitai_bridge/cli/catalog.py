@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .context import Frame
+from .context import Context
 
 if TYPE_CHECKING:
-    from ..catalog.service import Desk
+    from ..catalog.service import CatalogService
 
 
 def add_to(commands: Any) -> None:
@@ -44,13 +44,13 @@ def add_to(commands: Any) -> None:
     download.set_defaults(run=_told(_download))
 
 
-Tell = Callable[[Frame, "Desk", argparse.Namespace], Awaitable[int]]
+Tell = Callable[[Context, "CatalogService", argparse.Namespace], Awaitable[int]]
 
 
-def _told(tell: Tell) -> Callable[[Frame, argparse.Namespace], int]:
+def _told(tell: Tell) -> Callable[[Context, argparse.Namespace], int]:
     """A command that needs the desk."""
 
-    def run(frame: Frame, arguments: argparse.Namespace) -> int:
+    def run(frame: Context, arguments: argparse.Namespace) -> int:
         async def story() -> int:
             async with _desk(frame) as desk:
                 return await tell(frame, desk, arguments)
@@ -61,7 +61,7 @@ def _told(tell: Tell) -> Callable[[Frame, argparse.Namespace], int]:
 
 
 @asynccontextmanager
-async def _desk(frame: Frame) -> AsyncIterator[Desk]:
+async def _desk(frame: Context) -> AsyncIterator[CatalogService]:
     from ..catalog.service import open_desk
     from ..model_files.folders import known_folders
 
@@ -71,45 +71,45 @@ async def _desk(frame: Frame) -> AsyncIterator[Desk]:
             yield desk
 
 
-async def _list(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _list(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     entries = await desk.list_()
     lines = [f"{e['status']:8} {e['catalog']:12} {e['dest']}/{e['file']}  {e['name']}" for e in entries]
     frame.data(entries, "\n".join(lines) or "The catalogs are empty.")
     return 0
 
 
-async def _check(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _check(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     checked = await desk.check("\n".join(arguments.reference))
     frame.data(checked.as_json(), checked.report)
     return 0
 
 
-async def _add(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _add(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     added = await desk.add(arguments.reference)
     frame.data(added.as_json(), added.report)
     return 1 if added.status == "restricted" else 0
 
 
-async def _promote(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _promote(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     promoted = await desk.promote(arguments.reference)
     frame.data(promoted.as_json(), promoted.report)
     return 0
 
 
-async def _remove(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _remove(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     removed = await desk.remove(arguments.reference)
     frame.data(removed.as_json(), removed.report)
     return 0
 
 
-async def _map(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _map(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     found = await desk.map_()
     lines = [f"{version}: {e['status']} {e['dest']}/{e['file']}" for version, e in found["by_version"].items()]
     frame.data(found, "\n".join(lines) or "The catalogs are empty.")
     return 0
 
 
-async def _scan(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _scan(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     from ..model_files.index import Progress
 
     with _bar(frame) as show, _ctrl_c() as stopped:
@@ -124,7 +124,7 @@ async def _scan(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
     return 130 if scanned.disk.stopped else 0
 
 
-async def _download(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> int:
+async def _download(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
     from ..model_files.download import Progress
 
     with _bar(frame) as show, _ctrl_c() as stopped:
@@ -140,7 +140,7 @@ async def _download(frame: Frame, desk: Desk, arguments: argparse.Namespace) -> 
     return 0
 
 
-def _token(frame: Frame, arguments: argparse.Namespace) -> int:
+def _token(frame: Context, arguments: argparse.Namespace) -> int:
     from ..admin_token import admin_token
 
     token = admin_token(frame.settings().home)
@@ -171,7 +171,7 @@ def _ctrl_c() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _bar(frame: Frame) -> Iterator[Callable[[str, int, int | None], None]]:
+def _bar(frame: Context) -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on a terminal; nothing elsewhere."""
     talk = frame.talk()
     if frame.json or not talk.is_terminal:

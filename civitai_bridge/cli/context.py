@@ -14,13 +14,13 @@ from ..settings import BADGE, Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..network.client import Network
-    from ..orchestration.fleet import Bridge
+    from ..network.client import HttpClient
+    from ..orchestration.fleet import Fleet
 
 T = TypeVar("T")
 
 
-class Frame:
+class Context:
     def __init__(self, *, json: bool) -> None:
         self.json = json
 
@@ -50,7 +50,7 @@ class Frame:
         return asyncio.run(story)
 
     @asynccontextmanager
-    async def site(self) -> AsyncIterator[tuple[Settings, Network]]:
+    async def site(self) -> AsyncIterator[tuple[Settings, HttpClient]]:
         """The site's address and the network for one command; with CIVITAI_BRIDGE_SANDBOX=1 a sandbox of its own."""
         async with self._reached(None) as (settings, network):
             if settings.sandbox:
@@ -58,11 +58,11 @@ class Frame:
             yield settings, network
 
     @asynccontextmanager
-    async def _reached(self, settings: Settings | None) -> AsyncIterator[tuple[Settings, Network]]:
-        from ..network.client import Network, is_loopback, next_port
+    async def _reached(self, settings: Settings | None) -> AsyncIterator[tuple[Settings, HttpClient]]:
+        from ..network.client import HttpClient, is_loopback, next_port
 
         settings = settings or self.settings()
-        async with Network() as network:
+        async with HttpClient() as network:
             if settings.sandbox and settings.site_url == Settings().site_url:
                 from ..sandbox import Sandbox
 
@@ -78,8 +78,8 @@ class Frame:
                 yield settings, network
 
     @asynccontextmanager
-    async def bridge(self, settings: Settings | None = None) -> AsyncIterator[Bridge]:
-        """A Bridge for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox of its own."""
+    async def bridge(self, settings: Settings | None = None) -> AsyncIterator[Fleet]:
+        """A Fleet for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox of its own."""
         from ..orchestration.fleet import connect
 
         async with self._reached(settings) as (at, network), _closing(connect(at, network)) as bridge:
@@ -87,7 +87,7 @@ class Frame:
 
 
 @asynccontextmanager
-async def _closing(bridge: Bridge) -> AsyncIterator[Bridge]:
+async def _closing(bridge: Fleet) -> AsyncIterator[Fleet]:
     try:
         yield bridge
     finally:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .context import Frame
+from .context import Context
 from .generate import progress, save
 
 _ADDRESS = "https://civitai.com/models/101055/sd-xl?modelVersionId=128078"
@@ -27,14 +27,14 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(frame: Frame, arguments: argparse.Namespace) -> int:
+def _run(frame: Context, arguments: argparse.Namespace) -> int:
     return frame.run(_demo(frame, Path(arguments.output)))
 
 
-async def _demo(frame: Frame, folder: Path) -> int:
-    from ..network.client import Network
+async def _demo(frame: Context, folder: Path) -> int:
+    from ..network.client import HttpClient
     from ..orchestration.fleet import Terms, connect
-    from ..orchestration.request import GenerationRequest, LoraWish
+    from ..orchestration.request import GenerationRequest, LoraInput
     from ..sandbox import Sandbox
     from ..settings import Settings
 
@@ -47,7 +47,7 @@ async def _demo(frame: Frame, folder: Path) -> int:
         frame.say(text)
 
     try:
-        async with Sandbox() as sandbox, Network() as network:
+        async with Sandbox() as sandbox, HttpClient() as network:
             settings = Settings(key="sandbox", home=home, sandbox=True)
             at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
             network.allow_loopback(sandbox.storage_url)
@@ -66,7 +66,7 @@ async def _demo(frame: Frame, folder: Path) -> int:
                     seed=seed,
                     width=width,
                     height=height,
-                    loras=(LoraWish("300001", 0.7),),
+                    loras=(LoraInput("300001", 0.7),),
                 )
                 estimate = await bridge.estimate(wanted)
                 tell(f"Price       {estimate.cost} Buzz · {prompt}")
@@ -84,7 +84,7 @@ async def _demo(frame: Frame, folder: Path) -> int:
                 tell(f"Image       {saved[0]}")
             again = await bridge.generate(
                 replace(GenerationRequest(), model=_ADDRESS, prompt=_PROMPTS[0][0], seed=7, width=1216, height=832,
-                        loras=(LoraWish("300001", 0.7),)), Terms()
+                        loras=(LoraInput("300001", 0.7),)), Terms()
             )  # fmt: skip
             debits = sum(entry.amount for entry in sandbox.ledger if entry.kind == "debit")
             tell(

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
 from ..model_files.atomic import place_new
-from .context import Frame, is_terminal
+from .context import Context, is_terminal
 
 
 def add_to(commands: Any) -> None:
@@ -74,7 +74,7 @@ class _Wait:
         )
 
 
-def _run(frame: Frame, arguments: argparse.Namespace) -> int:
+def _run(frame: Context, arguments: argparse.Namespace) -> int:
     wait = _Wait()
     try:
         return frame.run(_generate(frame, arguments, wait))
@@ -82,7 +82,7 @@ def _run(frame: Frame, arguments: argparse.Namespace) -> int:
         raise wait.stopped() from None
 
 
-async def _generate(frame: Frame, arguments: argparse.Namespace, wait: _Wait) -> int:
+async def _generate(frame: Context, arguments: argparse.Namespace, wait: _Wait) -> int:
     from ..orchestration.fleet import State, Terms
 
     wanted = _wanted(arguments)
@@ -136,21 +136,21 @@ async def _generate(frame: Frame, arguments: argparse.Namespace, wait: _Wait) ->
 
 
 def _wanted(arguments: argparse.Namespace) -> Any:
-    from ..orchestration.request import GenerationRequest, LoraWish
+    from ..orchestration.request import GenerationRequest, LoraInput
 
     loras = []
     for text in arguments.lora:
         reference, _, strength = text.rpartition("=")
         try:
-            loras.append(LoraWish(reference or text, float(strength) if reference else 1.0))
+            loras.append(LoraInput(reference or text, float(strength) if reference else 1.0))
         except ValueError:
             # The last "=" was part of an address (…?modelVersionId=1), so there is no strength.
-            loras.append(LoraWish(text, 1.0))
+            loras.append(LoraInput(text, 1.0))
             if not text.lower().startswith("http"):
                 raise BadInput(f"--lora {text}: write REF=STRENGTH, for example 300001=0.8.") from None
         else:
             if reference.lower().startswith("http") and reference.lower().endswith("modelversionid"):
-                loras[-1] = LoraWish(text, 1.0)
+                loras[-1] = LoraInput(text, 1.0)
     return GenerationRequest(
         model=arguments.model,
         prompt=arguments.prompt,
@@ -187,7 +187,7 @@ def _picture(path: str) -> bytes | None:
         raise NotAPicture(f"The picture {path} cannot be read: {error.strerror or error}.") from error
 
 
-def _asker(frame: Frame) -> Callable[[int], Any]:
+def _asker(frame: Context) -> Callable[[int], Any]:
     """Ask a person on a terminal; a script has to say --yes or --max-buzz."""
 
     async def ask(price: int) -> bool:
@@ -214,7 +214,7 @@ def _asker(frame: Frame) -> Callable[[int], Any]:
 class progress:
     """A bar on a terminal, a line per change elsewhere, nothing with --json."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Context) -> None:
         self._frame = frame
         self._bar: Any = None
         self._last = ""

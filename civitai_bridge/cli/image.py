@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
-from .context import Frame
+from .context import Context
 
 if TYPE_CHECKING:
     from ..catalog.answers import Checked
-    from ..catalog.service import Desk
+    from ..catalog.service import CatalogService
     from ..website import ImageData, Reader
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
     read.set_defaults(run=lambda frame, arguments: frame.run(_read(frame, arguments)))
 
 
-async def _image(frame: Frame, arguments: argparse.Namespace) -> int:
+async def _image(frame: Context, arguments: argparse.Namespace) -> int:
     async with _rooms(frame) as (reader, desk):
         found = await reader.image(arguments.reference)
         checked = await desk.check(found.data, ask=False)
@@ -39,7 +39,7 @@ async def _image(frame: Frame, arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _read(frame: Frame, arguments: argparse.Namespace) -> int:
+async def _read(frame: Context, arguments: argparse.Namespace) -> int:
     """One document for one file, else a list; a file that cannot be read is named and spoils no other."""
     files = list(_files(arguments.file))
     if not files:
@@ -66,7 +66,7 @@ async def _read(frame: Frame, arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _rooms(frame: Frame) -> AsyncIterator[tuple[Reader, Desk]]:
+async def _rooms(frame: Context) -> AsyncIterator[tuple[Reader, CatalogService]]:
     from ..catalog.service import open_desk
     from ..model_files.folders import known_folders
     from ..website import connect_reader
@@ -87,7 +87,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _progress(frame: Frame, total: int) -> Iterator[Any]:
+def _progress(frame: Context, total: int) -> Iterator[Any]:
     """A bar for many files, for a person at a terminal."""
     from rich.progress import Progress
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import NotFound
-from .context import Frame
+from .context import Context
 
 
 def add_to(commands: Any) -> None:
@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
     cancel.set_defaults(run=_cancel)
 
 
-def _list(frame: Frame, arguments: argparse.Namespace) -> int:
+def _list(frame: Context, arguments: argparse.Namespace) -> int:
     from ..orchestration.journal import Journal
     from ..orchestration.results import Results
 
@@ -43,11 +43,11 @@ def _list(frame: Frame, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _resume(frame: Frame, arguments: argparse.Namespace) -> int:
+def _resume(frame: Context, arguments: argparse.Namespace) -> int:
     return frame.run(_look(frame, arguments.key))
 
 
-async def _look(frame: Frame, key: str) -> int:
+async def _look(frame: Context, key: str) -> int:
     async with frame.bridge() as bridge:
         rows = await bridge.resume(key)
         documents = [_document(row, bridge.settings, bridge.results) for row in rows]
@@ -59,11 +59,11 @@ async def _look(frame: Frame, key: str) -> int:
     return 0
 
 
-def _cancel(frame: Frame, arguments: argparse.Namespace) -> int:
+def _cancel(frame: Context, arguments: argparse.Namespace) -> int:
     return frame.run(_stop(frame, arguments.workflow))
 
 
-async def _stop(frame: Frame, name: str) -> int:
+async def _stop(frame: Context, name: str) -> int:
     async with frame.bridge() as bridge:
         try:
             sentence = await bridge.cancel(name)

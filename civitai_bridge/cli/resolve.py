@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..resources.ecosystems import folder_of
-from .context import Frame
+from .context import Context
 
 
 def add_to(commands: Any) -> None:
@@ -15,11 +15,11 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(frame: Frame, arguments: argparse.Namespace) -> int:
+def _run(frame: Context, arguments: argparse.Namespace) -> int:
     return frame.run(_resolve(frame, arguments.reference))
 
 
-async def _resolve(frame: Frame, reference: str) -> int:
+async def _resolve(frame: Context, reference: str) -> int:
     async with frame.bridge() as bridge:
         found = await bridge.resolve(reference)
     files = [

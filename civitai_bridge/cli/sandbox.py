@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from ..errors import BadSetting
-from .context import Frame
+from .context import Context
 
 
 def add_to(commands: Any) -> None:
@@ -18,7 +18,7 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(frame: Frame, arguments: argparse.Namespace) -> int:
+def _run(frame: Context, arguments: argparse.Namespace) -> int:
     if arguments.port and not 1 <= arguments.port <= 65532:
         raise BadSetting(f"--port is {arguments.port}, but it must be 1 to 65532; the three after it are used too.")
     try:
@@ -28,7 +28,7 @@ def _run(frame: Frame, arguments: argparse.Namespace) -> int:
         return 0
 
 
-async def _serve(frame: Frame, port: int) -> int:
+async def _serve(frame: Context, port: int) -> int:
     from ..sandbox import Sandbox
 
     async with Sandbox(port=port) as sandbox:

@@ -15,7 +15,7 @@ from ..resources.air import Air
 from ..resources.ecosystems import air_type, ecosystem_of
 from .a1111.reader import civitai_resource, fields_of_settings
 from .comfy.reader import read_comfy, read_graph
-from .generation import GenerationData, Network, number, pixels, shown, whole
+from .generation import GenerationData, UsedResource, number, pixels, shown, whole
 from .resources import detected_type, direction, join, kind_of, normal_hash, sorted_in, with_resolved
 from .tables import DECODER, kept, objects, take, word
 
@@ -74,7 +74,7 @@ def generation_from_rest(item: Mapping[str, Any]) -> GenerationData:
         data = _without_settings(base, [], [*notes, _UNKNOWN if told else _NOTHING])
     known = {data.model_version_id, *(one.version_id for one in (*data.networks, *data.embeddings, *data.others))}
     # The route gives no more than the ids: what they are, and how strong, a look-up has to tell.
-    more = (Network("", kind="other", version_id=one, source="resources") for one in dict.fromkeys(told))
+    more = (UsedResource("", kind="other", version_id=one, source="resources") for one in dict.fromkeys(told))
     return replace(data, others=(*data.others, *(one for one in more if one.version_id not in known)))
 
 
@@ -82,7 +82,7 @@ def _named(value: object) -> tuple[str, ...]:
     return tuple(name for one in objects(value) if isinstance(name := one.get("name"), str))
 
 
-def _resolved(item: Mapping[str, Any], notes: list[str]) -> Network | None:
+def _resolved(item: Mapping[str, Any], notes: list[str]) -> UsedResource | None:
     """An entry of `resources`; a strength that is not said is 1 (facts/site-api.md §1.5)."""
     version, model = whole(item.get("modelVersionId", item.get("versionId"))), whole(item.get("modelId"))
     if not version or version < 0:
@@ -90,7 +90,7 @@ def _resolved(item: Mapping[str, Any], notes: list[str]) -> Network | None:
         return None
     kind, base = word(item.get("modelType")) or "", word(item.get("baseModel")) or ""
     strength = number(item.get("strength"))
-    return Network(
+    return UsedResource(
         air=_air(kind, base, model, version),
         weight=1.0 if strength is None else strength,
         name=word(item.get("modelName")) or "",
@@ -111,14 +111,14 @@ def _air(model_type: str, base_model: str, model_id: int | None, version_id: int
     return str(Air(ecosystem, kind, "civitai", str(model_id), str(version_id)))
 
 
-def _without_settings(base: GenerationData, resolved: list[Network], notes: list[str]) -> GenerationData:
+def _without_settings(base: GenerationData, resolved: list[UsedResource], notes: list[str]) -> GenerationData:
     hidden = {"meta_hidden": True} if _HIDDEN in notes else {}
     data = with_resolved(replace(base, extra={**base.extra, **hidden}), resolved)
     return replace(data, notes=(*data.notes, *notes), detected_type=detected_type(data))
 
 
 def _finished(
-    base: GenerationData, meta: Mapping[str, Any], resolved: list[Network], notes: list[str]
+    base: GenerationData, meta: Mapping[str, Any], resolved: list[UsedResource], notes: list[str]
 ) -> GenerationData:
     said = {str(key): value for key, value in meta.items()}
     graph = _graph(said.pop("comfy", None), notes)
@@ -169,7 +169,7 @@ def _fields(said: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         pairs.pop("Size", None)
     more = [*_civitai(on_site, notes), *_added(added, notes), *_meta_resources(listed, notes)]
     for key, kind in (("upscalers", "upscaler"), ("controlNets", "controlnet"), ("models", "checkpoint")):
-        more += [Network("", 1.0, name, kind, source="comfy") for name in _words(files[key])]
+        more += [UsedResource("", 1.0, name, kind, source="comfy") for name in _words(files[key])]
     fields = fields_of_settings(prompt, negative, pairs, notes, more)
     fields.update(size)
     if engine:
@@ -183,7 +183,7 @@ def _words(value: object) -> list[str]:
     return [one for one in value if isinstance(one, str) and one] if isinstance(value, list) else []
 
 
-def _civitai(value: object, notes: list[str]) -> list[Network]:
+def _civitai(value: object, notes: list[str]) -> list[UsedResource]:
     found = []
     for item in objects(value):
         if (one := civitai_resource(item, "civitai_resources", notes)) is None:
@@ -193,7 +193,7 @@ def _civitai(value: object, notes: list[str]) -> list[Network]:
     return found
 
 
-def _added(value: object, notes: list[str]) -> list[Network]:
+def _added(value: object, notes: list[str]) -> list[UsedResource]:
     """`additionalResources`: the LoRA loaders of a ComfyUI graph."""
     found = []
     for item in objects(value):
@@ -205,13 +205,13 @@ def _added(value: object, notes: list[str]) -> list[Network]:
         if item.get("strength") is not None and weight is None:
             notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(item['strength'])}.")
         one = civitai_resource({"air": item["air"]}, "comfy", notes) if word(item.get("air")) else None
-        one = one or Network("", source="comfy", kind=kind_of(item.get("type", "lora")))
+        one = one or UsedResource("", source="comfy", kind=kind_of(item.get("type", "lora")))
         weight = 1.0 if weight is None else weight
         found.append(replace(one, name=name, weight=weight, clip_weight=None if clip == weight else clip))
     return list(join(found, each=True))
 
 
-def _meta_resources(value: object, notes: list[str]) -> list[Network]:
+def _meta_resources(value: object, notes: list[str]) -> list[UsedResource]:
     """`meta.resources`: what the uploader's text named, by name and hash."""
     found = []
     for item in objects(value):
@@ -221,7 +221,7 @@ def _meta_resources(value: object, notes: list[str]) -> list[Network]:
         hash, kind = normal_hash(item.get("hash")), kind_of(item.get("type"))
         if name or hash:
             source = "hashes" if weight is None else "meta_resources"
-            found.append(Network("", 1.0 if weight is None else weight, name, kind, hash=hash, source=source))
+            found.append(UsedResource("", 1.0 if weight is None else weight, name, kind, hash=hash, source=source))
     return found
 
 

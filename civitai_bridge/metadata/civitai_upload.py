@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InvalidAir
 from ..resources.air import Air
 from .a1111.reader import read_a1111
-from .generation import GenerationData, Network, number
+from .generation import GenerationData, UsedResource, number
 from .resources import normal_hash
 
 # Legacy keys at which the site cuts the line of settings.
@@ -78,17 +78,19 @@ def recognised(text: str) -> tuple[Recognition, ...]:
     return tuple(_judged(one, uploaded) for one in resources_of(data))
 
 
-def resources_of(data: GenerationData) -> tuple[Network, ...]:
+def resources_of(data: GenerationData) -> tuple[UsedResource, ...]:
     """Everything that took part, the model and the VAE too."""
-    model = Network(data.model_air, 1.0, data.model_name, "checkpoint", data.model_version_id, hash=data.model_hash)
-    vae = Network("", 1.0, data.vae, "vae", hash=data.vae_hash)
+    model = UsedResource(
+        data.model_air, 1.0, data.model_name, "checkpoint", data.model_version_id, hash=data.model_hash
+    )
+    vae = UsedResource("", 1.0, data.vae, "vae", hash=data.vae_hash)
     listed = (*data.networks, *data.embeddings, *data.others)
     models = (model,) if model.air or model.name or model.version_id or model.hash else ()
     vaes = (vae,) if (vae.name or vae.hash) and not any(one.kind == "vae" for one in listed) else ()
     return (*models, *listed, *vaes)
 
 
-def _judged(one: Network, uploaded: Uploaded) -> Recognition:
+def _judged(one: UsedResource, uploaded: Uploaded) -> Recognition:
     name = one.name or one.air or (f"version {one.version_id}" if one.version_id else one.hash)
     if uploaded.reason:
         return Recognition(name, one.kind, "", uploaded.reason)
@@ -101,7 +103,7 @@ def _judged(one: Network, uploaded: Uploaded) -> Recognition:
     return Recognition(name, one.kind, "", _why_not(one, name, uploaded))
 
 
-def _why_not(one: Network, name: str, uploaded: Uploaded) -> str:
+def _why_not(one: UsedResource, name: str, uploaded: Uploaded) -> str:
     if one.kind == "vae" and one.hash:
         return f"CivitAI passes over the hash of a VAE ({name}); it takes one by its version."
     if one.air and one.version_id is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .generation import GenerationData, Network, guidance_scale, layers, number, pixels, shown, step_count, whole
+from .generation import GenerationData, UsedResource, guidance_scale, layers, number, pixels, shown, step_count, whole
 from .resources import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, take, word
 
@@ -89,7 +89,7 @@ def read_fooocus(text: str) -> GenerationData | None:
     refiner = said.get("refiner_model")
     if isinstance(refiner, str) and refiner not in ("", "None"):
         hash = normal_hash(said.pop("refiner_model_hash", ""))
-        networks.append(Network("", 1.0, str(said.pop("refiner_model")), "refiner", hash=hash, source="file"))
+        networks.append(UsedResource("", 1.0, str(said.pop("refiner_model")), "refiner", hash=hash, source="file"))
     sorted_in(fields, join(networks, notes))
     return GenerationData(source="fooocus", notes=tuple(notes), extra=kept(said), texts={"parameters": text}, **fields)
 
@@ -106,7 +106,7 @@ def _resolution(said: dict[str, Any], fields: dict[str, Any], notes: list[str]) 
         fields["width"], fields["height"] = int(found[1]), int(found[2])
 
 
-def _in_prompts(fields: dict[str, Any], notes: list[str]) -> list[Network]:
+def _in_prompts(fields: dict[str, Any], notes: list[str]) -> list[UsedResource]:
     found = []
     for name in ("prompt", "negative_prompt"):
         text = fields.get(name, "")
@@ -115,7 +115,7 @@ def _in_prompts(fields: dict[str, Any], notes: list[str]) -> list[Network]:
     return found
 
 
-def _loras(value: object, notes: list[str]) -> list[Network]:
+def _loras(value: object, notes: list[str]) -> list[UsedResource]:
     """`[[name, weight, hash], …]`, or RuinedFooocus's `[["hash", "0.5 - name"], …]` and objects."""
     found = []
     for one in value if isinstance(value, list) else ():
@@ -132,14 +132,14 @@ def _loras(value: object, notes: list[str]) -> list[Network]:
     return found
 
 
-def _combined(value: object, notes: list[str]) -> list[Network]:
+def _combined(value: object, notes: list[str]) -> list[UsedResource]:
     """`"name : weight"`, as the older versions list their LoRAs."""
     name, colon, weight = value.rpartition(" : ") if isinstance(value, str) else ("", "", "")
     return [_lora(name, weight, "", notes)] if colon and name.strip() not in ("", "None") else []
 
 
-def _lora(name: str, said: object, hash: str, notes: list[str]) -> Network:
+def _lora(name: str, said: object, hash: str, notes: list[str]) -> UsedResource:
     weight = number(said)
     if weight is None:
         notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(said)}.")
-    return Network("", 1.0 if weight is None else weight, name.strip(), hash=hash, source="file")
+    return UsedResource("", 1.0 if weight is None else weight, name.strip(), hash=hash, source="file")

@@ -99,7 +99,7 @@ def _filled_at_once(of: type[Value]) -> type[Value]:
 
 @_filled_at_once
 @dataclass(frozen=True)
-class Network:
+class UsedResource:
     """A resource that takes part in a picture (a LoRA or one of its kin, an embedding, a VAE …) and how strongly.
 
     `air` is `""` when it is not known. `kind` is one of `lora`, `lyco`, `hypernet`, `embedding`, `checkpoint`,
@@ -177,7 +177,7 @@ class GenerationData:
     negative_prompt: str = ""
     model_air: str = ""
     model_name: str = ""
-    networks: tuple[Network, ...] = ()
+    networks: tuple[UsedResource, ...] = ()
     seed: int | None = None
     steps: int | None = None
     cfg: float | None = None
@@ -201,8 +201,8 @@ class GenerationData:
     base_model: str = ""
     vae: str = ""
     vae_hash: str = ""
-    embeddings: tuple[Network, ...] = ()
-    others: tuple[Network, ...] = ()
+    embeddings: tuple[UsedResource, ...] = ()
+    others: tuple[UsedResource, ...] = ()
     guidance: float | None = None
     upscale: Upscale | None = None
     software: str = ""
@@ -247,7 +247,7 @@ def loras_of(data: GenerationData) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     """A value as JSON takes it: tuples become lists, keys texts, and what JSON cannot say (`nan`) becomes null."""
-    if isinstance(value, (Network, Upscale)):
+    if isinstance(value, (UsedResource, Upscale)):
         return value.to_json()
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
@@ -308,10 +308,10 @@ def _list_of(read: Callable[[Any, list[str]], Any]) -> Callable[[Any, list[str]]
     return of
 
 
-def _network(value: object, notes: list[str]) -> Network | None:
+def _network(value: object, notes: list[str]) -> UsedResource | None:
     if not isinstance(value, Mapping):
         return None
-    return Network(**{"air": "", **_checked(Network, value, notes)})
+    return UsedResource(**{"air": "", **_checked(UsedResource, value, notes)})
 
 
 def _upscale(value: object, notes: list[str]) -> Upscale | None:
@@ -338,7 +338,7 @@ _READ: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "int | None": lambda value, _: whole(value),
     "float": lambda value, _: number(value),
     "float | None": lambda value, _: number(value),
-    "tuple[Network, ...]": _list_of(_network),
+    "tuple[UsedResource, ...]": _list_of(_network),
     "tuple[str, ...]": _list_of(_text),
     "tuple[int, ...]": _list_of(lambda value, _: whole(value)),
     "tuple[tuple[float, float | None], ...]": _list_of(_pair),
@@ -356,6 +356,6 @@ _DOORS: Mapping[str, Callable[[object], Any]] = {
 }  # fmt: skip
 
 
-def merged_weights(first: Network, more: Iterable[Network]) -> tuple[tuple[float, float | None], ...]:
+def merged_weights(first: UsedResource, more: Iterable[UsedResource]) -> tuple[tuple[float, float | None], ...]:
     """The further weights of a network that is named again: each is applied (facts/site-api.md §8.3)."""
     return (*first.again, *(pair for one in more for pair in ((one.weight, one.clip_weight), *one.again)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .generation import GenerationData, Network, guidance_scale, layers, number, pixels, shown, step_count, whole
+from .generation import GenerationData, UsedResource, guidance_scale, layers, number, pixels, shown, step_count, whole
 from .resources import join, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
@@ -70,14 +70,14 @@ def read_invokeai(text: str) -> GenerationData | None:
         weight = number(one.get("weight"))
         if weight is None:
             notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(one.get('weight'))}.")
-        networks.append(Network("", 1.0 if weight is None else weight, name, hash=hash, source="file"))
+        networks.append(UsedResource("", 1.0 if weight is None else weight, name, hash=hash, source="file"))
     for one in objects(said.get("controlnets")):
         name, hash = _named(one.get("control_model"))
         if name:
-            networks.append(Network("", 1.0, name, "controlnet", hash=hash, source="file"))
+            networks.append(UsedResource("", 1.0, name, "controlnet", hash=hash, source="file"))
     if (refiner := said.pop("refiner_model", None)) is not None:
         name, hash = _named(refiner)
-        networks.append(Network("", 1.0, name, "refiner", hash=hash, source="file"))
+        networks.append(UsedResource("", 1.0, name, "refiner", hash=hash, source="file"))
     sorted_in(fields, join(networks, notes))
     return _made(fields, notes, said, text)
 
@@ -138,7 +138,7 @@ def _named(value: object) -> tuple[str, str]:
     return name, normal_hash(hash.rpartition(":")[2]) if isinstance(hash, str) else ""
 
 
-def _tags(fields: dict[str, Any], notes: list[str]) -> list[Network]:
+def _tags(fields: dict[str, Any], notes: list[str]) -> list[UsedResource]:
     found = []
     for name in ("prompt", "negative_prompt"):
         found += tagged(fields.get(name, ""), name, notes)

@@ -12,7 +12,7 @@ from itertools import islice
 
 from ..errors import InvalidAir
 from ..resources.air import Air
-from .generation import GenerationData, Network, merged_weights
+from .generation import GenerationData, UsedResource, merged_weights
 from .prompt import each_embedding, each_network, known_words, name_key, normal_name
 
 # More of one kind than any picture has: what is beyond is named, not read, so that no text takes long.
@@ -62,9 +62,9 @@ def normal_hash(value: object) -> str:
     return "" if text[0] == "e" and _NOTHING.startswith(text) else text
 
 
-def tagged(text: str, source: str, notes: list[str], hashes: Hashes | None = None) -> list[Network]:
+def tagged(text: str, source: str, notes: list[str], hashes: Hashes | None = None) -> list[UsedResource]:
     """The networks that the tags of a prompt name; each takes its hash out of `hashes`."""
-    found: list[Network] = []
+    found: list[UsedResource] = []
     for kind, name, weight, clip, odd, said in each_network(text):
         if len(found) == MOST:
             notes.append(f"The text has more than {MOST:,} network tags; the rest is left out.")
@@ -72,14 +72,16 @@ def tagged(text: str, source: str, notes: list[str], hashes: Hashes | None = Non
         if odd:
             notes.append(f"In {said[:80]} this is no weight and is left out: {', '.join(odd)[:80]}.")
         hash = hashes.pop((kind, name), "") if hashes else ""
-        found.append(Network("", weight, name, kind, None, clip, hash, source))
+        found.append(UsedResource("", weight, name, kind, None, clip, hash, source))
     return found
 
 
-def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: Hashes | None = None) -> list[Network]:
+def named_embeddings(
+    text: str, source: str, known: Iterable[str] = (), hashes: Hashes | None = None
+) -> list[UsedResource]:
     """The embeddings of a prompt: `embedding:name`, and the bare words among the known names; each takes its hash out
     of `hashes`."""
-    found: dict[str, Network] = {}
+    found: dict[str, UsedResource] = {}
     spelled = list(islice(each_embedding(text), MOST)) if "mbedding:" in text or "MBEDDING:" in text else []
     words = known_words(text, known, _MOST_MENTIONS) if known else []
     if spelled and words:
@@ -89,18 +91,20 @@ def named_embeddings(text: str, source: str, known: Iterable[str] = (), hashes: 
         if (lower := one.name.lower()) not in found:
             hash = hashes.pop(("embedding", one.name), "") if hashes else ""
             words_ = (one.name,)
-            found[lower] = Network(
+            found[lower] = UsedResource(
                 "", one.weight, one.name, "embedding", None, None, hash, source, None, "", "", (), words_
             )
     return list(found.values())
 
 
-def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: bool = False) -> tuple[Network, ...]:
+def join(
+    networks: Iterable[UsedResource], notes: list[str] | None = None, *, each: bool = False
+) -> tuple[UsedResource, ...]:
     """No resource twice: the same version, AIR, hash or name becomes one, which keeps whatever any of them knew.
 
     The first that says a weight has the word; what is named again in the same prompt keeps all its weights, and with
     `each` whatever is named again. Where two sources differ on a weight, a note says so."""
-    joined: list[Network] = []
+    joined: list[UsedResource] = []
     places: dict[tuple[object, ...], int] = {}
     others: dict[tuple[object, ...], list[int]] = {}
     for network in networks:
@@ -130,7 +134,7 @@ def join(networks: Iterable[Network], notes: list[str] | None = None, *, each: b
     return tuple(joined)
 
 
-def _keys(network: Network) -> list[tuple[object, ...]]:
+def _keys(network: UsedResource) -> list[tuple[object, ...]]:
     """Strongest first: version, AIR, hash (12 and 10 digits of one file share ten), whole name, last segment of it."""
     keys: list[tuple[object, ...]] = []
     name, words = network.name, network.words
@@ -150,7 +154,7 @@ def _keys(network: Network) -> list[tuple[object, ...]]:
     return keys
 
 
-def may_be_one(one: Network, other: Network) -> bool:
+def may_be_one(one: UsedResource, other: UsedResource) -> bool:
     """Whether nothing speaks against it: other version, other file of a version, other hash of the same kind, other
     folder. What CivitAI resolved is not another's by its name where that one's hash is still to be asked: the list
     holds the version of the image's post too (facts/site-api.md §1.5)."""
@@ -170,7 +174,7 @@ def may_be_one(one: Network, other: Network) -> bool:
     )
 
 
-def _only_named(asked: Network, resolved: Network) -> bool:
+def _only_named(asked: UsedResource, resolved: UsedResource) -> bool:
     """Whether nothing but a name says that a resource, whose hash can be asked, is the one that CivitAI resolved."""
     return bool(
         asked.hash
@@ -181,7 +185,7 @@ def _only_named(asked: Network, resolved: Network) -> bool:
     )
 
 
-def _two_files(one: Network, other: Network) -> bool:
+def _two_files(one: UsedResource, other: UsedResource) -> bool:
     """Whether two resources of one version are two of its files, as the two of a video model's LoRA are."""
     if one.hash and other.hash and len(one.hash) == len(other.hash):
         return one.hash != other.hash
@@ -189,7 +193,7 @@ def _two_files(one: Network, other: Network) -> bool:
     return names_files and bool(one.name and other.name) and name_key(one.name) != name_key(other.name)
 
 
-def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) -> Network:
+def _merged(first: UsedResource, more: UsedResource, notes: list[str] | None, each: bool) -> UsedResource:
     silent = first.source == "hashes"
     lead = more if silent and more.source != "hashes" else first
     if each or (first.source in _PROMPTS and first.source == more.source):
@@ -199,7 +203,7 @@ def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) 
             f"{first.name or more.name or first.air} has weight {first.total[0]:g} in {_said(first)} and "
             f"{more.total[0]:g} in {_said(more)}; the first is taken."
         )
-    return Network(
+    return UsedResource(
         air=first.air or more.air,
         weight=lead.weight,
         name=first.name or more.name,
@@ -217,19 +221,19 @@ def _merged(first: Network, more: Network, notes: list[str] | None, each: bool) 
     )
 
 
-def _differ(one: Network, other: Network) -> bool:
+def _differ(one: UsedResource, other: UsedResource) -> bool:
     """Whether both say a weight, and not the same. CivitAI's list says 1 for one that it does not know."""
     unsaid = any(each.weight == 1.0 and each.source == "resources" for each in (one, other))
     return one.total[0] != other.total[0] and not unsaid
 
 
-def _said(network: Network) -> str:
+def _said(network: UsedResource) -> str:
     return _PLACES.get(network.source, network.source.replace("_", " ")) or "one place"
 
 
-def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
+def sorted_in(fields: dict[str, object], networks: Iterable[UsedResource]) -> None:
     """Put a flat list of resources where it belongs: networks, embeddings, others."""
-    lists: dict[str, list[Network]] = {}
+    lists: dict[str, list[UsedResource]] = {}
     for one in networks:
         room = "networks" if one.kind in NETWORK_KINDS else "embeddings" if one.kind == "embedding" else "others"
         lists.setdefault(room, []).append(one)
@@ -237,7 +241,7 @@ def sorted_in(fields: dict[str, object], networks: Iterable[Network]) -> None:
         fields[room] = tuple(found)
 
 
-def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> GenerationData:
+def with_resolved(data: GenerationData, resolved: Iterable[UsedResource]) -> GenerationData:
     """The data with what CivitAI resolved (facts/site-api.md §1.5): by version id, by hash, by its whole name.
 
     A checkpoint becomes the model where the data knows none, or when it is the same one."""
@@ -263,7 +267,7 @@ def with_resolved(data: GenerationData, resolved: Iterable[Network]) -> Generati
     return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
 
 
-def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: list[str]) -> Network | None:
+def _resolved_model(data: GenerationData, resolved: tuple[UsedResource, ...], notes: list[str]) -> UsedResource | None:
     """The checkpoint that is the data's model: by version, hash or whole name, failing these the only one.
 
     A hash has the last word: where it proves none, it is to be asked, for what has the same name, or stands alone, may
@@ -289,17 +293,17 @@ def _resolved_model(data: GenerationData, resolved: tuple[Network, ...], notes: 
     return models[0]
 
 
-def is_called(one: Network, name: str) -> bool:
+def is_called(one: UsedResource, name: str) -> bool:
     """Whether a file's name is a model's name, or its name and its version's."""
     letters = _letters(name_key(name))
     return bool(letters) and letters in (_letters(one.name), _letters(one.name + one.version_name))
 
 
-def _title(one: Network) -> str:
+def _title(one: UsedResource) -> str:
     return f"{one.name[:80]} {one.version_name[:40]}".strip() or one.air or f"version {one.version_id}"
 
 
-def _named_as(network: Network, resolved: Iterable[Network]) -> Network:
+def _named_as(network: UsedResource, resolved: Iterable[UsedResource]) -> UsedResource:
     """The network with the version of its own hash; without one, of the model name, or model and version name, that
     is its whole name."""
     if network.version_id is not None or network.air or not network.name:
@@ -320,7 +324,7 @@ def _letters(text: str) -> str:
     return "".join(c for c in text.casefold() if c.isalnum())
 
 
-def embedding_words(data: GenerationData, called: Callable[[Network], str] = lambda _: "") -> dict[str, str]:
+def embedding_words(data: GenerationData, called: Callable[[UsedResource], str] = lambda _: "") -> dict[str, str]:
     """The words by which the prompts call embeddings, and the name that ComfyUI is to read for each: what `called`
     says (the file on this machine), else the file's on CivitAI, else the word itself (facts/site-api.md §8.3).
 
@@ -347,8 +351,8 @@ class HashQuestion:
 def hash_questions(data: GenerationData) -> tuple[HashQuestion, ...]:
     """The hashes that are to be looked up, each once: those of resources without a version id or AIR."""
     asked: dict[str, HashQuestion] = {}
-    model = Network(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id)
-    vae = Network("", name=data.vae, kind="vae", hash=data.vae_hash)
+    model = UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id)
+    vae = UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)
     for one in (replace(model, hash=data.model_hash), *data.networks, *data.embeddings, *data.others, vae):
         if one.hash and one.version_id is None and not one.air:
             asked.setdefault(one.hash, HashQuestion(one.name, one.kind, one.hash, tries(one.hash)))
@@ -375,7 +379,7 @@ def unnamed_versions(data: GenerationData) -> tuple[int, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def described(data: GenerationData, answers: Mapping[int, Network]) -> GenerationData:
+def described(data: GenerationData, answers: Mapping[int, UsedResource]) -> GenerationData:
     """The data after versions were looked up by their ids. A checkpoint that was only an id becomes the model where
     the data knows none."""
     listed = (*data.networks, *data.embeddings, *data.others)
@@ -388,12 +392,12 @@ def described(data: GenerationData, answers: Mapping[int, Network]) -> Generatio
     return with_resolved(replace(data, **rest), resolved)
 
 
-def answered(data: GenerationData, answers: Mapping[str, Network]) -> GenerationData:
+def answered(data: GenerationData, answers: Mapping[str, UsedResource]) -> GenerationData:
     """The data after a look-up: `answers` by the hash that was asked.
 
     Weights and sources stay the data's. An answer of another kind (short hashes collide) is not taken."""
     notes: list[str] = []
-    listed: list[Network] = []
+    listed: list[UsedResource] = []
     for one in (*data.networks, *data.embeddings, *data.others):
         found = answers.get(one.hash) if one.version_id is None and not one.air else None
         if found is not None and not _of_one_family(one.kind, found.kind):
@@ -421,13 +425,13 @@ def _of_one_family(kind: str, other: str) -> bool:
     return _FAMILIES.get(kind, kind) == _FAMILIES.get(other, other) or "other" in (kind, other)
 
 
-def _other_kind(name: str, hash: str, found: Network) -> str:
+def _other_kind(name: str, hash: str, found: UsedResource) -> str:
     return (
         f"The hash {hash} of {name[:60] or 'a resource'} is that of a {found.kind}, {found.name[:60]}; it is not taken."
     )
 
 
-def _filled(one: Network, found: Network) -> Network:
+def _filled(one: UsedResource, found: UsedResource) -> UsedResource:
     """A resource with what a look-up says of its version; its weights, name and source stay."""
     return replace(
         one,
@@ -443,7 +447,7 @@ def _filled(one: Network, found: Network) -> Network:
     )
 
 
-def _with_model(data: GenerationData, found: Network) -> GenerationData:
+def _with_model(data: GenerationData, found: UsedResource) -> GenerationData:
     return replace(
         data,
         model_air=data.model_air or found.air,
@@ -454,7 +458,7 @@ def _with_model(data: GenerationData, found: Network) -> GenerationData:
     )
 
 
-def from_air(text: str, **fields: object) -> Network | None:
+def from_air(text: str, **fields: object) -> UsedResource | None:
     """A resource by its AIR, with version id, model id and kind read from it; None when it is not one."""
     try:
         air = Air.parse(text)
@@ -465,7 +469,7 @@ def from_air(text: str, **fields: object) -> Network | None:
         "version_id": air.version_id,
         "model_id": air.model_id,
     }
-    return Network(text.strip(), **{**whole, **fields})  # type: ignore[arg-type]
+    return UsedResource(text.strip(), **{**whole, **fields})  # type: ignore[arg-type]
 
 
 _DIRECTIONS = {"txt2img": "t2i", "img2img": "i2i", "txt2vid": "t2v", "img2vid": "i2v", "vid2vid": "v2v"}

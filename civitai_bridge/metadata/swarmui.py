@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .generation import GenerationData, Network, Upscale, guidance_scale, number, pixels, shown, step_count, whole
+from .generation import GenerationData, Upscale, UsedResource, guidance_scale, number, pixels, shown, step_count, whole
 from .prompt import name_key
 from .resources import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
@@ -57,7 +57,7 @@ def read_swarmui(text: str) -> GenerationData | None:
     for name, source in (("prompt", "prompt"), ("negative_prompt", "negative_prompt")):
         prompt = fields.get(name, "")
         networks += tagged(prompt, source, notes)
-        networks += [Network("", 1.0, m[1].strip(), "embedding", source=source) for m in _EMBED.finditer(prompt)]
+        networks += [UsedResource("", 1.0, m[1].strip(), "embedding", source=source) for m in _EMBED.finditer(prompt)]
         networks += named_embeddings(prompt, source)
     networks += _models(whole_text, fields)
     sorted_in(fields, join(networks, notes))
@@ -65,7 +65,7 @@ def read_swarmui(text: str) -> GenerationData | None:
     return GenerationData(source="swarmui", notes=tuple(notes), extra=rest, texts={"parameters": text}, **fields)
 
 
-def _listed(said: dict[str, Any], notes: list[str]) -> list[Network]:
+def _listed(said: dict[str, Any], notes: list[str]) -> list[UsedResource]:
     """`loras` and `loraweights`, two lists side by side."""
     names, weights = said.pop("loras", None), said.pop("loraweights", None)
     names = names.split(",") if isinstance(names, str) else names
@@ -78,11 +78,11 @@ def _listed(said: dict[str, Any], notes: list[str]) -> list[Network]:
         weight = number(value)
         if weight is None:
             notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(value)}.")
-        found.append(Network("", 1.0 if weight is None else weight, name.strip(), source="file"))
+        found.append(UsedResource("", 1.0 if weight is None else weight, name.strip(), source="file"))
     return found
 
 
-def _models(whole_text: dict[str, Any], fields: dict[str, Any]) -> list[Network]:
+def _models(whole_text: dict[str, Any], fields: dict[str, Any]) -> list[UsedResource]:
     """`sui_models`: the hashes of what took part; the first of param `model` is the model."""
     found = []
     for one in objects(whole_text.get("sui_models")):
@@ -95,5 +95,5 @@ def _models(whole_text: dict[str, Any], fields: dict[str, Any]) -> list[Network]
             fields.update(vae=name, vae_hash=hash)
         elif name:
             source = "hashes" if weight is None else "file"
-            found.append(Network("", 1.0 if weight is None else weight, name, kind, hash=hash, source=source))
+            found.append(UsedResource("", 1.0 if weight is None else weight, name, kind, hash=hash, source=source))
     return found

@@ -14,7 +14,7 @@ from typing import Any
 from .a1111.reader import write_a1111
 from .civitai_upload import Recognition, recognised
 from .comfy.reader import MADE_ELSEWHERE, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, WEIGHT_OF, not_known, read_graph
-from .generation import GenerationData, Network, shown
+from .generation import GenerationData, UsedResource, shown
 from .prompt import clean_prompt, name_key
 from .resources import is_called, join, may_be_one
 
@@ -198,12 +198,12 @@ def _same_model(local: GenerationData, wired: GenerationData) -> bool:
 
 
 def _resources(
-    mine: tuple[Network, ...], theirs: tuple[Network, ...], elsewhere: frozenset[str], lines: list[str]
-) -> tuple[Network, ...]:
+    mine: tuple[UsedResource, ...], theirs: tuple[UsedResource, ...], elsewhere: frozenset[str], lines: list[str]
+) -> tuple[UsedResource, ...]:
     """The graph's resources with the identities that the wire knows of them; weights stay the graph's, but for those
     that other nodes made."""
     left = list(theirs)
-    found: list[Network] = []
+    found: list[UsedResource] = []
     for one in mine:
         other = next((other for other in left if _same(one, other)), None)
         if other is None:
@@ -225,7 +225,7 @@ def _resources(
     return tuple(found)
 
 
-def _same(one: Network, other: Network) -> bool:
+def _same(one: UsedResource, other: UsedResource) -> bool:
     if not may_be_one(one, other):
         return False
     for name in ("version_id", "air"):
@@ -236,12 +236,12 @@ def _same(one: Network, other: Network) -> bool:
     return bool(one.name and other.name) and (name_key(one.name) == name_key(other.name) or is_called(other, one.name))
 
 
-def _with_identity(one: Network, other: Network) -> Network:
+def _with_identity(one: UsedResource, other: UsedResource) -> UsedResource:
     names = ("air", "version_id", "hash", "model_id", "version_name", "base_model")
     return replace(one, **{name: getattr(other, name) for name in names if getattr(one, name) in _UNSAID})
 
 
-def _called(one: Network) -> str:
+def _called(one: UsedResource) -> str:
     return f"{_NAMES.get(one.kind, one.kind)} {(one.name or one.air or str(one.version_id))[:80]}"
 
 

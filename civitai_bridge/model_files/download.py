@@ -42,7 +42,7 @@ from ..resources.version import ModelFile
 from ..settings import Settings
 from .hashing import BLAKE3, EVERY, digest_file
 from .names import LONGEST_TAKEN, safe_name
-from .partial import Part, in_words, put_in_place
+from .partial import PartialFile, in_words, put_in_place
 
 T = TypeVar("T")
 AT_ONCE = 3
@@ -70,7 +70,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Landed:
+class DownloadedFile:
     """A file that is on disk now. `resumed` bytes were there from an earlier run; `was_there` = nothing was loaded;
     `verified` = it has the hashes that CivitAI states (which has none before it has scanned a file)."""
 
@@ -153,7 +153,7 @@ class Downloads:
         self.sleep = sleep
         self._free = free
         self._gate = asyncio.Semaphore(at_once)
-        self._growing: dict[Path, tuple[int, Part, int]] = {}  # device, file, its whole size
+        self._growing: dict[Path, tuple[int, PartialFile, int]] = {}  # device, file, its whole size
 
     async def load(
         self,
@@ -163,7 +163,7 @@ class Downloads:
         *,
         progress: Callable[[Progress], None] = lambda _: None,
         cancelled: Callable[[], bool] = never,
-    ) -> Landed:
+    ) -> DownloadedFile:
         """Load one file of a version to `target`. One that is there already with the right bytes is left alone; one
         that another process is loading is waited for. Raises DownloadTrouble and its kin, Unreachable; what has arrived
         is kept for the next time, unless its bytes are wrong."""
@@ -172,14 +172,14 @@ class Downloads:
         story = _Story(self, version_id, file, target, progress)
         return await _until(cancelled, self._load(story), story)
 
-    async def _load(self, story: _Story) -> Landed:
+    async def _load(self, story: _Story) -> DownloadedFile:
         async with self._gate, story.alone():
             if story.target.exists():
                 return await asyncio.to_thread(_as_it_is, story.target, story.file)
             return await story.run()
 
     @contextlib.contextmanager
-    def room_for(self, part: Part, size: int) -> Any:
+    def room_for(self, part: PartialFile, size: int) -> Any:
         """Keep room for the rest of a file, beside what other downloads still need. Raises NoRoom."""
         folder = part.path.parent
         device = os.stat(folder).st_dev
@@ -274,8 +274,8 @@ class _Story:
         whose = hashlib.sha256(os.fsencode(self.part.absolute())).hexdigest()
         return home / f".{whose[:32]}.part.lock"
 
-    async def run(self) -> Landed:
-        async with Part(self.part, keep=bool(self._sha)) as part:
+    async def run(self) -> DownloadedFile:
+        async with PartialFile(self.part, keep=bool(self._sha)) as part:
             size, sha256, resumed, verified = await self._whole(part)
         try:
             put_in_place(self.part, self.target)
@@ -283,9 +283,9 @@ class _Story:
             raise DownloadTrouble(f"{self.target} was made by another program meanwhile; it is left alone.") from error
         except OSError as error:
             raise in_words(error, self.target.parent) from error
-        return Landed(self.target, size, sha256, resumed, verified=verified)
+        return DownloadedFile(self.target, size, sha256, resumed, verified=verified)
 
-    async def _whole(self, part: Part) -> tuple[int, str, int, bool]:
+    async def _whole(self, part: PartialFile) -> tuple[int, str, int, bool]:
         """Load until everything is there and right: size, SHA-256, what an earlier run had left, whether CivitAI states
         a hash that it has."""
         while True:
@@ -304,11 +304,11 @@ class _Story:
                 )
             self._total, self._etag = None, ""  # what an earlier run left was wrong: once more from the start
 
-    def _is_complete(self, part: Part) -> bool:
+    def _is_complete(self, part: PartialFile) -> bool:
         """Whether an earlier run had everything and only the name was missing; the hash decides."""
         return self.file.size_kb is not None and abs(part.size - self.file.size_kb * 1024) < 1
 
-    async def _arrive(self, part: Part) -> None:
+    async def _arrive(self, part: PartialFile) -> None:
         address, attempts = "", 0
         while True:
             before = part.size
@@ -403,7 +403,7 @@ class _Story:
 
     # --- the storage
 
-    async def _pull(self, part: Part, address: str) -> None:
+    async def _pull(self, part: PartialFile, address: str) -> None:
         """Load what is still missing from one address. Raises _Again where there is hope."""
         headers = {"range": f"bytes={part.size}-"} if part.size else {}
         if part.size and self._etag:
@@ -430,7 +430,7 @@ class _Story:
         if part.size < total:
             raise _Again(f"The storage broke off after {part.size} of {total} bytes.")
 
-    def _ended(self, part: Part, answer: Opened) -> bool:
+    def _ended(self, part: PartialFile, answer: Opened) -> bool:
         """Whether everything is here already (416); False where a body follows. Raises what any other status means."""
         status = answer.status
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -523,7 +523,7 @@ def is_file(path: Path, file: ModelFile) -> bool:
     return True
 
 
-def _as_it_is(target: Path, file: ModelFile) -> Landed:
+def _as_it_is(target: Path, file: ModelFile) -> DownloadedFile:
     """A file that has the name already: the wanted one, or another that is not touched."""
     sha, size = hashlib.sha256(), 0
     try:
@@ -537,7 +537,7 @@ def _as_it_is(target: Path, file: ModelFile) -> Landed:
     same = stated or (file.size_kb is not None and abs(size - file.size_kb * 1024) < 1)
     if not same or _contradicted(file, sha.hexdigest(), target):
         raise DownloadTrouble(f"{target} is there already with other bytes; it is left alone. Move it away first.")
-    return Landed(target, size, sha.hexdigest(), was_there=True, verified=bool(stated))
+    return DownloadedFile(target, size, sha.hexdigest(), was_there=True, verified=bool(stated))
 
 
 def _checkable(file: ModelFile) -> dict[str, str]:

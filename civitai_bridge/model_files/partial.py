@@ -28,7 +28,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MOST_BUFFERS = 512  # of one call of writev; systems take 1024
 
 
-class Part:
+class PartialFile:
     """`size` bytes are written, `taken` is how many of them an earlier run left. One without a byte does not stay."""
 
     def __init__(self, path: Path, *, keep: bool) -> None:
@@ -41,7 +41,7 @@ class Part:
         self._sha = hashlib.sha256()
         self._file = self._back = -1
 
-    async def __aenter__(self) -> Part:
+    async def __aenter__(self) -> PartialFile:
         try:
             await self._run(self._open)
         except BaseException:

@@ -14,23 +14,23 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from ..errors import CivitaiError
-from .client import Network
+from .client import HttpClient
 
 T = TypeVar("T")
 
 
-class Backstage:
+class BackgroundLoop:
     """The thread and its loop; both start with the first story. The thread is a daemon: nothing waits for it at the
     end, because everything that matters is on disk as it happens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._network: Network | None = None
+        self._network: HttpClient | None = None
         self._opening: asyncio.Lock | None = None
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run a coroutine backstage; from any thread. Context variables of the caller cross over."""
+        """Run a coroutine on the background loop; from any thread. Context variables of the caller cross over."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop())
 
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -40,13 +40,13 @@ class Backstage:
                 threading.Thread(target=self._run, args=(self._loop,), name="civitai-bridge", daemon=True).start()
             return self._loop
 
-    async def network(self) -> Network:
-        """The process's Network, opened on first use. To be awaited backstage."""
+    async def network(self) -> HttpClient:
+        """The process's HttpClient, opened on first use. To be awaited on the background loop."""
         if self._opening is None:
             self._opening = asyncio.Lock()
         async with self._opening:
             if self._network is None:
-                self._network = await Network().__aenter__()
+                self._network = await HttpClient().__aenter__()
             return self._network
 
     @staticmethod
@@ -77,16 +77,17 @@ class Backstage:
         self._network = self._opening = None
 
 
-_BACKSTAGE = Backstage()
+_BACKSTAGE = BackgroundLoop()
 
 
-def backstage() -> Backstage:
+def background_loop() -> BackgroundLoop:
     """The one of this process."""
     return _BACKSTAGE
 
 
-async def follow(work: concurrent.futures.Future[T]) -> T:
-    """Wait in a prompt's loop for work that runs backstage, without ever handing a cancellation either way.
+async def wait_for(work: concurrent.futures.Future[T]) -> T:
+    """Wait in a prompt's loop for work that runs on the background loop, without ever handing a cancellation
+    either way.
 
     A CancelledError here can only be the prompt's teardown, and the work goes on; work that was cancelled is an
     ordinary error here, for a CancelledError of its own would kill ComfyUI's worker thread (comfyui-probes §5)."""

@@ -3,7 +3,7 @@
 - The key goes to one exact origin over https or loopback. Redirects are never followed with it.
 - Bytes come from the same hosts as answers do, so they share connections: one host is one connection on HTTP/2.
 - Loopback never goes through a proxy; elsewhere HTTPS_PROXY and NO_PROXY are obeyed.
-- httpx is imported when the first Network is opened: it takes 40-60 ms, which ComfyUI's start should not pay.
+- httpx is imported when the first HttpClient is opened: it takes 40-60 ms, which ComfyUI's start should not pay.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def next_port(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
 
 
-class Network:
-    """The connections of one event loop: `async with Network() as network`, or kept by the background loop for the
+class HttpClient:
+    """The connections of one event loop: `async with HttpClient() as network`, or kept by the background loop for the
     process."""
 
     def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
@@ -51,7 +51,7 @@ class Network:
         self._configured: set[str] = set()  # hosts that a person set; the rest must be public
         self.opened: Counter[str] = Counter()  # connections made so far to each host:port, for the bench
 
-    async def __aenter__(self) -> Network:
+    async def __aenter__(self) -> HttpClient:
         import httpx
 
         for name in ("httpx", "httpcore", "h2", "hpack"):
@@ -218,7 +218,7 @@ class _Backend:
     """httpcore's way to make connections, with two additions: it counts, and it looks where it arrives. Only hosts
     that a person configured may lie in a private network; an address that the service or a page named may not."""
 
-    def __init__(self, inner: Any, network: Network) -> None:
+    def __init__(self, inner: Any, network: HttpClient) -> None:
         self._inner = inner
         self._network = network
 

@@ -47,12 +47,12 @@ from ..errors import (
     WorkflowExpired,
     WorkflowFailed,
 )
-from ..metadata.generation import GenerationData, Network
+from ..metadata.generation import GenerationData, UsedResource
 from ..metadata.prompt import network_tags
 from ..network.fetch import Fetch
 from ..network.retries import retrying
 from ..resources.reference import HOSTS
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
 from .client import OrchestrationClient
@@ -69,14 +69,14 @@ from .journal import (
     Journal,
     Limits,
     Plan,
-    Row,
-    Slot,
+    Purchase,
+    PurchasedImage,
     new_key,
 )
-from .request import Built, GenerationRequest, LoraUse, build, lost_in_echo, request_hash, template
-from .reservations import Gatherings, Place
+from .request import Built, GenerationRequest, ResolvedLora, build, lost_in_echo, request_hash, template
+from .reservations import Reservation, Reservations
 from .results import Results
-from .run import BEAT, GONE_AFTER, Admit, Carriage, Ground, pause_before
+from .run import BEAT, GONE_AFTER, Admit, Ground, PurchaseRun, pause_before
 from .workflow import Workflow
 
 TAG = "civitai-bridge"
@@ -159,8 +159,8 @@ class _Prepared:
 
     wanted: GenerationRequest
     built: Built
-    model: Resource | None
-    loras: tuple[LoraUse, ...]
+    model: ModelVersion | None
+    loras: tuple[ResolvedLora, ...]
     hash: str
     notes: tuple[str, ...]
 
@@ -169,7 +169,7 @@ class _Prepared:
         return self.model.air if self.model else ""
 
 
-class Bridge:
+class Fleet:
     """Everything a story needs, made once on the loop where the stories run: clients, journal, results, settings.
 
     `fetch` gets pictures without any credential; `clock` is seconds since the epoch; `sleep` is handed in by tests."""
@@ -195,9 +195,9 @@ class Bridge:
         self.results = Results(settings.home / "results")
         self.clock = clock
         self.sleep = sleep
-        self.carriages: dict[str, Carriage] = {}
+        self.carriages: dict[str, PurchaseRun] = {}
         self._ground = Ground(client, self.journal, self.results, fetch, clock, sleep, beat)
-        self._gatherings = Gatherings(self._reserve) if quiet is None else Gatherings(self._reserve, quiet=quiet)
+        self._gatherings = Reservations(self._reserve) if quiet is None else Reservations(self._reserve, quiet=quiet)
         self._reusable: dict[str, bool] = {}
         self._pruned = 0.0
         # Addresses of the configured site are references too; it is the person's choice, no graph's.
@@ -205,7 +205,7 @@ class Bridge:
 
     # --- what faces ask for -------------------------------------------------------------------------------------
 
-    async def resolve(self, text: str) -> Resource:
+    async def resolve(self, text: str) -> ModelVersion:
         """The model version that a person's text names, with everything CivitAI tells about it."""
         return await resolve(self.site, text, hosts=self._hosts)
 
@@ -265,7 +265,7 @@ class Bridge:
         terms: Terms,
         on_progress: Callable[[State], None],
         stop: Callable[[], bool],
-    ) -> tuple[_Prepared, Row, bool]:
+    ) -> tuple[_Prepared, Purchase, bool]:
         """The row that serves a request: one that is there already, or a new one, priced and reserved. The last of the
         three says whether it was bought before."""
         with self._gatherings.enter(terms.prompt_id) as place:
@@ -335,7 +335,7 @@ class Bridge:
             )
         return f"CivitAI was asked to cancel {row.workflow_id}; it says {row.about.get('status', row.state)}."
 
-    async def _until_cancelled(self, key: str, seconds: float) -> Row:
+    async def _until_cancelled(self, key: str, seconds: float) -> Purchase:
         """Have a wish to cancel carried out, by whoever owns the row or by us, and wait a while for its end."""
         loop, carried = asyncio.get_running_loop(), False
         until = loop.time() + seconds
@@ -360,7 +360,7 @@ class Bridge:
             else:
                 await asyncio.sleep(TICK)
 
-    async def _never_arrived(self, row: Row) -> bool:
+    async def _never_arrived(self, row: Purchase) -> bool:
         """Close an order that a person cancelled and that the list does not show an hour after its last attempt."""
         attempts = await self._in_thread(self.journal.attempts, row.key)
         last = max((attempt.started for attempt in attempts), default=row.created)
@@ -370,7 +370,7 @@ class Bridge:
         await self._in_thread(lambda: self.journal.record(row.key, state=CANCELED, error="never arrived"))
         return True
 
-    async def resume(self, key: str = "", *, on_row: Callable[[Row], None] = lambda _: None) -> list[Row]:
+    async def resume(self, key: str = "", *, on_row: Callable[[Purchase], None] = lambda _: None) -> list[Purchase]:
         """Look after what is open in the journal: by id, by tag, and fetch what is there. Never sends an order, never
         buys.
 
@@ -402,7 +402,7 @@ class Bridge:
             seen.append(row)
         return seen
 
-    def waiting(self) -> list[Row]:
+    def waiting(self) -> list[Purchase]:
         """Purchases whose pictures nobody has been given yet, oldest first (reads the journal; not for the event
         loop)."""
         return [row for row in self.journal.rows((FINISHED, ACCEPTED, SENT, UNCONFIRMED)) if self._is_mine(row)]
@@ -436,7 +436,7 @@ class Bridge:
                 raise BadInput(
                     f"A LoRA{f' ({lora.name})' if lora.name else ''} has no reference, so it cannot be sent to CivitAI."
                 )
-            loras.append(LoraUse(resource, lora.strength))
+            loras.append(ResolvedLora(resource, lora.strength))
         built = build(wanted, model, tuple(loras), vae, family_mismatch=self.settings.lora_family_mismatch)
         notes = [*built.notes]
         for part in ("prompt", "negative_prompt"):
@@ -449,7 +449,7 @@ class Bridge:
         hashed = request_hash(self.settings.account, self.settings.base, body, wanted.seed)
         return _Prepared(wanted, built, model, tuple(loras), hashed, tuple(notes))
 
-    async def _look_up(self, reference: str) -> Resource | None:
+    async def _look_up(self, reference: str) -> ModelVersion | None:
         if not reference.strip():
             return None
         return await resolve(self.site, reference, for_generation=True, hosts=self._hosts)
@@ -472,7 +472,7 @@ class Bridge:
             external_id=key,
         )
 
-    async def _known(self, prepared: _Prepared, terms: Terms) -> Row | None:
+    async def _known(self, prepared: _Prepared, terms: Terms) -> Purchase | None:
         """A purchase of this very request that is under way, not collected, or (if wanted) collected and still on
         disk."""
         row = await self._in_thread(
@@ -486,7 +486,7 @@ class Bridge:
         # `reserve` decides about what has not left yet, in its transaction.
         return row if row is not None and row.state != PLANNED else None
 
-    def _on_disk(self, row: Row) -> bool:
+    def _on_disk(self, row: Purchase) -> bool:
         """Whether a purchase can answer a request again: its pictures are here, or all of it was withheld, and buying
         the same once more would be withheld once more."""
         here = [slot for slot in row.slots if slot.here]
@@ -545,7 +545,7 @@ class Bridge:
         }
         return Plan(key, prepared.hash, self.settings.account, self.settings.base, body, price, terms.prompt_id, about)
 
-    async def _reserved(self, place: Place, plan: Plan, stop: Callable[[], bool]) -> Row:
+    async def _reserved(self, place: Reservation, plan: Plan, stop: Callable[[], bool]) -> Purchase:
         """Wait for the round of this prompt; a person who cancels meanwhile is out of it before anything leaves."""
         waiting = asyncio.ensure_future(place.reserve(plan))
         while not waiting.done():
@@ -555,7 +555,7 @@ class Bridge:
                 raise Interrupted("Cancelled before anything was bought.")
         return waiting.result()
 
-    async def _reserve(self, plans: Sequence[Plan]) -> Sequence[Row]:
+    async def _reserve(self, plans: Sequence[Plan]) -> Sequence[Purchase]:
         """All rows of a round in one transaction; new ones start out owned by the carriage that will carry them."""
         limits = self._limits()
         reuse = {plan.key: self._reusable.pop(plan.key, True) for plan in plans}
@@ -580,14 +580,14 @@ class Bridge:
 
     async def _attend(
         self,
-        row: Row,
+        row: Purchase,
         prepared: _Prepared,
         terms: Terms,
         started: float,
         on_progress: Callable[[State], None],
         cancelled: Callable[[], bool],
         abandoned: Callable[[], bool],
-    ) -> tuple[Row, bool]:
+    ) -> tuple[Purchase, bool]:
         """Wait for a row until its pictures are here, whoever carries it: we, an equal node, or another server. The
         second value says whether an order that nobody had answered was sent anew for us."""
         loop = asyncio.get_running_loop()
@@ -595,7 +595,7 @@ class Bridge:
         deadline = first + terms.wait_minutes * 60
         leaving, ordered, mine = row.cancels, False, None
 
-        async def admit(again: Row) -> Row:
+        async def admit(again: Purchase) -> Purchase:
             """An order that got no answer is sent again: at today's price, within today's limits, for this prompt, and
             only while somebody waits for it."""
             price = await _unless(_either(cancelled, abandoned), self._acceptable_price(prepared, terms))
@@ -643,7 +643,7 @@ class Bridge:
                     workflow_id=row.workflow_id,
                 )
 
-    async def _person_cancels(self, row: Row) -> None:
+    async def _person_cancels(self, row: Purchase) -> None:
         """Write the wish down, then tell the carriage, which asks the service at once or as soon as the id is known.
         Without one, somebody else carries the row and sees the wish, or is gone and we carry it to its end."""
         carriage = self.carriages.get(row.key)
@@ -655,14 +655,14 @@ class Bridge:
                 self._ground.background(self._ground.cancel_there(row.workflow_id))
             self._ground.background(self._until_cancelled(row.key, 10 * CANCEL_PATIENCE))
 
-    def _carry(self, row: Row, owner: str, admit: Admit | None = None) -> Carriage:
-        carriage = Carriage(self._ground, row, owner, admit=admit)
+    def _carry(self, row: Purchase, owner: str, admit: Admit | None = None) -> PurchaseRun:
+        carriage = PurchaseRun(self._ground, row, owner, admit=admit)
         self.carriages[row.key] = carriage
         carriage.task = asyncio.get_running_loop().create_task(carriage.run(), name=f"civitai-bridge {row.key}")
         carriage.task.add_done_callback(lambda task: self._carried(row.key, carriage, task))
         return carriage
 
-    def _carried(self, key: str, carriage: Carriage, task: asyncio.Task[Row]) -> None:
+    def _carried(self, key: str, carriage: PurchaseRun, task: asyncio.Task[Purchase]) -> None:
         if self.carriages.get(key) is carriage:
             del self.carriages[key]
         if not task.cancelled():
@@ -672,7 +672,7 @@ class Bridge:
         """Run something to its end although nobody waits for it."""
         self._ground.background(work)
 
-    async def _look_at(self, row: Row) -> Row:
+    async def _look_at(self, row: Purchase) -> Purchase:
         """One look after a row, without ever sending an order: find it by tag or id, and fetch what is there."""
         if row.state == PLANNED:
             return row
@@ -680,7 +680,7 @@ class Bridge:
         for _ in range(20):  # whether the owner of a killed process is gone shows after some seconds
             taken = await self._in_thread(self.journal.take, row.key, owner)
             if taken is not None:
-                await Carriage(self._ground, taken, owner).look()
+                await PurchaseRun(self._ground, taken, owner).look()
                 break
             if abs(self.clock() - row.heartbeat) < self.journal.heart_stops:
                 break
@@ -689,7 +689,7 @@ class Bridge:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    async def _hand_over(self, row: Row, prepared: _Prepared, bought_before: bool) -> Outcome:
+    async def _hand_over(self, row: Purchase, prepared: _Prepared, bought_before: bool) -> Outcome:
         """What the face gets; raises why when there is nothing. The face says `collected` when a person has it."""
         here = [slot for slot in row.slots if slot.here and self.results.has(slot.file)]
         pending = [slot for slot in row.slots if slot.pending]
@@ -731,7 +731,7 @@ class Bridge:
             sandbox=self.settings.sandbox,
         )
 
-    def _why_nothing(self, row: Row, pending: list[Slot], bought_before: bool) -> CivitaiError:
+    def _why_nothing(self, row: Purchase, pending: list[PurchasedImage], bought_before: bool) -> CivitaiError:
         if pending:
             reasons = "; ".join(dict.fromkeys(slot.reason for slot in pending if slot.reason)) or "they did not arrive"
             return BlobUnavailable(
@@ -770,7 +770,7 @@ class Bridge:
 
     def _report(
         self,
-        row: Row,
+        row: Purchase,
         prepared: _Prepared,
         pictures: Sequence[BoughtPicture],
         missing: Sequence[tuple[int, str]],
@@ -827,7 +827,7 @@ class Bridge:
 
     # --- small things -------------------------------------------------------------------------------------------
 
-    async def _reread(self, row: Row) -> Row:
+    async def _reread(self, row: Purchase) -> Purchase:
         return await self._in_thread(self.journal.get, row.key) or row
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -837,10 +837,10 @@ class Bridge:
         if not self.settings.key:
             raise NoKey
 
-    def _is_mine(self, row: Row) -> bool:
+    def _is_mine(self, row: Purchase) -> bool:
         return row.account == self.settings.account and row.base == self.settings.base
 
-    def _mine(self, row: Row) -> None:
+    def _mine(self, row: Purchase) -> None:
         if not self._is_mine(row):
             what = "at another address" if row.base != self.settings.base else "with another key"
             raise AnotherAccount(
@@ -849,12 +849,12 @@ class Bridge:
             )
 
 
-def connect(settings: Settings, network: Any, **options: Any) -> Bridge:
-    """A Bridge on a `Network` of this loop: reads are repeated, submits are not, pictures are fetched without a
+def connect(settings: Settings, network: Any, **options: Any) -> Fleet:
+    """A Fleet on a `UsedResource` of this loop: reads are repeated, submits are not, pictures are fetched without a
     credential."""
     site = SiteClient(retrying(network.send_to(settings.site_url, settings.key or None)))
     send = network.send_to(settings.orchestration_url, settings.key or None)
-    return Bridge(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)
+    return Fleet(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)
 
 
 async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T:
@@ -875,7 +875,7 @@ def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], 
     return lambda: one() or other()
 
 
-def _state(carriage: Carriage, seconds: float) -> State:
+def _state(carriage: PurchaseRun, seconds: float) -> State:
     """One line for the node: phase, queue position, price, seconds."""
     row, latest, phase = carriage.row, carriage.latest, carriage.phase
     text, fraction = _PHASES.get(phase, phase.capitalize()), None
@@ -909,11 +909,11 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
-def _name(model: Resource | None) -> str:
+def _name(model: ModelVersion | None) -> str:
     return " ".join(part for part in (model.name, model.version_name) if part) if model else ""
 
 
-def _refund_sentence(row: Row) -> str:
+def _refund_sentence(row: Purchase) -> str:
     if not row.debited and not row.price:
         return "It cost nothing."
     if row.credited and row.credited >= row.debited:
@@ -924,7 +924,11 @@ def _refund_sentence(row: Row) -> str:
 
 
 def _generation(
-    row: Row, prepared: _Prepared, pictures: Sequence[BoughtPicture], missing: Sequence[tuple[int, str]], source: str
+    row: Purchase,
+    prepared: _Prepared,
+    pictures: Sequence[BoughtPicture],
+    missing: Sequence[tuple[int, str]],
+    source: str,
 ) -> GenerationData:
     """What was really asked and came back, from the body that was sent."""
     sent, wanted = prepared.built.input, prepared.wanted
@@ -941,7 +945,7 @@ def _generation(
         model_version_id=prepared.model.version_id if prepared.model else None,
         base_model=prepared.model.base_model if prepared.model else "",
         networks=tuple(
-            Network(u.resource.air, u.strength, _name(u.resource), version_id=u.resource.version_id)
+            UsedResource(u.resource.air, u.strength, _name(u.resource), version_id=u.resource.version_id)
             for u in prepared.loras
         ),
         seed=of("seed"),

@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS attempts (
 
 
 @dataclass(frozen=True)
-class Slot:
+class PurchasedImage:
     """One picture of a purchase: where it is, or why it is not there. `pending` = it may still come; `blocked` = it was
     made and is withheld."""
 
@@ -123,7 +123,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Row:
+class Purchase:
     """One purchase as it stands. Money is whole Buzz, times are seconds since the epoch; `cancels` counts the wishes to
     cancel that stand, `cancel_wanted` says that there is one. Lists of rows come without `body`."""
 
@@ -146,7 +146,7 @@ class Row:
     owner: str
     heartbeat: float
     about: Mapping[str, Any]
-    slots: tuple[Slot, ...]
+    slots: tuple[PurchasedImage, ...]
     error: str
 
     @property
@@ -250,7 +250,9 @@ class Journal:
 
     # --- buying -----------------------------------------------------------------------------------------------
 
-    def find(self, request_hash: str, account: str, base: str, *, usable: Callable[[Row], bool]) -> Row | None:
+    def find(
+        self, request_hash: str, account: str, base: str, *, usable: Callable[[Purchase], bool]
+    ) -> Purchase | None:
         """The oldest row of this request that is under way or not collected; else the newest collected one, if it is
         `usable`."""
         with self._transaction(_NOTHING_SENT) as db:
@@ -261,9 +263,9 @@ class Journal:
         plans: Sequence[Plan],
         limits: Limits,
         *,
-        usable: Callable[[Plan, Row], bool],
+        usable: Callable[[Plan, Purchase], bool],
         owner: Callable[[Plan], str],
-    ) -> list[Row]:
+    ) -> list[Purchase]:
         """In one transaction: for each plan the row that serves it, a living one of the same request, a collected one
         that is `usable` for it, or a new one.
 
@@ -306,7 +308,7 @@ class Journal:
         with self._transaction() as db:
             return sum(cost for _, cost in self._costs(db, base, prompt_id=prompt_id, since=since))
 
-    def take(self, key: str, owner: str, *, forget_cancels: int = 0) -> Row | None:
+    def take(self, key: str, owner: str, *, forget_cancels: int = 0) -> Purchase | None:
         """Become the owner of a row whose owner is gone; None when somebody alive has it.
 
         `forget_cancels`: a person asks anew for what was to be cancelled, and saw this many wishes. Unless another
@@ -321,7 +323,7 @@ class Journal:
                 db.execute("UPDATE purchases SET cancel_wanted = 0 WHERE key = ?", (key,))
             return self._get(db, key)
 
-    def _heart_stopped(self, row: Row, now: float) -> bool:
+    def _heart_stopped(self, row: Purchase, now: float) -> bool:
         """Whether a row's owner is gone: no beat for long by the clock, and none while we watched. The clock alone may
         have jumped."""
         sign, here = (row.owner, row.heartbeat), self._monotonic()
@@ -331,7 +333,7 @@ class Journal:
             since = here
         return abs(now - row.heartbeat) >= self.heart_stops and here - since >= self.heart_stops / 3
 
-    def beat(self, key: str, owner: str) -> Row:
+    def beat(self, key: str, owner: str) -> Purchase:
         """Say that the owner lives, and see whether a cancel is wanted."""
         with self._transaction() as db:
             db.execute("UPDATE purchases SET heartbeat = ? WHERE key = ? AND owner = ?", (self._clock(), key, owner))
@@ -357,7 +359,7 @@ class Journal:
             )
             return number
 
-    def readmit(self, key: str, price: int, prompt_id: str, limits: Limits) -> Row:
+    def readmit(self, key: str, price: int, prompt_id: str, limits: Limits) -> Purchase:
         """Let an order that nobody answered be sent once more, as if it were new: it counts from now on, for this
         prompt. Raises LimitReached."""
         now = self._clock()
@@ -379,7 +381,7 @@ class Journal:
             rows = db.execute("SELECT number, started, outcome FROM attempts WHERE key = ? ORDER BY number", (key,))
             return [Attempt(*row) for row in rows.fetchall()]
 
-    def accepted(self, key: str, number: int | None, *, owner: str, workflow_id: str, **facts: Any) -> Row:
+    def accepted(self, key: str, number: int | None, *, owner: str, workflow_id: str, **facts: Any) -> Purchase:
         """The service has the order: what came of the attempt, the id and the state in one transaction. The id is
         written whoever owns the row by now; the rest as `record` does it."""
         with self._transaction() as db:
@@ -391,7 +393,7 @@ class Journal:
                 self._record(db, row, {**facts, "workflow_id": workflow_id})
             return self._get(db, key)
 
-    def want_cancel(self, key: str) -> Row:
+    def want_cancel(self, key: str) -> Purchase:
         """A person wants it cancelled. What has not left never leaves; the rest is asked for as soon as its id is
         known."""
         now = self._clock()
@@ -402,7 +404,7 @@ class Journal:
 
     # --- what became of it ------------------------------------------------------------------------------------
 
-    def record(self, key: str, *, owner: str | None = None, **facts: Any) -> Row:
+    def record(self, key: str, *, owner: str | None = None, **facts: Any) -> Purchase:
         """Write what is now known: any of state, price, debited, credited, wallets, workflow_id, slots, error, about.
 
         With `owner`, nothing is written once somebody else owns the row; the row as it is comes back. The price only
@@ -414,7 +416,7 @@ class Journal:
                 self._record(db, row, facts)
             return self._get(db, key)
 
-    def _record(self, db: sqlite3.Connection, row: Row, facts: Mapping[str, Any]) -> None:
+    def _record(self, db: sqlite3.Connection, row: Purchase, facts: Mapping[str, Any]) -> None:
         columns: dict[str, Any] = {}
         for name, value in facts.items():
             if name not in _FACTS:
@@ -436,19 +438,19 @@ class Journal:
         sets = ", ".join(f"{name} = ?" for name in (*columns, "updated"))
         db.execute(f"UPDATE purchases SET {sets} WHERE key = ?", (*columns.values(), now, key))
 
-    def get(self, key: str) -> Row | None:
+    def get(self, key: str) -> Purchase | None:
         with self._transaction() as db:
             found = db.execute("SELECT * FROM purchases WHERE key = ?", (key,)).fetchone()
             return _row(found) if found else None
 
-    def by_workflow(self, workflow_id: str) -> Row | None:
+    def by_workflow(self, workflow_id: str) -> Purchase | None:
         with self._transaction() as db:
             found = db.execute(
                 "SELECT * FROM purchases WHERE workflow_id = ? ORDER BY created", (workflow_id,)
             ).fetchone()
             return _row(found) if found else None
 
-    def rows(self, states: Iterable[str] = ()) -> list[Row]:
+    def rows(self, states: Iterable[str] = ()) -> list[Purchase]:
         """All rows, oldest first, or those in the named states; without their bodies."""
         wanted = list(states)
         where = f"WHERE state IN ({', '.join('?' * len(wanted))})" if wanted else ""
@@ -456,7 +458,7 @@ class Journal:
             found = db.execute(f"SELECT {_SHORT} FROM purchases {where} ORDER BY created, rowid", wanted).fetchall()
         return [_row(one) for one in found]
 
-    def open_rows(self) -> list[Row]:
+    def open_rows(self) -> list[Purchase]:
         """What still wants a look: under way, not collected, or over (for a month at most) without the refund having
         been seen."""
         now = self._clock()
@@ -496,15 +498,15 @@ class Journal:
                     raise StateTrouble(_in_words(self._path, error, consequence)) from error
                 raise
 
-    def _get(self, db: sqlite3.Connection, key: str) -> Row:
+    def _get(self, db: sqlite3.Connection, key: str) -> Purchase:
         found = db.execute("SELECT * FROM purchases WHERE key = ?", (key,)).fetchone()
         if found is None:
             raise StateTrouble(f"The journal has no purchase {key!r}. `civitai-bridge journal list` shows what it has.")
         return _row(found)
 
     def _find(
-        self, db: sqlite3.Connection, request_hash: str, account: str, base: str, usable: Callable[[Row], bool]
-    ) -> Row | None:
+        self, db: sqlite3.Connection, request_hash: str, account: str, base: str, usable: Callable[[Purchase], bool]
+    ) -> Purchase | None:
         query = (
             "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
         )
@@ -584,14 +586,14 @@ _SHORT = ", ".join(
 )
 
 
-def _row(found: sqlite3.Row) -> Row:
+def _row(found: sqlite3.Row) -> Purchase:
     values = dict(found)
     values["cancels"] = values["cancel_wanted"]
     values["cancel_wanted"] = bool(values["cancel_wanted"])
     values["wallets"] = json.loads(values["wallets"])
     values["about"] = json.loads(values["about"])
-    values["slots"] = tuple(Slot(**slot) for slot in json.loads(values["slots"]))
-    return Row(**values)
+    values["slots"] = tuple(PurchasedImage(**slot) for slot in json.loads(values["slots"]))
+    return Purchase(**values)
 
 
 def _in_words(path: Path, error: Exception, consequence: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import BadInput, FieldRefused, NotAPicture, NotGeneratable, WrongFamily
 from ..metadata.samplers import AUTO, for_dialect, schedule_for_dialect
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from .variants import CREATE, EDIT, VARIANT, Variant, engine_for, find, fits
 
 LARGEST_INLINE = 8 * 1024 * 1024  # bytes of PNG that go along inside the body; uploads are another road
@@ -39,7 +39,7 @@ _IMAGE_SIZES = {
 
 
 @dataclass(frozen=True)
-class LoraWish:
+class LoraInput:
     """A LoRA as a face names it: any reference, and how strongly."""
 
     reference: str
@@ -48,8 +48,8 @@ class LoraWish:
 
 
 @dataclass(frozen=True)
-class LoraUse:
-    resource: Resource
+class ResolvedLora:
+    resource: ModelVersion
     strength: float
 
 
@@ -77,7 +77,7 @@ class GenerationRequest:
     vae: str = ""
     output_format: str = "png"
     mature_content: str = AUTO
-    loras: tuple[LoraWish, ...] = ()
+    loras: tuple[LoraInput, ...] = ()
     image: bytes | None = field(default=None, repr=False)
     mask: bytes | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -96,9 +96,9 @@ class Built:
 
 def build(
     wanted: GenerationRequest,
-    model: Resource | None,
-    loras: Sequence[LoraUse] = (),
-    vae: Resource | None = None,
+    model: ModelVersion | None,
+    loras: Sequence[ResolvedLora] = (),
+    vae: ModelVersion | None = None,
     *,
     family_mismatch: str = "refuse",
 ) -> Built:
@@ -169,9 +169,9 @@ class _Builder:
     def __init__(
         self,
         wanted: GenerationRequest,
-        model: Resource | None,
-        loras: Sequence[LoraUse],
-        vae: Resource | None,
+        model: ModelVersion | None,
+        loras: Sequence[ResolvedLora],
+        vae: ModelVersion | None,
         mismatch: str,
     ) -> None:
         self.wanted = wanted
@@ -451,7 +451,7 @@ class _Builder:
             strengths if shape == "lora-map" else [{"air": air, "strength": s} for air, s in strengths.items()]
         )
 
-    def _fits_as_lora(self, resource: Resource) -> None:
+    def _fits_as_lora(self, resource: ModelVersion) -> None:
         if not resource.is_lora and resource.type:
             raise BadInput(f"{self._who(resource)} is a {resource.type}, not a LoRA.")
         if resource.can_generate is False:
@@ -460,7 +460,7 @@ class _Builder:
             )
         self._fits_family(resource, "LoRA")
 
-    def _fits_family(self, resource: Resource, what: str) -> None:
+    def _fits_family(self, resource: ModelVersion, what: str) -> None:
         """Refuse (or note, by the setting) what is of another family than the chosen model."""
         chosen = self.model.base_model if self.model else str(self.input.get("modelVersion", "")).upper()
         if fits(self.variant, resource.ecosystem, resource.base_model, chosen):
@@ -551,7 +551,7 @@ class _Builder:
             raise FieldRefused(ours or name, value, words, self.variant.path)
 
     @staticmethod
-    def _who(resource: Resource) -> str:
+    def _who(resource: ModelVersion) -> str:
         return " ".join(part for part in (resource.name, resource.version_name) if part) or resource.air
 
 

@@ -11,51 +11,51 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from .journal import Plan, Row
+from .journal import Plan, Purchase
 
 QUIET = 0.1  # seconds without a newcomer after which a round is closed
 
-Reserve = Callable[[Sequence[Plan]], Awaitable[Sequence[Row]]]
+Reserve = Callable[[Sequence[Plan]], Awaitable[Sequence[Purchase]]]
 
 
-class Gatherings:
+class Reservations:
     """The rounds of all prompts; lives on one event loop."""
 
     def __init__(self, reserve: Reserve, *, quiet: float = QUIET) -> None:
         self._reserve = reserve
         self._quiet = quiet
-        self._open: dict[str, _Round] = {}
+        self._open: dict[str, _Batch] = {}
 
-    def enter(self, prompt_id: str) -> Place:
+    def enter(self, prompt_id: str) -> Reservation:
         """Take a place in the open round of a prompt. Without a prompt (scripts, the shell) everybody is alone."""
         if not prompt_id:
-            return Place(_Round(self._reserve, 0.0, lambda _: None))
+            return Reservation(_Batch(self._reserve, 0.0, lambda _: None))
         round_ = self._open.get(prompt_id)
         if round_ is None:
-            round_ = _Round(self._reserve, self._quiet, lambda r: self._close(prompt_id, r))
+            round_ = _Batch(self._reserve, self._quiet, lambda r: self._close(prompt_id, r))
             self._open[prompt_id] = round_
-        return Place(round_)
+        return Reservation(round_)
 
-    def _close(self, prompt_id: str, round_: _Round) -> None:
+    def _close(self, prompt_id: str, round_: _Batch) -> None:
         if self._open.get(prompt_id) is round_:
             del self._open[prompt_id]
 
 
-class Place:
+class Reservation:
     """One order's place in a round; `with` gives it back whatever happens."""
 
-    def __init__(self, round_: _Round) -> None:
+    def __init__(self, round_: _Batch) -> None:
         self._round = round_
         self._waiting = True
         round_.arrive()
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Reservation:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._leave()
 
-    async def reserve(self, plan: Plan) -> Row:
+    async def reserve(self, plan: Plan) -> Purchase:
         """The row that serves this plan, once the whole round is reserved. Raises LimitReached for all of a round
         alike."""
         future = self._round.tell(plan)
@@ -72,13 +72,13 @@ class Place:
             self._round.leave()
 
 
-class _Round:
-    def __init__(self, reserve: Reserve, quiet: float, closed: Callable[[_Round], None]) -> None:
+class _Batch:
+    def __init__(self, reserve: Reserve, quiet: float, closed: Callable[[_Batch], None]) -> None:
         self._reserve = reserve
         self._quiet = quiet
         self._closed = closed
         self._undecided = 0
-        self._told: list[tuple[Plan, asyncio.Future[Row]]] = []
+        self._told: list[tuple[Plan, asyncio.Future[Purchase]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -90,8 +90,8 @@ class _Round:
         self._undecided -= 1
         self._again()
 
-    def tell(self, plan: Plan) -> asyncio.Future[Row]:
-        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+    def tell(self, plan: Plan) -> asyncio.Future[Purchase]:
+        future: asyncio.Future[Purchase] = asyncio.get_running_loop().create_future()
         self._told.append((plan, future))
         return future
 

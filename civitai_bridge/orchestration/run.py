@@ -53,8 +53,8 @@ from .journal import (
     UNCONFIRMED,
     Attempt,
     Journal,
-    Row,
-    Slot,
+    Purchase,
+    PurchasedImage,
 )
 from .results import Results
 from .workflow import ImageBlob, Workflow, reason_in_words
@@ -125,13 +125,13 @@ class _LostRow(Exception):
 
 
 # Asked before an order that was never answered is sent once more; gives the row as it was admitted.
-Admit = Callable[[Row], Awaitable[Row]]
+Admit = Callable[[Purchase], Awaitable[Purchase]]
 
 
-class Carriage:
+class PurchaseRun:
     """Carries one row that we own to its end. `run` may send the order; `look` never does."""
 
-    def __init__(self, ground: Ground, row: Row, owner: str, *, admit: Admit | None = None) -> None:
+    def __init__(self, ground: Ground, row: Purchase, owner: str, *, admit: Admit | None = None) -> None:
         self._ground = ground
         self._owner = owner
         self._admit = admit
@@ -139,10 +139,10 @@ class Carriage:
         self._asking = False
         self._over = False
         self.ordered = False  # whether a POST of ours was accepted
-        self.task: asyncio.Task[Row] | None = None  # of `run`; a `look` has none
+        self.task: asyncio.Task[Purchase] | None = None  # of `run`; a `look` has none
         self.row = row
 
-    async def run(self) -> Row:
+    async def run(self) -> Purchase:
         """From wherever the row stands to FINISHED, FAILED or CANCELED; raises what a person must know."""
         try:
             async with self._owned():
@@ -157,7 +157,7 @@ class Carriage:
             # Ends this task, never a node: whoever attends looks at the row again.
             raise asyncio.CancelledError from None
 
-    async def look(self) -> Row:
+    async def look(self) -> Purchase:
         """The same without ever sending an order and without waiting: what is known now, and the pictures that are
         there."""
         self._asking = True  # a look asks once, here
@@ -234,7 +234,7 @@ class Carriage:
     async def _write(self, **facts: Any) -> None:
         await self._took(lambda: self._ground.journal.record(self.row.key, owner=self._owner, **facts))
 
-    async def _took(self, write: Callable[[], Row]) -> None:
+    async def _took(self, write: Callable[[], Purchase]) -> None:
         """Write, and go on with what the row is now; a cancel that came meanwhile is carried out at once."""
         row = await self._ground.in_thread(write)
         if row.owner != self._owner:
@@ -527,14 +527,14 @@ class Carriage:
     def _quantity(self, workflow: Workflow) -> int:
         return max(int(self.row.about.get("quantity") or 1), len(workflow.images))
 
-    def _slots(self, workflow: Workflow) -> list[Slot]:
+    def _slots(self, workflow: Workflow) -> list[PurchasedImage]:
         """One slot for each picture that was ordered, in order; what may be had is pending until it is on disk."""
         known = {slot.index: slot for slot in self.row.slots if slot.here}
         seed = self.row.about.get("seed")
         blobs = {blob.index: blob for blob in workflow.images}
         slots = []
         for index in range(self._quantity(workflow)):
-            slot = Slot(index, seed + index if isinstance(seed, int) else None)
+            slot = PurchasedImage(index, seed + index if isinstance(seed, int) else None)
             blob = blobs.get(index)
             if index in known:
                 slot = known[index]
@@ -585,7 +585,7 @@ class Carriage:
         room = asyncio.Semaphore(FETCHES)
         urls: dict[int, str] = {}
 
-        async def one(slot: Slot) -> Slot:
+        async def one(slot: PurchasedImage) -> PurchasedImage:
             blob = blobs.get(slot.index)
             if blob is None and not slot.blob_id:  # not attached when the workflow ended, and not now
                 return replace(slot, pending=self._age() < GONE_AFTER)
@@ -605,7 +605,7 @@ class Carriage:
         await self._write(slots=slots)
         ground.remember_urls(self.row.key, tuple(urls.get(slot.index, "") for slot in slots if slot.here))
 
-    async def _fetch_one(self, slot: Slot, blob: ImageBlob | None, urls: dict[int, str]) -> Slot:
+    async def _fetch_one(self, slot: PurchasedImage, blob: ImageBlob | None, urls: dict[int, str]) -> PurchasedImage:
         """One picture; its address is refreshed when it is refused, moved, withheld or gives damaged bytes (facts
         §4.4)."""
         ground, trouble = self._ground, "CivitAI gives no address for it"

@@ -32,7 +32,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
-class Resource:
+class ModelVersion:
     """A version of a model. `air` is as the API gave it; `can_generate` is None where no route has said it.
 
     `type` is the AIR type (`checkpoint`, `lora`, …); `model_type` is the site's own word, `""` where the route has
@@ -86,7 +86,7 @@ class Resource:
         return next((f for f in self.files if f.primary), self.files[0] if self.files else None)
 
 
-def resource_from_version(data: Any) -> Resource:
+def resource_from_version(data: Any) -> ModelVersion:
     """The body of `/model-versions/:id` and `/by-hash/:hash` (facts/site-api.md §3.2)."""
     if not isinstance(data, Mapping) or not isinstance(data.get("id"), int):
         raise Unreadable("CivitAI answered with something that is not a model version.", status=200)
@@ -108,7 +108,7 @@ def resource_from_version(data: Any) -> Resource:
         notes.append("The model is archived; its files cannot be downloaded.")
     if model.get("mode") == "TakenDown":
         notes.append("The model was taken down.")
-    return Resource(
+    return ModelVersion(
         air=air,
         version_id=version_id,
         model_id=model_id,
@@ -131,7 +131,7 @@ def resource_from_version(data: Any) -> Resource:
     )
 
 
-def resource_from_mini(data: Any, version_id: int) -> Resource:
+def resource_from_mini(data: Any, version_id: int) -> ModelVersion:
     """The body of `/model-versions/mini/:id` (facts/site-api.md §3.4): AIR, names, one file, whether the fleet has
     it."""
     if not isinstance(data, Mapping) or not isinstance(data.get("air"), str):
@@ -152,7 +152,7 @@ def resource_from_mini(data: Any, version_id: int) -> Resource:
         format=str(data.get("format") or ""),
     )
     can = data.get("canGenerate")
-    return Resource(
+    return ModelVersion(
         air=air,
         version_id=version_id,
         model_id=model_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .client import Model, ModelVersion, Owner, SiteClient, download_url
+from .client import ListedVersion, Model, Owner, SiteClient, download_url
 from .image_data import ImageData, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
@@ -14,9 +14,9 @@ __all__ = [
     "Identified",
     "ImageClient",
     "ImageData",
+    "ListedVersion",
     "Lookups",
     "Model",
-    "ModelVersion",
     "Owner",
     "PublicImage",
     "Reader",

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
-from ..resources.version import Resource, resource_from_mini, resource_from_version
+from ..resources.version import ModelVersion, resource_from_mini, resource_from_version
 
 _VERSIONS = "/api/v1/model-versions"
 MOST_DETAILS = 100  # SHA-256 that one call of by-hash takes (site-api §3.3)
@@ -18,7 +18,7 @@ MOST_IDS = 10_000  # … and of by-hash/ids
 
 
 @dataclass(frozen=True)
-class ModelVersion:
+class ListedVersion:
     """A version as the model's page lists it: without AIR and rules, which only its own route has (site-api §3.6)."""
 
     version_id: int
@@ -35,11 +35,11 @@ class Model:
     name: str
     type: str
     mode: str = ""
-    versions: tuple[ModelVersion, ...] = ()
+    versions: tuple[ListedVersion, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def newest(self) -> ModelVersion | None:
+    def newest(self) -> ListedVersion | None:
         """The newest published version."""
         return next((version for version in self.versions if version.status == "Published"), None)
 
@@ -67,18 +67,18 @@ class SiteClient:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    async def version(self, version_id: int) -> Resource:
+    async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
         account."""
         return resource_from_version(await self._get(f"{_VERSIONS}/{version_id}", f"version {version_id}"))
 
-    async def mini(self, version_id: int, file_id: int | None = None) -> Resource:
+    async def mini(self, version_id: int, file_id: int | None = None) -> ModelVersion:
         """AIR, base model and whether the fleet generates with it, in one request."""
         query = (("modelFileId", str(file_id)),) if file_id else ()
         data = await self._get(f"{_VERSIONS}/mini/{version_id}", f"version {version_id}", query)
         return resource_from_mini(data, version_id)
 
-    async def by_hash(self, hash_: str) -> Resource:
+    async def by_hash(self, hash_: str) -> ModelVersion:
         """The oldest published version with a file of this hash, of any of the six kinds.
 
         A 12-digit hash that matches nothing may be the head of a whole-file SHA-256 (Forge writes it): its first ten
@@ -93,13 +93,13 @@ class SiteClient:
             data = await self._get(f"{_VERSIONS}/by-hash/{quote(hash_[:10], safe='')}", f"hash {hash_}")
             return resource_from_version(data)
 
-    async def by_hashes(self, hashes: Iterable[str]) -> dict[str, Resource]:
+    async def by_hashes(self, hashes: Iterable[str]) -> dict[str, ModelVersion]:
         """The versions of whole-file SHA-256, a hundred a call; by lower-case hash, without those that CivitAI does
         not know.
 
         Answers come in the database's order, may be null, and do not say which hash they are for: their files do
         (site-api §3.3). Of several versions with the same bytes the one with the lowest id is taken."""
-        found: dict[str, Resource] = {}
+        found: dict[str, ModelVersion] = {}
         for part in _parts(_whole_hashes(hashes), MOST_DETAILS):
             for item in await self._batch("", part):
                 if item is None:
@@ -129,7 +129,9 @@ class SiteClient:
             raise Unreadable("CivitAI answered with something that is not a model.", status=200)
         listed = data.get("modelVersions")
         versions = [
-            ModelVersion(v["id"], str(v.get("name") or ""), str(v.get("baseModel") or ""), v.get("status", "Published"))
+            ListedVersion(
+                v["id"], str(v.get("name") or ""), str(v.get("baseModel") or ""), v.get("status", "Published")
+            )
             for v in (listed if isinstance(listed, list) else ())
             if isinstance(v, Mapping) and isinstance(v.get("id"), int)
         ]

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..metadata.civitai import generation_from_rest, generation_from_trpc
-from ..metadata.generation import GenerationData, Network
+from ..metadata.generation import GenerationData, UsedResource
 from ..metadata.read import read_file
 from ..metadata.resources import answered, described, detected_type, hash_questions, kind_of, unnamed_versions
 from ..resources.reference import HOSTS, ImageReference, PostReference, read_image_reference
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from .client import SiteClient
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
@@ -50,7 +50,7 @@ class ImageData:
     others: tuple[int, ...] = ()
 
     @property
-    def detected(self) -> tuple[Network, ...]:
+    def detected(self) -> tuple[UsedResource, ...]:
         """The dependencies that no resource accounts for that CivitAI itself resolved (facts/site-api.md §8.1)."""
         data, told = self.data, _resolved_ids(self.answer)
         return tuple(one for one in _parts(data) if one.version_id is None or one.version_id not in told)
@@ -152,7 +152,7 @@ def _typed(before: GenerationData, after: GenerationData) -> GenerationData:
     return replace(after, detected_type=detected_type(after, workflow=after.extra.get("workflow", "")))
 
 
-def _weight(one: Network) -> str:
+def _weight(one: UsedResource) -> str:
     """` at 0.8 (clip 0.6), then 0.3`; nothing where a kind has no weight, or a list of hashes says none."""
     if one.kind not in ("lora", "lyco", "hypernet", "embedding", "controlnet", "other") or one.source == "hashes":
         return ""
@@ -160,7 +160,7 @@ def _weight(one: Network) -> str:
     return f" at {one.weight:g}{clip}" + "".join(f", then {weight:g}" for weight, _ in one.again[:_MOST_LISTED])
 
 
-def _bare(one: Network) -> str:
+def _bare(one: UsedResource) -> str:
     if one.version_id is not None or one.air:
         return ""
     return f"; only its hash {one.hash} is known" if one.hash else "; only its name is known"
@@ -210,12 +210,12 @@ def _listing(names: Iterable[str]) -> str:
     return ", ".join(names[:_MOST_LISTED]) + ("" if len(names) <= _MOST_LISTED else f" and {len(names) - 20} more")
 
 
-def _network(resource: Resource) -> Network:
+def _network(resource: ModelVersion) -> UsedResource:
     """A version that was looked up, as the data names it. An AIR that is none is left out; an embedding is called by
     its first trained word (facts/site-api.md §8.3)."""
     kind = kind_of(resource.model_type or resource.type)
     primary = resource.primary
-    return Network(
+    return UsedResource(
         resource.air,
         name=resource.name,
         kind=kind,
@@ -229,12 +229,12 @@ def _network(resource: Resource) -> Network:
     )
 
 
-def _title(one: Network) -> str:
+def _title(one: UsedResource) -> str:
     name = one.name or one.air or (f"version {one.version_id}" if one.version_id else f"with hash {one.hash}")
     return f"{name[:120]} {one.version_name[:60]}".strip()
 
 
-def _parts(data: GenerationData) -> tuple[Network, ...]:
+def _parts(data: GenerationData) -> tuple[UsedResource, ...]:
     return (*data.networks, *data.embeddings, *data.others)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..errors import CivitaiError, NotFound, RateLimited, RegionBlocked, Unreachable
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from .client import SiteClient
 from .images import GenerationPayload, ImageClient, PublicImage
 
@@ -28,16 +28,16 @@ Key = TypeVar("Key", str, int)
 
 
 @dataclass(frozen=True)
-class Identified(Mapping[Key, "Resource | None"], Generic[Key]):
+class Identified(Mapping[Key, "ModelVersion | None"], Generic[Key]):
     """Each hash or version id as it was asked -> its version, or None where CivitAI knows none.
 
     What could not be asked is in `unknown` with the reason, and not in the mapping: asking for it raises that reason,
     so that no network error is taken for "not found"."""
 
-    answers: Mapping[Key, Resource | None]
+    answers: Mapping[Key, ModelVersion | None]
     unknown: Mapping[Key, CivitaiError] = field(default_factory=dict)
 
-    def __getitem__(self, key: Key) -> Resource | None:
+    def __getitem__(self, key: Key) -> ModelVersion | None:
         if key in self.unknown:
             raise self.unknown[key]
         return self.answers[key]
@@ -58,7 +58,7 @@ class Lookups:
     def __init__(self, *, kept: float = KEPT, clock: Callable[[], float] = time.monotonic) -> None:
         self._kept = kept
         self._clock = clock
-        self._versions: dict[str | int, tuple[float, Resource | None]] = {}
+        self._versions: dict[str | int, tuple[float, ModelVersion | None]] = {}
         self._images: dict[int, tuple[float, GenerationPayload | PublicImage]] = {}
 
     async def image(self, client: ImageClient, image_id: int) -> GenerationPayload | PublicImage:
@@ -76,10 +76,10 @@ class Lookups:
     def remembered(self, key: str | int) -> bool:
         return key in self._versions and self._fresh(self._versions[key][0])
 
-    def recall(self, key: str | int) -> Resource | None:
+    def recall(self, key: str | int) -> ModelVersion | None:
         return self._versions[key][1]
 
-    def remember(self, key: str | int, resource: Resource | None) -> None:
+    def remember(self, key: str | int, resource: ModelVersion | None) -> None:
         """Keep an answer; a version that was found answers for its id and for every hash of its files too."""
         now = self._clock()
         self._versions[key] = now, resource
@@ -153,7 +153,7 @@ class _Story:
 
     def told(self, asked: Mapping[Key, str | int]) -> Identified[Key]:
         """The answers under the names by which they were asked; `""` stands for what can name nothing."""
-        answers: dict[Key, Resource | None] = {}
+        answers: dict[Key, ModelVersion | None] = {}
         unknown: dict[Key, CivitaiError] = {}
         for name, key in asked.items():
             if key in self._failed:
@@ -177,7 +177,7 @@ class _Story:
                 self._note(error)
                 self._failed[key] = error
 
-    async def _ask(self, key: str | int) -> Resource:
+    async def _ask(self, key: str | int) -> ModelVersion:
         return await (self._site.version(key) if isinstance(key, int) else self._site.by_hash(key))
 
     def _note(self, error: CivitaiError) -> None:

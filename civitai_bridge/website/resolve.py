@@ -18,13 +18,13 @@ from ..resources.reference import (
     VersionReference,
     read_reference,
 )
-from ..resources.version import Resource
+from ..resources.version import ModelVersion
 from .client import SiteClient
 
 
 async def resolve(
     site: SiteClient, text: str, *, for_generation: bool = False, hosts: frozenset[str] = HOSTS
-) -> Resource:
+) -> ModelVersion:
     """Look a reference up. `for_generation` asks only what an order needs (AIR, base model, `can_generate`), which is
     one request for an AIR, a version id and an address with a version; a hash or a bare model takes one more.
 

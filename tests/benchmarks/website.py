@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from civitai_bridge.network.client import Network
+from civitai_bridge.network.client import HttpClient
 from civitai_bridge.network.exchange import Request, Response, Send
 from civitai_bridge.network.retries import retrying
 from civitai_bridge.resources.reference import ImageReference, read_image_reference
@@ -37,7 +37,7 @@ class Counted:
 
 async def looking_up(row: Callable[..., None]) -> None:
     """An image address -> its data and every resource that only a short hash names, with 50 ms for each answer."""
-    async with Sandbox() as sandbox, Network() as network:
+    async with Sandbox() as sandbox, HttpClient() as network:
         public = Counted(network.send_to(sandbox.site_url))
         keyed = Counted(network.send_to(sandbox.site_url, "bench"))
         client = ImageClient(retrying(public), retrying(keyed))

@@ -25,8 +25,8 @@ from pack_root import load_pack
 load_pack("pack")
 
 from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
-from pack.civitai_bridge.network.client import Network  # noqa: E402
-from pack.civitai_bridge.orchestration.fleet import Bridge, Terms, connect  # noqa: E402
+from pack.civitai_bridge.network.client import HttpClient  # noqa: E402
+from pack.civitai_bridge.orchestration.fleet import Fleet, Terms, connect  # noqa: E402
 from pack.civitai_bridge.orchestration.journal import Journal  # noqa: E402
 from pack.civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
 from pack.civitai_bridge.settings import Settings  # noqa: E402
@@ -61,7 +61,7 @@ class DyingJournal(Journal):
 
 
 class DyingNetwork:
-    def __init__(self, network: Network, step: Steps) -> None:
+    def __init__(self, network: HttpClient, step: Steps) -> None:
         self._network, self._step = network, step
 
     def send_to(self, base: str, key: str | None = None) -> Any:
@@ -100,7 +100,7 @@ class Worker:
 
     async def run(self) -> None:
         config = self.config
-        async with Network() as network:
+        async with HttpClient() as network:
             network.allow_loopback(config["storage_url"])
             limits = {"limit_buzz_per_prompt": config["per_prompt"], "limit_buzz_per_day": config["per_day"]}
             settings = Settings(key=config["key"], home=Path(config["home"]), **limits)
@@ -120,7 +120,7 @@ class Worker:
                 await self.resume(bridge)
             await bridge.close()
 
-    async def errand(self, bridge: Bridge, errand: dict[str, Any], room: asyncio.Semaphore) -> None:
+    async def errand(self, bridge: Fleet, errand: dict[str, Any], room: asyncio.Semaphore) -> None:
         wanted = GenerationRequest(
             model="128078", prompt=errand["prompt"], width=64, height=64, quantity=errand["quantity"], seed=7
         )
@@ -147,7 +147,7 @@ class Worker:
                 )
                 await bridge.collected(outcome.key)
 
-    async def resume(self, bridge: Bridge) -> None:
+    async def resume(self, bridge: Fleet) -> None:
         for row in await bridge.resume():
             self.say(resumed=row.key, state=row.state, text=row.error)
 

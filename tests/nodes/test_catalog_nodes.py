@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import BadInput, DownloadDamaged, NotALora, NotFound, NotInCatalog, UnknownReference
-from pack.civitai_bridge.metadata.generation import GenerationData, Network
-from pack.civitai_bridge.network.background import backstage
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
+from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.sandbox import Embedded, files
 from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.settings import save_setting
@@ -47,17 +47,17 @@ def sandbox(embedded: Embedded, nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp
         os.makedirs(paths[0])
     monkeypatch.setattr(core, "folder_names_and_paths", known)
     monkeypatch.setattr(core, "models_dir", str(models), raising=False)
-    backstage().start(_allow(embedded.sandbox.storage_url)).result(10)
+    background_loop().start(_allow(embedded.sandbox.storage_url)).result(10)
     embedded.sandbox.script.faults.clear()
     embedded.sandbox.requests.clear()
     yield embedded.sandbox
-    backstage().stop()
+    background_loop().stop()
     for desk in nodes.host._desks.values():
         desk.close()
 
 
 async def _allow(url: str) -> None:
-    (await backstage().network()).allow_loopback(url)
+    (await background_loop().network()).allow_loopback(url)
 
 
 @pytest.fixture
@@ -102,8 +102,11 @@ def test_check_tells_what_is_here_and_what_is_missing(catalog: Any, tmp_path: Pa
         (catalogue.VERSIONS[LORA].air, 1),
         (LORA, 1),
         ([{"air": catalogue.VERSIONS[LORA].air, "strength": 1.0}, {"air": "", "name": "nobody", "strength": 1.0}], 2),
-        (GenerationData(model_air=catalogue.VERSIONS[CHECKPOINT].air, networks=(Network("", version_id=LORA),)), 2),
-        (Network("", version_id=LORA), 1),
+        (
+            GenerationData(model_air=catalogue.VERSIONS[CHECKPOINT].air, networks=(UsedResource("", version_id=LORA),)),
+            2,
+        ),
+        (UsedResource("", version_id=LORA), 1),
         ("", 0),
         (None, 0),
         ([], 0),
@@ -293,7 +296,7 @@ def test_loaders_take_the_file(catalog: Any):
 
 def scanned(nodes: Any) -> Any:
     """The desk, when no scan of it runs any more."""
-    desk = backstage().start(nodes.host.desk()).result(10)
+    desk = background_loop().start(nodes.host.desk()).result(10)
     wait_for(lambda: not any(watch._running for watch in nodes.host._watches.values()))
     return desk
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
-from pack.civitai_bridge.metadata.generation import GenerationData, Network
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.read import read_file
-from pack.civitai_bridge.network.background import backstage
+from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.sandbox import Embedded
 
 
@@ -22,7 +22,7 @@ def embedded() -> Iterator[Embedded]:
     made = Embedded(pace=0.05)
     yield made
     made.stop()
-    backstage().stop()
+    background_loop().stop()
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_a_fleet_picture_tells_what_the_fleet_did(nodes: Any, sandbox: Any, comf
     wired = GenerationData(
         prompt="a red boat", seed=7, steps=20, sampler="euler", model_air="urn:air:sdxl:checkpoint:civitai:101055@128078",
         model_version_id=128078, model_name="SD XL", workflow_id="7-1", cost=16.0, arrived=(0, 2), source="sandbox",
-        networks=(Network("urn:air:sdxl:lora:civitai:1@300001", 0.5, "Harbour Ink", version_id=300001),),
+        networks=(UsedResource("urn:air:sdxl:lora:civitai:1@300001", 0.5, "Harbour Ink", version_id=300001),),
     )  # fmt: skip
     graph = {
         "1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"prompt": "x"}},
@@ -293,8 +293,8 @@ def test_a_full_disk_leaves_no_half_picture(
 
 def test_a_file_of_the_right_name_with_other_bytes_is_never_applied(nodes: Any, sandbox: Any, comfy: Any):
     put(comfy, "loras", "ink.safetensors", b"other bytes")
-    desk = backstage().start(nodes.host.desk()).result(20)
-    backstage().start(desk.scan(identified=False)).result(20)
+    desk = background_loop().start(nodes.host.desk()).result(20)
+    background_loop().start(desk.scan(identified=False)).result(20)
     for hash_ in ("0123456789", "0123456789ab", "0" * 64):
         with pytest.raises(BadInput, match="cannot be applied"):
             run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("ink", hash=hash_)])
@@ -323,8 +323,8 @@ def test_one_file_that_is_named_twice_is_applied_once_with_the_weight_that_was_w
 def test_what_an_order_does_not_take_from_a_generation_is_said(nodes: Any):
     data = GenerationData(
         model_version_id=128078, sampler="foo", vae="a vae",
-        networks=(Network("", 0.5, "known", version_id=300001), Network("", 0.7, "nobody"), Network("", 0.0, "off")),
-        embeddings=(Network("", name="bad hands", kind="embedding"),),
+        networks=(UsedResource("", 0.5, "known", version_id=300001), UsedResource("", 0.7, "nobody"), UsedResource("", 0.0, "off")),
+        embeddings=(UsedResource("", name="bad hands", kind="embedding"),),
     )  # fmt: skip
     wanted, _ = nodes.generate.read_inputs({"generation": data}, "")
     assert wanted.model == "128078" and [(one.reference, one.strength) for one in wanted.loras] == [("300001", 0.5)]
@@ -361,7 +361,8 @@ def test_only_loras_that_were_applied_are_written(nodes: Any, sandbox: Any, comf
 
     put(comfy, "loras", "here.safetensors")
     wired = GenerationData(
-        prompt="a red boat", networks=(Network("", 0.5, "here"), Network("", 0.7, "gone"), Network("", 0.0, "off"))
+        prompt="a red boat",
+        networks=(UsedResource("", 0.5, "here"), UsedResource("", 0.7, "gone"), UsedResource("", 0.0, "off")),
     )
     run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=loras_of(wired), missing="skip")
     graph = json.loads(json.dumps(GRAPH))
@@ -402,7 +403,7 @@ async def _at_once(_: float) -> None:
 
 
 def test_a_lora_that_only_the_catalog_knows_is_missed_by_its_files_name(nodes: Any, sandbox: Any, comfy: Any):
-    desk = backstage().start(nodes.host.desk()).result(20)
-    backstage().start(desk.add("300001")).result(20)
+    desk = background_loop().start(nodes.host.desk()).result(20)
+    background_loop().start(desk.add("300001")).result(20)
     with pytest.raises(BadInput, match=r"no storybookLight_v2\.safetensors in loras"):
         run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("Storybook Light", version_id=300001)])

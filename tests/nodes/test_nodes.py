@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import BadInput, BlobUnavailable, LimitReached, NotFound, StateTrouble, StillRunning
-from pack.civitai_bridge.metadata.generation import GenerationData, Network
-from pack.civitai_bridge.network.background import backstage
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
+from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.settings import save_setting
@@ -34,7 +34,7 @@ def embedded() -> Iterator[Embedded]:
     made = Embedded(pace=0.05)
     yield made
     made.stop()
-    backstage().stop()
+    background_loop().stop()
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_wire_may_bring_loras_and_a_generation(nodes: Any):
         steps=12,
         cfg=4.0,
         sampler="euler",
-        networks=(Network("urn:air:sdxl:lora:civitai:3@4", 0.6),),
+        networks=(UsedResource("urn:air:sdxl:lora:civitai:3@4", 0.6),),
     )
     wanted, terms = nodes.generate.read_inputs({"model": "", "prompt": "", "steps": 20, "generation": data}, "p")
     assert (wanted.model, wanted.prompt, wanted.seed, wanted.steps, wanted.cfg) == (
@@ -165,7 +165,7 @@ def test_progress_goes_to_who_queued_it(nodes: Any, sandbox: Any, comfy: Any):
     async def execute() -> None:
         clone = type("Clone", (nodes.generate.CivitaiBridgeEstimate,), {})
         clone.hidden = type("Hidden", (), {"unique_id": "12"})
-        ticket = nodes.host.Ticket("12")
+        ticket = nodes.host.NodeRun("12")
         from pack.civitai_bridge.orchestration.fleet import State
 
         ticket.show(State("x", "8 Buzz · 1 s", 0.5))
@@ -301,7 +301,7 @@ def test_the_same_request_alive_in_another_server_is_waited_for_and_said(nodes: 
     sandbox.script.job(seconds=20.0)  # one second here
     with pytest.raises(StillRunning):
         run(nodes.generate.CivitaiBridgeGenerate, **order, wait_minutes=0.003)
-    backstage().start(_forget(nodes)).result(10)
+    background_loop().start(_forget(nodes)).result(10)
     journal = Journal(home() / "journal.sqlite3")
     (row,) = journal.rows()
     assert journal.take(row.key, "another server") is not None
@@ -332,7 +332,7 @@ def test_open_purchases_are_looked_after_when_the_server_has_started(
     sandbox.script.job(seconds=20.0)  # one second here
     with pytest.raises(StillRunning):
         run(nodes.generate.CivitaiBridgeGenerate, **small(wait_minutes=0.003))
-    backstage().start(_forget(nodes)).result(10)
+    background_loop().start(_forget(nodes)).result(10)
     time.sleep(1.2)
     asyncio.run(wake(server.app))
 

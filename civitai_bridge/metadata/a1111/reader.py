@@ -24,8 +24,8 @@ from ...errors import InvalidAir
 from ...resources.air import Air
 from ..generation import (
     GenerationData,
-    Network,
     Upscale,
+    UsedResource,
     from_json_fields,
     guidance_scale,
     layers,
@@ -79,7 +79,7 @@ def read_a1111(text: str) -> GenerationData | None:
 
 
 def fields_of_settings(
-    prompt: str, negative: str, pairs: dict[str, Any], notes: list[str], more: Iterable[Network] = ()
+    prompt: str, negative: str, pairs: dict[str, Any], notes: list[str], more: Iterable[UsedResource] = ()
 ) -> dict[str, Any]:
     """The fields of a `GenerationData` from prompts and named settings, for every format that uses A1111's names.
 
@@ -410,7 +410,9 @@ def _upscale(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) ->
 # --- what takes part ----------------------------------------------------------------------------------------------
 
 
-def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], more: Iterable[Network] = ()) -> None:
+def _resources(
+    fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], more: Iterable[UsedResource] = ()
+) -> None:
     """Networks, embeddings and the rest from every place they hide, each once (facts/site-api.md §2.4 9-13, §8.3)."""
     prompt, negative = fields["prompt"], fields["negative_prompt"]
     hashes: Hashes = {}
@@ -438,7 +440,7 @@ def _resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], 
     found += hashed
     for (kind, name), hash in hashes.items():
         words = (name,) if kind == "embedding" else ()
-        found.append(Network("", 1.0, name, kind, hash=hash, source="hashes", words=words))
+        found.append(UsedResource("", 1.0, name, kind, hash=hash, source="hashes", words=words))
     if found:
         sorted_in(fields, join(found, notes))
 
@@ -447,17 +449,17 @@ _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hyper
 _LISTS = (("Lora hashes", "lora"), ("TI hashes", "embedding"), ("Lyco hashes", "lyco"))
 
 
-def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], hashes: Hashes) -> list[Network]:
+def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], hashes: Hashes) -> list[UsedResource]:
     """What only a hash names goes into `hashes`: `Lora hashes`, `TI hashes`, `Hashes`; what these contradict, and the
     refiner, is told as resources."""
-    found: list[Network] = []
+    found: list[UsedResource] = []
 
     def add(kind: str, name: str, said: object) -> None:
         first = hashes.get((kind, name), "")
         if not first:
             hashes[kind, name] = normal_hash(said)
         elif first != said and len(first) == len(hash := normal_hash(said)) and first != hash:
-            found.append(Network("", 1.0, name, kind, None, None, hash, "hashes"))
+            found.append(UsedResource("", 1.0, name, kind, None, None, hash, "hashes"))
 
     for key, kind in _LISTS:
         if key in pairs and (listed := _taken(pairs, key, _name_hash_pairs, notes)) is not None:
@@ -483,7 +485,7 @@ def _hashed(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str], has
     if "Refiner" in pairs and isinstance(pairs["Refiner"], str):
         name, hash = _name_and_hash(pairs.pop("Refiner"))
         hash = hash or normal_hash(pairs.pop("Refiner hash", ""))
-        found.append(Network("", 1.0, name, "refiner", None, None, hash, "file"))
+        found.append(UsedResource("", 1.0, name, "refiner", None, None, hash, "file"))
     return found
 
 
@@ -513,7 +515,7 @@ def _name_and_hash(text: str) -> tuple[str, str]:
     return text.strip(), ""
 
 
-def _civitai_resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> list[Network]:
+def _civitai_resources(fields: dict[str, Any], pairs: dict[str, Any], notes: list[str]) -> list[UsedResource]:
     """Both dialects (facts/site-api.md §2.4 5): version ids, or AIRs as another tool wrote them."""
     listed = pairs[_RESOURCES]
     if not isinstance(listed, list):
@@ -531,7 +533,7 @@ def _civitai_resources(fields: dict[str, Any], pairs: dict[str, Any], notes: lis
     return _without_model(fields, found)
 
 
-def _without_model(fields: dict[str, Any], listed: Iterable[Network]) -> list[Network]:
+def _without_model(fields: dict[str, Any], listed: Iterable[UsedResource]) -> list[UsedResource]:
     """The list without the model, whose fields are filled."""
     found = []
     for one in listed:
@@ -548,7 +550,7 @@ def _without_model(fields: dict[str, Any], listed: Iterable[Network]) -> list[Ne
     return found
 
 
-def _name_model(fields: dict[str, Any], one: Network) -> bool:
+def _name_model(fields: dict[str, Any], one: UsedResource) -> bool:
     """Fill name and hash of the model; False when the fields speak of another one."""
     named = fields.get("model_name")
     if named and one.name and name_key(named) != name_key(one.name) and not (one.version_id or one.air):
@@ -559,7 +561,7 @@ def _name_model(fields: dict[str, Any], one: Network) -> bool:
     return True
 
 
-def civitai_resource(item: object, source: str, notes: list[str]) -> Network | None:
+def civitai_resource(item: object, source: str, notes: list[str]) -> UsedResource | None:
     """One entry of `Civitai resources` or of meta's `civitaiResources`; None when it names no version."""
     if not isinstance(item, dict):
         return None
@@ -579,10 +581,10 @@ def civitai_resource(item: object, source: str, notes: list[str]) -> Network | N
     if isinstance(item.get("air"), str):
         return from_air(item["air"], **said)
     version = whole(item.get("modelVersionId"))
-    return Network("", version_id=version, **{"kind": "other", **said}) if version and version > 0 else None
+    return UsedResource("", version_id=version, **{"kind": "other", **said}) if version and version > 0 else None
 
 
-def _addnet(pairs: dict[str, Any], notes: list[str]) -> list[Network]:
+def _addnet(pairs: dict[str, Any], notes: list[str]) -> list[UsedResource]:
     """The Additional Networks extension: `AddNet Module 1`, `AddNet Model 1` = `name(hash)`, weights A and B."""
     if pairs["AddNet Enabled"] != "True":
         return []
@@ -597,18 +599,18 @@ def _addnet(pairs: dict[str, Any], notes: list[str]) -> list[Network]:
             unet = next((w for w in weights[:2] if w is not None), 1.0)
             clip = None if weights[2] in (None, unet) else weights[2]
             kind = "lora" if kind == "other" else kind
-            found.append(Network("", unet, name, kind, None, clip, hash, "file"))
+            found.append(UsedResource("", unet, name, kind, None, clip, hash, "file"))
     return found
 
 
-def _hypernet(pairs: dict[str, Any]) -> list[Network]:
+def _hypernet(pairs: dict[str, Any]) -> list[UsedResource]:
     name, strength = pairs.pop("Hypernet"), number(pairs.get("Hypernet strength"))
     if strength is not None:
         del pairs["Hypernet strength"]
     if not isinstance(name, str):
         return []
     name, hash = _name_and_hash(name)
-    return [Network("", 1.0 if strength is None else strength, name, "hypernet", None, None, hash, "file")]
+    return [UsedResource("", 1.0 if strength is None else strength, name, "hypernet", None, None, hash, "file")]
 
 
 def _own_fields(pairs: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -756,7 +758,7 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
         hashes["vae"] = data.vae_hash
     if data.model_hash:
         hashes["model"] = data.model_hash
-    model = Network(
+    model = UsedResource(
         data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id, hash=data.model_hash
     )
     # No text in it may end the list for the site's regex, which stops at the first `}]`.
@@ -772,7 +774,7 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
 _TYPES = {"lyco": "lycoris", "hypernet": "hypernet", "embedding": "embed", "refiner": "checkpoint"}
 
 
-def _item(one: Network) -> dict[str, Any] | None:
+def _item(one: UsedResource) -> dict[str, Any] | None:
     """A resource as `Civitai resources` lists it: by the AIR that the API gave, else by its version id."""
     item: dict[str, Any] = {"type": _TYPES.get(one.kind, one.kind)}
     # What is applied twice counts with all its weights there; `bridge` says them one by one.

@@ -16,8 +16,8 @@ from typing import Any
 
 from ..generation import (
     GenerationData,
-    Network,
     Upscale,
+    UsedResource,
     guidance_scale,
     layers,
     number,
@@ -630,8 +630,8 @@ class _Reading:
     def resources(self, found: dict[str, Any], nodes: list[str]) -> None:
         """LoRAs in the order in which they were applied, embeddings, VAE, upscalers, ControlNets, further models."""
         row = self.in_a_row(nodes)
-        applied: list[Network] = []
-        beside: list[Network] = []
+        applied: list[UsedResource] = []
+        beside: list[UsedResource] = []
         for node in reversed(nodes):
             (applied if node in row else beside).extend(self.loras(node))
             if link_of(self.inputs(node).get("loras")) is not None:
@@ -677,7 +677,7 @@ class _Reading:
         stacks = (self.walk(self.inputs(one).get(name), _STACKS) for one in (start, *found) for name in _STACKS)
         return {start, *found, *(one for stack in stacks for one in stack)}
 
-    def loras(self, node: str) -> Iterator[Network]:
+    def loras(self, node: str) -> Iterator[UsedResource]:
         """The LoRAs that a loader, a stack or a prompt node applies, told by the names of its inputs."""
         inputs = self.inputs(node)
         kind = self.kind(node)
@@ -697,7 +697,7 @@ class _Reading:
             text = self.text(inputs.get("populated_text", inputs.get("text")))
             yield from tagged(text, "comfy", self.notes)
 
-    def lora(self, node: str, file: str, names: Sequence[str], clips: Sequence[str]) -> Iterator[Network]:
+    def lora(self, node: str, file: str, names: Sequence[str], clips: Sequence[str]) -> Iterator[UsedResource]:
         if not file or file.lower() in _OFF:
             return
         weight = self.weight(node, names, file)
@@ -707,7 +707,7 @@ class _Reading:
     def weight(self, node: str, names: Sequence[str], file: str) -> float | None:
         return self.numeric(node, names, number, f"{WEIGHT_OF}{file}", f"A weight of {file[:60]} (1 stands in)")
 
-    def dict_loras(self, inputs: Mapping[str, Any]) -> Iterator[Network]:
+    def dict_loras(self, inputs: Mapping[str, Any]) -> Iterator[UsedResource]:
         """rgthree's `lora_1: {on, lora, strength, strengthTwo}` and LoRA Manager's `loras: [{name, active, …}]`."""
         for name, value in inputs.items():
             if isinstance(value, Mapping) and "__value__" in value:
@@ -722,7 +722,7 @@ class _Reading:
                 if isinstance(one, Mapping) and one.get("on", one.get("active", True)) is not False:
                     yield from self.dict_lora(one)
 
-    def dict_lora(self, one: Mapping[str, Any]) -> Iterator[Network]:
+    def dict_lora(self, one: Mapping[str, Any]) -> Iterator[UsedResource]:
         file = one.get("lora", one.get("name", one.get("air")))
         if not isinstance(file, str) or file.lower() in _OFF:
             return
@@ -734,7 +734,7 @@ class _Reading:
                 self.note(f"A weight of {file[:60]} (1 stands in) is not known: {shown(said)}.")
         yield _resource(file, "lora", 1.0 if weights[0] is None else weights[0], weights[1])
 
-    def numbered_loras(self, node: str) -> Iterator[Network]:
+    def numbered_loras(self, node: str) -> Iterator[UsedResource]:
         """The stacks of Efficiency (`lora_name_1`, `lora_wt_1` or `model_str_1`) and Comfyroll (`switch_1`)."""
         inputs = self.inputs(node)
         count = whole(self.value(inputs.get("lora_count")))
@@ -807,12 +807,12 @@ _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def _resource(file: str, kind: str, weight: float, clip: float | None) -> Network:
+def _resource(file: str, kind: str, weight: float, clip: float | None) -> UsedResource:
     """A resource by its file, or by the AIR that stands where a file would."""
     clip = None if clip == weight else clip
     if "@" in file and (found := from_air(file, weight=weight, clip_weight=clip, source="comfy")) is not None:
         return found if found.kind != "other" else replace(found, kind=kind)
-    return Network("", weight, file, kind, None, clip, "", "comfy")
+    return UsedResource("", weight, file, kind, None, clip, "", "comfy")
 
 
 def _name_model(found: dict[str, Any], file: str) -> None:
@@ -1019,8 +1019,8 @@ def extra_metadata(data: GenerationData, text: str) -> GenerationData:
             fields["model_version_id"] = version
         else:
             listed.append(
-                Network("", 1.0 if weight is None else weight, "", kind, version, hash=normal_hash(item.get("hash")),
-                        source="civitai_resources")
+                UsedResource("", 1.0 if weight is None else weight, "", kind, version,
+                        hash=normal_hash(item.get("hash")), source="civitai_resources")
             )  # fmt: skip
     sorted_in(fields, join([*data.networks, *data.embeddings, *data.others, *listed]))
     return replace(data, **fields, notes=(*data.notes, *notes))

@@ -34,10 +34,10 @@ from pack.civitai_bridge.errors import (
     Unreachable,
 )
 from pack.civitai_bridge.model_files import partial as part_module
-from pack.civitai_bridge.model_files.download import Downloads, Landed, Progress, check_allowed, forbidden
+from pack.civitai_bridge.model_files.download import DownloadedFile, Downloads, Progress, check_allowed, forbidden
 from pack.civitai_bridge.model_files.hashing import BLAKE3, EVERY
 from pack.civitai_bridge.model_files.names import LONGEST_TAKEN, safe_name
-from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.network.fetch import Opened, open_file
 from pack.civitai_bridge.resources.version import ModelFile
@@ -56,7 +56,7 @@ async def no_sleep(_: float) -> None:
 class Room:
     """A sandbox, a network and a folder."""
 
-    def __init__(self, sandbox: Sandbox, network: Network, folder: Path, key: str = "me") -> None:
+    def __init__(self, sandbox: Sandbox, network: HttpClient, folder: Path, key: str = "me") -> None:
         self.sandbox, self.network, self.folder = sandbox, network, folder
         self.settings = Settings(key=key, site_url=sandbox.site_url, home=folder)
         self.site = SiteClient(network.send_to(sandbox.site_url))
@@ -70,7 +70,7 @@ class Room:
     async def file(self, version_id: int, number: int = 0) -> ModelFile:
         return (await self.site.version(version_id)).files[number]
 
-    async def load(self, version_id: int, file: ModelFile | None = None, **more: Any) -> Landed:
+    async def load(self, version_id: int, file: ModelFile | None = None, **more: Any) -> DownloadedFile:
         file = file or await self.file(version_id)
         return await self.downloads.load(version_id, file, self.folder / "x.safetensors", **more)
 
@@ -83,7 +83,7 @@ class Room:
 
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    async with Sandbox() as sandbox, Network() as network:
+    async with Sandbox() as sandbox, HttpClient() as network:
         network.allow_loopback(sandbox.storage_url)
         folder = tmp_path / "loras"
         folder.mkdir()
@@ -442,14 +442,14 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from civitai_bridge.model_files import partial
 from civitai_bridge.model_files.download import Downloads
-from civitai_bridge.network.client import Network
+from civitai_bridge.network.client import HttpClient
 from civitai_bridge.settings import Settings
 from civitai_bridge.website import SiteClient
 
 partial.PIECE = 65536
 
 async def main():
-    async with Network() as network:
+    async with HttpClient() as network:
         network.allow_loopback({storage!r})
         file = (await SiteClient(network.send_to({site!r})).version({version})).files[0]
         downloads = Downloads(Settings(key="me", site_url={site!r}), network.send_to({site!r}, "me"), network.open_file)
@@ -528,14 +528,14 @@ async def test_chunks_of_any_size_are_written_and_hashed_alike(
         for place in range(start, len(data), size):
             yield data[place : place + size]
 
-    async with part_module.Part(tmp_path / "x.part", keep=True) as part:
+    async with part_module.PartialFile(tmp_path / "x.part", keep=True) as part:
         assert not await part.take(chunks(0), len(data) - 1, lambda: None)
         kept = part.size
         assert kept == (len(data) - 1) // size * size
         assert await part.take(chunks(kept), len(data), lambda: None)
         assert await part.finish() == hashlib.sha256(data).hexdigest() and part.size == len(data)
     assert (tmp_path / "x.part").read_bytes() == data
-    async with part_module.Part(tmp_path / "x.part", keep=True) as part:
+    async with part_module.PartialFile(tmp_path / "x.part", keep=True) as part:
         assert part.taken == len(data) and await part.finish() == hashlib.sha256(data).hexdigest()
 
 
@@ -549,7 +549,7 @@ async def test_a_full_disk_is_seen_before_the_first_byte(room: Room):
 async def test_downloads_do_not_promise_the_same_room_twice(room: Room):
     spare, size = 64 * 1024 * 1024, len(content(CHECKPOINT))
     room.downloads = room.with_key("me", free=lambda _: spare + size + 1000)
-    async with part_module.Part(room.folder / "other.part", keep=False) as other:
+    async with part_module.PartialFile(room.folder / "other.part", keep=False) as other:
         with room.downloads.room_for(other, 2000):
             with pytest.raises(NoRoom):
                 await room.load(CHECKPOINT)

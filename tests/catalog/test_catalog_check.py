@@ -14,7 +14,7 @@ from pack.civitai_bridge.catalog.entries import LORAS, MODELS
 from pack.civitai_bridge.catalog.store import CatalogStore
 from pack.civitai_bridge.model_files.index import HashIndex
 from pack.civitai_bridge.resources.reference import read_reference
-from pack.civitai_bridge.resources.version import ModelFile, Resource
+from pack.civitai_bridge.resources.version import ModelFile, ModelVersion
 
 
 def sha(content: str) -> str:
@@ -274,7 +274,7 @@ def test_a_reference_is_looked_for_as_far_as_it_says(text: str, wanted: Wanted):
 
 def test_a_resource_is_looked_for_by_all_it_has():
     file = ModelFile(7, "a.pt", "Model", 1.0, {"SHA256": "AA", "AutoV3": "BB", "CRC32": "CC"}, primary=True)
-    resource = Resource("urn:air:sdxl:lora:civitai:1@2", 2, 1, "A", "v1", "SDXL 1.0", "lora", files=(file,))
+    resource = ModelVersion("urn:air:sdxl:lora:civitai:1@2", 2, 1, "A", "v1", "SDXL 1.0", "lora", files=(file,))
     assert Wanted.from_resource(resource) == Wanted(2, 1, None, ("AA", "BB"), "a.pt")
     assert Wanted.from_resource(resource, file).file_id == 7
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import WANTED, Answer, Fleet, Servers, Shifted, buy, picture, reply, states
+from fake_service import WANTED, Answer, FakeService, Servers, Shifted, buy, picture, reply, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
@@ -30,11 +30,11 @@ from pack.civitai_bridge.errors import (
     WorkflowFailed,
 )
 from pack.civitai_bridge.network.exchange import Request, Response
-from pack.civitai_bridge.orchestration.fleet import Bridge, State, Terms
+from pack.civitai_bridge.orchestration.fleet import Fleet, State, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 
 
-async def test_a_request_becomes_pictures(bridge: Bridge, fleet: Fleet):
+async def test_a_request_becomes_pictures(bridge: Fleet, fleet: FakeService):
     seen: list[State] = []
     outcome = await buy(bridge, on_progress=seen.append)
     assert [p.seed for p in outcome.pictures] == [42, 43]
@@ -50,14 +50,14 @@ async def test_a_request_becomes_pictures(bridge: Bridge, fleet: Fleet):
     assert {"pricing", "reserving"} <= {state.phase for state in seen}
 
 
-async def test_one_look_up_one_price_one_submit(bridge: Bridge, fleet: Fleet):
+async def test_one_look_up_one_price_one_submit(bridge: Fleet, fleet: FakeService):
     await bridge.generate(WANTED, Terms())
     assert {name: fleet.count(name) for name in ("site", "price", "submit", "poll", "list")} == {
         "site": 1, "price": 1, "submit": 1, "poll": 1, "list": 0,
     }  # fmt: skip
 
 
-async def test_the_price_is_asked_with_the_same_body_without_a_key(bridge: Bridge, fleet: Fleet):
+async def test_the_price_is_asked_with_the_same_body_without_a_key(bridge: Fleet, fleet: FakeService):
     await bridge.generate(WANTED, Terms())
     asked = next(r.json for r in fleet.requests if fleet.name(r) == "price")
     sent = fleet.submits[0]
@@ -69,7 +69,7 @@ async def test_the_price_is_asked_with_the_same_body_without_a_key(bridge: Bridg
     assert "allowMatureContent" not in sent and sent["steps"][0]["input"]["outputFormat"] == "png"
 
 
-async def test_key_and_body_are_on_disk_when_the_post_leaves(bridge: Bridge, fleet: Fleet):
+async def test_key_and_body_are_on_disk_when_the_post_leaves(bridge: Fleet, fleet: FakeService):
     stored: list[Any] = []
     real = fleet.submit
 
@@ -83,7 +83,7 @@ async def test_key_and_body_are_on_disk_when_the_post_leaves(bridge: Bridge, fle
     assert stored == [("sent", fleet.submits[0]["externalId"], True)]
 
 
-async def test_a_repeat_is_answered_from_disk(bridge: Bridge, fleet: Fleet):
+async def test_a_repeat_is_answered_from_disk(bridge: Fleet, fleet: FakeService):
     first = await buy(bridge)
     again = await buy(bridge)
     assert again.pictures == first.pictures and not again.paid_now
@@ -91,26 +91,26 @@ async def test_a_repeat_is_answered_from_disk(bridge: Bridge, fleet: Fleet):
     assert fleet.count("submit") == fleet.count("price") == 1
 
 
-async def test_a_deliberate_repeat_is_a_new_purchase(bridge: Bridge, fleet: Fleet):
+async def test_a_deliberate_repeat_is_a_new_purchase(bridge: Fleet, fleet: FakeService):
     await buy(bridge)
     await buy(bridge, WANTED, Terms(reuse_paid=False))
     assert len({body["externalId"] for body in fleet.submits}) == 2
 
 
-async def test_equal_nodes_of_one_prompt_share_one_purchase(bridge: Bridge, fleet: Fleet):
+async def test_equal_nodes_of_one_prompt_share_one_purchase(bridge: Fleet, fleet: FakeService):
     outcomes = await asyncio.gather(*(bridge.generate(WANTED, Terms(prompt_id="p")) for _ in range(5)))
     assert fleet.count("submit") == 1
     assert len({outcome.workflow_id for outcome in outcomes}) == 1
     assert sum(outcome.paid_now for outcome in outcomes) == 1
 
 
-async def test_two_servers_on_one_folder_share_one_purchase(make: Servers, fleet: Fleet):
+async def test_two_servers_on_one_folder_share_one_purchase(make: Servers, fleet: FakeService):
     fleet.polls_until_done = 5
     outcomes = await asyncio.gather(*(make().generate(WANTED, Terms()) for _ in range(2)))
     assert fleet.count("submit") == 1 and len({o.workflow_id for o in outcomes}) == 1
 
 
-async def test_another_key_buys_for_itself(make: Servers, fleet: Fleet):
+async def test_another_key_buys_for_itself(make: Servers, fleet: FakeService):
     await make().generate(WANTED, Terms())
     other = make(key="another")
     await other.generate(WANTED, Terms())
@@ -130,26 +130,26 @@ async def test_another_key_buys_for_itself(make: Servers, fleet: Fleet):
     ],
     ids=["dropped", "500", "html", "cut json"],
 )
-async def test_a_lost_answer_is_found_and_never_paid_twice(bridge: Bridge, fleet: Fleet, lost: Answer):
+async def test_a_lost_answer_is_found_and_never_paid_twice(bridge: Fleet, fleet: FakeService, lost: Answer):
     fleet.after["submit"] = [lost]
     outcome = await bridge.generate(WANTED, Terms())
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
 
 
-async def test_a_post_that_never_arrived_is_sent_again_under_its_key(bridge: Bridge, fleet: Fleet):
+async def test_a_post_that_never_arrived_is_sent_again_under_its_key(bridge: Fleet, fleet: FakeService):
     fleet.before["submit"] = [Unreachable("refused"), reply(503)]
     await bridge.generate(WANTED, Terms())
     assert len(fleet.submits) == 3 and len({json.dumps(body) for body in fleet.submits}) == 1
     assert len(fleet.workflows) == 1
 
 
-async def test_too_many_requests_are_waited_out(bridge: Bridge, fleet: Fleet):
+async def test_too_many_requests_are_waited_out(bridge: Fleet, fleet: FakeService):
     fleet.before["submit"] = [Response(429, {"retry-after": "7"}, b"")]
     await bridge.generate(WANTED, Terms())
     assert len(fleet.workflows) == 1
 
 
-async def test_a_no_after_an_unclear_attempt_is_looked_up_before_it_is_believed(bridge: Bridge, fleet: Fleet):
+async def test_a_no_after_an_unclear_attempt_is_looked_up_before_it_is_believed(bridge: Fleet, fleet: FakeService):
     """The first POST arrived and emptied the wallet; the second is refused for lack of Buzz."""
     fleet.after["submit"] = [Unreachable("cut")]
     fleet.before["list"] = [reply(200, {"items": []})] * 2
@@ -158,7 +158,7 @@ async def test_a_no_after_an_unclear_attempt_is_looked_up_before_it_is_believed(
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
 
 
-async def test_a_clear_no_costs_nothing_and_says_why(bridge: Bridge, fleet: Fleet):
+async def test_a_clear_no_costs_nothing_and_says_why(bridge: Fleet, fleet: FakeService):
     fleet.before["submit"] = [reply(403, "Insufficient buzz")]
     with pytest.raises(OutOfBuzz):
         await bridge.generate(WANTED, Terms())
@@ -167,7 +167,7 @@ async def test_a_clear_no_costs_nothing_and_says_why(bridge: Bridge, fleet: Flee
     assert len({body["externalId"] for body in fleet.submits}) == 2
 
 
-async def test_when_nobody_knows_the_row_waits_and_the_next_run_uses_its_key(bridge: Bridge, fleet: Fleet):
+async def test_when_nobody_knows_the_row_waits_and_the_next_run_uses_its_key(bridge: Fleet, fleet: FakeService):
     fleet.before["submit"] = [Unreachable("down")] * 4
     fleet.before["list"] = [Unreachable("down")] * 20
     with pytest.raises(Unconfirmed, match="not known"):
@@ -178,7 +178,7 @@ async def test_when_nobody_knows_the_row_waits_and_the_next_run_uses_its_key(bri
     assert len({body["externalId"] for body in fleet.submits}) == 1 and len(outcome.pictures) == 2
 
 
-async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Servers, fleet: Fleet):
+async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Servers, fleet: FakeService):
     first = make()
     fleet.gate = asyncio.Event()
     errand = asyncio.ensure_future(first.generate(WANTED, Terms()))
@@ -192,7 +192,7 @@ async def test_a_killed_process_is_followed_by_one_that_finds_the_run(make: Serv
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1 and fleet.count("submit") == 1
 
 
-async def test_resume_finds_and_fetches_but_never_orders(make: Servers, fleet: Fleet):
+async def test_resume_finds_and_fetches_but_never_orders(make: Servers, fleet: FakeService):
     bridge = make()
     fleet.before["submit"] = [Unreachable("down")] * 4
     with pytest.raises(Unconfirmed):
@@ -208,7 +208,7 @@ async def test_resume_finds_and_fetches_but_never_orders(make: Servers, fleet: F
     assert len(outcome.pictures) == 2 and states(bridge) == ["collected"]
 
 
-async def test_a_higher_charge_is_the_first_line(bridge: Bridge, fleet: Fleet):
+async def test_a_higher_charge_is_the_first_line(bridge: Fleet, fleet: FakeService):
     fleet.charged = 20
     outcome = await bridge.generate(WANTED, Terms())
     assert outcome.report.splitlines()[0].startswith("CivitAI charged 20 Buzz, more than the 16")
@@ -216,20 +216,20 @@ async def test_a_higher_charge_is_the_first_line(bridge: Bridge, fleet: Fleet):
     assert fleet.count("cancel") == 0
 
 
-async def test_a_price_above_max_buzz_buys_nothing(bridge: Bridge, fleet: Fleet):
+async def test_a_price_above_max_buzz_buys_nothing(bridge: Fleet, fleet: FakeService):
     with pytest.raises(TooExpensive, match="16 Buzz, more than the max_buzz of 15"):
         await bridge.generate(WANTED, Terms(max_buzz=15))
     assert states(bridge) == [] and fleet.count("submit") == 0
 
 
-async def test_a_small_wallet_buys_nothing(bridge: Bridge, fleet: Fleet):
+async def test_a_small_wallet_buys_nothing(bridge: Fleet, fleet: FakeService):
     fleet.insufficient = True
     with pytest.raises(OutOfBuzz, match="16 Buzz"):
         await bridge.generate(WANTED, Terms())
     assert fleet.count("submit") == 0
 
 
-async def test_a_price_that_is_not_confirmed_buys_nothing(bridge: Bridge, fleet: Fleet):
+async def test_a_price_that_is_not_confirmed_buys_nothing(bridge: Fleet, fleet: FakeService):
     async def no(price: int) -> bool:
         return False
 
@@ -238,34 +238,34 @@ async def test_a_price_that_is_not_confirmed_buys_nothing(bridge: Bridge, fleet:
     assert fleet.count("submit") == 0
 
 
-async def test_an_echo_that_lost_something_stops(bridge: Bridge, fleet: Fleet):
+async def test_an_echo_that_lost_something_stops(bridge: Fleet, fleet: FakeService):
     fleet.echo = lambda sent: {name: value for name, value in sent.items() if name != "seed"}
     with pytest.raises(EchoLost, match="seed"):
         await bridge.generate(WANTED, Terms())
     assert fleet.count("submit") == 0
 
 
-async def test_the_limit_of_a_prompt_stops_all_of_a_round_before_any_leaves(make: Servers, fleet: Fleet):
+async def test_the_limit_of_a_prompt_stops_all_of_a_round_before_any_leaves(make: Servers, fleet: FakeService):
     bridge = make(limit_buzz_per_prompt=50)
     wanted = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(4)]
     results = await asyncio.gather(*(bridge.generate(w, Terms(prompt_id="p")) for w in wanted), return_exceptions=True)
     assert all(isinstance(result, LimitReached) for result in results) and fleet.count("submit") == 0
 
 
-async def test_no_key_is_said_before_anything_is_sent(make: Servers, fleet: Fleet):
+async def test_no_key_is_said_before_anything_is_sent(make: Servers, fleet: FakeService):
     with pytest.raises(NoKey, match="CIVITAI_API_TOKEN"):
         await make(key="").generate(WANTED, Terms())
     assert fleet.requests == []
 
 
-async def test_a_model_that_does_not_generate_is_found_before_the_price(bridge: Bridge, fleet: Fleet):
+async def test_a_model_that_does_not_generate_is_found_before_the_price(bridge: Fleet, fleet: FakeService):
     fleet.can_generate = False
     with pytest.raises(NotGeneratable):
         await bridge.generate(WANTED, Terms())
     assert fleet.count("price") == 0
 
 
-async def test_mature_needs_the_setting(bridge: Bridge, make: Servers, fleet: Fleet):
+async def test_mature_needs_the_setting(bridge: Fleet, make: Servers, fleet: FakeService):
     wanted = GenerationRequest(model="128078", prompt="x", mature_content="allowed")
     with pytest.raises(BadInput, match="mature_content"):
         await bridge.generate(wanted, Terms())
@@ -275,7 +275,7 @@ async def test_mature_needs_the_setting(bridge: Bridge, make: Servers, fleet: Fl
     assert fleet.submits[-1]["allowMatureContent"] is False
 
 
-async def test_a_cancel_reaches_the_job_and_the_refund_is_noted(bridge: Bridge, fleet: Fleet):
+async def test_a_cancel_reaches_the_job_and_the_refund_is_noted(bridge: Fleet, fleet: FakeService):
     fleet.polls_until_done = 10**6
     pressed = False
 
@@ -291,7 +291,7 @@ async def test_a_cancel_reaches_the_job_and_the_refund_is_noted(bridge: Bridge, 
     assert bridge.journal.spent(bridge.settings.base) == 0
 
 
-async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(bridge: Bridge, fleet: Fleet):
+async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(bridge: Fleet, fleet: FakeService):
     fleet.gate = asyncio.Event()
     fleet.polls_until_done = 10**6
     with pytest.raises(Interrupted):
@@ -303,13 +303,13 @@ async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(brid
     assert fleet.workflows["7-1"]["status"] == "canceled"
 
 
-async def test_a_cancel_before_the_post_buys_nothing(bridge: Bridge, fleet: Fleet):
+async def test_a_cancel_before_the_post_buys_nothing(bridge: Fleet, fleet: FakeService):
     with pytest.raises(Interrupted, match="before anything was bought"):
         await bridge.generate(WANTED, Terms(), cancelled=lambda: True)
     assert fleet.count("submit") == 0
 
 
-async def test_a_wait_that_is_torn_down_leaves_the_job_alone(bridge: Bridge, fleet: Fleet):
+async def test_a_wait_that_is_torn_down_leaves_the_job_alone(bridge: Fleet, fleet: FakeService):
     fleet.polls_until_done = 4
     errand = asyncio.ensure_future(bridge.generate(WANTED, Terms()))
     while not fleet.workflows:
@@ -325,7 +325,7 @@ async def test_a_wait_that_is_torn_down_leaves_the_job_alone(bridge: Bridge, fle
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 2
 
 
-async def test_waiting_ends_but_the_job_goes_on(bridge: Bridge, fleet: Fleet):
+async def test_waiting_ends_but_the_job_goes_on(bridge: Fleet, fleet: FakeService):
     fleet.polls_until_done = 20
     with pytest.raises(StillRunning, match="journal resume"):
         await bridge.generate(WANTED, Terms(wait_minutes=0.002))
@@ -334,7 +334,7 @@ async def test_waiting_ends_but_the_job_goes_on(bridge: Bridge, fleet: Fleet):
     assert fleet.count("cancel") == 0
 
 
-async def test_errors_of_a_look_never_cancel(bridge: Bridge, fleet: Fleet):
+async def test_errors_of_a_look_never_cancel(bridge: Fleet, fleet: FakeService):
     fleet.before["poll"] = [
         Unreachable("down"),
         reply(500),
@@ -346,21 +346,21 @@ async def test_errors_of_a_look_never_cancel(bridge: Bridge, fleet: Fleet):
     assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
 
 
-async def test_a_server_that_knows_no_long_poll_is_asked_plainly(bridge: Bridge, fleet: Fleet):
+async def test_a_server_that_knows_no_long_poll_is_asked_plainly(bridge: Fleet, fleet: FakeService):
     fleet.before["poll"] = [reply(400, {"title": "Bad Request", "status": 400})]
     await bridge.generate(WANTED, Terms())
     polls = [dict(r.query).get("wait") for r in fleet.requests if fleet.name(r) == "poll"]
     assert polls == ["30", None]
 
 
-async def test_a_wrong_key_in_the_wait_ends_the_wait_and_keeps_the_row(bridge: Bridge, fleet: Fleet):
+async def test_a_wrong_key_in_the_wait_ends_the_wait_and_keeps_the_row(bridge: Fleet, fleet: FakeService):
     fleet.before["poll"] = [reply(401)]
     with pytest.raises(Unauthorized):
         await bridge.generate(WANTED, Terms())
     assert states(bridge) == ["accepted"]
 
 
-async def test_a_blocked_picture_leaves_the_good_ones(bridge: Bridge, fleet: Fleet):
+async def test_a_blocked_picture_leaves_the_good_ones(bridge: Fleet, fleet: FakeService):
     fleet.image = lambda index: (
         {"available": False, "url": None, "blockedReason": "ChildReference"} if index == 0 else {}
     )
@@ -371,7 +371,7 @@ async def test_a_blocked_picture_leaves_the_good_ones(bridge: Bridge, fleet: Fle
     assert "Picture 0 is missing" in outcome.report
 
 
-async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge: Bridge, fleet: Fleet):
+async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge: Fleet, fleet: FakeService):
     fleet.image = lambda index: {"available": False, "url": None, "blockedReason": "ChildReference"}
     for _ in range(2):
         with pytest.raises(WorkflowFailed, match="moderation"):
@@ -380,7 +380,7 @@ async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge:
 
 
 @pytest.mark.parametrize("credit", [True, False])
-def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Servers, fleet: Fleet):
+def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Servers, fleet: FakeService):
     async def story() -> None:
         bridge = make()
         money = [{"type": "debit", "amount": 16, "accountType": "blue"}]
@@ -399,13 +399,13 @@ def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Servers, fl
     asyncio.run(story())
 
 
-async def test_a_refused_address_is_refreshed(bridge: Bridge, fleet: Fleet):
+async def test_a_refused_address_is_refreshed(bridge: Fleet, fleet: FakeService):
     fleet.fetch_answers = [BlobUnavailable("403"), picture(0)[:50]]
     outcome = await bridge.generate(WANTED, Terms())
     assert len(outcome.pictures) == 2 and fleet.count("refresh") == 2
 
 
-async def test_pictures_that_do_not_come_wait_in_the_journal(bridge: Bridge, fleet: Fleet):
+async def test_pictures_that_do_not_come_wait_in_the_journal(bridge: Fleet, fleet: FakeService):
     fleet.fetch_answers = [Unreachable("down")] * 6
     with pytest.raises(BlobUnavailable, match="not paid again"):
         await bridge.generate(WANTED, Terms())
@@ -414,7 +414,7 @@ async def test_pictures_that_do_not_come_wait_in_the_journal(bridge: Bridge, fle
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_no_signed_address_and_no_key_is_written_down(make: Servers, fleet: Fleet, tmp_path: Path):
+async def test_no_signed_address_and_no_key_is_written_down(make: Servers, fleet: FakeService, tmp_path: Path):
     bridge = make(key="SECRETKEY")
     outcome = await bridge.generate(WANTED, Terms())
     assert outcome.blob_urls
@@ -425,7 +425,7 @@ async def test_no_signed_address_and_no_key_is_written_down(make: Servers, fleet
             assert b"SECRETSIG" not in content and b"SECRETKEY" not in content, file.name
 
 
-async def test_the_service_making_two_of_one_order_is_named(bridge: Bridge, fleet: Fleet):
+async def test_the_service_making_two_of_one_order_is_named(bridge: Fleet, fleet: FakeService):
     real = fleet.submit
 
     async def twice(request: Request) -> Response:
@@ -439,7 +439,7 @@ async def test_the_service_making_two_of_one_order_is_named(bridge: Bridge, flee
     assert outcome.workflow_id == "7-1" and "7-twin" in outcome.report
 
 
-async def test_cancel_by_name(bridge: Bridge, fleet: Fleet):
+async def test_cancel_by_name(bridge: Fleet, fleet: FakeService):
     fleet.polls_until_done = 10**6
     with pytest.raises(StillRunning):
         await bridge.generate(WANTED, Terms(wait_minutes=0.001))
@@ -447,29 +447,29 @@ async def test_cancel_by_name(bridge: Bridge, fleet: Fleet):
     assert fleet.workflows["7-1"]["status"] == "canceled"
 
 
-async def test_an_estimate_buys_nothing(bridge: Bridge, fleet: Fleet):
+async def test_an_estimate_buys_nothing(bridge: Fleet, fleet: FakeService):
     estimate = await bridge.estimate(WANTED)
     assert (estimate.cost, estimate.affordable) == (16, True)
     assert fleet.count("submit") == 0 and states(bridge) == []
 
 
-async def test_a_lora_goes_along(bridge: Bridge, fleet: Fleet):
-    from pack.civitai_bridge.orchestration.request import LoraWish
+async def test_a_lora_goes_along(bridge: Fleet, fleet: FakeService):
+    from pack.civitai_bridge.orchestration.request import LoraInput
 
-    wanted = GenerationRequest(model="128078", prompt="x <lora:y:1>", loras=(LoraWish("200", 0.8),))
+    wanted = GenerationRequest(model="128078", prompt="x <lora:y:1>", loras=(LoraInput("200", 0.8),))
     outcome = await bridge.generate(wanted, Terms())
     assert fleet.submits[0]["steps"][0]["input"]["loras"] == {"urn:air:sdxl:lora:civitai:101055@200": 0.8}
     assert "<lora:y:1>" in outcome.report and outcome.generation.networks[0].weight == 0.8
 
 
-async def test_pictures_that_were_pruned_are_bought_anew_and_nothing_breaks(bridge: Bridge, fleet: Fleet):
+async def test_pictures_that_were_pruned_are_bought_anew_and_nothing_breaks(bridge: Fleet, fleet: FakeService):
     outcome = await buy(bridge)
     outcome.pictures[0].path.unlink()
     again = await buy(bridge)
     assert again.paid_now and len(again.pictures) == 2 and all(p.path.is_file() for p in again.pictures)
 
 
-async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Bridge, fleet: Fleet):
+async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Fleet, fleet: FakeService):
     async def too_late(request: Request) -> Response:
         return reply(409, {"title": "Conflict"})
 
@@ -483,7 +483,7 @@ async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Brid
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_a_workflow_that_is_gone_for_good_is_not_waited_for_for_ever(make: Servers, fleet: Fleet):
+async def test_a_workflow_that_is_gone_for_good_is_not_waited_for_for_ever(make: Servers, fleet: FakeService):
     bridge = make()
     fleet.polls_until_done = 10**6
     with pytest.raises(StillRunning):
@@ -511,7 +511,7 @@ async def test_a_workflow_that_is_gone_for_good_is_not_waited_for_for_ever(make:
     assert fleet.count("submit") == 1
 
 
-async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Servers, fleet: Fleet):
+async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Servers, fleet: FakeService):
     fleet.fetch_answers = [Unreachable("down")] * 6
     with pytest.raises(BlobUnavailable):
         await make().generate(WANTED, Terms())
@@ -526,13 +526,13 @@ async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Servers, fl
 # --- repeats (issue "Under fire" 3) and limits (2)
 
 
-async def stop_after_the_order(bridge: Bridge, fleet: Fleet) -> None:
+async def stop_after_the_order(bridge: Fleet, fleet: FakeService) -> None:
     with pytest.raises(Interrupted):
         await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
 
 
 async def test_asked_again_while_it_is_being_cancelled_waits_for_the_end_and_buys_once_more(
-    bridge: Bridge, fleet: Fleet
+    bridge: Fleet, fleet: FakeService
 ):
     fleet.gate = asyncio.Event()  # the first order's answer is on its way when the person cancels
     fleet.polls_until_done = 3
@@ -545,7 +545,7 @@ async def test_asked_again_while_it_is_being_cancelled_waits_for_the_end_and_buy
     assert fleet.workflows["7-1"]["status"] == "canceled" and outcome.workflow_id == "7-2" and outcome.paid_now
 
 
-async def test_asked_again_while_a_lost_cancel_is_under_way_gets_the_first_run(bridge: Bridge, fleet: Fleet):
+async def test_asked_again_while_a_lost_cancel_is_under_way_gets_the_first_run(bridge: Fleet, fleet: FakeService):
     async def lost(request: Request) -> Response:
         raise Unreachable("cut")
 
@@ -556,7 +556,7 @@ async def test_asked_again_while_a_lost_cancel_is_under_way_gets_the_first_run(b
     assert outcome.workflow_id == "7-1" and fleet.count("submit") == 1 and len(outcome.pictures) == 2
 
 
-async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_anew(make: Servers, fleet: Fleet):
+async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_anew(make: Servers, fleet: FakeService):
     """Its order's answer was lost, so nobody could cancel it; the new run finds it and never orders a second one."""
     first = make()
     fleet.gate = asyncio.Event()
@@ -567,7 +567,7 @@ async def test_a_cancel_that_died_with_its_process_is_taken_back_by_who_asks_ane
     assert outcome.workflow_id == "7-1" and fleet.count("cancel") == 0 and fleet.count("submit") == 1
 
 
-async def test_a_cancel_is_carried_out_after_a_restart(make: Servers, fleet: Fleet):
+async def test_a_cancel_is_carried_out_after_a_restart(make: Servers, fleet: FakeService):
     first = make()
     fleet.gate = asyncio.Event()
     fleet.polls_until_done = 10**6
@@ -577,19 +577,19 @@ async def test_a_cancel_is_carried_out_after_a_restart(make: Servers, fleet: Fle
     assert row.state == "canceled" and fleet.workflows["7-1"]["status"] == "canceled"
 
 
-async def test_nothing_new_is_bought_when_nobody_waits_any_more(bridge: Bridge, fleet: Fleet):
+async def test_nothing_new_is_bought_when_nobody_waits_any_more(bridge: Fleet, fleet: FakeService):
     """A sibling failed while the price was asked: the prompt is over, and its person would pay for nothing."""
     with pytest.raises(Interrupted, match="before anything was bought"):
         await bridge.generate(WANTED, Terms(), abandoned=lambda: fleet.count("price") > 0)
     assert fleet.count("submit") == 0 and fleet.count("cancel") == 0
 
 
-async def test_what_was_bought_is_no_longer_abandoned(bridge: Bridge, fleet: Fleet):
+async def test_what_was_bought_is_no_longer_abandoned(bridge: Fleet, fleet: FakeService):
     outcome = await bridge.generate(WANTED, Terms(), abandoned=lambda: bool(fleet.workflows))
     assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
 
 
-async def test_an_engine_without_a_seed_is_a_new_purchase_only_for_another_seed(bridge: Bridge, fleet: Fleet):
+async def test_an_engine_without_a_seed_is_a_new_purchase_only_for_another_seed(bridge: Fleet, fleet: FakeService):
     """The node's seed is part of the request also where the variant takes none."""
     wanted = GenerationRequest(model="", engine="google/nano-banana-pro", prompt="a lighthouse", seed=1)
     one = await buy(bridge, wanted)
@@ -601,12 +601,12 @@ async def test_an_engine_without_a_seed_is_a_new_purchase_only_for_another_seed(
     assert all("seed" not in body["steps"][0]["input"] for body in fleet.submits)
 
 
-async def test_the_same_graph_in_two_prompts_is_one_purchase(bridge: Bridge, fleet: Fleet):
+async def test_the_same_graph_in_two_prompts_is_one_purchase(bridge: Fleet, fleet: FakeService):
     outcomes = [await buy(bridge, terms=Terms(prompt_id=name)) for name in ("a", "b")]
     assert len({o.workflow_id for o in outcomes}) == 1 and [o.paid_now for o in outcomes] == [True, False]
 
 
-async def test_what_failed_is_not_what_is_answered_with(bridge: Bridge, fleet: Fleet):
+async def test_what_failed_is_not_what_is_answered_with(bridge: Fleet, fleet: FakeService):
     fleet.end = {"status": "failed"}
     with pytest.raises(WorkflowFailed):
         await bridge.generate(WANTED, Terms())
@@ -614,13 +614,13 @@ async def test_what_failed_is_not_what_is_answered_with(bridge: Bridge, fleet: F
     assert (await bridge.generate(WANTED, Terms())).workflow_id == "7-2"
 
 
-async def test_the_sandbox_and_the_real_address_never_share(make: Servers, fleet: Fleet):
+async def test_the_sandbox_and_the_real_address_never_share(make: Servers, fleet: FakeService):
     real = await buy(make())
     pretended = await buy(make(orchestration_url="http://127.0.0.1:4321"))
     assert real.workflow_id != pretended.workflow_id
 
 
-async def test_a_resume_days_later_still_fetches(make: Servers, fleet: Fleet):
+async def test_a_resume_days_later_still_fetches(make: Servers, fleet: FakeService):
     fleet.polls_until_done = 10
     with pytest.raises(StillRunning):
         await make().generate(WANTED, Terms(wait_minutes=0.001))
@@ -633,7 +633,7 @@ async def test_a_resume_days_later_still_fetches(make: Servers, fleet: Fleet):
 
 
 @pytest.mark.parametrize("jump", [-3 * 24 * 3600.0, 40.0, 3 * 24 * 3600.0])
-async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(make: Servers, fleet: Fleet, jump: float):
+async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(make: Servers, fleet: FakeService, jump: float):
     offset = 0.0
     one, other = make(clock=lambda: time.time() + offset), make(clock=lambda: time.time() + offset)
     fleet.polls_until_done = 8
@@ -645,7 +645,7 @@ async def test_a_clock_that_jumps_in_the_middle_buys_nothing_twice(make: Servers
     assert len({o.workflow_id for o in outcomes}) == 1 and fleet.count("submit") == 1
 
 
-async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(make: Servers, fleet: Fleet):
+async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(make: Servers, fleet: FakeService):
     bridge = make(limit_buzz_per_prompt=40)
     wanted = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(3)]
     for request in wanted[:2]:
@@ -657,7 +657,7 @@ async def test_a_limit_met_half_way_says_which_what_is_left_and_what_was_bought(
     await buy(bridge, wanted[2], Terms(prompt_id="q"))
 
 
-async def test_a_refund_gives_the_day_back(make: Servers, fleet: Fleet):
+async def test_a_refund_gives_the_day_back(make: Servers, fleet: FakeService):
     bridge = make(limit_buzz_per_day=fleet.charged)
     fleet.polls_until_done = 10**6
     await stop_after_the_order(bridge, fleet)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.errors import BadInput, NotFound, RateLimited, RegionBlocked, Unreachable, Unreadable
-from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.sandbox import Sandbox, files, images
 from pack.civitai_bridge.sandbox import models as catalogue
@@ -240,12 +240,12 @@ def test_download_addresses_are_made_of_ids():
 
 
 @pytest.fixture
-async def pretend() -> AsyncIterator[tuple[Sandbox, Network]]:
-    async with Sandbox() as sandbox, Network() as network:
+async def pretend() -> AsyncIterator[tuple[Sandbox, HttpClient]]:
+    async with Sandbox() as sandbox, HttpClient() as network:
         yield sandbox, network
 
 
-async def test_an_image_of_twenty_resources_takes_few_questions(pretend: tuple[Sandbox, Network]):
+async def test_an_image_of_twenty_resources_takes_few_questions(pretend: tuple[Sandbox, HttpClient]):
     sandbox, network = pretend
     client = ImageClient(network.send_to(sandbox.site_url), network.send_to(sandbox.site_url, "mine"))
     site, lookups = SiteClient(network.send_to(sandbox.site_url)), Lookups()
@@ -258,7 +258,7 @@ async def test_an_image_of_twenty_resources_takes_few_questions(pretend: tuple[S
         assert len(sandbox.requests) <= len(hashes) + 2
 
 
-async def test_all_six_kinds_and_the_earliest_of_two(pretend: tuple[Sandbox, Network]):
+async def test_all_six_kinds_and_the_earliest_of_two(pretend: tuple[Sandbox, HttpClient]):
     sandbox, network = pretend
     site = SiteClient(network.send_to(sandbox.site_url))
     stated = files.hashes(catalogue.VERSIONS[128078].files[0])
@@ -275,7 +275,7 @@ async def test_all_six_kinds_and_the_earliest_of_two(pretend: tuple[Sandbox, Net
     }
 
 
-async def test_the_head_of_a_whole_file_is_found(pretend: tuple[Sandbox, Network]):
+async def test_the_head_of_a_whole_file_is_found(pretend: tuple[Sandbox, HttpClient]):
     sandbox, network = pretend
     meta = images.IMAGES[900020].open_meta
     assert meta
@@ -286,7 +286,7 @@ async def test_the_head_of_a_whole_file_is_found(pretend: tuple[Sandbox, Network
     }  # fmt: skip
 
 
-async def test_a_model_of_the_sandbox(pretend: tuple[Sandbox, Network]):
+async def test_a_model_of_the_sandbox(pretend: tuple[Sandbox, HttpClient]):
     sandbox, network = pretend
     found = await SiteClient(network.send_to(sandbox.site_url)).model(300106)
     assert [v.base_model for v in found.versions] == ["SDXL 1.0", "SD 1.5"] and found.newest == found.versions[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fakes import Fake, answering, reply
-from test_containers import chunk, png
+from made_files import chunk, png
 
 from pack.civitai_bridge.errors import (
     CivitaiError,
@@ -22,10 +22,10 @@ from pack.civitai_bridge.errors import (
     Unreachable,
 )
 from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.generation import GenerationData, Network, generation_from_json
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource, generation_from_json
 from pack.civitai_bridge.metadata.prompt import for_comfyui, name_key
 from pack.civitai_bridge.metadata.resources import embedding_words
-from pack.civitai_bridge.network.client import Network as Wires
+from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.website import (
@@ -44,12 +44,12 @@ World = tuple[Sandbox, ImageClient, ImageClient, SiteClient]
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """The sandbox, a client with a key, one without, and the site."""
-    async with Sandbox() as sandbox, Wires() as wires:
+    async with Sandbox() as sandbox, HttpClient() as wires:
         public, keyed = wires.send_to(sandbox.site_url), wires.send_to(sandbox.site_url, "mine")
         yield sandbox, ImageClient(public, keyed), ImageClient(public), SiteClient(public)
 
 
-def parts(data: GenerationData) -> tuple[Network, ...]:
+def parts(data: GenerationData) -> tuple[UsedResource, ...]:
     return (*data.networks, *data.embeddings, *data.others)
 
 
@@ -240,7 +240,7 @@ async def test_an_unknown_image_and_keys_that_do_not_work(world: World):
         await fetch_image_data("1", keyed, site)
     with pytest.raises(NotFound, match="shows no image 1 in public"):
         await fetch_image_data("1", public, site)
-    async with Wires() as wires:
+    async with HttpClient() as wires:
         for key, sentence in (("wrong", "does not accept the API key"), ("no-media", "may not read images")):
             client = ImageClient(wires.send_to(sandbox.site_url), wires.send_to(sandbox.site_url, key))
             found = await fetch_image_data("900001", client, site)
@@ -281,7 +281,7 @@ def version(version_id: int, kind: str, name: str, **hashes: str) -> dict[str, A
 
 async def test_an_answer_of_another_kind_is_named_and_not_taken():
     data = GenerationData(
-        model_name="base", model_hash="aabbccdd", networks=(Network("", 0.5, "ink", hash="1122334455"),), vae="v", vae_hash="99887766"
+        model_name="base", model_hash="aabbccdd", networks=(UsedResource("", 0.5, "ink", hash="1122334455"),), vae="v", vae_hash="99887766"
     )  # fmt: skip
     send = Fake(reply(200, version(50, "Checkpoint", "Base")))
     found, _ = await look_up(data, SiteClient(answering(200, version(50, "LORA", "Other"))))
@@ -295,7 +295,7 @@ async def test_an_answer_of_another_kind_is_named_and_not_taken():
 
 async def test_one_version_by_two_hashes_is_listed_once():
     data = GenerationData(
-        networks=(Network("", 0.5, "ink", hash="1122334455"), Network("", 1.0, "pen", hash="998877665544"))
+        networks=(UsedResource("", 0.5, "ink", hash="1122334455"), UsedResource("", 1.0, "pen", hash="998877665544"))
     )
     found, _ = await look_up(data, SiteClient(answering(200, version(60, "LORA", "Ink"))))
     assert [(one.name, one.version_id, one.weight) for one in found.networks] == [("ink", 60, 0.5)]
@@ -305,7 +305,7 @@ async def test_one_version_by_two_hashes_is_listed_once():
 async def test_two_files_of_one_version_stay_two(source: str):
     """The LoRA of a video model comes as one for high and one for low noise."""
     high, low = ("wan_high", "1122334455", 1.0), ("wan_low", "9988776655", 0.7)
-    pair = tuple(Network("", weight, name, hash=hash, source=source) for name, hash, weight in (high, low))
+    pair = tuple(UsedResource("", weight, name, hash=hash, source=source) for name, hash, weight in (high, low))
     site = SiteClient(answering(200, version(60, "LORA", "Wan")))
     found, _ = await look_up(GenerationData(networks=pair), site)
     assert [(one.name, one.version_id, one.weight) for one in found.networks] == [("wan_high", 60, 1.0), ("wan_low", 60, 0.7)]  # fmt: skip
@@ -342,8 +342,8 @@ async def test_the_words_that_call_an_embedding(meta: dict[str, Any], trained: l
 
 
 async def test_an_embedding_and_its_trained_word_are_one():
-    data = GenerationData(embeddings=(Network("", 0.8, "bad_v2", "embedding", source="prompt", words=("bad_v2",)),
-                                      Network("a", name="Bad", kind="embedding", version_id=90, source="resources")))  # fmt: skip
+    data = GenerationData(embeddings=(UsedResource("", 0.8, "bad_v2", "embedding", source="prompt", words=("bad_v2",)),
+                                      UsedResource("a", name="Bad", kind="embedding", version_id=90, source="resources")))  # fmt: skip
     site = SiteClient(answering(200, {**version(90, "TextualInversion", "Bad"), "trainedWords": ["bad_v2"]}))
     found, _ = await look_up(data, site)
     assert [(one.name, one.version_id, one.weight) for one in found.embeddings] == [("bad_v2", 90, 0.8)]

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from fleet import BASE, WANTED, Fleet, Servers, Shifted, buy, picture, reply, states
+from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, picture, reply, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
@@ -24,7 +24,7 @@ from pack.civitai_bridge.errors import (
     WorkflowFailed,
 )
 from pack.civitai_bridge.network.exchange import Request, Response
-from pack.civitai_bridge.orchestration.fleet import Bridge, Terms
+from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
 from pack.civitai_bridge.orchestration.run import pause_before
 
 NO = reply(403, "Insufficient Buzz")
@@ -36,7 +36,7 @@ async def until(true: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-async def killed(bridge: Bridge, errand: asyncio.Future[Any]) -> None:
+async def killed(bridge: Fleet, errand: asyncio.Future[Any]) -> None:
     """The process dies: nothing more is written, nobody gives anything back."""
     bridge.journal.close()
     for carriage in bridge.carriages.values():
@@ -46,7 +46,7 @@ async def killed(bridge: Bridge, errand: asyncio.Future[Any]) -> None:
     await asyncio.gather(errand, return_exceptions=True)
 
 
-async def test_an_accepted_order_is_never_believed_refused(make: Servers, fleet: Fleet):
+async def test_an_accepted_order_is_never_believed_refused(make: Servers, fleet: FakeService):
     """The process died (or its disk filled) between the answer to the POST and its row; then the wallet is empty."""
     bridge = make()
     real = bridge.journal.accepted
@@ -63,7 +63,7 @@ async def test_an_accepted_order_is_never_believed_refused(make: Servers, fleet:
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
 
 
-async def test_a_cancel_of_an_order_whose_row_is_behind_still_reaches_it(make: Servers, fleet: Fleet):
+async def test_a_cancel_of_an_order_whose_row_is_behind_still_reaches_it(make: Servers, fleet: FakeService):
     fleet.polls_until_done = MOST_PATIENT
     bridge = make()
 
@@ -81,7 +81,7 @@ async def test_a_cancel_of_an_order_whose_row_is_behind_still_reaches_it(make: S
 
 
 @pytest.mark.parametrize("answer", [reply(503), reply(404), reply(400), Unreachable("cut")], ids=str)
-async def test_a_cancel_is_asked_until_it_was_heard(make: Servers, fleet: Fleet, answer: Any):
+async def test_a_cancel_is_asked_until_it_was_heard(make: Servers, fleet: FakeService, answer: Any):
     fleet.polls_until_done = MOST_PATIENT
     fleet.before["cancel"] = [answer] * 7
     bridge = make()
@@ -91,7 +91,7 @@ async def test_a_cancel_is_asked_until_it_was_heard(make: Servers, fleet: Fleet,
     assert fleet.count("cancel") >= 8 and fleet.workflows["7-1"]["status"] == "canceled"
 
 
-async def test_a_run_is_found_with_a_clock_that_is_an_hour_ahead(make: Servers, fleet: Fleet):
+async def test_a_run_is_found_with_a_clock_that_is_an_hour_ahead(make: Servers, fleet: FakeService):
     clock = Shifted()
     clock.ahead = 3600.0
     fleet.after["submit"] = [Unreachable("lost answer")]
@@ -102,7 +102,7 @@ async def test_a_run_is_found_with_a_clock_that_is_an_hour_ahead(make: Servers, 
     assert asked and all("fromDate" not in query for query in asked)
 
 
-class Slow(Fleet):
+class Slow(FakeService):
     """Looks whether the key is known first and inserts after its work, so two orders that overlap are both charged
     (facts §3.1)."""
 
@@ -119,7 +119,7 @@ class Slow(Fleet):
             await self.work.wait()
             self.live -= 1
             self.charges += not known
-            return await Fleet.submit(self, request)
+            return await FakeService.submit(self, request)
 
         return await asyncio.shield(asyncio.create_task(server()))
 
@@ -154,7 +154,7 @@ async def test_a_clock_that_jumps_while_the_post_is_under_way_sends_no_second_on
     assert (fleet.most, fleet.charges) == (1, 1) and len({o.workflow_id for o in outcomes}) == 1
 
 
-async def test_somebody_elses_cancel_does_not_look_like_ours(make: Servers, fleet: Fleet):
+async def test_somebody_elses_cancel_does_not_look_like_ours(make: Servers, fleet: FakeService):
     """Core's interrupt would take the siblings with it; only our own prompt's button may become that."""
     fleet.before["submit"] = [Response(429, {}, b"")] * 3
     bridge = make()
@@ -165,7 +165,7 @@ async def test_somebody_elses_cancel_does_not_look_like_ours(make: Servers, flee
         await errand
 
 
-async def test_a_job_that_finished_as_its_cancel_came_is_not_bought_again(make: Servers, fleet: Fleet):
+async def test_a_job_that_finished_as_its_cancel_came_is_not_bought_again(make: Servers, fleet: FakeService):
     fleet.polls_until_done = MOST_PATIENT
     never, pressed = asyncio.Event(), False
 
@@ -189,7 +189,7 @@ async def test_a_job_that_finished_as_its_cancel_came_is_not_bought_again(make: 
     assert outcome.workflow_id == "7-1" and not outcome.paid_now and len(fleet.workflows) == 1
 
 
-async def test_some_minutes_of_404_never_make_it_buy_again(make: Servers, fleet: Fleet):
+async def test_some_minutes_of_404_never_make_it_buy_again(make: Servers, fleet: FakeService):
     clock = Shifted()
     bridge = make(clock=clock)
     fleet.polls_until_done = 20
@@ -206,7 +206,7 @@ async def test_some_minutes_of_404_never_make_it_buy_again(make: Servers, fleet:
     assert outcome.workflow_id == "7-1" and not outcome.paid_now
 
 
-async def test_one_404_while_fetching_gives_no_picture_up(make: Servers, fleet: Fleet):
+async def test_one_404_while_fetching_gives_no_picture_up(make: Servers, fleet: FakeService):
     fleet.fetch_answers = [Unreachable("down")] * 6
     bridge = make()
     with pytest.raises(BlobUnavailable):
@@ -217,7 +217,7 @@ async def test_one_404_while_fetching_gives_no_picture_up(make: Servers, fleet: 
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_what_is_handed_over_again_is_not_pruned_at_once(make: Servers, fleet: Fleet):
+async def test_what_is_handed_over_again_is_not_pruned_at_once(make: Servers, fleet: FakeService):
     clock = Shifted()
     bridge = make(clock=clock)
     await buy(bridge)
@@ -229,7 +229,7 @@ async def test_what_is_handed_over_again_is_not_pruned_at_once(make: Servers, fl
     assert not outcome.paid_now and all(picture.path.is_file() for picture in outcome.pictures)
 
 
-async def test_a_finished_purchase_whose_file_vanished_is_fetched_again(make: Servers, fleet: Fleet):
+async def test_a_finished_purchase_whose_file_vanished_is_fetched_again(make: Servers, fleet: FakeService):
     bridge = make()
     outcome = await bridge.generate(WANTED, Terms())  # nobody says that they arrived
     for one in outcome.pictures:
@@ -238,7 +238,7 @@ async def test_a_finished_purchase_whose_file_vanished_is_fetched_again(make: Se
     assert all(picture.path.is_file() for picture in outcome.pictures) and fleet.count("submit") == 1
 
 
-async def test_a_carriage_that_lost_its_row_writes_nothing_over_the_next_one(make: Servers, fleet: Fleet):
+async def test_a_carriage_that_lost_its_row_writes_nothing_over_the_next_one(make: Servers, fleet: FakeService):
     """The first server was stopped for a minute (a laptop that slept) while its POST was refused."""
     fleet.polls_until_done = MOST_PATIENT
     go, number, real = asyncio.Event(), 0, fleet.submit
@@ -267,7 +267,7 @@ async def test_a_carriage_that_lost_its_row_writes_nothing_over_the_next_one(mak
     assert {outcome.workflow_id for outcome in outcomes} == {"7-1"}
 
 
-async def test_pictures_that_are_attached_a_moment_after_the_end_are_waited_for(make: Servers, fleet: Fleet):
+async def test_pictures_that_are_attached_a_moment_after_the_end_are_waited_for(make: Servers, fleet: FakeService):
     looks, real = 0, fleet.poll
 
     async def late(request: Request) -> Response:
@@ -285,13 +285,13 @@ async def test_pictures_that_are_attached_a_moment_after_the_end_are_waited_for(
     assert len(outcome.pictures) == 2 and not outcome.missing
 
 
-async def test_blobs_without_names_keep_their_own_pictures(make: Servers, fleet: Fleet):
+async def test_blobs_without_names_keep_their_own_pictures(make: Servers, fleet: FakeService):
     fleet.image = lambda index: {"id": ""}
     outcome = await make().generate(WANTED, Terms())
     assert len({picture.sha256 for picture in outcome.pictures}) == 2
 
 
-async def test_a_signed_address_in_a_reason_is_written_nowhere(make: Servers, fleet: Fleet):
+async def test_a_signed_address_in_a_reason_is_written_nowhere(make: Servers, fleet: FakeService):
     address = f"{BASE}/v2/consumer/blobs/A.png?sig=SECRETSIG&exp=2026"
     fleet.end = {"status": "failed"}
     real = fleet.poll
@@ -310,7 +310,7 @@ async def test_a_signed_address_in_a_reason_is_written_nowhere(make: Servers, fl
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_a_list_that_refuses_finds_nothing_and_the_key_keeps_a_second_run_away(
-    make: Servers, fleet: Fleet, status: int
+    make: Servers, fleet: FakeService, status: int
 ):
     fleet.after["submit"] = [Unreachable("lost answer")]
     fleet.before["list"] = [reply(status)] * 50
@@ -319,7 +319,7 @@ async def test_a_list_that_refuses_finds_nothing_and_the_key_keeps_a_second_run_
 
 
 @pytest.mark.parametrize("status", [408, 409, 418, 425, 499, 500])
-async def test_an_odd_answer_to_a_submit_is_no_refusal(make: Servers, fleet: Fleet, status: int):
+async def test_an_odd_answer_to_a_submit_is_no_refusal(make: Servers, fleet: FakeService, status: int):
     fleet.after["submit"] = [reply(status)]
     fleet.before["list"] = [reply(200, {"items": []})]
     outcome = await make().generate(WANTED, Terms())
@@ -327,7 +327,7 @@ async def test_an_odd_answer_to_a_submit_is_no_refusal(make: Servers, fleet: Fle
 
 
 async def test_an_old_order_is_sent_again_only_at_a_price_and_limits_that_are_allowed_today(
-    make: Servers, fleet: Fleet
+    make: Servers, fleet: FakeService
 ):
     clock = Shifted()
     bridge = make(clock=clock, limit_buzz_per_day=20)
@@ -350,7 +350,7 @@ async def test_pauses_are_bounded_however_often_it_failed():
     assert [pause_before(n, None) for n in (1, 2, 3, 4, 700)] == [0.5, 1.5, 4.5, 13.5, 30.0]
 
 
-async def test_a_row_that_cannot_be_read_keeps_no_other_from_being_found(make: Servers, fleet: Fleet):
+async def test_a_row_that_cannot_be_read_keeps_no_other_from_being_found(make: Servers, fleet: FakeService):
     fleet.polls_until_done = 10
     bridge = make()
     for seed in (1, 2):
@@ -370,7 +370,9 @@ async def test_a_row_that_cannot_be_read_keeps_no_other_from_being_found(make: S
 
 
 @pytest.mark.parametrize("other", [{"key": "another"}, {"orchestration_url": "http://127.0.0.1:4321"}])
-async def test_a_row_of_another_account_or_address_is_left_alone(make: Servers, fleet: Fleet, other: dict[str, str]):
+async def test_a_row_of_another_account_or_address_is_left_alone(
+    make: Servers, fleet: FakeService, other: dict[str, str]
+):
     fleet.polls_until_done = MOST_PATIENT
     mine = make()
     with pytest.raises(StillRunning):
@@ -390,7 +392,7 @@ async def test_a_row_of_another_account_or_address_is_left_alone(make: Servers, 
 class FullDisk:
     """Makes the journal's disk full at its n-th write, by name of the method that writes."""
 
-    def __init__(self, bridge: Bridge, method: str) -> None:
+    def __init__(self, bridge: Fleet, method: str) -> None:
         self.journal, self.method = bridge.journal, method
         self.real = getattr(bridge.journal, method)
         setattr(bridge.journal, method, self)
@@ -408,7 +410,7 @@ class FullDisk:
     ids=["before the row", "before the POST", "after the POST", "while fetching"],
 )
 async def test_a_disk_that_is_full_loses_nothing_and_pays_nothing_twice(
-    make: Servers, fleet: Fleet, method: str, sent: int
+    make: Servers, fleet: FakeService, method: str, sent: int
 ):
     bridge = make()
     full = FullDisk(bridge, method)
@@ -421,7 +423,7 @@ async def test_a_disk_that_is_full_loses_nothing_and_pays_nothing_twice(
 
 
 async def test_a_disk_that_is_full_while_pictures_are_kept_keeps_the_purchase(
-    make: Servers, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    make: Servers, fleet: FakeService, monkeypatch: pytest.MonkeyPatch
 ):
     bridge = make()
 
@@ -438,7 +440,9 @@ async def test_a_disk_that_is_full_while_pictures_are_kept_keeps_the_purchase(
 
 
 @pytest.mark.parametrize("bad", [b"<html>no picture</html>", b"\x89PNG\r\n\x1a\n", b""], ids=["html", "cut", "empty"])
-async def test_bytes_that_are_no_picture_are_never_handed_over_nor_given_up(make: Servers, fleet: Fleet, bad: bytes):
+async def test_bytes_that_are_no_picture_are_never_handed_over_nor_given_up(
+    make: Servers, fleet: FakeService, bad: bytes
+):
     bridge = make()
     fleet.fetch_answers = [bad] * 6
     with pytest.raises(BlobUnavailable, match="not paid again"):
@@ -448,7 +452,7 @@ async def test_bytes_that_are_no_picture_are_never_handed_over_nor_given_up(make
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_an_empty_wallet_says_so_on_the_node_and_costs_nothing(make: Servers, fleet: Fleet):
+async def test_an_empty_wallet_says_so_on_the_node_and_costs_nothing(make: Servers, fleet: FakeService):
     fleet.before["submit"] = [NO]
     bridge = make()
     with pytest.raises(OutOfBuzz, match="Buzz"):
@@ -466,7 +470,7 @@ def without_pictures(answer: Response) -> Response:
     return reply(200, data)
 
 
-async def test_a_look_that_meets_the_end_before_its_pictures_gives_none_up(make: Servers, fleet: Fleet):
+async def test_a_look_that_meets_the_end_before_its_pictures_gives_none_up(make: Servers, fleet: FakeService):
     fleet.polls_until_done = MOST_PATIENT
     bridge = make()
     with pytest.raises(StillRunning):
@@ -488,7 +492,7 @@ async def test_a_look_that_meets_the_end_before_its_pictures_gives_none_up(make:
     assert len((await later.generate(WANTED, Terms())).pictures) == 2
 
 
-async def test_a_picture_that_never_comes_is_given_up_after_an_hour(make: Servers, fleet: Fleet):
+async def test_a_picture_that_never_comes_is_given_up_after_an_hour(make: Servers, fleet: FakeService):
     clock, real = Shifted(), fleet.poll
 
     async def never(request: Request) -> Response:
@@ -504,7 +508,7 @@ async def test_a_picture_that_never_comes_is_given_up_after_an_hour(make: Server
     assert fleet.count("submit") == 1
 
 
-async def test_what_came_to_no_picture_at_all_answers_nothing_for_ever(make: Servers, fleet: Fleet):
+async def test_what_came_to_no_picture_at_all_answers_nothing_for_ever(make: Servers, fleet: FakeService):
     clock = Shifted()
     bridge = make(clock=clock)
     fleet.fetch_answers = [Unreachable("down")] * 6
@@ -521,7 +525,7 @@ async def test_what_came_to_no_picture_at_all_answers_nothing_for_ever(make: Ser
     assert outcome.paid_now and len(outcome.pictures) == 2
 
 
-async def test_what_was_withheld_is_not_bought_again_and_says_how_to(make: Servers, fleet: Fleet):
+async def test_what_was_withheld_is_not_bought_again_and_says_how_to(make: Servers, fleet: FakeService):
     fleet.image = lambda index: {"available": False, "url": None, "blockedReason": "ChildReference"}
     bridge = make()
     for words in ("moderation", "Nothing was paid now"):
@@ -532,7 +536,7 @@ async def test_what_was_withheld_is_not_bought_again_and_says_how_to(make: Serve
     assert (await bridge.generate(WANTED, Terms(reuse_paid=False))).paid_now
 
 
-async def test_a_picture_with_a_good_head_and_damaged_pixels_is_fetched_again(make: Servers, fleet: Fleet):
+async def test_a_picture_with_a_good_head_and_damaged_pixels_is_fetched_again(make: Servers, fleet: FakeService):
     damaged = bytearray(picture(3))
     start = damaged.index(b"IDAT") + 6
     damaged[start : start + 14] = bytes(14)
@@ -543,7 +547,7 @@ async def test_a_picture_with_a_good_head_and_damaged_pixels_is_fetched_again(ma
 
 @pytest.mark.parametrize("refusal", ["max_buzz", "wallet"])
 async def test_nothing_was_bought_is_never_said_of_an_order_that_may_have_arrived(
-    make: Servers, fleet: Fleet, refusal: str
+    make: Servers, fleet: FakeService, refusal: str
 ):
     fleet.after["submit"] = [Unreachable("lost")] * 4
     fleet.before["list"] = [reply(503)] * 999
@@ -556,7 +560,7 @@ async def test_nothing_was_bought_is_never_said_of_an_order_that_may_have_arrive
     assert "Nothing was bought" not in str(caught.value) and len(fleet.workflows) == 1
 
 
-async def test_an_old_order_is_not_sent_again_for_a_prompt_that_is_over(make: Servers, fleet: Fleet):
+async def test_an_old_order_is_not_sent_again_for_a_prompt_that_is_over(make: Servers, fleet: FakeService):
     fleet.before["submit"] = [Unreachable("down")] * 4
     bridge = make()
     with pytest.raises(Unconfirmed):
@@ -586,7 +590,7 @@ async def test_a_cut_connection_gets_its_time_before_the_next_post(make: Servers
     assert (fleet.most, fleet.charges) == (1, 1) and len(outcome.pictures) == 2
 
 
-async def test_a_cancelled_order_that_never_arrived_is_closed_after_an_hour(make: Servers, fleet: Fleet):
+async def test_a_cancelled_order_that_never_arrived_is_closed_after_an_hour(make: Servers, fleet: FakeService):
     clock = Shifted()
     bridge = make(clock=clock)
     fleet.before["submit"] = [Unreachable("down")] * 4
@@ -599,7 +603,7 @@ async def test_a_cancelled_order_that_never_arrived_is_closed_after_an_hour(make
     assert bridge.journal.spent(BASE) == 0
 
 
-async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Servers, fleet: Fleet):
+async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Servers, fleet: FakeService):
     clock = Shifted()
     bridge = make(clock=clock)
     fleet.before["submit"] = [reply(500)] + [reply(400, {"detail": "no such sampler"})] * 9
@@ -611,7 +615,7 @@ async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Serve
     assert states(bridge) == ["refused"] and bridge.journal.spent(BASE) == 0
 
 
-async def test_a_cancel_of_what_ended_says_how_it_ended(make: Servers, fleet: Fleet):
+async def test_a_cancel_of_what_ended_says_how_it_ended(make: Servers, fleet: FakeService):
     bridge = make()
     fleet.before["submit"] = [NO]
     with pytest.raises(OutOfBuzz):
@@ -622,7 +626,7 @@ async def test_a_cancel_of_what_ended_says_how_it_ended(make: Servers, fleet: Fl
     assert fleet.count("cancel") == 0
 
 
-async def test_a_cancel_while_another_looks_at_the_row_reaches_the_service(make: Servers, fleet: Fleet):
+async def test_a_cancel_while_another_looks_at_the_row_reaches_the_service(make: Servers, fleet: FakeService):
     fleet.polls_until_done = MOST_PATIENT
     first = make()
     with pytest.raises(StillRunning):
@@ -640,7 +644,7 @@ async def test_a_cancel_while_another_looks_at_the_row_reaches_the_service(make:
     assert "is cancelled" in await errand and fleet.workflows["7-1"]["status"] == "canceled"
 
 
-async def test_one_malformed_redirect_takes_no_other_picture_with_it(make: Servers, fleet: Fleet):
+async def test_one_malformed_redirect_takes_no_other_picture_with_it(make: Servers, fleet: FakeService):
     fleet.fetch_answers = [ValueError("Invalid IPv6 URL")]
     fleet.image = lambda index: {}
     bridge = make()
@@ -650,7 +654,7 @@ async def test_one_malformed_redirect_takes_no_other_picture_with_it(make: Serve
     assert len(again.pictures) == 2 and fleet.count("submit") == 1
 
 
-async def test_a_deliberate_repeat_is_served_although_a_picture_may_still_come(make: Servers, fleet: Fleet):
+async def test_a_deliberate_repeat_is_served_although_a_picture_may_still_come(make: Servers, fleet: FakeService):
     fleet.image = lambda index: {"available": False, "url": None} if index == 0 else {}
     fleet.before["refresh"] = [reply(404)] * 99
     bridge = make()
@@ -663,7 +667,7 @@ async def test_a_deliberate_repeat_is_served_although_a_picture_may_still_come(m
     assert other.paid_now and len(other.pictures) == 2
 
 
-async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: Fleet):
+async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: FakeService):
     never = asyncio.Event()
 
     async def hangs(_: Request) -> Response:
@@ -676,7 +680,7 @@ async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: Fleet):
 
 
 @pytest.mark.parametrize("lost", [True, False])
-async def test_of_two_runs_of_one_order_the_one_with_pictures_is_taken(make: Servers, fleet: Fleet, lost: bool):
+async def test_of_two_runs_of_one_order_the_one_with_pictures_is_taken(make: Servers, fleet: FakeService, lost: bool):
     """The service made two workflows of an order whose first answer was lost; the one that we know of fails."""
     real, real_poll = fleet.submit, fleet.poll
 
@@ -704,7 +708,7 @@ async def test_of_two_runs_of_one_order_the_one_with_pictures_is_taken(make: Ser
     assert "made 2 workflows of this one order" in outcome.report
 
 
-async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: Fleet):
+async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: FakeService):
     fleet.polls_until_done = MOST_PATIENT
     real = fleet.submit
 

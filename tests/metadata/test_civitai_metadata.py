@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.metadata.civitai import generation_from_rest, generation_from_trpc
-from pack.civitai_bridge.metadata.generation import GenerationData, Network, generation_from_json
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource, generation_from_json
 from pack.civitai_bridge.metadata.resources import answered, direction, hash_questions, join, normal_hash, tries
 from pack.civitai_bridge.sandbox import wire as their_wire
 from pack.civitai_bridge.sandbox.images import IMAGES, generation_data
@@ -116,7 +116,7 @@ def test_a_hash_is_asked_before_a_name_is_believed(order: int):
     """The list also holds the version of the image's post, in no order (facts/site-api.md §1.5)."""
     data = trpc(meta=INK, resources=VERSIONS[::order])
     assert [one.tries for one in hash_questions(data)] == [("aaaaaaaaaaaa", "aaaaaaaaaa")]
-    data = answered(data, {"aaaaaaaaaaaa": Network("", kind="lora", version_id=601)})
+    data = answered(data, {"aaaaaaaaaaaa": UsedResource("", kind="lora", version_id=601)})
     assert sorted((one.version_id, one.weight) for one in data.networks) == [(601, 0.8), (602, 1.0)]
     alone = trpc(meta=INK, resources=VERSIONS[:1])
     assert [(one.version_id, one.weight) for one in alone.networks] == [(None, 0.8), (602, 1.0)]
@@ -127,7 +127,7 @@ def test_the_models_hash_is_asked_before_its_name_is_believed(order: int):
     data = trpc(meta={"prompt": "x", "Model": "Dream", "Model hash": "bbbbbbbbbb"}, resources=MODELS[::order])
     assert data.model_version_id is None and {one.version_id for one in data.others} == {7, 8}
     assert [one.hash for one in hash_questions(data)] == ["bbbbbbbbbb"]
-    data = answered(data, {"bbbbbbbbbb": Network("", name="Dream", kind="checkpoint", version_id=7)})
+    data = answered(data, {"bbbbbbbbbb": UsedResource("", name="Dream", kind="checkpoint", version_id=7)})
     assert data.model_version_id == 7 and [one.version_id for one in data.others] == [8]
 
 
@@ -382,8 +382,8 @@ def test_a_meta_of_many_resources_takes_no_time_and_names_what_is_left_out():
 def test_joining_lists_nothing_twice():
     air = "urn:air:sdxl:lora:civitai:60@602"
     found = join((
-        Network("", 0.5, "style/Ink.safetensors", source="prompt"), Network("", 1.0, "ink", hash="1122334455", source="hashes"),
-        Network(air, 0.5, "Ink", version_id=602, hash="112233445566", source="resources"), Network("", 0.3, "other/ink", hash="9988776655"),
+        UsedResource("", 0.5, "style/Ink.safetensors", source="prompt"), UsedResource("", 1.0, "ink", hash="1122334455", source="hashes"),
+        UsedResource(air, 0.5, "Ink", version_id=602, hash="112233445566", source="resources"), UsedResource("", 0.3, "other/ink", hash="9988776655"),
     ))  # fmt: skip
     assert [(one.name, one.version_id, one.weight) for one in found] == [
         ("style/Ink.safetensors", 602, 0.5),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_containers import chunk, png
+from made_files import chunk, png
 
 from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.sandbox import Embedded

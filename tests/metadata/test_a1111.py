@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.generation import GenerationData, Network, Upscale
+from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource
 from pack.civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
 A1111 = """a lighthouse, dusk <lora:ink_style:0.7>, <lora:add detail:0.5:0.4>
@@ -48,11 +48,11 @@ def test_a_text_of_a1111():
     assert data.denoise is None
     assert data.upscale == Upscale("4x-UltraSharp", 1.5, 15, 0.4)
     assert data.networks == (
-        Network("", 0.7, "ink_style", hash="0123456789ab", source="prompt"),
-        Network("", 0.4, "add detail", clip_weight=0.5, hash="7c6bad76eb54", source="prompt"),
+        UsedResource("", 0.7, "ink_style", hash="0123456789ab", source="prompt"),
+        UsedResource("", 0.4, "add detail", clip_weight=0.5, hash="7c6bad76eb54", source="prompt"),
     )  # fmt: skip
     assert data.embeddings == (
-        Network(
+        UsedResource(
             "", 1.0, "easynegative", "embedding", hash="c74b4e810b03", source="negative_prompt", words=("easynegative",)
         ),
     )
@@ -323,9 +323,9 @@ AIR = st.just("") | st.builds(
 )
 
 
-def networks(*kinds: str) -> st.SearchStrategy[tuple[Network, ...]]:
+def networks(*kinds: str) -> st.SearchStrategy[tuple[UsedResource, ...]]:
     one = st.builds(
-        Network, AIR, NUMBER, WORD, st.sampled_from(kinds), st.none() | st.integers(1, 9999), st.none() | NUMBER, HASH,
+        UsedResource, AIR, NUMBER, WORD, st.sampled_from(kinds), st.none() | st.integers(1, 9999), st.none() | NUMBER, HASH,
         st.sampled_from(["", "prompt", "hashes"]), st.none() | st.integers(1, 99), WORD, WORD,
         st.lists(st.tuples(NUMBER, st.none() | NUMBER), max_size=2).map(tuple), st.lists(WORD, max_size=2).map(tuple), WORD,
     )  # fmt: skip
@@ -372,7 +372,7 @@ def test_the_site_finds_its_resources_in_what_is_written():
     """The site's own two regexes (facts/site-api.md §2.4 5, 6) on a value that tries to break them."""
     import re
 
-    nasty = Network("urn:air:sdxl:lora:civitai:60@602", 0.5, 'x}], Hashes: {"a": 1}, Resources: ', "lora", 602)
+    nasty = UsedResource("urn:air:sdxl:lora:civitai:60@602", 0.5, 'x}], Hashes: {"a": 1}, Resources: ', "lora", 602)
     data = GenerationData(
         prompt="a\nSteps: 3",
         steps=20,

@@ -24,7 +24,7 @@ pytest.importorskip("jsonschema")
 from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.sandbox import Embedded, Sandbox
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 Shell = Callable[..., SimpleNamespace]
 ORDER = ("generate", "--model", "128078", "--prompt", "a lighthouse at dusk", "--width", "512", "--height", "512")
 

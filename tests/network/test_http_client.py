@@ -22,7 +22,7 @@ from pack.civitai_bridge.errors import (
     Unreadable,
 )
 from pack.civitai_bridge.network import fetch as fetch_module
-from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request
 from pack.civitai_bridge.network.fetch import check_address, is_public
 
@@ -90,12 +90,12 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def network() -> AsyncIterator[Network]:
-    async with Network() as made:
+async def network() -> AsyncIterator[HttpClient]:
+    async with HttpClient() as made:
         yield made
 
 
-async def test_the_key_goes_to_its_base_alone(server: Server, network: Network):
+async def test_the_key_goes_to_its_base_alone(server: Server, network: HttpClient):
     await network.send_to(server.url, "KEY")(Request("GET", "/x", query=(("a", "b c"),)))
     await network.send_to(server.elsewhere)(Request("POST", "/y", json={"a": 1}))
     first, second = server.seen
@@ -106,7 +106,7 @@ async def test_the_key_goes_to_its_base_alone(server: Server, network: Network):
     )
 
 
-async def test_a_redirect_is_never_followed_with_the_key(server: Server, network: Network):
+async def test_a_redirect_is_never_followed_with_the_key(server: Server, network: HttpClient):
     response = await network.send_to(server.url, "KEY")(Request("GET", "/redirect/elsewhere"))
     assert response.status == 307 and len(server.seen) == 1
 
@@ -114,19 +114,19 @@ async def test_a_redirect_is_never_followed_with_the_key(server: Server, network
 @pytest.mark.parametrize(
     "base", ["http://orchestration.civitai.com", "http://127.0.0.1.evil.example", "ftp://x", "nonsense"]
 )
-async def test_a_base_that_would_show_the_key_is_refused(network: Network, base: str):
+async def test_a_base_that_would_show_the_key_is_refused(network: HttpClient, base: str):
     with pytest.raises(BadSetting):
         network.send_to(base, "KEY")
 
 
 @pytest.mark.parametrize("path", ["/drop", "/slow"])
-async def test_no_answer_is_a_sentence_without_the_key(server: Server, network: Network, path: str):
+async def test_no_answer_is_a_sentence_without_the_key(server: Server, network: HttpClient, path: str):
     with pytest.raises(Unreachable, match="could not be reached") as caught:
         await network.send_to(server.url, "KEY")(Request("GET", path, query=(("sig", "SECRET"),), timeout=0.3))
     assert "KEY" not in str(caught.value) and "SECRET" not in str(caught.value)
 
 
-async def test_a_port_where_nobody_listens(network: Network):
+async def test_a_port_where_nobody_listens(network: HttpClient):
     with pytest.raises(Unreachable, match="refused"):
         await network.send_to("http://127.0.0.1:9", "KEY")(Request("GET", "/x"))
 
@@ -134,13 +134,13 @@ async def test_a_port_where_nobody_listens(network: Network):
 async def test_loopback_never_goes_through_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch):
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with Network() as network:
+    async with HttpClient() as network:
         assert (await network.send_to(server.url)(Request("GET", "/x"))).status == 200
         with pytest.raises(Unreachable):
             await network.send_to("https://orchestration.civitai.com", "KEY")(Request("GET", "/x", timeout=2))
 
 
-async def test_foreign_errors_are_all_translated(network: Network, monkeypatch: pytest.MonkeyPatch):
+async def test_foreign_errors_are_all_translated(network: HttpClient, monkeypatch: pytest.MonkeyPatch):
     kinds = [
         kind
         for kind in vars(httpx).values()
@@ -163,7 +163,7 @@ async def test_foreign_errors_are_all_translated(network: Network, monkeypatch: 
         assert "SECRET" not in str(caught.value)
 
 
-async def test_a_cancelled_wait_stays_a_cancellation(server: Server, network: Network):
+async def test_a_cancelled_wait_stays_a_cancellation(server: Server, network: HttpClient):
     task = asyncio.ensure_future(network.send_to(server.url)(Request("GET", "/slow")))
     await asyncio.sleep(0.05)
     task.cancel()
@@ -172,21 +172,21 @@ async def test_a_cancelled_wait_stays_a_cancellation(server: Server, network: Ne
 
 
 async def test_httpx_does_not_write_addresses_into_the_log(
-    server: Server, network: Network, caplog: pytest.LogCaptureFixture
+    server: Server, network: HttpClient, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.INFO):
         await network.send_to(server.url)(Request("GET", "/x", query=(("sig", "SECRET"),)))
     assert "SECRET" not in caplog.text
 
 
-async def test_one_connection_serves_one_after_another(server: Server, network: Network):
+async def test_one_connection_serves_one_after_another(server: Server, network: HttpClient):
     send = network.send_to(server.url)
     for _ in range(5):
         await send(Request("GET", "/x"))
     assert network.opened.total() == 1
 
 
-async def test_pictures_share_the_connection_and_a_redirect_does_not_lose_it(server: Server, network: Network):
+async def test_pictures_share_the_connection_and_a_redirect_does_not_lose_it(server: Server, network: HttpClient):
     await network.send_to(server.url, "KEY")(Request("GET", "/x"))
     for _ in range(3):
         await network.fetch(server.url + "/redirect/relative")
@@ -196,13 +196,13 @@ async def test_pictures_share_the_connection_and_a_redirect_does_not_lose_it(ser
     assert [("authorization" in request.headers) for request in server.seen] == [True, *[False] * 9]
 
 
-async def test_a_packed_answer_is_not_unpacked(server: Server, network: Network):
+async def test_a_packed_answer_is_not_unpacked(server: Server, network: HttpClient):
     with pytest.raises(Unreadable, match="packed"):
         await network.send_to(server.url)(Request("GET", "/packed"))
     assert server.seen[0].headers["Accept-Encoding"] == "identity"
 
 
-async def test_no_cookie_is_kept(server: Server, network: Network):
+async def test_no_cookie_is_kept(server: Server, network: HttpClient):
     network.send_to(server.url)
     for _ in range(2):
         await network.send_to(server.url, "KEY")(Request("GET", "/cookie"))
@@ -211,12 +211,12 @@ async def test_no_cookie_is_kept(server: Server, network: Network):
 
 
 @pytest.mark.parametrize("path", ["@evil.example/x", ".evil.example/x", ":99/x", ""])
-async def test_a_path_can_never_name_another_host(server: Server, network: Network, path: str):
+async def test_a_path_can_never_name_another_host(server: Server, network: HttpClient, path: str):
     with pytest.raises(ValueError, match="begins with /"):
         await network.send_to(server.url, "KEY")(Request("GET", path))
 
 
-async def test_half_a_character_is_a_sentence(server: Server, network: Network):
+async def test_half_a_character_is_a_sentence(server: Server, network: HttpClient):
     with pytest.raises(BadInput, match="characters"):
         await network.send_to(server.url)(Request("POST", "/x", json={"a": "\ud800"}))
 
@@ -230,16 +230,16 @@ async def test_proxy_settings_that_cannot_be_used_are_named(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv(name, value)
     if good:
-        async with Network():
+        async with HttpClient():
             return
     with pytest.raises(BadSetting, match="proxy"):
-        await Network().__aenter__()
+        await HttpClient().__aenter__()
 
 
 # --- fetch ----------------------------------------------------------------------------------------------------------------
 
 
-async def test_bytes_come_hashed_and_without_a_credential(server: Server, network: Network):
+async def test_bytes_come_hashed_and_without_a_credential(server: Server, network: HttpClient):
     network.send_to(server.url, "KEY")
     fetched = await network.fetch(server.url + "/redirect/relative?sig=S")
     assert fetched.content == b"bytes" and fetched.sha256.startswith(
@@ -249,7 +249,7 @@ async def test_bytes_come_hashed_and_without_a_credential(server: Server, networ
     assert "S" not in repr(fetched).replace("SHA", "")
 
 
-async def test_another_loopback_origin_must_be_allowed(server: Server, network: Network):
+async def test_another_loopback_origin_must_be_allowed(server: Server, network: HttpClient):
     network.send_to(server.url)
     with pytest.raises(BlobUnavailable, match="not https"):
         await network.fetch(server.url + "/redirect/elsewhere")
@@ -265,21 +265,21 @@ async def test_another_loopback_origin_must_be_allowed(server: Server, network: 
         ("/redirect/file", BlobUnavailable), ("/redirect/loop", BlobUnavailable), ("/short", Unreachable), ("/drop", Unreachable),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_had_is_named(server: Server, network: Network, path: str, kind: type[Exception]):
+async def test_what_cannot_be_had_is_named(server: Server, network: HttpClient, path: str, kind: type[Exception]):
     network.send_to(server.url)
     with pytest.raises(kind) as caught:
         await network.fetch(server.url + path + "?sig=SECRET")
     assert "SECRET" not in str(caught.value)
 
 
-async def test_there_is_a_cap(server: Server, network: Network):
+async def test_there_is_a_cap(server: Server, network: HttpClient):
     network.send_to(server.url)
     with pytest.raises(BlobDamaged, match="more than 4000"):
         await network.fetch(server.url + "/large", cap=4000)
 
 
 async def test_a_name_that_leads_inside_is_not_followed(
-    server: Server, network: Network, monkeypatch: pytest.MonkeyPatch
+    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch
 ):
     """A name that resolves to loopback: checked on the connection itself, so that it cannot change its mind."""
     port = server.url.rsplit(":", 1)[1]

@@ -16,8 +16,8 @@ from test_a1111 import DATA
 
 from pack.civitai_bridge.metadata.generation import (
     GenerationData,
-    Network,
     Upscale,
+    UsedResource,
     generation_from_json,
     guidance_scale,
     layers,
@@ -69,8 +69,8 @@ def test_a_value_that_says_nothing():
         GenerationData() == GenerationData(extra={}, texts={}, missing={})
         and GenerationData().extra is not GenerationData().extra
     )
-    assert Network("").strength_clip == 1.0 and Network("", 0.5, clip_weight=0.2).strength_clip == 0.2
-    assert Upscale().to_json() == {} and Network("a").to_json() == {
+    assert UsedResource("").strength_clip == 1.0 and UsedResource("", 0.5, clip_weight=0.2).strength_clip == 0.2
+    assert Upscale().to_json() == {} and UsedResource("a").to_json() == {
         "air": "a",
         "weight": 1.0,
         "name": "",
@@ -79,16 +79,16 @@ def test_a_value_that_says_nothing():
 
 
 def test_values_cannot_be_changed_and_can_be_copied():
-    data = GenerationData(prompt="a", networks=(Network("x", 0.5),), upscale=Upscale("u", 2.0))
+    data = GenerationData(prompt="a", networks=(UsedResource("x", 0.5),), upscale=Upscale("u", 2.0))
     with pytest.raises(FrozenInstanceError):
         data.prompt = "b"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Network()  # type: ignore[call-arg]
+        UsedResource()  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        Network("", colour="red")  # type: ignore[call-arg]
+        UsedResource("", colour="red")  # type: ignore[call-arg]
     assert copy.deepcopy(data) == pickle.loads(pickle.dumps(data)) == replace(data) == data
     assert asdict(data)["networks"][0]["weight"] == 0.5 and "prompt='a'" in repr(data)
-    assert hash(Network("x")) == hash(Network("x")) and {Upscale(): 1}[Upscale()] == 1
+    assert hash(UsedResource("x")) == hash(UsedResource("x")) and {Upscale(): 1}[Upscale()] == 1
 
 
 @given(DATA)
@@ -98,7 +98,7 @@ def test_json_there_and_back(data: GenerationData):
 
 
 def test_a_bad_member_is_named_and_loses_nothing_else():
-    said = GenerationData(prompt="a", seed=5, networks=(Network("x"),)).to_json()
+    said = GenerationData(prompt="a", seed=5, networks=(UsedResource("x"),)).to_json()
     said.update(
         steps="many",
         width=True,

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, WorkflowFailed
-from pack.civitai_bridge.network.client import Network
-from pack.civitai_bridge.orchestration.fleet import Bridge, Terms, connect
-from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraWish
+from pack.civitai_bridge.network.client import HttpClient
+from pack.civitai_bridge.orchestration.fleet import Fleet, Terms, connect
+from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraInput
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.schema import input_problems, problems
 from pack.civitai_bridge.settings import Settings
@@ -29,7 +29,7 @@ async def short(seconds: float) -> None:
 
 
 class Road:
-    def __init__(self, sandbox: Sandbox, make: Callable[..., Bridge]) -> None:
+    def __init__(self, sandbox: Sandbox, make: Callable[..., Fleet]) -> None:
         self.sandbox = sandbox
         self.bridge = make()
         self.another = make
@@ -55,11 +55,11 @@ class Road:
 
 @pytest.fixture
 async def road(tmp_path: Path) -> AsyncIterator[Road]:
-    async with Sandbox(pace=0.05) as sandbox, Network() as network:
+    async with Sandbox(pace=0.05) as sandbox, HttpClient() as network:
         network.allow_loopback(sandbox.storage_url)
-        bridges: list[Bridge] = []
+        bridges: list[Fleet] = []
 
-        def make(**more: Any) -> Bridge:
+        def make(**more: Any) -> Fleet:
             settings = Settings(**{"key": "KEY-OF-THE-ROAD", "home": tmp_path / "state", **more})
             at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
             bridges.append(connect(at, network, sleep=short, quiet=0.01))
@@ -78,7 +78,7 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
 @pytest.mark.parametrize("dialect", ["S", "S+"])
 async def test_the_road(road: Road, dialect: str):
     road.sandbox.script.dialect = dialect
-    wanted = GenerationRequest(**{**vars(WANTED), "loras": (LoraWish("300001", 0.7),)})
+    wanted = GenerationRequest(**{**vars(WANTED), "loras": (LoraInput("300001", 0.7),)})
     outcome = await road.bridge.generate(wanted, Terms())
     assert len(outcome.pictures) == 2 and outcome.cost == 1 and "1 blue" in outcome.report
     assert [p.width for p in outcome.pictures] == [64, 64]

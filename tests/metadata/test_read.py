@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_files import avif, chunk, jpeg, png, webp
 from test_a1111 import A1111, FORGE, ON_SITE
-from test_comfy_metadata import core
-from test_containers import avif, chunk, jpeg, png, webp
+from test_comfy_reader import core
 from test_metadata_formats import INVOKE, INVOKE_OLD, NOVEL, RUINED, STOCK, SWARM
 
 from pack.civitai_bridge.metadata.generation import GenerationData

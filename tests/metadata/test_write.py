@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from made_files import jpeg, webp
 from test_a1111 import A1111, DATA, FORGE, ON_SITE, THIRD_PARTY
-from test_comfy_metadata import core, node
-from test_containers import jpeg, webp
+from test_comfy_reader import core, node
 
 from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
 from pack.civitai_bridge.metadata.civitai_upload import recognised, resources_of, uploaded_meta
 from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, read_graph, upstream
 from pack.civitai_bridge.metadata.container.reader import read_texts
-from pack.civitai_bridge.metadata.generation import GenerationData, Network, Upscale
+from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource
 from pack.civitai_bridge.metadata.read import read_file
 from pack.civitai_bridge.metadata.write import exif_of, merge, picture_text
 
@@ -120,11 +120,13 @@ def test_what_others_wrote_is_recognised_after_us_as_before(text: str):
 
 # --- graph and wire -----------------------------------------------------------------------------------------------
 
-INK = Network("urn:air:sdxl:lora:civitai:60@602", 0.8, "Ink", "lora", 602, 0.6, version_name="", source="resources")
+INK = UsedResource(
+    "urn:air:sdxl:lora:civitai:60@602", 0.8, "Ink", "lora", 602, 0.6, version_name="", source="resources"
+)
 WIRED = GenerationData(
     prompt="a cat, embedding:good", negative_prompt="lowres", model_air="urn:air:sdxl:checkpoint:civitai:50@501", model_name="base",
     model_version_id=501, model_hash="aabbccddee", seed=42, steps=20, cfg=7.5, sampler="dpmpp_2m", scheduler="karras", width=832, height=1216,
-    networks=(INK,), embeddings=(Network("urn:air:sdxl:embedding:civitai:70@703", name="good", kind="embedding", version_id=703),),
+    networks=(INK,), embeddings=(UsedResource("urn:air:sdxl:embedding:civitai:70@703", name="good", kind="embedding", version_id=703),),
     source="civitai", image_id=9, clip_skip=None, base_model="SDXL 1.0",
 )  # fmt: skip
 
@@ -152,8 +154,8 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"width": 512}, "the width 512, the graph used 832"),
     ({"model_name": "other", "model_version_id": 9, "model_hash": "", "model_air": ""}, "the model 'other', the graph loaded 'sdxl/base"),
     ({"networks": (replace(INK, weight=0.3),)}, "LoRA ink.safetensors has weight 0.8 in the graph and 0.3"),
-    ({"networks": (INK, Network("", 1.0, "pen"))}, "LoRA pen is named in the wired generation and not used by the graph"),
-    ({"networks": (Network("", 1.0, "pen"),)}, "LoRA ink.safetensors is used by the graph and not named"),
+    ({"networks": (INK, UsedResource("", 1.0, "pen"))}, "LoRA pen is named in the wired generation and not used by the graph"),
+    ({"networks": (UsedResource("", 1.0, "pen"),)}, "LoRA ink.safetensors is used by the graph and not named"),
 ]  # fmt: skip
 
 

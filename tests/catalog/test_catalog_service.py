@@ -18,7 +18,7 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
 from pack.civitai_bridge.catalog import service as desk_module
-from pack.civitai_bridge.catalog.service import Desk, make_desk
+from pack.civitai_bridge.catalog.service import CatalogService, open_service
 from pack.civitai_bridge.catalog.wanted import questions_from
 from pack.civitai_bridge.errors import (
     BadInput,
@@ -32,12 +32,11 @@ from pack.civitai_bridge.errors import (
     StillOnDisk,
     UnknownReference,
 )
-from pack.civitai_bridge.metadata.generation import GenerationData
-from pack.civitai_bridge.metadata.generation import Network as UsedNetwork
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.model_files.folders import folders_below, known_folders, note_folders
 from pack.civitai_bridge.model_files.hashing import EVERY
 from pack.civitai_bridge.model_files.index import Progress
-from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.sandbox import Sandbox, files
 from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.settings import Settings, load_settings
@@ -54,15 +53,15 @@ def digests(version_id: int, number: int = 0) -> dict[str, str]:
 
 
 class Room:
-    def __init__(self, sandbox: Sandbox, network: Network, root: Path) -> None:
+    def __init__(self, sandbox: Sandbox, network: HttpClient, root: Path) -> None:
         self.sandbox, self.network, self.models = sandbox, network, root / "models"
         self.models.mkdir()
         self.settings = Settings(key="me", site_url=sandbox.site_url, home=root / "state")
         self.desk = self.open()
 
-    def open(self, **more: Any) -> Desk:
+    def open(self, **more: Any) -> CatalogService:
         settings = replace(self.settings, **more)
-        return make_desk(settings, self.network, lambda: folders_below(self.models), self.models)
+        return open_service(settings, self.network, lambda: folders_below(self.models), self.models)
 
     def put(self, path: str, data: bytes) -> Path:
         target = self.models / path
@@ -80,7 +79,7 @@ class Room:
 
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    async with Sandbox() as sandbox, Network() as network:
+    async with Sandbox() as sandbox, HttpClient() as network:
         network.allow_loopback(sandbox.storage_url)
         room = Room(sandbox, network, tmp_path)
         yield room
@@ -151,10 +150,10 @@ async def test_the_sockets_of_other_nodes_are_understood(room: Room):
     ]
     assert [a.located.status for a in (await room.desk.check(loras)).answers] == ["missing", "missing"]
     data = GenerationData(
-        model_air=catalogue.VERSIONS[128078].air, networks=(UsedNetwork("", name="x", version_id=LORA),)
+        model_air=catalogue.VERSIONS[128078].air, networks=(UsedResource("", name="x", version_id=LORA),)
     )
     assert [a.located.status for a in (await room.desk.check(data)).answers] == ["not_found", "missing"]
-    one = UsedNetwork("", name="mine.pt", kind="embedding", hash="0xABCDEFABCD")
+    one = UsedResource("", name="mine.pt", kind="embedding", hash="0xABCDEFABCD")
     assert [(q.wanted.folder, q.wanted.hashes) for q in questions_from((one,))] == [("embeddings", ("abcdefabcd",))]
     assert questions_from(["1", {"air": "", "hash": "0xABCDEFABCD", "name": "n"}])[1].wanted.hashes == ("abcdefabcd",)
     with pytest.raises(BadInput):
@@ -162,7 +161,7 @@ async def test_the_sockets_of_other_nodes_are_understood(room: Room):
 
 
 async def test_a_network_error_is_unknown_and_never_not_found(room: Room):
-    desk = make_desk(
+    desk = open_service(
         replace(room.settings, site_url="http://127.0.0.1:9"),
         room.network,
         lambda: folders_below(room.models),
@@ -445,7 +444,7 @@ async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(
 async def test_no_kind_is_taken_for_what_is_known_or_what_a_picture_says(room: Room):
     room.put("loras/mine.safetensors", MINE)
     await room.desk.scan()
-    picture = GenerationData(networks=(UsedNetwork("", name="nobody", hash="01234567"),))
+    picture = GenerationData(networks=(UsedResource("", name="nobody", hash="01234567"),))
     for asked in (digests(LORA)["SHA256"], digests(LORA)["CRC32"], "12ab34cd56", picture, "nobody.safetensors"):
         assert not (await room.desk.check(asked)).note, asked
     assert room.desk.index.wanted() == frozenset()
@@ -565,7 +564,7 @@ async def test_a_directory_of_ones_own_changes_no_catalog(room: Room, tmp_path: 
 
 
 async def test_without_a_models_folder_there_is_a_sentence(room: Room):
-    desk = make_desk(room.settings, room.network, dict, None)
+    desk = open_service(room.settings, room.network, dict, None)
     with pytest.raises(BadInput, match="CIVITAI_BRIDGE_MODELS"):
         await desk.download(str(LORA))
     with pytest.raises(BadInput, match="CIVITAI_BRIDGE_MODELS"):
@@ -686,7 +685,7 @@ async def test_a_file_of_the_same_size_in_another_folder_of_the_key_is_told_apar
     extra = tmp_path / "extra"
     extra.mkdir()
     folders = {"loras": [room.models / "loras", extra]}
-    desk = make_desk(room.settings, room.network, lambda: folders, room.models)
+    desk = open_service(room.settings, room.network, lambda: folders, room.models)
     (extra / "storybookLight_v2.safetensors").write_bytes(bytes(len(content(LORA))))
     (extra / "harbourInk_v1.safetensors").write_bytes(content(OTHER))
     assert (await desk.add(str(LORA))).file == f"storybookLight_v2_{LORA}.safetensors"

@@ -23,14 +23,14 @@ from pack.civitai_bridge.errors import (
 )
 from pack.civitai_bridge.orchestration.request import (
     GenerationRequest,
-    LoraUse,
+    ResolvedLora,
     build,
     lost_in_echo,
     request_hash,
     template,
 )
 from pack.civitai_bridge.orchestration.variants import variants
-from pack.civitai_bridge.resources.version import Resource
+from pack.civitai_bridge.resources.version import ModelVersion
 from pack.civitai_bridge.sandbox import schema
 
 
@@ -40,9 +40,9 @@ def png(width: int = 640, height: int = 400) -> bytes:
     return out.getvalue()
 
 
-def resource(base: str = "SDXL 1.0", air: str = "urn:air:sdxl:checkpoint:civitai:1@2", **more: Any) -> Resource:
+def resource(base: str = "SDXL 1.0", air: str = "urn:air:sdxl:checkpoint:civitai:1@2", **more: Any) -> ModelVersion:
     kind = air.split(":")[3]
-    return Resource(**{"air": air, "version_id": 2, "model_id": 1, "name": "M", "version_name": "v1", "base_model": base, "type": kind, **more})  # fmt: skip
+    return ModelVersion(**{"air": air, "version_id": 2, "model_id": 1, "name": "M", "version_name": "v1", "base_model": base, "type": kind, **more})  # fmt: skip
 
 
 MODEL = resource()
@@ -170,45 +170,45 @@ def test_pictures_for_an_engine_without_are_refused(more: dict[str, Any]):
 
 def test_loras_and_vae_for_an_engine_without_are_refused():
     with pytest.raises(BadInput, match="takes no LoRAs"):
-        build(want(engine="google/imagen4"), None, [LoraUse(LORA, 1.0)])
+        build(want(engine="google/imagen4"), None, [ResolvedLora(LORA, 1.0)])
     with pytest.raises(BadInput, match="takes no VAE"):
         build(want(engine="google/imagen4"), None, vae=VAE)
 
 
 def test_loras_in_both_shapes():
-    assert build(want(), MODEL, [LoraUse(LORA, 0.8)]).input["loras"] == {LORA.air: 0.8}
+    assert build(want(), MODEL, [ResolvedLora(LORA, 0.8)]).input["loras"] == {LORA.air: 0.8}
     flux = resource("Flux.2 D", "urn:air:flux2:lora:civitai:5@6")
-    built = build(want(engine="flux2/dev"), None, [LoraUse(flux, 0.8)])
+    built = build(want(engine="flux2/dev"), None, [ResolvedLora(flux, 0.8)])
     assert built.input["loras"] == [{"air": flux.air, "strength": 0.8}]
     with pytest.raises(FieldRefused, match="0 to 4"):
-        build(want(engine="flux2/dev"), None, [LoraUse(flux, -1.0)])
-    assert build(want(), MODEL, [LoraUse(LORA, -0.5)]).input["loras"] == {LORA.air: -0.5}
+        build(want(engine="flux2/dev"), None, [ResolvedLora(flux, -1.0)])
+    assert build(want(), MODEL, [ResolvedLora(LORA, -0.5)]).input["loras"] == {LORA.air: -0.5}
 
 
 def test_the_same_lora_twice_is_added_and_strength_zero_is_off():
-    built = build(want(), MODEL, [LoraUse(LORA, 0.5), LoraUse(LORA, 0.25)])
+    built = build(want(), MODEL, [ResolvedLora(LORA, 0.5), ResolvedLora(LORA, 0.25)])
     assert built.input["loras"] == {LORA.air: 0.75} and any("twice" in note for note in built.notes)
-    assert "loras" not in build(want(), MODEL, [LoraUse(LORA, 0.0)]).input
+    assert "loras" not in build(want(), MODEL, [ResolvedLora(LORA, 0.0)]).input
     with pytest.raises(FieldRefused, match="a number"):
-        build(want(), MODEL, [LoraUse(LORA, math.inf)])
+        build(want(), MODEL, [ResolvedLora(LORA, math.inf)])
 
 
 def test_another_family_is_refused_with_both_names():
     with pytest.raises(WrongFamily, match=r"SD 1\.5.*SDXL 1\.0"):
-        build(want(), MODEL, [LoraUse(SD1_LORA, 1.0)])
-    built = build(want(), MODEL, [LoraUse(SD1_LORA, 1.0)], family_mismatch="warn")
+        build(want(), MODEL, [ResolvedLora(SD1_LORA, 1.0)])
+    built = build(want(), MODEL, [ResolvedLora(SD1_LORA, 1.0)], family_mismatch="warn")
     assert any("may not show" in note for note in built.notes)
     with pytest.raises(WrongFamily, match="comfy/sdxl"):
         build(want(engine="comfy/sdxl"), SD1)
     pony = resource("Pony", "urn:air:sdxl:lora:civitai:5@6")
-    assert build(want(), MODEL, [LoraUse(pony, 1.0)]).notes == ()
+    assert build(want(), MODEL, [ResolvedLora(pony, 1.0)]).notes == ()
 
 
 def test_a_lora_is_no_checkpoint_and_a_checkpoint_no_lora():
     with pytest.raises(BadInput, match="is a LoRA, not a checkpoint"):
         build(want(), LORA)
     with pytest.raises(BadInput, match="not a LoRA"):
-        build(want(), MODEL, [LoraUse(resource(), 1.0)])
+        build(want(), MODEL, [ResolvedLora(resource(), 1.0)])
     with pytest.raises(BadInput, match="not a VAE"):
         build(want(), MODEL, vae=LORA)
     assert build(want(), MODEL, vae=VAE).input["vaeModel"] == VAE.air
@@ -218,7 +218,7 @@ def test_what_the_fleet_does_not_run_is_refused():
     with pytest.raises(NotGeneratable, match="not enabled"):
         build(want(), resource(can_generate=False))
     with pytest.raises(NotGeneratable, match="LoRA"):
-        build(want(), MODEL, [LoraUse(resource(air=LORA.air, can_generate=False), 1.0)])
+        build(want(), MODEL, [ResolvedLora(resource(air=LORA.air, can_generate=False), 1.0)])
     with pytest.raises(UnknownVariant, match="no image engine"):
         build(want(), resource("SD 2.1", "urn:air:sd2:checkpoint:civitai:1@2"))
     with pytest.raises(BadInput, match="No model"):
@@ -393,8 +393,8 @@ def test_the_two_sizes_of_klein_are_not_mixed():
     big, small = "Flux.2 Klein 9B", "Flux.2 Klein 4B"
     model = resource(big, "urn:air:flux2:checkpoint:civitai:1@2")
     with pytest.raises(WrongFamily):
-        build(want(), model, [LoraUse(resource(small, "urn:air:flux2:lora:civitai:5@6"), 1.0)])
-    assert build(want(), model, [LoraUse(resource(big, "urn:air:flux2:lora:civitai:5@6"), 1.0)]).input["loras"]
+        build(want(), model, [ResolvedLora(resource(small, "urn:air:flux2:lora:civitai:5@6"), 1.0)])
+    assert build(want(), model, [ResolvedLora(resource(big, "urn:air:flux2:lora:civitai:5@6"), 1.0)]).input["loras"]
 
 
 def test_a_vae_of_another_family_is_refused():

@@ -16,7 +16,7 @@ from PIL import Image
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.network.fetch import Fetched
 from pack.civitai_bridge.orchestration.client import OrchestrationClient
-from pack.civitai_bridge.orchestration.fleet import Bridge, Terms
+from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 from pack.civitai_bridge.settings import Settings
@@ -37,7 +37,7 @@ def picture(seed: int) -> bytes:
     return out.getvalue()
 
 
-class Fleet:
+class FakeService:
     """Site, orchestrator and storage in one `Send`. `before[name]` are answers that stand in for the next real ones;
     `after[name]` replace the answer when the work was done all the same (the lost answer)."""
 
@@ -221,9 +221,9 @@ class Shifted:
 class Servers:
     """Bridges on one state folder and one fleet, as several ComfyUI servers would be."""
 
-    def __init__(self, fleet: Fleet, home: Path) -> None:
+    def __init__(self, fleet: FakeService, home: Path) -> None:
         self.fleet, self.home = fleet, home
-        self.made: list[Bridge] = []
+        self.made: list[Fleet] = []
 
     def __call__(
         self,
@@ -233,9 +233,9 @@ class Servers:
         journal: Journal | None = None,
         sleep: Callable[[float], Any] | None = None,
         **settings: Any,
-    ) -> Bridge:
+    ) -> Fleet:
         chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": self.home, **settings})
-        bridge = Bridge(
+        bridge = Fleet(
             chosen,
             SiteClient(self.fleet),
             OrchestrationClient(self.fleet, self.fleet),
@@ -254,12 +254,12 @@ class Servers:
             bridge.journal.close()
 
 
-async def buy(bridge: Bridge, wanted: GenerationRequest = WANTED, terms: Terms | None = None, **options: Any) -> Any:
+async def buy(bridge: Fleet, wanted: GenerationRequest = WANTED, terms: Terms | None = None, **options: Any) -> Any:
     """What a face does: wait, hand the pictures over, say so."""
     outcome = await bridge.generate(wanted, terms or Terms(), **options)
     await bridge.collected(outcome.key)
     return outcome
 
 
-def states(bridge: Bridge) -> list[str]:
+def states(bridge: Fleet) -> list[str]:
     return [row.state for row in bridge.journal.rows()]

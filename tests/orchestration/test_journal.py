@@ -29,8 +29,8 @@ from pack.civitai_bridge.orchestration.journal import (
     Journal,
     Limits,
     Plan,
-    Row,
-    Slot,
+    Purchase,
+    PurchasedImage,
     new_key,
 )
 
@@ -73,7 +73,9 @@ def plan(
     return Plan(new_key(), request, account, base, '{"steps":[]}', price, prompt)
 
 
-def reserve(journal: Journal, *plans: Plan, limits: Limits = WIDE, reuse: bool = True, owner: str = "o") -> list[Row]:
+def reserve(
+    journal: Journal, *plans: Plan, limits: Limits = WIDE, reuse: bool = True, owner: str = "o"
+) -> list[Purchase]:
     return journal.reserve(plans, limits, usable=lambda *_: reuse, owner=lambda _: owner)
 
 
@@ -309,7 +311,11 @@ def test_collected_stays_collected(journal: Journal):
 
 def test_slots_come_back_as_they_went_in(journal: Journal):
     (row,) = reserve(journal, plan())
-    slots = (Slot(0, 7, "b0", "ab", "ab.png", 64, 64), Slot(1, 8, "b1", reason="blocked"), Slot(2, None, pending=True))
+    slots = (
+        PurchasedImage(0, 7, "b0", "ab", "ab.png", 64, 64),
+        PurchasedImage(1, 8, "b1", reason="blocked"),
+        PurchasedImage(2, None, pending=True),
+    )
     assert journal.record(row.key, slots=slots).slots == slots
 
 
@@ -377,7 +383,7 @@ else:
 
 def test_a_second_journal_in_a_process_and_a_list_beside_it_lose_nothing(tmp_path: Path):
     """Closing a second descriptor of the file would drop the process's locks, and the list would take the WAL away."""
-    path, tests = tmp_path / "journal.sqlite3", str(Path(__file__).parent)
+    path, tests = tmp_path / "journal.sqlite3", str(Path(__file__).parent.parent)
 
     def listed() -> str:
         asked = [sys.executable, "-c", _SERVER, tests, str(path), "list"]

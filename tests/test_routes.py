@@ -20,11 +20,11 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
-from pack.civitai_bridge.catalog.service import Desk, make_desk
+from pack.civitai_bridge.catalog.service import CatalogService, open_service
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network import retries
-from pack.civitai_bridge.network.background import Backstage
+from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.routes import SESSION, Context, add_routes, finite, is_own_page
 from pack.civitai_bridge.sandbox import Sandbox, files
 from pack.civitai_bridge.sandbox import models as catalogue
@@ -62,7 +62,7 @@ class Room:
         self.sandbox, self.models, self.home = sandbox, root / "models", root / "state"
         self.models.mkdir()
         self.settings = Settings(key="me", site_url=sandbox.site_url, home=self.home)
-        self.behind = Backstage()
+        self.behind = BackgroundLoop()
         self.context = Context(
             start=self.behind.start,
             desk=self._desk,
@@ -79,11 +79,11 @@ class Room:
             self._kept["reader"] = connect_reader(self.settings, network)
         return self._kept["reader"]
 
-    async def _desk(self) -> Desk:
+    async def _desk(self) -> CatalogService:
         if "desk" not in self._kept:
             lookups = (await self._reader()).lookups
             network = await self.behind.network()
-            self._kept["desk"] = make_desk(
+            self._kept["desk"] = open_service(
                 self.settings, network, lambda: folders_below(self.models), self.models, lookups=lookups
             )
         return self._kept["desk"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pack.civitai_bridge.errors import LimitReached
 from pack.civitai_bridge.orchestration.journal import Plan
-from pack.civitai_bridge.orchestration.reservations import Gatherings
+from pack.civitai_bridge.orchestration.reservations import Reservations
 
 
 class Reserve:
@@ -27,7 +27,9 @@ def plan(key: str) -> Plan:
     return Plan(key, key, "me", "base", "{}", 1)
 
 
-async def order(gatherings: Gatherings, key: str, *, prompt: str = "p", delay: float = 0.0, fail: bool = False) -> Any:
+async def order(
+    gatherings: Reservations, key: str, *, prompt: str = "p", delay: float = 0.0, fail: bool = False
+) -> Any:
     with gatherings.enter(prompt) as place:
         await asyncio.sleep(delay)
         if fail:
@@ -37,14 +39,14 @@ async def order(gatherings: Gatherings, key: str, *, prompt: str = "p", delay: f
 
 async def test_all_who_are_ready_are_one_round():
     reserve = Reserve()
-    gatherings = Gatherings(reserve, quiet=0.03)
+    gatherings = Reservations(reserve, quiet=0.03)
     got = await asyncio.gather(*(order(gatherings, str(n), delay=n * 0.01) for n in range(8)))
     assert got == [str(n) for n in range(8)] and len(reserve.rounds) == 1
 
 
 async def test_a_slow_price_is_waited_for_and_a_failed_one_is_not():
     reserve = Reserve()
-    gatherings = Gatherings(reserve, quiet=0.02)
+    gatherings = Reservations(reserve, quiet=0.02)
     results = await asyncio.gather(
         order(gatherings, "quick"),
         order(gatherings, "slow", delay=0.15),
@@ -56,7 +58,7 @@ async def test_a_slow_price_is_waited_for_and_a_failed_one_is_not():
 
 async def test_prompts_do_not_wait_for_each_other():
     reserve = Reserve()
-    gatherings = Gatherings(reserve, quiet=0.02)
+    gatherings = Reservations(reserve, quiet=0.02)
     await asyncio.gather(
         order(gatherings, "a", prompt="1"), order(gatherings, "b", prompt="2"), order(gatherings, "c", prompt="")
     )
@@ -65,7 +67,7 @@ async def test_prompts_do_not_wait_for_each_other():
 
 async def test_who_comes_later_is_the_next_round():
     reserve = Reserve()
-    gatherings = Gatherings(reserve, quiet=0.02)
+    gatherings = Reservations(reserve, quiet=0.02)
     await order(gatherings, "a")
     await order(gatherings, "b")
     assert reserve.rounds == [["a"], ["b"]]
@@ -73,14 +75,14 @@ async def test_who_comes_later_is_the_next_round():
 
 async def test_a_no_is_told_to_all():
     reserve = Reserve(LimitReached("no", limit="x", left=0))
-    gatherings = Gatherings(reserve, quiet=0.02)
+    gatherings = Reservations(reserve, quiet=0.02)
     results = await asyncio.gather(*(order(gatherings, str(n)) for n in range(3)), return_exceptions=True)
     assert all(isinstance(result, LimitReached) for result in results)
 
 
 async def test_who_withdraws_is_not_reserved():
     reserve = Reserve()
-    gatherings = Gatherings(reserve, quiet=0.02)
+    gatherings = Reservations(reserve, quiet=0.02)
 
     async def changes_mind() -> None:
         with gatherings.enter("p") as place:

@@ -21,10 +21,10 @@ from pack.civitai_bridge.catalog.promote import promote
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
 from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
 from pack.civitai_bridge.model_files.names import below, safe_name, with_suffix
-from pack.civitai_bridge.resources.version import Resource, resource_from_version
+from pack.civitai_bridge.resources.version import ModelVersion, resource_from_version
 
 
-def version(**more: Any) -> Resource:
+def version(**more: Any) -> ModelVersion:
     """The body of `/model-versions/:id` as site-api §3.2 has it."""
     model = {"name": "Juggernaut XL", "type": "Checkpoint", "nsfw": False, **more.pop("model", {})}
     file = {
@@ -42,7 +42,7 @@ def version(**more: Any) -> Resource:
     return resource_from_version(data)
 
 
-def lora(version_id: int = 7, **more: Any) -> Resource:
+def lora(version_id: int = 7, **more: Any) -> ModelVersion:
     file = {"name": f"ink{version_id}.safetensors", "hashes": {"SHA256": f"{version_id:064X}"}, **more.pop("file", {})}
     return version(id=version_id, model={"name": "Ink", "type": "LORA"}, file=file, **more)
 

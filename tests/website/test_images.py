@@ -25,7 +25,7 @@ from pack.civitai_bridge.errors import (
     Unreachable,
     Unreadable,
 )
-from pack.civitai_bridge.network.client import Network
+from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Response
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox import wire as their_wire
@@ -311,13 +311,13 @@ async def test_a_key_that_is_not_accepted_leaves_the_public_entry():
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[tuple[Sandbox, Network]]:
-    async with Sandbox() as sandbox, Network() as network:
+async def sandbox() -> AsyncIterator[tuple[Sandbox, HttpClient]]:
+    async with Sandbox() as sandbox, HttpClient() as network:
         yield sandbox, network
 
 
 @pytest.mark.parametrize("wire", ["superjson", "devalue"])
-async def test_every_family_of_the_sandbox_is_read(sandbox: tuple[Sandbox, Network], wire: str):
+async def test_every_family_of_the_sandbox_is_read(sandbox: tuple[Sandbox, HttpClient], wire: str):
     from pack.civitai_bridge.sandbox.images import IMAGES
 
     pretend, network = sandbox
@@ -344,7 +344,7 @@ async def test_every_family_of_the_sandbox_is_read(sandbox: tuple[Sandbox, Netwo
     assert found[900021].remix_of == 900002 and found[900021].external  # type: ignore[union-attr]
 
 
-async def test_keys_of_each_kind_and_unknown_images(sandbox: tuple[Sandbox, Network]):
+async def test_keys_of_each_kind_and_unknown_images(sandbox: tuple[Sandbox, HttpClient]):
     pretend, network = sandbox
     public = network.send_to(pretend.site_url)
     for wire in ("superjson", "devalue"):
@@ -356,7 +356,7 @@ async def test_keys_of_each_kind_and_unknown_images(sandbox: tuple[Sandbox, Netw
             await ImageClient(public, network.send_to(pretend.site_url, "mine")).generation_payload(1)
 
 
-async def test_the_public_list_without_a_key(sandbox: tuple[Sandbox, Network]):
+async def test_the_public_list_without_a_key(sandbox: tuple[Sandbox, HttpClient]):
     pretend, network = sandbox
     images = ImageClient(network.send_to(pretend.site_url))
     mature = await images.public_image(900009)
@@ -383,7 +383,7 @@ async def test_the_public_list_without_a_key(sandbox: tuple[Sandbox, Network]):
         ("drop", Unreachable),
     ],
 )
-async def test_trouble_on_the_way(sandbox: tuple[Sandbox, Network], kind: str, error: type[Exception]):
+async def test_trouble_on_the_way(sandbox: tuple[Sandbox, HttpClient], kind: str, error: type[Exception]):
     pretend, network = sandbox
     pretend.script.fault("trpc", kind)
     with pytest.raises(error):

@@ -130,7 +130,7 @@ def test_nobody_there_is_exit_4(shell: Shell, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_login_that_is_needed_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.cli.context.Frame.settings", lambda _: load_settings(key="expired"))
+    monkeypatch.setattr("pack.civitai_bridge.cli.context.Context.settings", lambda _: load_settings(key="expired"))
     done = shell("download", LORA, "--json")
     assert done.code == 3 and done.data["error"]["code"] == "log_in_needed"
 

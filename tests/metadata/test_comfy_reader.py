@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, extra_metadata, read_comfy, read_graph
-from pack.civitai_bridge.metadata.generation import GenerationData, Network
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.write import merge
 
 
@@ -56,7 +56,7 @@ def test_cores_own_graph():
         1.0,
     )
     assert (data.width, data.height, data.model_name) == (832, 1216, "sdxl/base.safetensors")
-    assert data.networks == (Network("", 0.8, "ink.safetensors", clip_weight=0.6, source="comfy"),)
+    assert data.networks == (UsedResource("", 0.8, "ink.safetensors", clip_weight=0.6, source="comfy"),)
     assert [e.name for e in data.embeddings] == ["good"]
     assert (data.source, data.engine, data.detected_type, data.notes, data.others) == (
         "comfy",
@@ -344,7 +344,7 @@ def test_a_weight_that_another_node_makes_comes_from_the_wire():
     graph["10"]["inputs"].update(strength_model=["20", 1], strength_clip=["20", 1])
     data = read(graph)
     assert loras(data) == [("ink.safetensors", 1.0, None)] and any("1 stands in" in note for note in data.notes)
-    saved, lines = merge(data, GenerationData(networks=(Network("", 0.5, "ink"),)))
+    saved, lines = merge(data, GenerationData(networks=(UsedResource("", 0.5, "ink"),)))
     assert loras(saved) == [("ink.safetensors", 0.5, None)] and lines == () and saved.notes == ()
 
 
