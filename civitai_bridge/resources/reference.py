@@ -70,6 +70,12 @@ Reference = (
 )
 
 
+def hosts_with(site_url: str) -> frozenset[str]:
+    """The hosts whose addresses are references: CivitAI's own, and that of the configured site, which a person chose
+    and no graph."""
+    return HOSTS | {(urlsplit(site_url).hostname or "").lower()}
+
+
 def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
     """Read what was pasted. Raises UnknownReference with a sentence; no request is made.
 

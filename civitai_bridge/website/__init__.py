@@ -6,7 +6,7 @@ from .client import ListedVersion, Model, Owner, SiteClient, download_url
 from .image_data import ImageData, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
-from .reader import Reader, connect_reader
+from .reader import Reader
 from .resolve import resolve
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "PublicImage",
     "Reader",
     "SiteClient",
-    "connect_reader",
     "describe",
     "download_url",
     "fetch_image_data",
