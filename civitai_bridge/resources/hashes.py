@@ -1,8 +1,8 @@
 """Hashes of model files as texts: read, compared, and the hash of nothing told apart from all others.
 
 CivitAI knows a file by SHA256 (64 hex digits), AutoV1 (8, of a part of the file), AutoV2 (the first 10 of SHA256),
-AutoV3 (the first 12 of the SHA256 without a safetensors header), CRC32 (8) and BLAKE3 (64). Twelve digits are an AutoV3, but
-tools also write the first twelve of the whole file's SHA256, whose first ten are its AutoV2.
+AutoV3 (the first 12 of the SHA256 without a safetensors header), CRC32 (8) and BLAKE3 (64). Twelve digits are an
+AutoV3, but tools also write the first twelve of the whole file's SHA256, whose first ten are its AutoV2.
 """
 
 from __future__ import annotations
