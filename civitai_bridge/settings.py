@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from .errors import BadSetting
+from .model_files.atomic import reason, replace_file
 from .network.hosts import is_loopback
 
 ORCHESTRATION = "https://orchestration.civitai.com"
@@ -330,19 +330,9 @@ def write_json(path: Path, data: Any) -> None:
     """Write beside, fsync, replace; folder 0700, file 0600. Raises BadSetting when the folder cannot be written."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                json.dump(data, out, indent=2, ensure_ascii=False)
-                out.write("\n")
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        replace_file(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), mode=0o600)
     except OSError as error:
-        raise BadSetting(f"{path.name} cannot be written in the state folder: {error.strerror or error}.") from error
+        raise BadSetting(f"{path.name} cannot be written in the state folder: {reason(error)}.") from error
 
 
 def _place(error: Exception) -> str:
