@@ -13,10 +13,12 @@ from typing import Any
 
 from ..resources.air import Air
 from ..resources.ecosystems import air_type, ecosystem_of
+from ..resources.hashes import normal_hash
 from .a1111.reader import civitai_resource, fields_of_settings
 from .comfy.reader import read_comfy, read_graph
 from .generation import GenerationData, UsedResource, number, pixels, shown, whole
-from .resources import detected_type, direction, join, kind_of, normal_hash, sorted_in, with_resolved
+from .media_type import detected_type, direction
+from .resources import join, kind_of, sorted_in, with_resolved
 from .tables import DECODER, kept, objects, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.

@@ -14,9 +14,9 @@ from typing import Any
 
 from ..errors import InvalidAir
 from ..resources.air import Air
+from ..resources.hashes import normal_hash
 from .a1111.reader import read_a1111
 from .generation import GenerationData, UsedResource, number
-from .resources import normal_hash
 
 # Legacy keys at which the site cuts the line of settings.
 _CUTS = ("Resources: ", "Hashed prompt: ", "Hashed Negative prompt: ")

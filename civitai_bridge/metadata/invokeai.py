@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..resources.hashes import normal_hash
 from .generation import GenerationData, UsedResource, guidance_scale, layers, number, pixels, shown, step_count, whole
-from .resources import join, named_embeddings, normal_hash, sorted_in, tagged
+from .resources import join, named_embeddings, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _NEW: tuple[Row, ...] = (

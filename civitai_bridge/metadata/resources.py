@@ -5,9 +5,8 @@ Sources: facts/site-api.md §8.3 (where names and hashes hide), §4 (kinds of ha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 from ..errors import InvalidAir
@@ -19,9 +18,6 @@ from .prompt import each_embedding, each_network, known_words, name_key, normal_
 MOST = 1000
 # Only the first mention counts, but for those inside a longer name.
 _MOST_MENTIONS = 3
-# SHA-256 of nothing, cut in every usual way: some trainers write it (facts/site-api.md §4).
-_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_HASH = re.compile(r"(?:0x|sha256:)?([0-9a-f]{8,72})", re.ASCII)
 _PROMPTS = ("prompt", "negative_prompt")
 # LoRA and its kin are one folder and one namespace of names.
 _FAMILIES = {"lyco": "lora", "refiner": "checkpoint"}
@@ -46,20 +42,6 @@ NETWORK_KINDS = ("lora", "lyco", "hypernet")
 def kind_of(word: object) -> str:
     """Our kind for a word of CivitAI or of a tool; `other` for what no table has."""
     return KINDS.get(word.strip().lower(), "other") if isinstance(word, str) else "other"
-
-
-def normal_hash(value: object) -> str:
-    """A model file's hash in lower case without `0x`; `""` for what is none, and for the hash of nothing.
-
-    assert normal_hash("0x95D20EDA2F") == "95d20eda2f" and normal_hash("e3b0c44298fc") == ""
-    """
-    if not isinstance(value, str) or len(value) > 80:
-        return ""
-    found = _HASH.fullmatch(value) or _HASH.fullmatch(value.strip().lower())
-    if found is None:
-        return ""
-    text = found[1]
-    return "" if text[0] == "e" and _NOTHING.startswith(text) else text
 
 
 def tagged(text: str, source: str, notes: list[str], hashes: Hashes | None = None) -> list[UsedResource]:
@@ -168,10 +150,12 @@ def may_be_one(one: UsedResource, other: UsedResource) -> bool:
         return False
     if "/" in one.name and "/" in other.name and one.name.casefold() != other.name.casefold():
         return False
-    return _FAMILIES.get(one.kind, one.kind) == _FAMILIES.get(other.kind, other.kind) or "other" in (
-        one.kind,
-        other.kind,
-    )
+    return of_one_family(one.kind, other.kind)
+
+
+def of_one_family(kind: str, other: str) -> bool:
+    """Whether two kinds share their names and hashes, as LoRA and LyCORIS do; `other` may be any kind."""
+    return _FAMILIES.get(kind, kind) == _FAMILIES.get(other, other) or "other" in (kind, other)
 
 
 def _only_named(asked: UsedResource, resolved: UsedResource) -> bool:
@@ -338,126 +322,6 @@ def embedding_words(data: GenerationData, called: Callable[[UsedResource], str] 
     return found
 
 
-@dataclass(frozen=True)
-class HashQuestion:
-    """A resource that only its hash can name: `tries` are the spellings to look up in order (facts/site-api.md §4)."""
-
-    name: str
-    kind: str
-    hash: str
-    tries: tuple[str, ...]
-
-
-def hash_questions(data: GenerationData) -> tuple[HashQuestion, ...]:
-    """The hashes that are to be looked up, each once: those of resources without a version id or AIR."""
-    asked: dict[str, HashQuestion] = {}
-    model = UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id)
-    vae = UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)
-    for one in (replace(model, hash=data.model_hash), *data.networks, *data.embeddings, *data.others, vae):
-        if one.hash and one.version_id is None and not one.air:
-            asked.setdefault(one.hash, HashQuestion(one.name, one.kind, one.hash, tries(one.hash)))
-    return tuple(asked.values())
-
-
-def tries(hash: str) -> tuple[str, ...]:
-    """Exact first; twelve digits may be those of the whole file, whose first ten are its AutoV2."""
-    return (hash, hash[:10]) if len(hash) == 12 else (hash,)
-
-
-def unnamed_versions(data: GenerationData) -> tuple[int, ...]:
-    """The versions of which no more than the id is known, and those of embeddings whose word or file is not, each
-    once."""
-    listed = (*data.networks, *data.embeddings, *data.others)
-    wanted = [
-        one.version_id
-        for one in listed
-        if one.version_id is not None
-        and not (one.air and one.name and (one.kind != "embedding" or (one.words and one.file)))
-    ]
-    if data.model_version_id is not None and not (data.model_air and data.model_name):
-        wanted.insert(0, data.model_version_id)
-    return tuple(dict.fromkeys(wanted))
-
-
-def described(data: GenerationData, answers: Mapping[int, UsedResource]) -> GenerationData:
-    """The data after versions were looked up by their ids. A checkpoint that was only an id becomes the model where
-    the data knows none."""
-    listed = (*data.networks, *data.embeddings, *data.others)
-    filled = [_filled(one, found) if (found := answers.get(one.version_id or 0)) else one for one in listed]
-    if found := answers.get(data.model_version_id or 0):
-        data = _with_model(data, found)
-    resolved = [one for one in filled if one.source == "resources"]
-    rest: dict[str, object] = {"networks": (), "embeddings": (), "others": ()}
-    sorted_in(rest, (one for one in filled if one.source != "resources"))
-    return with_resolved(replace(data, **rest), resolved)
-
-
-def answered(data: GenerationData, answers: Mapping[str, UsedResource]) -> GenerationData:
-    """The data after a look-up: `answers` by the hash that was asked.
-
-    Weights and sources stay the data's. An answer of another kind (short hashes collide) is not taken."""
-    notes: list[str] = []
-    listed: list[UsedResource] = []
-    for one in (*data.networks, *data.embeddings, *data.others):
-        found = answers.get(one.hash) if one.version_id is None and not one.air else None
-        if found is not None and not _of_one_family(one.kind, found.kind):
-            notes.append(_other_kind(one.name, one.hash, found))
-        elif found is not None:
-            one = _filled(one, found)
-        listed.append(one)
-    if data.model_version_id is None and not data.model_air and (found := answers.get(data.model_hash)):
-        if found.kind in ("checkpoint", "other"):
-            data = _with_model(data, found)
-        else:
-            notes.append(_other_kind(data.model_name, data.model_hash, found))
-    if (found := answers.get(data.vae_hash)) is not None:
-        if found.kind in ("vae", "checkpoint", "other"):
-            listed.append(replace(found, name=data.vae or found.name, hash=data.vae_hash, kind="vae", source="hashes"))
-        else:
-            notes.append(_other_kind(data.vae, data.vae_hash, found))
-    fields: dict[str, object] = {"networks": (), "embeddings": (), "others": ()}
-    mine = data.model_version_id or -1
-    sorted_in(fields, join((one for one in listed if one.version_id != mine or one.kind == "vae"), notes))
-    return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
-
-
-def _of_one_family(kind: str, other: str) -> bool:
-    return _FAMILIES.get(kind, kind) == _FAMILIES.get(other, other) or "other" in (kind, other)
-
-
-def _other_kind(name: str, hash: str, found: UsedResource) -> str:
-    return (
-        f"The hash {hash} of {name[:60] or 'a resource'} is that of a {found.kind}, {found.name[:60]}; it is not taken."
-    )
-
-
-def _filled(one: UsedResource, found: UsedResource) -> UsedResource:
-    """A resource with what a look-up says of its version; its weights, name and source stay."""
-    return replace(
-        one,
-        air=one.air or found.air,
-        version_id=found.version_id,
-        model_id=found.model_id,
-        version_name=found.version_name or one.version_name,
-        base_model=found.base_model or one.base_model,
-        name=one.name or found.name,
-        kind=found.kind if one.kind == "other" else one.kind,
-        words=tuple(dict.fromkeys((*one.words, *found.words))),
-        file=one.file or found.file,
-    )
-
-
-def _with_model(data: GenerationData, found: UsedResource) -> GenerationData:
-    return replace(
-        data,
-        model_air=data.model_air or found.air,
-        model_version_id=found.version_id,
-        model_id=found.model_id,
-        model_name=data.model_name or found.name,
-        base_model=found.base_model or data.base_model,
-    )
-
-
 def from_air(text: str, **fields: object) -> UsedResource | None:
     """A resource by its AIR, with version id, model id and kind read from it; None when it is not one."""
     try:
@@ -470,57 +334,3 @@ def from_air(text: str, **fields: object) -> UsedResource | None:
         "model_id": air.model_id,
     }
     return UsedResource(text.strip(), **{**whole, **fields})  # type: ignore[arg-type]
-
-
-_DIRECTIONS = {"txt2img": "t2i", "img2img": "i2i", "txt2vid": "t2v", "img2vid": "i2v", "vid2vid": "v2v"}
-_WORDS = {
-    "txt2img-hires": "txt2img", "txt2imghires": "txt2img", "inpainting": "img2img", "ref2vid": "img2vid",
-    "image:create": "txt2img", "image:draft": "txt2img", "image:edit": "img2img", "image:upscale": "img2img",
-    "image:remove-background": "img2img", "image:face-fix": "img2img", "image:hires-fix": "img2img",
-    "video:create": "txt2vid", "video:animate": "img2vid", "video:first-last-frame": "img2vid",
-    "video:ref2vid": "img2vid",
-}  # fmt: skip
-_FITS = {"video": ("t2v", "i2v", "v2v"), "image": ("t2i", "i2i")}
-_FROM_PICTURE = ("sourceImage", "images", "Mask blur", "mask_blur")
-
-
-def direction(word: object) -> str:
-    """`t2i`, `i2i`, `t2v`, `i2v` or `v2v` for a word of `process`, `workflow` or a technique; `""` for any other.
-
-    assert direction("img2img:upscale + ControlNet") == "i2i"
-    """
-    if not isinstance(word, str):
-        return ""
-    text = word.lower().partition(" + ")[0].strip()
-    text = _WORDS.get(text, text).partition(":")[0]
-    text = "img2img" if text.startswith("img2img-") else _WORDS.get(text, text)
-    return _DIRECTIONS.get(text, "")
-
-
-def detected_type(
-    data: GenerationData,
-    *,
-    media_type: str = "",
-    workflow: object = "",
-    techniques: Iterable[object] = (),
-    meta: Mapping[str, object] | None = None,
-    graph: str = "",
-) -> str:
-    """`t2i`, `i2i`, `t2v`, `i2v` or `unknown` (facts/site-api.md §8.4). `graph` is what a ComfyUI graph showed.
-
-    Video from video is told as `i2v`; the caller says so in a note."""
-    media_type = media_type or data.media_type
-    if media_type not in _FITS:
-        return "unknown"
-    said = {**data.extra, **(meta or {})}
-    for word in (data.process, workflow, *(data.techniques or techniques)):
-        found = direction(word)
-        if found in _FITS[media_type]:
-            return "i2v" if found == "v2v" else found
-    if graph in _FITS[media_type]:
-        return graph
-    from_picture = any(said.get(name) for name in _FROM_PICTURE)
-    base = data.base_model.lower()
-    if media_type == "video":
-        return "i2v" if from_picture or ("i2v" in base and "ti2v" not in base) else "t2v"
-    return "i2i" if from_picture or (data.denoise is not None and data.denoise < 1) else "t2i"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..resources.hashes import normal_hash
 from .generation import GenerationData, Upscale, UsedResource, guidance_scale, number, pixels, shown, step_count, whole
 from .prompt import name_key
-from .resources import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
+from .resources import join, kind_of, named_embeddings, sorted_in, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _TABLE: tuple[Row, ...] = (

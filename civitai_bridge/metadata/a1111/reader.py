@@ -22,6 +22,7 @@ from typing import Any
 
 from ...errors import InvalidAir
 from ...resources.air import Air
+from ...resources.hashes import normal_hash
 from ..generation import (
     GenerationData,
     Upscale,
@@ -36,7 +37,7 @@ from ..generation import (
     whole,
 )
 from ..prompt import name_key
-from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
+from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, sorted_in, tagged
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from ..tables import DECODER
 

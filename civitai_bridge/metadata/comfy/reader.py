@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...resources.hashes import normal_hash
 from ..generation import (
     GenerationData,
     Upscale,
@@ -26,7 +27,7 @@ from ..generation import (
     step_count,
     whole,
 )
-from ..resources import from_air, join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
+from ..resources import from_air, join, kind_of, named_embeddings, sorted_in, tagged
 from ..tables import DECODER
 
 MOST_NODES = 20_000
