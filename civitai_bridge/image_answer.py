@@ -16,7 +16,7 @@ from .catalog.service import CatalogService
 from .errors import BadInput
 from .metadata.generation import GenerationData, UsedResource
 from .metadata.prompt import clean_prompt
-from .metadata.quantities import whole
+from .resources.json_values import whole
 from .resources.version import ModelFile, ModelVersion
 from .website import GenerationPayload, ImageData, Lookups, PublicImage
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.network.background import background_loop, wait_for
-from ..civitai_bridge.network.client import is_loopback, next_port
+from ..civitai_bridge.network.hosts import is_loopback, next_port
 
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.service import CatalogService
@@ -393,7 +393,7 @@ def serve_routes() -> None:
 
 
 def _admin_token() -> str:
-    from ..civitai_bridge.admin_token import admin_token
+    from ..civitai_bridge.settings import admin_token
 
     return admin_token(_settings().home)
 

@@ -98,6 +98,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
     @classmethod
     async def execute(cls, image: str = "") -> io.NodeOutput:
         from ..civitai_bridge.errors import BadInput
+        from ..civitai_bridge.model_files.atomic import reason
         from ..civitai_bridge.pictures import batch, png_from_file
         from .tensors import to_tensor
 
@@ -107,7 +108,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
             try:
                 return await (await host.reader()).file(path)
             except OSError as error:
-                raise BadInput(f"The picture {image!r} cannot be read: {error.strerror or error}.") from error
+                raise BadInput(f"The picture {image!r} cannot be read: {reason(error)}.") from error
 
         found = await host.interruptible(read, node_id(cls))
         pixels, _, _ = batch([png_from_file(path.read_bytes())])

@@ -177,7 +177,7 @@ def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[di
     import folder_paths
 
     from ..civitai_bridge.errors import StateTrouble
-    from ..civitai_bridge.model_files.atomic import place_new
+    from ..civitai_bridge.model_files.atomic import place_new, reason
 
     height, width = images.shape[1:3]
     output = folder_paths.get_output_directory()
@@ -187,10 +187,10 @@ def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[di
         batched = name.replace("%batch_num%", str(index))
         content, said = save(images[index], index, images.shape[0])
         try:
-            path = place_new(Path(folder), _names(batched, counter, ending), partial(_write, content))
+            path = place_new(Path(folder), _names(batched, counter, ending), content)
         except OSError as error:
             raise StateTrouble(
-                f"Picture {index + 1} of {images.shape[0]} could not be saved in {folder}: {error.strerror or error}."
+                f"Picture {index + 1} of {images.shape[0]} could not be saved in {folder}: {reason(error)}."
             ) from error
         counter += 1
         saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
@@ -228,10 +228,6 @@ def _of_picture(data: GenerationData, index: int, of: int) -> GenerationData:
 
 def _names(name: str, counter: int, ending: str) -> Iterator[str]:
     return (f"{name}_{number:05}_.{ending}" for number in range(counter, counter + 100_000))
-
-
-def _write(content: bytes, part: Path) -> None:
-    part.write_bytes(content)
 
 
 def _read_back(path: Path) -> list[str]:

@@ -141,7 +141,7 @@ async def _download(frame: Context, desk: CatalogService, arguments: argparse.Na
 
 
 def _token(frame: Context, arguments: argparse.Namespace) -> int:
-    from ..admin_token import admin_token
+    from ..settings import admin_token
 
     token = admin_token(frame.settings().home)
     frame.data({"token": token}, token)

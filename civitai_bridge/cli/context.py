@@ -59,7 +59,8 @@ class Context:
 
     @asynccontextmanager
     async def _reached(self, settings: Settings | None) -> AsyncIterator[tuple[Settings, HttpClient]]:
-        from ..network.client import HttpClient, is_loopback, next_port
+        from ..network.client import HttpClient
+        from ..network.hosts import is_loopback, next_port
 
         settings = settings or self.settings()
         async with HttpClient() as network:

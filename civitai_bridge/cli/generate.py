@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
-from ..model_files.atomic import place_new
+from ..model_files.atomic import place_new, reason
 from .context import Context, is_terminal
 
 
@@ -184,7 +182,7 @@ def _picture(path: str) -> bytes | None:
     try:
         return png_from_file(Path(path).read_bytes())
     except OSError as error:
-        raise NotAPicture(f"The picture {path} cannot be read: {error.strerror or error}.") from error
+        raise NotAPicture(f"The picture {path} cannot be read: {reason(error)}.") from error
 
 
 def _asker(frame: Context) -> Callable[[int], Any]:
@@ -258,10 +256,10 @@ def save(outcome: Any, folder: Path) -> list[Path]:
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
             names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
-            files.append(place_new(folder, names, partial(shutil.copyfile, picture.path)))
+            files.append(place_new(folder, names, picture.path.read_bytes()))
     except OSError as error:
         raise StateTrouble(
-            f"The pictures could not be written to {folder}: {error.strerror or error}. They are kept: "
+            f"The pictures could not be written to {folder}: {reason(error)}. They are kept: "
             "`civitai-bridge journal list`."
         ) from error
     return files

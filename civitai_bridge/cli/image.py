@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+from ..model_files.atomic import reason
 from .context import Context
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ async def _read(frame: Context, arguments: argparse.Namespace) -> int:
                     found = await reader.file(path, look_up=not arguments.offline)
                 except OSError as error:
                     failed += 1
-                    why = f"{path}: {error.strerror or error}."
+                    why = f"{path}: {reason(error)}."
                     documents.append({"file": str(path), "error": {"code": "not_readable", "message": why}})
                     texts.append(why)
                 else:

@@ -13,13 +13,15 @@ from typing import Any
 
 from ..resources.air import Air
 from ..resources.ecosystems import air_type, ecosystem_of
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
 from .a1111.reader import civitai_resource, fields_of_settings
 from .comfy.reader import read_comfy, read_graph
 from .generation import GenerationData, UsedResource, by_list
 from .lookup import with_resolved
 from .media_type import detected_type, direction
-from .quantities import number, pixels, shown, whole
-from .resources import join, kind_of, normal_hash
+from .quantities import pixels, shown
+from .resources import join, kind_of
 from .tables import DECODER, kept, objects, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.

@@ -14,10 +14,10 @@ from typing import Any
 
 from ..errors import InvalidAir
 from ..resources.air import Air
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number
 from .a1111.reader import read_a1111
 from .generation import GenerationData, UsedResource
-from .quantities import number
-from .resources import normal_hash
 
 # Legacy keys at which the site cuts the line of settings.
 _CUTS = ("Resources: ", "Hashed prompt: ", "Hashed Negative prompt: ")

@@ -6,9 +6,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
 from .generation import GenerationData, UsedResource, by_list
-from .quantities import guidance_scale, layers, number, pixels, shown, step_count, whole
-from .resources import join, named_embeddings, normal_hash, tagged
+from .quantities import guidance_scale, layers, pixels, shown, step_count
+from .resources import join, named_embeddings, tagged
 from .tables import Row, decoded_object, kept, take, word
 
 

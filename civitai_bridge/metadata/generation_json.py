@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from ..resources.json_values import number, whole
 from .generation import GenerationData, Upscale, UsedResource
-from .quantities import guidance_scale, layers, number, pixels, shown, step_count, whole
+from .quantities import guidance_scale, layers, pixels, shown, step_count
 
 # Reads a JSON value, None where it is none of its kind; what is lost inside of it is named in the notes.
 _Reader = Callable[[Any, list[str]], Any]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ..resources.hashes import spellings
 from .generation import GenerationData, UsedResource, by_list
 from .prompt import name_key, normal_name
-from .resources import is_called, join, letters, same_kind, tries
+from .resources import is_called, join, letters, same_kind
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def hash_questions(data: GenerationData) -> tuple[HashQuestion, ...]:
     questions: dict[str, HashQuestion] = {}
     for used in filter(None, (data.model, *data.resources, data.vae_file)):
         if used.hash and _unnamed(used):
-            questions.setdefault(used.hash, HashQuestion(used.name, used.kind, used.hash, tries(used.hash)))
+            questions.setdefault(used.hash, HashQuestion(used.name, used.kind, used.hash, spellings(used.hash)))
     return tuple(questions.values())
 
 

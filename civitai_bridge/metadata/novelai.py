@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..resources.json_values import number, whole
 from .generation import GenerationData, by_list
-from .quantities import guidance_scale, number, pixels, step_count, whole
+from .quantities import guidance_scale, pixels, step_count
 from .resources import join, named_embeddings
 from .tables import Row, decoded_object, kept, objects, take, word
 

@@ -4,41 +4,10 @@ Each takes a value as JSON, a text or a graph has it, and gives None for what is
 
 from __future__ import annotations
 
-import math
+from ..resources.json_values import number, whole
 
-_LARGEST = 2**64
-_LONGEST_NUMBER = 64
 # More than any tool takes (ComfyUI's KSampler: 10,000 steps, CFG 100) and than any picture is wide (JPEG: 65,535).
 MOST_STEPS, MOST_CFG, MOST_PIXELS, MOST_CLIP_SKIP = 10_000, 1_000.0, 65_535, 100
-
-
-def whole(value: object) -> int | None:
-    """A whole number below 2^64 on either side of zero; None for anything else, `nan` and `inf` included.
-
-    assert whole("20") == whole(20.0) == 20 and whole("20.5") is None and whole(True) is None"""
-    if isinstance(value, str):
-        text = value.strip()
-        digits = text[1:] if text[:1] == "-" else text
-        short = len(text) <= 20 and digits.isascii() and digits.isdigit()
-        value = int(text) if short else number(text)  # `float` would round more than 15 digits
-    if isinstance(value, float):
-        value = int(value) if math.isfinite(value) and value.is_integer() else None
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if -_LARGEST < value < _LARGEST else None
-
-
-def number(value: object) -> float | None:
-    """A finite number; None for anything else, `nan` and `inf` included."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    if isinstance(value, str) and (len(value) > _LONGEST_NUMBER or "_" in value):
-        return None
-    try:
-        finite = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return finite if math.isfinite(finite) else None
 
 
 def pixels(value: object) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -17,9 +16,6 @@ from .prompt import each_tag, name_key
 MOST = 1000
 # Only the first mention counts, but for those inside a longer name.
 _MOST_MENTIONS = 3
-# SHA-256 of nothing, cut in every usual way: some trainers write it.
-_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_HASH = re.compile(r"(?:0x|sha256:)?([0-9a-f]{8,72})", re.ASCII)
 _PROMPTS = ("prompt", "negative_prompt")
 # LoRA and its kin are one folder and one namespace of names.
 _FAMILIES = {"lyco": "lora", "refiner": "checkpoint"}
@@ -48,25 +44,6 @@ def kind_of(word: object) -> str:
 def same_kind(kind: str, other: str, *, loosely: bool = True) -> bool:
     """Whether two kinds are one folder; with `loosely` a resource of no known kind may be any."""
     return _FAMILIES.get(kind, kind) == _FAMILIES.get(other, other) or (loosely and "other" in (kind, other))
-
-
-def normal_hash(value: object) -> str:
-    """A model file's hash in lower case without `0x`; `""` for what is none, and for the hash of nothing.
-
-    assert normal_hash("0x95D20EDA2F") == "95d20eda2f" and normal_hash("e3b0c44298fc") == ""
-    """
-    if not isinstance(value, str) or len(value) > 80:
-        return ""
-    match = _HASH.fullmatch(value) or _HASH.fullmatch(value.strip().lower())
-    if match is None:
-        return ""
-    text = match[1]
-    return "" if text[0] == "e" and _NOTHING.startswith(text) else text
-
-
-def tries(hash: str) -> tuple[str, ...]:
-    """Exact first; twelve digits may be those of the whole file, whose first ten are its AutoV2."""
-    return (hash, hash[:10]) if len(hash) == 12 else (hash,)
 
 
 def from_air(text: str, **fields: object) -> UsedResource | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
 from .generation import GenerationData, Upscale, UsedResource, by_list
 from .prompt import name_key
-from .quantities import guidance_scale, number, pixels, shown, step_count, whole
-from .resources import join, kind_of, named_embeddings, normal_hash, tagged
+from .quantities import guidance_scale, pixels, shown, step_count
+from .resources import join, kind_of, named_embeddings, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _TABLE: tuple[Row, ...] = (

@@ -18,7 +18,8 @@ from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.generation_json import generation_from_json
 from pack.civitai_bridge.metadata.lookup import answered, hash_questions
 from pack.civitai_bridge.metadata.media_type import direction
-from pack.civitai_bridge.metadata.resources import join, normal_hash, tries
+from pack.civitai_bridge.metadata.resources import join
+from pack.civitai_bridge.resources.hashes import normal_hash, spellings
 from pack.civitai_bridge.sandbox import wire as their_wire
 from pack.civitai_bridge.sandbox.images import IMAGES, generation_data
 from pack.civitai_bridge.website import ImageClient
@@ -411,4 +412,4 @@ def test_hashes(value: object, found: str):
 
 
 def test_twelve_digits_are_tried_as_ten():
-    assert tries("112233445566") == ("112233445566", "1122334455") and tries("1122334455") == ("1122334455",)
+    assert spellings("112233445566") == ("112233445566", "1122334455") and spellings("1122334455") == ("1122334455",)

@@ -22,11 +22,13 @@ from typing import Any
 
 from ...errors import InvalidAir
 from ...resources.air import Air
+from ...resources.hashes import normal_hash
+from ...resources.json_values import number, whole
 from ..generation import GenerationData, Upscale, UsedResource, by_list
 from ..generation_json import from_json_fields
 from ..prompt import name_key
-from ..quantities import guidance_scale, layers, number, pixels, shown, step_count, whole
-from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, normal_hash, tagged
+from ..quantities import guidance_scale, layers, pixels, shown, step_count
+from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, tagged
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from ..tables import DECODER
 

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...resources.hashes import normal_hash
+from ...resources.json_values import number, whole
 from ..generation import GenerationData, Upscale, UsedResource, by_list
-from ..quantities import guidance_scale, layers, number, pixels, shown, step_count, whole
-from ..resources import from_air, join, kind_of, named_embeddings, normal_hash, tagged
+from ..quantities import guidance_scale, layers, pixels, shown, step_count
+from ..resources import from_air, join, kind_of, named_embeddings, tagged
 from ..tables import DECODER
 
 MOST_NODES = 20_000
