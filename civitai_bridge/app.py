@@ -90,7 +90,7 @@ class App:
     async def connected(self) -> tuple[Settings, HttpClient]:
         """The settings as they are now, with the sandbox's addresses where it stands in for CivitAI, and the network.
         Raises BadSetting."""
-        from .network.client import is_loopback, next_port
+        from .network.hosts import is_loopback, next_port
 
         settings = await asyncio.to_thread(self.load)
         network = await self._network()

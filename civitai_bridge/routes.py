@@ -17,7 +17,6 @@ import math
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -43,6 +42,7 @@ from .errors import (
     Unreadable,
 )
 from .network.background import wait_for
+from .network.hosts import is_loopback_host
 from .resources.reference import LARGEST_ID
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ async def _may(context: Context, request: web.Request) -> bool:
 
 
 def _same(secret: str, given: str) -> bool:
-    from .admin_token import is_admin
+    from .settings import is_admin
 
     return bool(given) and is_admin(secret, given)
 
@@ -238,7 +238,7 @@ def is_own_page(request: web.Request) -> bool:
     Without an `Origin` this says only that the request was made here: browsers send none with a GET."""
     transport = request.transport
     peer, own = (transport.get_extra_info(name) for name in ("peername", "sockname")) if transport else (None, None)
-    if not isinstance(peer, tuple) or not isinstance(own, tuple) or not _is_loopback(str(peer[0])):
+    if not isinstance(peer, tuple) or not isinstance(own, tuple) or not is_loopback_host(str(peer[0])):
         return False
     if request.version < HttpVersion11:  # no browser; nginx, left to itself, asks so
         return False
@@ -249,7 +249,7 @@ def is_own_page(request: web.Request) -> bool:
     if len(hosts) != 1 or len(origins) > 1:
         return False
     here = _place(f"{request.scheme}://{hosts[0]}")
-    if here is None or not _is_loopback(here[1]) or here[2] != own[1]:
+    if here is None or not is_loopback_host(here[1]) or here[2] != own[1]:
         return False
     return not origins or _place(origins[0]) == here
 
@@ -265,13 +265,3 @@ def _place(address: str) -> tuple[str, str, int] | None:
     if more or not parts.hostname or port is None:
         return None
     return parts.scheme, parts.hostname.lower(), port
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

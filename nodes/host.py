@@ -359,7 +359,7 @@ def serve_routes() -> None:
 
 
 def _admin_token() -> str:
-    from ..civitai_bridge.admin_token import admin_token
+    from ..civitai_bridge.settings import admin_token
 
     return admin_token(_settings().home)
 

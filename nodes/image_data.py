@@ -98,6 +98,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
     @classmethod
     async def execute(cls, image: str = "") -> io.NodeOutput:
         from ..civitai_bridge.errors import BadInput
+        from ..civitai_bridge.model_files.atomic import reason
         from ..civitai_bridge.pictures import batch, png_from_file
         from .tensors import to_tensor
 
@@ -107,7 +108,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
             try:
                 return await (await host.reader()).file(path)
             except OSError as error:
-                raise BadInput(f"The picture {image!r} cannot be read: {error.strerror or error}.") from error
+                raise BadInput(f"The picture {image!r} cannot be read: {reason(error)}.") from error
 
         found = await host.interruptible(read, node_id(cls))
         pixels, _, _ = batch([png_from_file(path.read_bytes())])
@@ -115,9 +116,10 @@ class CivitaiBridgeReadImage(io.ComfyNode):
 
 
 def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
+    from ..civitai_bridge.metadata.embeddings import for_comfyui
     from ..civitai_bridge.metadata.generation import loras_of
-    from ..civitai_bridge.metadata.prompt import clean_prompt, for_comfyui
-    from ..civitai_bridge.metadata.resources import embedding_words
+    from ..civitai_bridge.metadata.lookup import embedding_words
+    from ..civitai_bridge.metadata.prompt import clean_prompt
 
     if any("could not be looked up" in line for line in found.report):
         host.note_unanswered()  # asked again when the graph is queued again

@@ -119,20 +119,20 @@ def _with_applied(
     generation: GenerationData, apply: dict[str, Any], save: dict[str, Any], lines: list[str]
 ) -> GenerationData:
     """The generation with those LoRAs alone that Apply LoRAs took from it."""
-    from ..civitai_bridge.metadata.generation import LORAS, loras_of
+    from ..civitai_bridge.metadata.generation import LORA_KINDS, loras_of
     from .loras import applied
 
     if _from(apply.get("loras")) != _from(save.get("generation")):
         lines.append(
             "The LoRAs that were applied come from another node than the wired generation; its own are left out."
         )
-        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in LORAS))
+        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in LORA_KINDS))
     used = applied(loras_of(generation))
     if used is None or all(used):
         return generation
     flags, kept = iter(used), []
     for one in generation.networks:
-        if one.kind not in LORAS or next(flags, True):
+        if one.kind not in LORA_KINDS or next(flags, True):
             kept.append(one)
         else:
             lines.append(f"LoRA {one.name or one.air} was not applied, so it is not written.")
@@ -177,7 +177,7 @@ def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[di
     import folder_paths
 
     from ..civitai_bridge.errors import StateTrouble
-    from ..civitai_bridge.model_files.atomic import place_new
+    from ..civitai_bridge.model_files.atomic import place_new, reason
 
     height, width = images.shape[1:3]
     output = folder_paths.get_output_directory()
@@ -187,10 +187,10 @@ def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[di
         batched = name.replace("%batch_num%", str(index))
         content, said = save(images[index], index, images.shape[0])
         try:
-            path = place_new(Path(folder), _names(batched, counter, ending), partial(_write, content))
+            path = place_new(Path(folder), _names(batched, counter, ending), content)
         except OSError as error:
             raise StateTrouble(
-                f"Picture {index + 1} of {images.shape[0]} could not be saved in {folder}: {error.strerror or error}."
+                f"Picture {index + 1} of {images.shape[0]} could not be saved in {folder}: {reason(error)}."
             ) from error
         counter += 1
         saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
@@ -228,10 +228,6 @@ def _of_picture(data: GenerationData, index: int, of: int) -> GenerationData:
 
 def _names(name: str, counter: int, ending: str) -> Iterator[str]:
     return (f"{name}_{number:05}_.{ending}" for number in range(counter, counter + 100_000))
-
-
-def _write(content: bytes, part: Path) -> None:
-    part.write_bytes(content)
 
 
 def _read_back(path: Path) -> list[str]:

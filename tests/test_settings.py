@@ -13,11 +13,11 @@ import pytest
 from filelock import FileLock, Timeout
 
 from pack.civitai_bridge import settings as settings_module
-from pack.civitai_bridge.admin_token import admin_token
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.settings import (
     SETTINGS,
     Settings,
+    admin_token,
     check_setting,
     delete_key,
     load_settings,

@@ -9,12 +9,11 @@ folder/.promoting.json         what a promote is about to do; who finds it finis
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
+import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import CatalogBusy, CatalogDamaged, CatalogTrouble
+from ..model_files.atomic import is_full, is_refused, reason, rename_over, replace_file, written_beside
 from .edit import Document, Edit, WrongShape, apply, read_document, stamped, with_entry, without_entries
 from .entries import LORAS, MODELS, Entry, category_name, entry_from_json, whole
 
@@ -31,8 +31,6 @@ _EMPTY = '{\n  "version": 0,\n  "date": "",\n  "categories": []\n}\n'
 _NO_CATALOG = read_document(_EMPTY)  # one value, so that nobody takes it for a change
 _LOCK, _INTENT = ".catalogs.lock", ".promoting.json"
 _TRIES = 3
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True)
@@ -180,14 +178,14 @@ class CatalogStore:
         )
 
     def _trouble(self, path: Path, error: OSError, what: str) -> CatalogTrouble:
-        if error.errno in _FULL:
+        if is_full(error):
             why = "the disk is full, or a quota is used up; make room and try again"
-        elif error.errno in _READ_ONLY and getattr(error, "winerror", None) == 32:
+        elif is_refused(error) and getattr(error, "winerror", None) == 32:
             why = "another program has it open; close it there and try again"
-        elif error.errno in _READ_ONLY:
+        elif is_refused(error):
             why = "it may not be written here (read-only, or another user's)" if what != "read" else "access is denied"
         else:
-            why = error.strerror or str(error)
+            why = reason(error)
         return CatalogTrouble(f"{path} cannot be {what}: {why}. Nothing was changed.", path=str(path))
 
 
@@ -233,7 +231,7 @@ class Change:
         """Note what is about to be done to both files; `done` forgets it."""
         path = self._store.folder / _INTENT
         try:
-            _write(path, json.dumps(intent).encode(), None)
+            replace_file(path, json.dumps(intent).encode())
         except OSError as error:
             raise self._store._trouble(path, error, "written") from error
 
@@ -290,30 +288,16 @@ class Change:
 
 
 def _write(path: Path, content: bytes, seen: tuple[int, int, int] | None) -> bool:
-    """Write beside, fsync, keep the previous version, rename. False where the file is not (any more) what was read."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
-        with os.fdopen(descriptor, "wb", buffering=0) as out:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[out.write(rest) :]
-            if seen is not None:
-                with contextlib.suppress(OSError):  # a file system without modes
-                    os.chmod(beside, os.stat(path).st_mode & 0o777)
-            os.fsync(out.fileno())
-        if path.name != _INTENT:
-            now = _state(os.stat(path)) if path.exists() else None
-            if now != seen:
-                beside.unlink(missing_ok=True)
-                return False
-            if now is not None:
-                _keep_previous(path)
-        _replace(beside, path)
-        _sync_folder(path.parent)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    """Save a catalog and keep the version before it. False where the file is not (any more) what was read."""
+    with written_beside(path, content) as part:
+        now = _state(os.stat(path)) if path.exists() else None
+        if now != seen:
+            return False
+        if now is not None:
+            with contextlib.suppress(OSError):  # a file system without modes
+                os.chmod(part, os.stat(path).st_mode & 0o777)
+            _keep_previous(path)
+        rename_over(part, path)
     return True
 
 
@@ -324,31 +308,8 @@ def _keep_previous(path: Path) -> None:
     try:
         os.link(path, beside)
     except OSError:
-        with open(path, "rb") as source, open(beside, "wb") as out:
-            while piece := source.read(1 << 20):
-                out.write(piece)
-    _replace(beside, _previous(path))
-
-
-def _replace(source: Path, target: Path) -> None:
-    """os.replace; on Windows a virus scanner may hold the target for a moment."""
-    for wait in (0.05, 0.2, 0.5, None):
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            if wait is None or os.name != "nt":
-                raise
-            time.sleep(wait)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        shutil.copyfile(path, beside)
+    rename_over(beside, _previous(path))
 
 
 def _previous(path: Path) -> Path:

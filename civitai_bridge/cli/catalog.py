@@ -124,7 +124,7 @@ async def _download(context: Context, catalog: CatalogService, arguments: argpar
 
 
 def _token(context: Context, arguments: argparse.Namespace) -> int:
-    from ..admin_token import admin_token
+    from ..settings import admin_token
 
     token = admin_token(context.settings().home)
     context.data({"token": token}, token)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, Interrupted, NotAPicture, TooExpensive
+from ..model_files.atomic import reason
 from .console import ProgressBar
 from .context import Context, is_terminal
 from .saving import save_pictures
@@ -207,7 +208,7 @@ def _picture(path: str) -> bytes | None:
     try:
         return png_from_file(Path(path).read_bytes())
     except OSError as error:
-        raise NotAPicture(f"The picture {path} cannot be read: {error.strerror or error}.") from error
+        raise NotAPicture(f"The picture {path} cannot be read: {reason(error)}.") from error
 
 
 def _asker(context: Context) -> Callable[[int], Awaitable[bool]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+from ..model_files.atomic import reason
 from .console import ProgressBar
 from .context import Context, runs
 
@@ -52,7 +53,7 @@ async def _read(context: Context, arguments: argparse.Namespace) -> int:
                     document, text = await _read_file(app, path, offline=arguments.offline)
                 except OSError as error:
                     failed += 1
-                    text = f"{path}: {error.strerror or error}."
+                    text = f"{path}: {reason(error)}."
                     document = {"error": {"code": "not_readable", "message": text}}
                 documents.append({"file": str(path), **document})
                 texts.append(text)

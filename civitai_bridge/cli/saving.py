@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StateTrouble
-from ..model_files.atomic import place_new
+from ..model_files.atomic import place_new, reason
 
 if TYPE_CHECKING:
     from ..orchestration.fleet import Outcome
@@ -26,10 +24,10 @@ def save_pictures(outcome: Outcome, folder: Path) -> list[Path]:
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
             names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
-            files.append(place_new(folder, names, partial(shutil.copyfile, picture.path)))
+            files.append(place_new(folder, names, picture.path.read_bytes()))
     except OSError as error:
         raise StateTrouble(
-            f"The pictures could not be written to {folder}: {error.strerror or error}. They are kept: "
+            f"The pictures could not be written to {folder}: {reason(error)}. They are kept: "
             "`civitai-bridge journal list`."
         ) from error
     return files

@@ -16,8 +16,8 @@ from .container.reader import Texts, read_texts
 from .fooocus import read_fooocus, read_ruined
 from .generation import GenerationData
 from .invokeai import read_invokeai
+from .media_type import detected_type
 from .novelai import read_novelai
-from .resources import detected_type
 from .swarmui import read_swarmui
 from .tables import decoded_object
 

@@ -40,9 +40,10 @@ from ..network.fetch import Opened, OpenFile
 from ..resources.reference import HOSTS
 from ..resources.version import ModelFile
 from ..settings import Settings
+from .atomic import put_in_place, reason
 from .hashing import BLAKE3, EVERY, digest_file
 from .names import LONGEST_TAKEN, safe_name
-from .partial import PartialFile, in_words, put_in_place
+from .partial import PartialFile, in_words
 
 T = TypeVar("T")
 AT_ONCE = 3
@@ -532,7 +533,7 @@ def _as_it_is(target: Path, file: ModelFile) -> DownloadedFile:
                 sha.update(piece)
                 size += len(piece)
     except OSError as error:
-        raise DownloadTrouble(f"{target} is there and cannot be read: {error.strerror or error}.") from error
+        raise DownloadTrouble(f"{target} is there and cannot be read: {reason(error)}.") from error
     stated = _checkable(file)
     same = stated or (file.size_kb is not None and abs(size - file.size_kb * 1024) < 1)
     if not same or _contradicted(file, sha.hexdigest(), target):

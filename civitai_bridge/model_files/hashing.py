@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ..errors import FileChanged, FileTrouble, NotSafetensors
+from .atomic import reason
 
 try:
     from blake3 import blake3  # pyright: ignore[reportMissingImports]
@@ -137,7 +138,7 @@ def digest_file(
     except FileNotFoundError as error:
         raise FileTrouble(f"{path} is not there (any more).") from error
     except OSError as error:
-        raise FileTrouble(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise FileTrouble(f"{path} cannot be read: {reason(error)}.") from error
     if size != before.st_size or _state(after) != _state(before) or _state(now) != _state(before):
         raise FileChanged(f"{path} was changed while it was read; it is hashed again at the next scan.")
     taken = {kind: part.hasher.hexdigest() for kind, part in parts.items()}
@@ -252,7 +253,7 @@ def read_header(path: str | Path) -> Header:
     except UnicodeDecodeError as error:
         raise NotSafetensors(f"{path} is no safetensors file: its header is no text.") from error
     except OSError as error:
-        raise FileTrouble(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise FileTrouble(f"{path} cannot be read: {reason(error)}.") from error
     try:
         metadata = _metadata(text)
     except (ValueError, IndexError, RecursionError) as error:

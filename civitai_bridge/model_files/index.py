@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from ..catalog.shelf import Shelf, no_collecting
 from ..errors import FileTrouble, NotSafetensors, StateTrouble
+from .atomic import reason
 from .hashing import BLAKE3, CRC32, EVERY, USUAL, Digests, digest_file, read_header
 
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx")
@@ -249,7 +250,7 @@ class HashIndex:
         try:
             row = _row_of(_Found.of(path, os.stat(path)), digests)
         except OSError as error:
-            raise FileTrouble(f"{path} cannot be read: {error.strerror or error}.") from error
+            raise FileTrouble(f"{path} cannot be read: {reason(error)}.") from error
         if not _is_text(path) or not _is_text(name):
             raise FileTrouble(_no_text(path))
         self._keep([row])
@@ -555,7 +556,7 @@ class _Listing:
         except OSError as error:
             self._unreadable.append(os.path.join(directory, ""))
             if not (isinstance(error, FileNotFoundError) and not lead):
-                self.troubles.append(f"{directory} cannot be read: {error.strerror or error}.")
+                self.troubles.append(f"{directory} cannot be read: {reason(error)}.")
 
     def _file(self, entry: os.DirEntry[str], lead: str, found: list[tuple[str, str]]) -> None:
         try:
@@ -563,7 +564,7 @@ class _Listing:
         except FileNotFoundError:
             raise
         except OSError as error:
-            self.troubles.append(f"{entry.path} cannot be read: {error.strerror or error}.")
+            self.troubles.append(f"{entry.path} cannot be read: {reason(error)}.")
             return
         if not _is_file(seen.st_mode):
             return
@@ -734,7 +735,7 @@ class _Hashing:
                 except FileTrouble as error:
                     result = str(error)
                 except OSError as error:  # gone between its hashes and its header
-                    result = f"{path} cannot be read: {error.strerror or error}."
+                    result = f"{path} cannot be read: {reason(error)}."
                 with self._counting:
                     self._files += 1
                 self._finished.put((found, result))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import os
 from collections import deque
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DownloadTrouble, NoRoom
-from .atomic import take_name
+from .atomic import is_full, is_refused, reason
 
 T = TypeVar("T")
 PIECE = 2 * 1024 * 1024
 _AHEAD = 3  # pieces that may wait to be written while the next one arrives
 _LARGE = 128 * 1024  # chunks that are worth a call of their own to hash
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MOST_BUFFERS = 512  # of one call of writev; systems take 1024
 
 
@@ -174,23 +172,10 @@ class PartialFile:
 
 def in_words(error: OSError, folder: Path) -> DownloadTrouble:
     """Why a folder does not take a file."""
-    if error.errno in _FULL:
+    if is_full(error):
         return NoRoom(
             f"The disk of {folder} is full (or a quota is used up). What has arrived is kept; make room and try again."
         )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if is_refused(error):
         return DownloadTrouble(f"{folder} may not be written: it is read-only, or another user's. Nothing was changed.")
-    return DownloadTrouble(f"{folder} cannot be written: {error.strerror or error}.")
-
-
-def put_in_place(part: Path, target: Path) -> None:
-    """Give the finished file its name, never over another one. Raises FileExistsError, OSError."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: the name is reserved by an empty file of our own
-        take_name(part, target)
-        return
-    with contextlib.suppress(OSError):  # the file has its new name all the same
-        os.unlink(part)
+    return DownloadTrouble(f"{folder} cannot be written: {reason(error)}.")

@@ -22,22 +22,13 @@ from urllib.parse import urlsplit
 from ..errors import BadInput, BadSetting, Unreachable, Unreadable
 from . import fetch as _fetch
 from .exchange import Request, Response, Send
+from .hosts import is_loopback
 
 USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML (site-api §6.2)
 LARGEST_ANSWER = 32 * 1024 * 1024
 READ_AT_ONCE = 256 * 1024  # what asyncio takes from a socket in one go
 LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up anew
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-def is_loopback(url: str) -> bool:
-    return (urlsplit(url).hostname or "").lower() in _LOOPBACK
-
-
-def next_port(url: str) -> str:
-    """The origin beside a loopback one: where the sandbox's storage is."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
+_DIRECT = ("127.0.0.1", "localhost", "::1")  # never through a proxy
 
 
 class HttpClient:
@@ -201,7 +192,7 @@ class HttpClient:
         mounts: dict[str, Any] = {
             "https://": self._transport(tls, limits, proxy if "://" in proxy else f"http://{proxy}")
         }
-        direct = [*_LOOPBACK, *(host.strip() for host in found.get("no", "").split(","))]
+        direct = [*_DIRECT, *(host.strip() for host in found.get("no", "").split(","))]
         for host in filter(None, direct):
             if host == "*":
                 return {}

@@ -19,8 +19,10 @@ from typing import Any
 
 from ..metadata.civitai import generation_from_rest, generation_from_trpc
 from ..metadata.generation import GenerationData, UsedResource
+from ..metadata.lookup import answered, described, hash_questions, unnamed_versions
+from ..metadata.media_type import detected_type
 from ..metadata.read import read_file
-from ..metadata.resources import answered, described, detected_type, hash_questions, kind_of, unnamed_versions
+from ..metadata.resources import kind_of
 from ..resources.reference import HOSTS, ImageReference, PostReference, read_image_reference
 from ..resources.version import ModelVersion
 from .client import SiteClient
@@ -235,7 +237,7 @@ def _title(one: UsedResource) -> str:
 
 
 def _parts(data: GenerationData) -> tuple[UsedResource, ...]:
-    return (*data.networks, *data.embeddings, *data.others)
+    return data.resources
 
 
 def _known(data: GenerationData) -> bool:

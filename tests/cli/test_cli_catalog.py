@@ -17,12 +17,11 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from pack.civitai_bridge.admin_token import admin_token, is_admin
 from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.sandbox import Embedded
-from pack.civitai_bridge.settings import load_settings, save_key
+from pack.civitai_bridge.settings import admin_token, is_admin, load_settings, save_key
 
 Shell = Callable[..., SimpleNamespace]
 LORA, OTHER = "300001", "300003"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -276,14 +277,12 @@ def test_where_graph_and_wire_disagree_is_said(nodes: Any, sandbox: Any, comfy: 
 def test_a_full_disk_leaves_no_half_picture(
     nodes: Any, sandbox: Any, comfy: Any, images: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=GRAPH)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(Exception, match="No space left on device"):
             run(node, images=images, filename_prefix="x")
     assert list(comfy.folder("output").iterdir()) == []
