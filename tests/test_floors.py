@@ -13,7 +13,10 @@ LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors", "resources", "metadata.prompt", "metadata.samplers", "model_files.hashing", "model_files.names", "model_files.atomic"),
     1: (
-        "metadata", "pictures", "network.exchange", "network.hosts", "orchestration.request", "orchestration.workflow", "orchestration.variants",
+        "metadata", "pictures", "network.exchange", "network.hosts",
+        "orchestration.request", "orchestration.workflow", "orchestration.variants",
+        "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
+        "orchestration.source_pictures",
         "catalog.entries", "catalog.edit", "catalog.shelf", "sandbox",
     ),
     2: ("network", "settings"),

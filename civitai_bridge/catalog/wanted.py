@@ -67,9 +67,7 @@ def _of_generation(data: Any) -> list[Question]:
     )  # fmt: skip
     if any(model):
         found.append(_of_parts(*model))
-    for one in (*data.networks, *getattr(data, "embeddings", ()), *getattr(data, "others", ())):
-        found.append(_of_network(one))
-    return found
+    return found + [_of_network(one) for one in data.resources]
 
 
 def _of_network(one: Any) -> Question:

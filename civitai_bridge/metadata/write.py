@@ -13,8 +13,9 @@ from typing import Any
 from .a1111.reader import write_a1111
 from .civitai_upload import Recognition, recognised
 from .comfy.reader import MADE_ELSEWHERE, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, WEIGHT_OF, not_known, read_graph
-from .generation import GenerationData, UsedResource, shown
+from .generation import GenerationData, UsedResource
 from .prompt import clean_prompt, name_key
+from .quantities import shown
 from .resources import is_called, join, may_be_one
 
 _SETTINGS: tuple[tuple[str, str], ...] = (

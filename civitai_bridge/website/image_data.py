@@ -237,7 +237,7 @@ def _title(one: UsedResource) -> str:
 
 
 def _parts(data: GenerationData) -> tuple[UsedResource, ...]:
-    return (*data.networks, *data.embeddings, *data.others)
+    return data.resources
 
 
 def _known(data: GenerationData) -> bool:
