@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import (
     BadInput,
@@ -34,8 +33,8 @@ from ..model_files.index import HashIndex, ModelPath, Ownership, Progress, ScanR
 from ..model_files.names import safe_name
 from ..network.client import HttpClient
 from ..network.retries import retrying
+from ..resources.addresses import hosts_of
 from ..resources.reference import (
-    HOSTS,
     AirReference,
     FileReference,
     HashReference,
@@ -85,7 +84,7 @@ class CatalogService:
         self.lookups = lookups or Lookups()
         self.scanning: Progress | None = None  # how far the scan is that runs now
         # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
+        self._hosts = hosts_of(settings.site_url)
 
     def close(self) -> None:
         self.index.close()
@@ -579,7 +578,7 @@ def _parts(items: Sequence[T], most: int) -> Iterable[Sequence[T]]:
 
 def _owned(sha256: str, resource: ModelVersion) -> Ownership:
     about = {
-        "name": " ".join(filter(None, (resource.name, resource.version_name))),
+        "name": resource.title,
         "base_model": resource.base_model,
         "type": resource.type,
         "air": resource.air,
@@ -602,7 +601,7 @@ def _downloaded(
         place.name if place.folder else "",
         str(landed.path),
         dest,
-        " ".join(filter(None, (resource.name, resource.version_name))),
+        resource.title,
         resource.version_id,
         landed.size,
         landed.sha256,

@@ -22,7 +22,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import (
     AnotherAccount,
@@ -49,7 +48,7 @@ from ..errors import (
 from ..metadata.generation import GenerationData, UsedResource
 from ..network.fetch import Fetch
 from ..network.retries import retrying
-from ..resources.reference import HOSTS
+from ..resources.addresses import hosts_of
 from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
@@ -184,7 +183,7 @@ class Fleet:
         self._reusable: dict[str, bool] = {}
         self._pruned = 0.0
         # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
+        self._hosts = hosts_of(settings.site_url)
 
     # --- what faces ask for -------------------------------------------------------------------------------------
 
@@ -879,7 +878,7 @@ def _pictures(count: int) -> str:
 
 
 def _name(model: ModelVersion | None) -> str:
-    return " ".join(part for part in (model.name, model.version_name) if part) if model else ""
+    return model.title if model else ""
 
 
 def _refund_sentence(row: Purchase) -> str:
