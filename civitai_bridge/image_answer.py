@@ -15,8 +15,8 @@ from .catalog.service import CatalogService
 from .errors import BadInput
 from .metadata.generation import GenerationData, UsedResource
 from .metadata.prompt import clean_prompt
-from .resources.json_values import whole
 from .resources.addresses import SITE, download_url
+from .resources.json_values import whole
 from .resources.version import ModelFile, ModelVersion
 from .website import GenerationPayload, ImageData, Lookups, PublicImage
 

@@ -60,7 +60,7 @@ class CivitaiBridgeResolve(Fresh):
         return output(
             found.air,
             found.version_id,
-            name,
+            found.title,
             found.base_model,
             found.type,
             ", ".join(found.trained_words),

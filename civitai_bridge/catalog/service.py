@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,9 +31,7 @@ from ..model_files.folders import folders_below
 from ..model_files.hashing import BLAKE3, CRC32, EVERY, Digests, digest_file
 from ..model_files.index import HashIndex, ModelPath, Ownership, Progress, ScanReport, never
 from ..model_files.names import safe_name
-from ..network.client import HttpClient
-from ..network.retries import retrying
-from ..resources.addresses import hosts_of
+from ..resources.addresses import hosts_with
 from ..resources.reference import (
     AirReference,
     FileReference,
@@ -83,8 +81,7 @@ class CatalogService:
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
         self.scanning: Progress | None = None  # how far the scan is that runs now
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = hosts_of(settings.site_url)
+        self._hosts = hosts_with(settings.site_url)
 
     def close(self) -> None:
         self.index.close()
@@ -465,32 +462,6 @@ class CatalogService:
         except (CatalogTrouble, BadInput) as error:
             notes.append(f"It stands in no catalog: {error}")
         return tuple(notes)
-
-
-@contextlib.asynccontextmanager
-async def open_desk(
-    settings: Settings, network: HttpClient, folders: Callable[[], Folders], models_root: Path | None = None
-) -> AsyncIterator[CatalogService]:
-    """A CatalogService on a network, for one command or for a process."""
-    desk = open_service(settings, network, folders, models_root)
-    try:
-        yield desk
-    finally:
-        desk.close()
-
-
-def open_service(
-    settings: Settings,
-    network: HttpClient,
-    folders: Callable[[], Folders],
-    models_root: Path | None = None,
-    *,
-    lookups: Lookups | None = None,
-) -> CatalogService:
-    """With the `lookups` of a Reader on the same account nothing is asked twice."""
-    send = network.send_to(settings.site_url, settings.key or None)
-    downloads = Downloads(settings, send, network.open_file)
-    return CatalogService(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
 
 
 def _key(entry: Entry) -> tuple[int | None, str, str]:

@@ -362,7 +362,9 @@ class _Story:
 
     async def _ask(self, query: Mapping[str, str]) -> Response:
         try:
-            response = await self._owner.send(Request("GET", download_path(self._version_id), tuple(query.items()), timeout=60.0))
+            response = await self._owner.send(
+                Request("GET", download_path(self._version_id), tuple(query.items()), timeout=60.0)
+            )
         except Unreachable as error:
             raise _Again(str(error)) from error
         quota = "unusual amount" in message_of(response).lower()

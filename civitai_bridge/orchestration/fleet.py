@@ -47,8 +47,7 @@ from ..errors import (
 )
 from ..metadata.generation import GenerationData, UsedResource
 from ..network.fetch import Fetch
-from ..network.retries import retrying
-from ..resources.addresses import hosts_of
+from ..resources.addresses import hosts_with
 from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
@@ -182,8 +181,7 @@ class Fleet:
         self._gatherings = Reservations(self._reserve) if quiet is None else Reservations(self._reserve, quiet=quiet)
         self._reusable: dict[str, bool] = {}
         self._pruned = 0.0
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = hosts_of(settings.site_url)
+        self._hosts = hosts_with(settings.site_url)
 
     # --- what faces ask for -------------------------------------------------------------------------------------
 
@@ -815,14 +813,6 @@ class Fleet:
                 f"{row.key} was bought {what}, so it is left alone. Set the key and address it was bought with "
                 "to reach it."
             )
-
-
-def connect(settings: Settings, network: Any, **options: Any) -> Fleet:
-    """A Fleet on a `UsedResource` of this loop: reads are repeated, submits are not, pictures are fetched without a
-    credential."""
-    site = SiteClient(retrying(network.send_to(settings.site_url, settings.key or None)))
-    send = network.send_to(settings.orchestration_url, settings.key or None)
-    return Fleet(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)
 
 
 async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T:

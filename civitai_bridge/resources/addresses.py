@@ -10,7 +10,7 @@ SITE_HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.ci
 MEDIA_HOSTS = frozenset({"image.civitai.com"})  # pictures and videos; asked for files alone
 
 
-def hosts_of(site_url: str) -> frozenset[str]:
+def hosts_with(site_url: str) -> frozenset[str]:
     """The hosts whose addresses are references: CivitAI's, and the configured site's, which is the person's choice."""
     return SITE_HOSTS | {(urlsplit(site_url).hostname or "").lower()}
 

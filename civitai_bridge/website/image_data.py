@@ -23,7 +23,8 @@ from ..metadata.lookup import answered, described, hash_questions, unnamed_versi
 from ..metadata.media_type import detected_type
 from ..metadata.read import read_file
 from ..metadata.resources import kind_of
-from ..resources.reference import HOSTS, ImageReference, PostReference, read_image_reference
+from ..resources.addresses import SITE_HOSTS
+from ..resources.reference import ImageReference, PostReference, read_image_reference
 from ..resources.version import ModelVersion
 from .client import SiteClient
 from .images import GenerationPayload, ImageClient, PublicImage
@@ -64,7 +65,7 @@ async def fetch_image_data(
     site: SiteClient,
     lookups: Lookups | None = None,
     *,
-    hosts: frozenset[str] = HOSTS,
+    hosts: frozenset[str] = SITE_HOSTS,
 ) -> ImageData:
     """What CivitAI knows of an image that is named by its id, its address or its post's address.
 
