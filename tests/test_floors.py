@@ -25,7 +25,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "model_files.index", "model_files.partial", "model_files.folders",
     ),
     4: ("orchestration", "catalog", "model_files.download", "image_answer"),
-    5: ("cli", "routes", "__main__"),
+    5: ("app",),
+    6: ("cli", "routes", "__main__"),
 }  # fmt: skip
 OF_COMFYUI = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes", "torch"}
 
