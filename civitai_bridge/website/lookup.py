@@ -154,10 +154,9 @@ class _Questions:
 
     def answers(self, keys: Mapping[Key, str | int]) -> Identified[Key]:
         """The answers under the names by which they were asked; `""` stands for what can name nothing."""
-        answers = {
-            name: self._lookups.recall(key) if key else None for name, key in keys.items() if key not in self._failed
-        }
-        return Identified(answers, {name: self._failed[key] for name, key in keys.items() if key in self._failed})
+        unknown = {name: self._failed[key] for name, key in keys.items() if key in self._failed}
+        answered = ((name, key) for name, key in keys.items() if name not in unknown)
+        return Identified({name: self._lookups.recall(key) if key else None for name, key in answered}, unknown)
 
     async def _ask_one(self, key: str | int) -> None:
         async with self._gate:
