@@ -52,6 +52,7 @@ class OrchestrationClient:
             content=body.encode(),
             content_type="application/json",
             timeout=SUBMIT_SECONDS,
+            fresh=True,
         )
         workflow = _workflow(await self._send_once(request))
         if not workflow.id:
@@ -66,25 +67,28 @@ class OrchestrationClient:
             f"{_ROOT}/{quote(workflow_id, safe='')}",
             query=(*query, ("hideMatureContent", "false")),
             timeout=wait + POLL_MARGIN,
+            of_order=True,
         )
         return _workflow(await self._send(request))
 
     async def tagged(self, tag: str) -> list[Workflow]:
         """Workflows of this tag, newest first. One page: a tag of ours names one purchase."""
         query = (("tags", tag), ("take", "20"), ("hideMatureContent", "false"))
-        data = expect(await self._send(Request("GET", _ROOT, query=query)), service="CivitAI's orchestrator")
+        data = expect(
+            await self._send(Request("GET", _ROOT, query=query, of_order=True)), service="CivitAI's orchestrator"
+        )
         items = data.get("items") if isinstance(data, Mapping) else None
         return [workflow_from_json(item) for item in items or [] if isinstance(item, Mapping)]
 
     async def cancel(self, workflow_id: str) -> None:
         """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError
         400/404/409."""
-        request = Request("PUT", f"{_ROOT}/{quote(workflow_id, safe='')}", json={"status": "canceled"})
+        request = Request("PUT", f"{_ROOT}/{quote(workflow_id, safe='')}", json={"status": "canceled"}, of_order=True)
         expect(await self._send(request), service="CivitAI's orchestrator")
 
     async def refreshed_url(self, blob_id: str) -> str:
         """A fresh signed address of a blob; `""` when the service gives none."""
-        request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh")
+        request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh", of_order=True)
         data = expect(await self._send(request), service="CivitAI's orchestrator")
         return str(data.get("url") or "") if isinstance(data, Mapping) else ""
 
