@@ -1,9 +1,9 @@
 """The orchestration consumer API: one method per route, values in, values out.
 
-What the code leans on (facts/orchestration-api.md): `externalId` makes a submit idempotent (§3.1); a whatif never
-carries one (§2.12); `status` in the body is the authority, not the HTTP code (§2.5); PUT answers 204 or 200 (§2.10);
-reads hide mature results unless told otherwise, the list even by default (§2.9). Repeats are not made here: reads are
-wrapped in `retrying`, a submit is repeated by the story alone.
+What the code leans on: `externalId` makes a submit idempotent; a whatif never carries one, for it may claim the key;
+`status` in the body is the authority, not the HTTP code; PUT answers 204 or 200; reads hide mature results unless told
+otherwise, the list even by default. Repeats are not made here: reads are wrapped in `retrying`, a submit is repeated by
+`submit` alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import Unreadable
 from ..network.exchange import Request, Send, expect
 from .workflow import Workflow, workflow_from_json
 
-SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (facts §2.5)
+SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (measured)
 POLL_MARGIN = 20.0  # how much later than `wait` an answer may still come
 _ROOT = "/v2/consumer/workflows"
 
@@ -43,7 +43,7 @@ class OrchestrationClient:
         return _workflow(await self._send_once(request))
 
     async def submit(self, body: str) -> Workflow:
-        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only the story repeats
+        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only `submit` repeats
         it."""
         request = Request(
             "POST",
