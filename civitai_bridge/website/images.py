@@ -1,6 +1,7 @@
 """What CivitAI knows about an image: `image.getGenerationData` with a key, `/images` without one.
 
-The site answers the first, a tRPC procedure of its own pages, only to a key that may read media. The answers are kept as they came, decoded and checked for form alone; what they mean is read elsewhere.
+The first is a tRPC procedure of the site's own pages, which answers only a key that may read media. The answers are
+kept as they came, decoded and checked for form alone; what they mean is read elsewhere.
 """
 
 from __future__ import annotations
