@@ -233,7 +233,7 @@ def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning | Non
     """A Reader on the network of this loop. The public list is asked without the key, so that a wrong one cannot hide
     what everybody may see."""
     from .network.retries import retrying
-    from .resources.reference import hosts_with
+    from .resources.addresses import hosts_with
     from .website import ImageClient, Reader, SiteClient
 
     tuning = tuning or Tuning()

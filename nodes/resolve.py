@@ -57,9 +57,8 @@ class CivitaiBridgeResolve(FreshNode):
             return version, await locate(version)
 
         version, local = await cls.run(look_up)
-        name = " ".join(part for part in (version.name, version.version_name) if part)
         trigger_words = ", ".join(version.trained_words)
-        lines = [f"{name} · {version.type} · {version.base_model}", version.air, local.sentence]
+        lines = [f"{version.title} · {version.type} · {version.base_model}", version.air, local.sentence]
         if trigger_words:
             lines.append(f"Trigger words: {trigger_words}")
         if version.air_composed:
@@ -67,7 +66,7 @@ class CivitaiBridgeResolve(FreshNode):
         return output_with_report(
             version.air,
             version.version_id,
-            name,
+            version.title,
             version.base_model,
             version.type,
             trigger_words,

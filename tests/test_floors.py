@@ -11,17 +11,17 @@ from pack_root import ROOT
 
 LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "resources", "metadata.prompt", "metadata.samplers", "model_files.hashing", "model_files.names", "model_files.atomic"),
+    0: ("errors", "resources", "metadata.prompt", "metadata.samplers", "model_files.hashing", "model_files.names", "model_files.atomic", "model_files.database"),
     1: (
         "metadata", "pictures", "network.exchange", "network.hosts",
         "orchestration.request", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
         "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
-        "orchestration.source_pictures",
+        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.hearts",
         "catalog.entries", "catalog.edit", "catalog.shelf", "sandbox",
     ),
     2: ("network", "settings"),
     3: (
-        "website", "orchestration.client", "orchestration.journal", "orchestration.results", "catalog.store",
+        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.results", "catalog.store",
         "model_files.index", "model_files.partial", "model_files.folders",
     ),
     4: ("orchestration", "catalog", "model_files.download", "image_answer"),

@@ -31,13 +31,13 @@ from ..model_files.folders import folders_below
 from ..model_files.hashing import BLAKE3, CRC32, EVERY, Digests, digest_file
 from ..model_files.index import HashIndex, ModelPath, Ownership, Progress, ScanReport, never
 from ..model_files.names import safe_name
+from ..resources.addresses import hosts_with
 from ..resources.reference import (
     AirReference,
     FileReference,
     HashReference,
     Reference,
     VersionReference,
-    hosts_with,
     read_reference,
 )
 from ..resources.version import ModelFile, ModelVersion
@@ -549,7 +549,7 @@ def _parts(items: Sequence[T], most: int) -> Iterable[Sequence[T]]:
 
 def _owned(sha256: str, resource: ModelVersion) -> Ownership:
     about = {
-        "name": " ".join(filter(None, (resource.name, resource.version_name))),
+        "name": resource.title,
         "base_model": resource.base_model,
         "type": resource.type,
         "air": resource.air,
@@ -572,7 +572,7 @@ def _downloaded(
         place.name if place.folder else "",
         str(landed.path),
         dest,
-        " ".join(filter(None, (resource.name, resource.version_name))),
+        resource.title,
         resource.version_id,
         landed.size,
         landed.sha256,

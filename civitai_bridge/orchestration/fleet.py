@@ -47,7 +47,7 @@ from ..errors import (
 )
 from ..metadata.generation import GenerationData, UsedResource
 from ..network.fetch import Fetch
-from ..resources.reference import hosts_with
+from ..resources.addresses import hosts_with
 from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
@@ -868,7 +868,7 @@ def _pictures(count: int) -> str:
 
 
 def _name(model: ModelVersion | None) -> str:
-    return " ".join(part for part in (model.name, model.version_name) if part) if model else ""
+    return model.title if model else ""
 
 
 def _refund_sentence(row: Purchase) -> str:
