@@ -11,7 +11,7 @@ from . import host
 from .sockets import Loras, node_id, output, schema
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.loader_names import LoraOnHand
+    from ..civitai_bridge.catalog.loader_names import LoraFile
 
 FOLDER = "loras"
 _NONE = "There is no LoRA in the list."
@@ -72,7 +72,7 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
             if not one.used:
                 continue
             model, clip = loader().load_lora(
-                model, clip, one.found.file, one.strength, one.clip if clip is not None else 0.0
+                model, clip, one.file.name, one.strength, one.clip if clip is not None else 0.0
             )
         _note_applied(loras, found)
         return output(model, clip, report="\n".join(lines) or _NONE)
@@ -102,7 +102,7 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
         from ..civitai_bridge.metadata.prompt import normal_name, write_tag
 
         found = await _find(cls, loras, missing)
-        stack = [(one.found.file, one.strength, one.clip) for one in found if one.used]
+        stack = [(one.file.name, one.strength, one.clip) for one in found if one.used]
         tags = [
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack
@@ -114,7 +114,7 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
 _applied: dict[str, tuple[bool, ...]] = {}  # of the last lists: which LoRAs were really applied
 
 
-def _note_applied(loras: Any, found: list[LoraOnHand]) -> None:
+def _note_applied(loras: Any, found: list[LoraFile]) -> None:
     _applied[_key(loras)] = tuple(one.used for one in found)
     while len(_applied) > 200:
         del _applied[next(iter(_applied))]
@@ -129,15 +129,15 @@ def _key(loras: Any) -> str:
     return json.dumps(list(loras or ()), sort_keys=True, default=str)
 
 
-async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
+async def _find(cls: Any, loras: Any, missing: str) -> list[LoraFile]:
     """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
     from ..civitai_bridge.errors import BadInput
 
-    async def look(ticket: host.NodeRun) -> list[LoraOnHand]:
-        from ..civitai_bridge.catalog.loader_names import loras_on_hand
+    async def look(ticket: host.NodeRun) -> list[LoraFile]:
+        from ..civitai_bridge.catalog.loader_names import lora_files
 
         desk = await host.desk()
-        found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
+        found = await lora_files(desk, list(loras or ()), lambda: host.listed(FOLDER))
         if missing == "download":
             references = [one.reference for one in found if one.lacking and one.reference]
             for reference in references:
@@ -145,7 +145,7 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
                     reference, from_graph=True, progress=ticket.show_download, cancelled=ticket.cancelled
                 )
             if references:
-                found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
+                found = await lora_files(desk, list(loras or ()), lambda: host.listed(FOLDER))
         return found
 
     found = await host.interruptible(look, node_id(cls))
@@ -153,13 +153,13 @@ async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
     if lacking and missing != "skip":
         raise BadInput(
             f"{len(lacking)} of {len(found)} LoRAs cannot be applied. "
-            + " ".join(f"{one.title}: {one.found.sentence}" for one in lacking)
+            + " ".join(f"{one.title}: {one.file.sentence}" for one in lacking)
         )
     return found
 
 
-def _line(one: LoraOnHand) -> str:
+def _line(one: LoraFile) -> str:
     if one.off:
         return f"{one.title}: off (weight 0)."
     weights = f"{one.strength:g}" if one.clip == one.strength else f"{one.strength:g}, clip {one.clip:g}"
-    return f"{one.title} at {weights}: {one.found.sentence}"
+    return f"{one.title} at {weights}: {one.file.sentence}"

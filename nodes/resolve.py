@@ -51,8 +51,7 @@ class CivitaiBridgeResolve(Fresh):
             return found, *await locate(found)
 
         found, status, file, sentence = await host.interruptible(look_up, node_id(cls))
-        name = " ".join(part for part in (found.name, found.version_name) if part)
-        lines = [f"{name} · {found.type} · {found.base_model}", found.air, sentence]
+        lines = [f"{found.title} · {found.type} · {found.base_model}", found.air, sentence]
         if found.trained_words:
             lines.append(f"Trigger words: {', '.join(found.trained_words)}")
         if found.air_composed:
@@ -61,7 +60,7 @@ class CivitaiBridgeResolve(Fresh):
         return output(
             found.air,
             found.version_id,
-            name,
+            found.title,
             found.base_model,
             found.type,
             ", ".join(found.trained_words),
@@ -75,12 +74,12 @@ async def locate(found: ModelVersion) -> tuple[str, str | None, str]:
     """On the background loop: status, the loader's file name or None, and a sentence. Hash first, exact file name
     last."""
     from ..civitai_bridge.catalog.answers import Answer
-    from ..civitai_bridge.catalog.check import Wanted
-    from ..civitai_bridge.catalog.loader_names import on_hand
+    from ..civitai_bridge.catalog.loader_names import loader_file
+    from ..civitai_bridge.catalog.wanted import Wanted
     from ..civitai_bridge.resources.ecosystems import folder_of
 
     desk = await host.desk()
-    located = await asyncio.to_thread(desk.catalogs.locate, Wanted.from_resource(found))
+    located = await asyncio.to_thread(desk.catalogs.locate, Wanted.from_version(found))
     files = await asyncio.to_thread(desk.index.files)
     looked, seen = [], set()
     for file in sorted(found.files, key=lambda f: not f.primary):
@@ -89,9 +88,9 @@ async def locate(found: ModelVersion) -> tuple[str, str | None, str]:
             continue
         seen.add(folder)
         listed = await asyncio.to_thread(host.listed, folder)
-        here = on_hand(Answer(found.air, located, found), folder, listed, files)
-        if here.file:
-            return "present", here.file, f"Present: {here.sentence}"
+        here = loader_file(Answer(found.air, located, found), folder, listed, files)
+        if here.name:
+            return "present", here.name, f"Present: {here.sentence}"
         looked.append(here.sentence)
     if not looked:
         return "missing", None, f"{found.name} has no file that a ComfyUI loader reads."

@@ -93,7 +93,9 @@ def is_entry_of(entry: Entry, version: ModelVersion, file: ModelFile) -> bool:
     if entry.file_id is not None:
         return entry.file_id == file.id
     if entry.hashes and file.hashes:
-        return any(file.has_hash(value) or (value == entry.sha256 and file.has_hash(value[:10])) for value in entry.hashes)
+        return any(
+            file.has_hash(value) or (value == entry.sha256 and file.has_hash(value[:10])) for value in entry.hashes
+        )
     return file == version.primary
 
 

@@ -1,4 +1,4 @@
-"""What is answered about resources, downloads and scans: values with `as_json()` for programs and `report` for people."""
+"""What is answered about resources, downloads and scans: with `as_json()` for programs and `report` for people."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Answer:
     def name(self) -> str:
         entry, version = self.located.entry, self.version
         if version is not None and version.name:
-            return version.full_name
+            return version.title
         return (entry.name or entry.file) if entry else self.located.file or self.text
 
     @property
@@ -239,7 +239,7 @@ class Scanned:
             "files": disk.files, "hashed": disk.hashed, "moved": disk.moved, "gone": disk.gone,
             "unchanged": disk.unchanged, "stopped": disk.stopped, "troubles": list(disk.troubles),
             "identified": self.identified, "unidentified": self.unidentified, "catalogued": self.catalogued,
-            "new": [{"sha256": owner.sha256, "version_id": owner.version_id, **owner.about} for owner in self.described],
+            "new": [{"sha256": new.sha256, "version_id": new.version_id, **new.about} for new in self.described],
             "trouble": self.trouble or None,
         }  # fmt: skip
 

@@ -108,9 +108,7 @@ def _joined(wanted: Wanted, version: ModelVersion | None) -> Wanted:
     return replace(stated, hashes=tuple(dict.fromkeys((*wanted.hashes, *stated.hashes))), folder=wanted.folder)
 
 
-async def _unhashed_kinds(
-    index: HashIndex, questions: Sequence[Question], answers: Sequence[Answer]
-) -> list[str]:
+async def _unhashed_kinds(index: HashIndex, questions: Sequence[Question], answers: Sequence[Answer]) -> list[str]:
     """Why more may be here than was found: files without the kind of hash that a person named. Such kinds are
     remembered, and scans take them from then on. The hashes of pictures are of usual kinds, of models that were never
     here, and are not taken for it."""

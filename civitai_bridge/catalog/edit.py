@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from ..resources.collector import collector_paused
+from ..resources.json_values import decimal, whole
 from .layout import Layout, add_last, decode, layout_of, skip_blanks, spans
 
 _BLOCK = 64 * 1024  # characters that are parsed in one go: a third of a millisecond
@@ -48,7 +50,7 @@ class Models:
         return "".join([self.before, *(block.text for block in self.blocks), self.after])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Document:
     """A catalog's text, read. In the `skeleton` each `models` array holds its number in `models` alone."""
 
@@ -89,11 +91,12 @@ def read_document(text: str) -> Document:
     """Raises json.JSONDecodeError, WrongShape, and ValueError or RecursionError for numbers and depths beyond
     measure."""
     pieces, models, at = [], [], 0
-    while begin := _MODELS.search(text, at):
-        array, end = _read_models(text, begin.end())
-        pieces.append(f"{text[at : begin.end()]}{len(models)}")
-        models.append(array)
-        at = end
+    with collector_paused():
+        while begin := _MODELS.search(text, at):
+            array, end = _read_models(text, begin.end())
+            pieces.append(f"{text[at : begin.end()]}{len(models)}")
+            models.append(array)
+            at = end
     document = Document("".join([*pieces, text[at:]]), tuple(models))
     try:
         data = document.data
@@ -262,9 +265,8 @@ def stamp(document: Document, date: str) -> Document:
     """The document as a save writes it: `version` counted up by one, in the type that it has, and `date` set."""
     now = document.data.get("version")
     is_text = isinstance(now, str) and now.isascii() and now.isdigit() and len(now) < 20
-    is_number = isinstance(now, int) and not isinstance(now, bool)
-    is_number = is_number or (isinstance(now, float) and abs(now) < 2**53)  # 12.0, as other languages write it
-    version = str((int(now) if is_text or is_number else 0) + 1)
+    number = whole(now) if is_text else decimal(now)
+    version = str((int(number) if number is not None and abs(number) < 2**53 else 0) + 1)  # also 12.0, and "12"
     dated = _with_top(document, "date", json.dumps(date))
     return _with_top(dated, "version", f'"{version}"' if is_text else version)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadInput
+from ..resources.addresses import SITE, download_url
 from ..resources.ecosystems import folder_of
 from ..resources.hashes import SHA256, bare_hash
 from ..resources.json_values import text, whole
@@ -121,7 +122,7 @@ def new_entry(version: ModelVersion, file: ModelFile, *, name: str, dest: str) -
     look-ups need."""
     hashes = {kind.upper(): value.upper() for kind, value in file.hashes.items()}
     entry: dict[str, Any] = {
-        "name": display_name(resource, file),
+        "name": display_name(version, file),
         "file": name,
         "dest": dest,
         "source": "civitai",
@@ -139,11 +140,6 @@ def new_entry(version: ModelVersion, file: ModelFile, *, name: str, dest: str) -
         "type": version.model_type or version.type,
         "usage_control": version.usage_control,
         "nsfw_level": version.nsfw_level,
-        "download_url": download_url(version.version_id, file.id),
+        "download_url": download_url(SITE, version.version_id, file.id),
     }
     return {key: value for key, value in entry.items() if value is not None}
-
-
-def download_url(version_id: int, file_id: int = 0) -> str:
-    """The address of one file; with the file's id nothing is ambiguous."""
-    return f"https://civitai.com/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")

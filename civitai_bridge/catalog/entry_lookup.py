@@ -91,5 +91,3 @@ def what_is_near(entries: EntryIndex, wanted: Wanted, place: Place | None) -> It
         yield Note("other_version", f"{which} is catalogued: {some}.")
     if wanted.name and wanted.version_id is None and (refs := entries.by_title.get(wanted.name.casefold())):
         yield Note("same_title", f"An entry is called so ({refs[0][2].get('file')}), which proves nothing.")
-
-

@@ -88,9 +88,7 @@ def uncatalogued_file(
     return None, ()
 
 
-def _with_bytes(
-    snapshot: Snapshot, wanted: Wanted, hashes: Sequence[str], catalogued: Sequence[str]
-) -> Place | None:
+def _with_bytes(snapshot: Snapshot, wanted: Wanted, hashes: Sequence[str], catalogued: Sequence[str]) -> Place | None:
     """The file that has one of the full hashes, or a short one that only its bytes have; `catalogued` are the hashes of
     the entry."""
     by_hash = snapshot.files.by_hash

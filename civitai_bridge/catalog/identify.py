@@ -61,7 +61,7 @@ async def ask_owners(site: SiteClient, index: HashIndex) -> AsyncIterator[Owners
         versions = await site.by_hashes(part)
         await asyncio.to_thread(_keep_details, index, part, versions)
         for sha, version in versions.items():
-            if version.full_name:
+            if version.title:
                 yield ownership(sha, version)
 
 
@@ -76,7 +76,7 @@ def _keep_details(index: HashIndex, asked: Iterable[str], versions: Mapping[str,
 
 def ownership(sha256: str, version: ModelVersion) -> Ownership:
     """That these bytes are a file of a version, as the index keeps it."""
-    about = {"name": version.full_name, "base_model": version.base_model, "type": version.type, "air": version.air}
+    about = {"name": version.title, "base_model": version.base_model, "type": version.type, "air": version.air}
     return Ownership(sha256, version.version_id, version.model_id, about)
 
 

@@ -61,9 +61,9 @@ async def obtain(
     reference: Reference,
     resolve: Resolve,
     *,
-    directory: Path | None = None,
-    permission: Permission = Permission(),  # noqa: B008 (frozen)
-    watch: Watch = Watch(),  # noqa: B008 (frozen)
+    directory: Path | None,
+    permission: Permission,
+    watch: Watch,
 ) -> Downloaded:
     """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`. What is
     here already is not loaded again, and CivitAI is not asked about it where its entry says enough. Raises
@@ -75,9 +75,7 @@ async def obtain(
             raise DownloadForbidden(reason)
     version = await resolve()
     file = choose_file(version, file_meant(version, reference))
-    check_allowed(
-        library.settings, file, from_graph=permission.from_graph, allow_download=permission.allow_download
-    )
+    check_allowed(library.settings, file, from_graph=permission.from_graph, allow_download=permission.allow_download)
     if directory is not None:
         target = directory / _usable_name(file)
         loaded = await _load(library, version, file, target, watch)
@@ -91,9 +89,7 @@ async def obtain(
     return _downloaded(version, loaded, place, dest, notes)
 
 
-async def _load(
-    library: Library, version: ModelVersion, file: ModelFile, target: Path, watch: Watch
-) -> DownloadedFile:
+async def _load(library: Library, version: ModelVersion, file: ModelFile, target: Path, watch: Watch) -> DownloadedFile:
     return await library.downloads.load(
         version.version_id, file, target, progress=watch.progress, cancelled=watch.cancelled
     )
@@ -127,9 +123,7 @@ async def find_here(
     return await asyncio.to_thread(look)
 
 
-def _this_file(
-    library: Library, text: str, wanted: Wanted, progress: Callable[[Loading], None]
-) -> Downloaded | None:
+def _this_file(library: Library, text: str, wanted: Wanted, progress: Callable[[Loading], None]) -> Downloaded | None:
     """This very file of a version, where it is here."""
     located = library.catalogs.locate(wanted)
     return None if located.has_note("other_file") else _as_it_is(library, text, wanted, located, progress)
@@ -238,7 +232,7 @@ def _downloaded(
         place.name if place.folder else "",
         str(loaded.path),
         dest,
-        version.full_name,
+        version.title,
         version.version_id,
         loaded.size,
         loaded.sha256,

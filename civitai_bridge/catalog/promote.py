@@ -53,7 +53,7 @@ def _move(change: Change, version_id: int, file: str, category: str, *, append: 
             for text in texts:
                 change.append(LORAS, category, text)
                 has_arrived = True
-        change.remove_raw(MODELS, lambda raw: is_lora_of(raw, version_id, file))
+        change.remove(MODELS, lambda raw: is_lora_of(raw, version_id, file))
     except CatalogTrouble as error:
         if append and not has_arrived:
             raise

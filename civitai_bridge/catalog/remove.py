@@ -10,7 +10,7 @@ from ..resources.reference import FileReference, HashReference, read_reference
 from ..resources.version import ModelVersion
 from .add import is_entry_of
 from .answers import REMOVED, Added
-from .entries import LORAS, MODELS, Entry
+from .entries import LORAS, MODELS, Entry, entry_from_json
 from .state import Catalogs
 from .wanted import Wanted
 
@@ -30,7 +30,7 @@ def remove(catalogs: Catalogs, is_meant: IsMeant, what: str) -> Added:
                     f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
                 )
         for name in (MODELS, LORAS):
-            change.remove(name, is_meant)
+            change.remove(name, lambda raw, name=name: is_meant(entry_from_json(raw, name)))
     first, *more = dict.fromkeys(entry.file for entry in entries)
     return Added(REMOVED, file=first, more=tuple(more))
 

@@ -7,20 +7,17 @@ files is done in threads, so that no loop waits for a disk.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..errors import CivitaiError, NotInCatalog
 from ..model_files.download import Downloads
 from ..model_files.download import Progress as Loading
 from ..model_files.folders import Folders
 from ..model_files.index import HashIndex, Progress, never
-from ..network.client import HttpClient
-from ..network.retries import retrying
-from ..resources.reference import HOSTS, FileReference, read_reference
+from ..resources.addresses import hosts_with
+from ..resources.reference import FileReference, read_reference
 from ..resources.version import ModelVersion
 from ..settings import Settings
 from ..website import Lookups, SiteClient, resolve
@@ -60,8 +57,7 @@ class CatalogService:
         self.lookups = lookups or Lookups()
         self.scanning: Progress | None = None  # how far the scan is that runs now
         self._library = Library(settings, self.catalogs, self.index, downloads)
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
+        self._hosts = hosts_with(settings.site_url)
 
     def close(self) -> None:
         """Let go of the index's file."""
@@ -188,29 +184,3 @@ class CatalogService:
     async def here(self, text: str) -> Downloaded | None:
         """What `download` would have without asking anybody; None where it would have to."""
         return await find_here(self._library, text, read_reference(text, hosts=self._hosts))
-
-
-@contextlib.asynccontextmanager
-async def open_catalog(
-    settings: Settings, network: HttpClient, folders: Callable[[], Folders], models_root: Path | None = None
-) -> AsyncIterator[CatalogService]:
-    """A CatalogService on a network, for one command or for a process."""
-    catalog = open_service(settings, network, folders, models_root)
-    try:
-        yield catalog
-    finally:
-        catalog.close()
-
-
-def open_service(
-    settings: Settings,
-    network: HttpClient,
-    folders: Callable[[], Folders],
-    models_root: Path | None = None,
-    *,
-    lookups: Lookups | None = None,
-) -> CatalogService:
-    """With the `lookups` of a Reader on the same account nothing is asked twice."""
-    send = network.send_to(settings.site_url, settings.key or None)
-    downloads = Downloads(settings, send, network.open_file)
-    return CatalogService(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)

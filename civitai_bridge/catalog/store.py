@@ -23,7 +23,7 @@ from ..model_files.atomic import replace_file
 from ..resources.json_values import text, whole
 from .catalog_file import Catalog, read_catalog, save_catalog, trouble
 from .edit import Document, append_entry, remove_entries, stamp
-from .entries import LORAS, MODELS, Entry, category_name, entry_from_json
+from .entries import LORAS, MODELS, category_name
 
 _LOCK, _INTENT = ".catalogs.lock", ".promoting.json"
 _TRIES = 3
@@ -139,13 +139,17 @@ class Change:
         """Put an entry (or an entry's text, which stays as it is) at the end of a category."""
         self._store._save(name, lambda document: append_entry(document, category, category_name(category), entry))
 
-    def remove(self, name: str, is_meant: Callable[[Entry], bool]) -> None:
-        """Take the entries away that are meant. Nothing is saved where there are none."""
-        self.remove_raw(name, lambda raw: is_meant(entry_from_json(raw, name)))
+    def remove(self, name: str, is_meant: Callable[[Mapping[str, Any]], bool]) -> list[str]:
+        """Take the entries away that are meant, and give their texts. Nothing is saved where there are none."""
+        texts: list[str] = []
 
-    def remove_raw(self, name: str, is_meant: Callable[[Mapping[str, Any]], bool]) -> None:
-        """As `remove`, by entries as they are written: a tenth of the time where there are 100,000."""
-        self._store._save(name, lambda document: remove_entries(document, is_meant)[0])
+        def without(document: Document) -> Document:
+            nonlocal texts
+            thinned, texts = remove_entries(document, is_meant)
+            return thinned
+
+        self._store._save(name, without)
+        return texts
 
     def intend(self, intent: Mapping[str, Any]) -> None:
         """Note what is about to be done to both files; `done` forgets it."""
@@ -178,7 +182,7 @@ class Change:
         if arrived:  # none was in it before; they come in order, and a person may have edited them since
             for entry_text in texts[arrived:]:
                 self.append(LORAS, category, entry_text)
-            self.remove_raw(MODELS, lambda raw: is_lora_of(raw, version_id, file))
+            self.remove(MODELS, lambda raw: is_lora_of(raw, version_id, file))
         self.done()
 
 

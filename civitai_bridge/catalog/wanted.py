@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import BadInput, InvalidAir, UnknownReference
+from ..resources.addresses import SITE_HOSTS
 from ..resources.hashes import bare_hash
 from ..resources.json_values import integer
 from ..resources.reference import (
-    HOSTS,
     AirReference,
     FileReference,
     HashReference,
@@ -86,7 +86,7 @@ class Question:
     reference: Reference | None = None
 
 
-def questions_from(asked: object, hosts: frozenset[str] = HOSTS) -> list[Question]:
+def questions_from(asked: object, hosts: frozenset[str] = SITE_HOSTS) -> list[Question]:
     """Everything that a text, LoRAs, GenerationData or a resource of it names. Raises BadInput for anything else; a
     line of a text that names nothing is a question without an answer."""
     if isinstance(asked, str):
@@ -125,7 +125,7 @@ def _from_generation(data: Any) -> list[Question]:
     model = (data.model_air, data.model_version_id, data.model_hash, data.model_name)
     if any(model):
         questions.append(_from_parts(*model, ""))
-    return [*questions, *map(_from_resource, (*data.networks, *data.embeddings, *data.others))]
+    return [*questions, *map(_from_resource, data.resources)]
 
 
 def _from_resource(used: Any) -> Question:

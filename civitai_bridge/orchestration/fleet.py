@@ -13,7 +13,6 @@ an end. Whatever kills it, the row tells the next one where to go on: with the s
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 import uuid
@@ -23,7 +22,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import (
     AnotherAccount,
@@ -48,14 +46,14 @@ from ..errors import (
     WorkflowFailed,
 )
 from ..metadata.generation import GenerationData, UsedResource
-from ..metadata.prompt import network_tags
 from ..network.fetch import Fetch
-from ..network.retries import retrying
-from ..resources.reference import HOSTS
+from ..resources.addresses import hosts_with
 from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
+from .body import Order, OrderRules, build
 from .client import OrchestrationClient
+from .echo import lost_in_echo
 from .journal import (
     ACCEPTED,
     CANCELED,
@@ -73,13 +71,12 @@ from .journal import (
     PurchasedImage,
     new_key,
 )
-from .request import Built, GenerationRequest, ResolvedLora, build, lost_in_echo, request_hash, template
+from .request import GenerationRequest, ResolvedLora
 from .reservations import Reservation, Reservations
 from .results import Results
 from .run import BEAT, GONE_AFTER, Admit, Ground, PurchaseRun, pause_before
 from .workflow import Workflow
 
-TAG = "civitai-bridge"
 TICK = 0.2  # seconds between two looks at the person's cancel
 CANCEL_PATIENCE = 15.0  # seconds to wait for the end of what a person cancels
 QUESTIONS = 4  # attempts to ask the price
@@ -153,22 +150,6 @@ class Estimate:
     report: str
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A request with everything looked up: the body without its key, and what the report says about it."""
-
-    wanted: GenerationRequest
-    built: Built
-    model: ModelVersion | None
-    loras: tuple[ResolvedLora, ...]
-    hash: str
-    notes: tuple[str, ...]
-
-    @property
-    def air(self) -> str:
-        return self.model.air if self.model else ""
-
-
 class Fleet:
     """Everything a story needs, made once on the loop where the stories run: clients, journal, results, settings.
 
@@ -200,8 +181,7 @@ class Fleet:
         self._gatherings = Reservations(self._reserve) if quiet is None else Reservations(self._reserve, quiet=quiet)
         self._reusable: dict[str, bool] = {}
         self._pruned = 0.0
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
+        self._hosts = hosts_with(settings.site_url)
 
     # --- what faces ask for -------------------------------------------------------------------------------------
 
@@ -221,7 +201,7 @@ class Fleet:
             raise Unreadable("CivitAI did not say what this would cost.", status=200)
         lines = [
             self._badge(),
-            f"{price} Buzz for {_pictures(prepared.built.quantity)} with {prepared.built.variant.path}.",
+            f"{price} Buzz for {_pictures(prepared.quantity)} with {prepared.variant.path}.",
         ]
         if priced.insufficient_buzz:
             lines.append("The wallets that may pay do not hold that much.")
@@ -265,7 +245,7 @@ class Fleet:
         terms: Terms,
         on_progress: Callable[[State], None],
         stop: Callable[[], bool],
-    ) -> tuple[_Prepared, Purchase, bool]:
+    ) -> tuple[Order, Purchase, bool]:
         """The row that serves a request: one that is there already, or a new one, priced and reserved. The last of the
         three says whether it was bought before."""
         with self._gatherings.enter(terms.prompt_id) as place:
@@ -424,7 +404,7 @@ class Fleet:
 
     # --- before money ------------------------------------------------------------------------------------------
 
-    async def _prepare(self, wanted: GenerationRequest) -> _Prepared:
+    async def _prepare(self, wanted: GenerationRequest) -> Order:
         """Look up the model, the LoRAs and the VAE (at once), then build and check the body. Nothing is sent to the
         fleet."""
         names = [wanted.model, *(lora.reference for lora in wanted.loras), wanted.vae]
@@ -437,42 +417,25 @@ class Fleet:
                     f"A LoRA{f' ({lora.name})' if lora.name else ''} has no reference, so it cannot be sent to CivitAI."
                 )
             loras.append(ResolvedLora(resource, lora.strength))
-        built = build(wanted, model, tuple(loras), vae, family_mismatch=self.settings.lora_family_mismatch)
-        notes = [*built.notes]
-        for part in ("prompt", "negative_prompt"):
-            if tags := network_tags(getattr(wanted, part)):
-                notes.append(
-                    f"The {part.replace('_', ' ')} holds {', '.join(tags)} as plain text: the fleet does not "
-                    "read tags; connect LoRAs to `loras`."
-                )
-        body = self._template(built, wanted)
-        hashed = request_hash(self.settings.account, self.settings.base, body, wanted.seed)
-        return _Prepared(wanted, built, model, tuple(loras), hashed, tuple(notes))
+        return build(wanted, model, tuple(loras), vae, rules=self._rules())
 
     async def _look_up(self, reference: str) -> ModelVersion | None:
         if not reference.strip():
             return None
         return await resolve(self.site, reference, for_generation=True, hosts=self._hosts)
 
-    def _template(self, built: Built, wanted: GenerationRequest, key: str | None = None) -> dict[str, Any]:
-        if wanted.mature_content == "allowed" and self.settings.mature_content != "allowed":
-            raise BadInput(
-                "mature_content is 'allowed', but the setting of that name does not permit it. A person can "
-                "change that: "
-                "`civitai-bridge settings mature_content allowed` (it is paid with bought Buzz only)."
-            )
-        mature = "blocked" if self.settings.mature_content == "blocked" else wanted.mature_content
-        tags = [TAG] if key is None else [TAG, key]
-        return template(
-            built,
-            currencies=list(self.settings.currencies),
-            mature_content=mature,
-            tags=tags,
-            metadata={},
-            external_id=key,
+    def _rules(self) -> OrderRules:
+        """What the settings say about every order."""
+        settings = self.settings
+        return OrderRules(
+            account=settings.account,
+            base=settings.base,
+            currencies=settings.currencies,
+            mature_content=settings.mature_content,
+            family_mismatch=settings.lora_family_mismatch,
         )
 
-    async def _known(self, prepared: _Prepared, terms: Terms) -> Purchase | None:
+    async def _known(self, prepared: Order, terms: Terms) -> Purchase | None:
         """A purchase of this very request that is under way, not collected, or (if wanted) collected and still on
         disk."""
         row = await self._in_thread(
@@ -494,7 +457,7 @@ class Fleet:
             return bool(row.slots) and all(slot.blocked for slot in row.slots)
         return all(self.results.has(slot.file) for slot in here)
 
-    async def _acceptable_price(self, prepared: _Prepared, terms: Terms) -> int:
+    async def _acceptable_price(self, prepared: Order, terms: Terms) -> int:
         priced = await self._ask_price(prepared)
         price = priced.cost
         if price is None or price < 0:
@@ -512,38 +475,43 @@ class Fleet:
             raise TooExpensive(f"The price of {price} Buzz was not confirmed. Nothing was bought.")
         return price
 
-    async def _ask_price(self, prepared: _Prepared) -> Workflow:
+    async def _ask_price(self, prepared: Order) -> Workflow:
         """The whatif: the same body without a key. It is a question, so it may be asked again."""
-        body = self._template(prepared.built, prepared.wanted)
         attempt = 1
         while True:
             try:
-                priced = await self.client.price(body)
+                priced = await self.client.price(prepared.body)
                 break
             except (Unreachable, ServerTrouble, RateLimited, Unreadable) as error:
                 if attempt == QUESTIONS:
                     raise
                 await self.sleep(pause_before(attempt, error))
                 attempt += 1
-        if lost := lost_in_echo(prepared.built.input, dict(priced.input)):
+        if lost := lost_in_echo(prepared.input, dict(priced.input)):
             raise EchoLost(f"CivitAI understood less than was meant, so nothing was bought: {' '.join(lost)}")
         return priced
 
-    def _plan(self, prepared: _Prepared, price: int, terms: Terms) -> Plan:
+    def _plan(self, prepared: Order, price: int, terms: Terms) -> Plan:
         key = new_key()
-        body = json.dumps(
-            self._template(prepared.built, prepared.wanted, key), ensure_ascii=False, separators=(",", ":")
-        )
         about = {
             "air": prepared.air,
             "model": _name(prepared.model),
-            "variant": prepared.built.variant.path,
-            "prompt": prepared.wanted.prompt[:200],
-            "quantity": prepared.built.quantity,
-            "seed": prepared.built.seed if "seed" in prepared.built.input else None,
+            "variant": prepared.variant.path,
+            "prompt": prepared.request.prompt[:200],
+            "quantity": prepared.quantity,
+            "seed": prepared.seed if "seed" in prepared.input else None,
             "quoted": price,
         }
-        return Plan(key, prepared.hash, self.settings.account, self.settings.base, body, price, terms.prompt_id, about)
+        return Plan(
+            key,
+            prepared.hash,
+            self.settings.account,
+            self.settings.base,
+            prepared.submission(key),
+            price,
+            terms.prompt_id,
+            about,
+        )
 
     async def _reserved(self, place: Reservation, plan: Plan, stop: Callable[[], bool]) -> Purchase:
         """Wait for the round of this prompt; a person who cancels meanwhile is out of it before anything leaves."""
@@ -581,7 +549,7 @@ class Fleet:
     async def _attend(
         self,
         row: Purchase,
-        prepared: _Prepared,
+        prepared: Order,
         terms: Terms,
         started: float,
         on_progress: Callable[[State], None],
@@ -689,7 +657,7 @@ class Fleet:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    async def _hand_over(self, row: Purchase, prepared: _Prepared, bought_before: bool) -> Outcome:
+    async def _hand_over(self, row: Purchase, prepared: Order, bought_before: bool) -> Outcome:
         """What the face gets; raises why when there is nothing. The face says `collected` when a person has it."""
         here = [slot for slot in row.slots if slot.here and self.results.has(slot.file)]
         pending = [slot for slot in row.slots if slot.pending]
@@ -721,7 +689,7 @@ class Fleet:
             air=prepared.air,
             cost=float(row.cost),
             paid_now=not bought_before,
-            seed=prepared.wanted.seed,
+            seed=prepared.request.seed,
             status=str(row.about.get("status", "succeeded")),
             report=report,
             blob_urls=self._ground.urls.get(row.key, ()),
@@ -771,7 +739,7 @@ class Fleet:
     def _report(
         self,
         row: Purchase,
-        prepared: _Prepared,
+        prepared: Order,
         pictures: Sequence[BoughtPicture],
         missing: Sequence[tuple[int, str]],
         bought_before: bool,
@@ -785,10 +753,8 @@ class Fleet:
                 "higher figure counts."
             )
         lines.append(self._badge())
-        model = _name(prepared.model) or prepared.built.variant.path
-        lines.append(
-            f"{_pictures(len(pictures))} with {model} on {prepared.built.variant.path}, workflow {row.workflow_id}."
-        )
+        model = _name(prepared.model) or prepared.variant.path
+        lines.append(f"{_pictures(len(pictures))} with {model} on {prepared.variant.path}, workflow {row.workflow_id}.")
         wallets = ", ".join(f"{amount} {account}" for account, amount in row.wallets.items() if amount > 0)
         paid = f"{row.cost} Buzz" + (f" ({wallets})" if wallets else "")
         if bought_before:
@@ -796,7 +762,7 @@ class Fleet:
             lines.append(f"Answered from what was bought on {when} for {paid}; nothing was paid now.")
         else:
             lines.append(f"Paid {paid}.")
-        if "seed" in prepared.built.input:
+        if "seed" in prepared.input:
             seeds = ", ".join(str(p.seed) for p in pictures)
             lines.append(f"Seed{'s' if len(pictures) > 1 else ''} {seeds}.")
         lines += [f"Picture {index} is missing: {reason}." for index, reason in missing]
@@ -847,14 +813,6 @@ class Fleet:
                 f"{row.key} was bought {what}, so it is left alone. Set the key and address it was bought with "
                 "to reach it."
             )
-
-
-def connect(settings: Settings, network: Any, **options: Any) -> Fleet:
-    """A Fleet on a `UsedResource` of this loop: reads are repeated, submits are not, pictures are fetched without a
-    credential."""
-    site = SiteClient(retrying(network.send_to(settings.site_url, settings.key or None)))
-    send = network.send_to(settings.orchestration_url, settings.key or None)
-    return Fleet(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)
 
 
 async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T:
@@ -910,7 +868,7 @@ def _pictures(count: int) -> str:
 
 
 def _name(model: ModelVersion | None) -> str:
-    return " ".join(part for part in (model.name, model.version_name) if part) if model else ""
+    return model.title if model else ""
 
 
 def _refund_sentence(row: Purchase) -> str:
@@ -925,13 +883,13 @@ def _refund_sentence(row: Purchase) -> str:
 
 def _generation(
     row: Purchase,
-    prepared: _Prepared,
+    prepared: Order,
     pictures: Sequence[BoughtPicture],
     missing: Sequence[tuple[int, str]],
     source: str,
 ) -> GenerationData:
     """What was really asked and came back, from the body that was sent."""
-    sent, wanted = prepared.built.input, prepared.wanted
+    sent, wanted = prepared.input, prepared.request
     first = next((p for p in pictures), None)
 
     def of(*names: str) -> Any:
@@ -957,7 +915,7 @@ def _generation(
         height=first.height if first else of("height"),
         clip_skip=of("clipSkip"),
         denoise=of("denoiseStrength", "strength"),
-        engine=prepared.built.variant.path,
+        engine=prepared.variant.path,
         workflow_id=row.workflow_id,
         cost=float(row.cost),
         arrived=tuple(p.index for p in pictures),
