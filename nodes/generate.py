@@ -13,7 +13,8 @@ from . import host
 from .sockets import AirOut, Fresh, Generation, Loras, node_id, reference_input, schema, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.orchestration.fleet import Fleet, Outcome, Terms
+    from ..civitai_bridge.orchestration.fleet import Fleet
+    from ..civitai_bridge.orchestration.outcome import Outcome, Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
 
 # Inputs that a request takes by the same name and as they are.
@@ -189,10 +190,12 @@ class CivitaiBridgeEstimate(Fresh):
 
     @classmethod
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
+        from ..civitai_bridge.orchestration.outcome import Caller
+
         async def ask(ticket: host.NodeRun) -> Any:
             bridge = await host.bridge()
             wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
-            return await bridge.estimate(wanted, terms, cancelled=ticket.cancelled)
+            return await bridge.estimate(wanted, terms, Caller(cancelled=ticket.cancelled))
 
         estimate = await host.interruptible(ask, node_id(cls))
         report = "\n".join([estimate.report, *left_out(inputs)])
@@ -202,13 +205,12 @@ class CivitaiBridgeEstimate(Fresh):
 async def _buy(ticket: host.NodeRun, inputs: dict[str, Any], batch: Any) -> tuple[Fleet, Outcome, Any]:
     """On the background loop: buy, then decode off the loop."""
     from ..civitai_bridge.errors import BlobDamaged
+    from ..civitai_bridge.orchestration.outcome import Caller
 
     bridge = await host.bridge()
     wanted, terms = await asyncio.to_thread(read_inputs, inputs, ticket.prompt_id)
     await host.settled()
-    outcome = await bridge.generate(
-        wanted, terms, on_progress=ticket.show, cancelled=ticket.cancelled, abandoned=ticket.left
-    )
+    outcome = await bridge.generate(wanted, terms, Caller(ticket.show, ticket.cancelled, ticket.left))
     try:
         return bridge, outcome, await asyncio.to_thread(batch, [picture.path for picture in outcome.pictures])
     except BlobDamaged:
@@ -218,7 +220,7 @@ async def _buy(ticket: host.NodeRun, inputs: dict[str, Any], batch: Any) -> tupl
 
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:
     """The node's inputs as a request and its terms; what is absent stands at its default."""
-    from ..civitai_bridge.orchestration.fleet import Terms
+    from ..civitai_bridge.orchestration.outcome import Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest, LoraInput
     from .tensors import png_of_image, png_of_mask
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from ..civitai_bridge.model_files.download import Progress
     from ..civitai_bridge.model_files.index import Progress as Hashing
     from ..civitai_bridge.network.client import HttpClient
-    from ..civitai_bridge.orchestration.fleet import Fleet, State
+    from ..civitai_bridge.orchestration.fleet import Fleet
     from ..civitai_bridge.orchestration.journal import Journal
+    from ..civitai_bridge.orchestration.outcome import State
     from ..civitai_bridge.settings import Settings
     from ..civitai_bridge.website import Reader
 

@@ -33,7 +33,8 @@ def _run(frame: Context, arguments: argparse.Namespace) -> int:
 
 async def _demo(frame: Context, folder: Path) -> int:
     from ..network.client import HttpClient
-    from ..orchestration.fleet import Terms, connect
+    from ..orchestration.fleet import connect
+    from ..orchestration.outcome import Caller, Terms
     from ..orchestration.request import GenerationRequest, LoraInput
     from ..sandbox import Sandbox
     from ..settings import Settings
@@ -74,7 +75,7 @@ async def _demo(frame: Context, folder: Path) -> int:
                     outcome = await bridge.generate(
                         wanted,
                         Terms(max_buzz=100),
-                        on_progress=lambda state, show=show: show(state.text, state.fraction),
+                        Caller(progress=lambda state, show=show: show(state.text, state.fraction)),
                     )
                 outcomes.append(outcome)
                 saved = save(outcome, folder)

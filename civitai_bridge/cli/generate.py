@@ -81,7 +81,7 @@ def _run(frame: Context, arguments: argparse.Namespace) -> int:
 
 
 async def _generate(frame: Context, arguments: argparse.Namespace, wait: _Wait) -> int:
-    from ..orchestration.fleet import State, Terms
+    from ..orchestration.outcome import Caller, State, Terms
 
     wanted = _wanted(arguments)
     async with frame.bridge() as bridge:
@@ -105,15 +105,15 @@ async def _generate(frame: Context, arguments: argparse.Namespace, wait: _Wait) 
 
             def on_progress(state: State) -> None:
                 wait.phase = state.phase
-                wait.key = next(iter(bridge.carriages), wait.key)
+                wait.key = next((run.purchase.key for run in bridge.runs), wait.key)
                 wait.workflow_id = state.workflow_id or wait.workflow_id
                 show(state.text, state.fraction)
 
             try:
-                outcome = await bridge.generate(wanted, terms, on_progress=on_progress)
+                outcome = await bridge.generate(wanted, terms, Caller(progress=on_progress))
             except asyncio.CancelledError:  # Ctrl-C; the id may be newer than the last progress
-                for key, carriage in bridge.carriages.items():
-                    wait.key, wait.workflow_id = key, carriage.row.workflow_id
+                for run in bridge.runs:
+                    wait.key, wait.workflow_id = run.purchase.key, run.purchase.workflow_id
                 raise
         files = save(outcome, Path(arguments.output))
         await bridge.collected(outcome.key)

@@ -157,7 +157,8 @@ class Purchase:
 
 @dataclass(frozen=True)
 class Plan:
-    """A purchase that is about to be made; `body` is the exact text to send, its `externalId` is `key`."""
+    """A purchase that is about to be made; `body` is the exact text to send, its `externalId` is `key`. `reuse_paid` =
+    an equal purchase that was collected before may serve in its place."""
 
     key: str
     request_hash: str
@@ -167,6 +168,7 @@ class Plan:
     price: int
     prompt_id: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    reuse_paid: bool = True
 
 
 @dataclass(frozen=True)
