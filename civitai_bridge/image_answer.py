@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalog.entries import download_url
 from .catalog.service import CatalogService
 from .errors import BadInput
-from .metadata.generation import GenerationData, UsedResource, whole
+from .metadata.generation import GenerationData, UsedResource
 from .metadata.prompt import clean_prompt
+from .resources.addresses import SITE, download_url
+from .resources.json_values import whole
 from .resources.version import ModelFile, ModelVersion
 from .website import GenerationPayload, ImageData, Lookups, PublicImage
 
@@ -71,7 +72,7 @@ def _told(answer: GenerationPayload | PublicImage, data: GenerationData) -> tupl
     if isinstance(answer, GenerationPayload):
         ids = [whole(one.get("modelVersionId", one.get("versionId"))) for one in answer.resources]
         return tuple(UsedResource("", version_id=one, kind="other") for one in ids)
-    said = {one.version_id: one for one in (*_models(data), *data.networks, *data.embeddings, *data.others)}
+    said = {one.version_id: one for one in (*filter(None, (data.model,)), *data.resources)}
     return tuple(
         said.get(one) or UsedResource("", version_id=one, kind="other") for one in dict.fromkeys(answer.version_ids)
     )
@@ -80,25 +81,8 @@ def _told(answer: GenerationPayload | PublicImage, data: GenerationData) -> tupl
 def _model(told: Iterable[UsedResource], data: GenerationData) -> tuple[UsedResource, ...]:
     """The model, where the settings name it and CivitAI did not resolve it."""
     ids = {one.version_id for one in told} - {None}
-    return tuple(one for one in _models(data) if one.version_id not in ids)
-
-
-def _models(data: GenerationData) -> tuple[UsedResource, ...]:
-    if not (data.model_version_id or data.model_hash or data.model_name or data.model_air):
-        return ()
-    source = "hashes" if data.model_hash else "civitai_resources" if data.model_air else "meta_resources"
-    return (
-        UsedResource(
-            data.model_air,
-            name=data.model_name,
-            kind="checkpoint",
-            version_id=data.model_version_id,
-            hash=data.model_hash,
-            source=source,
-            model_id=data.model_id,
-            base_model=data.base_model,
-        ),
-    )
+    model = data.model
+    return (model,) if model is not None and model.version_id not in ids else ()
 
 
 def _remembered(lookups: Lookups, one: UsedResource) -> ModelVersion | None:
@@ -150,7 +134,7 @@ def _dependency(part: _Part) -> dict[str, Any]:
             "civitai_base_model": resource.base_model,
             "civitai_type": resource.model_type or resource.type,
             "civitai_file": file.name if file else None,
-            "civitai_download_url": download_url(resource.version_id, file.id) if file else None,
+            "civitai_download_url": download_url(SITE, resource.version_id, file.id) if file else None,
         }
     return found
 

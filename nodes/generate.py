@@ -254,7 +254,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
 
 def left_out(inputs: dict[str, Any]) -> list[str]:
     """What a wired generation says and the order does not hold, in sentences: it is paid for without it."""
-    from ..civitai_bridge.metadata.generation import LORAS, loras_of
+    from ..civitai_bridge.metadata.generation import LORA_KINDS, loras_of
     from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
     generation, lines = inputs.get("generation"), []
@@ -263,7 +263,7 @@ def left_out(inputs: dict[str, Any]) -> list[str]:
     if not inputs.get("loras"):
         names = [one["name"] or one["hash"] for one in loras_of(generation) if one["strength"] and not _named(one)]
         lines += [f"LoRA {name} of the generation is not known to CivitAI and was left out." for name in names]
-    names = [one.name or one.hash for one in generation.networks if one.kind not in LORAS]
+    names = [one.name or one.hash for one in generation.networks if one.kind not in LORA_KINDS]
     lines += [f"{name} of the generation is no LoRA and was left out." for name in names]
     lines += [f"The embedding {one.name or one.hash} was left out: orders take none." for one in generation.embeddings]
     if generation.vae and not text_of(inputs.get("vae")):

@@ -116,9 +116,10 @@ class CivitaiBridgeReadImage(io.ComfyNode):
 
 
 def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
+    from ..civitai_bridge.metadata.embeddings import for_comfyui
     from ..civitai_bridge.metadata.generation import loras_of
-    from ..civitai_bridge.metadata.prompt import clean_prompt, for_comfyui
-    from ..civitai_bridge.metadata.resources import embedding_words
+    from ..civitai_bridge.metadata.lookup import embedding_words
+    from ..civitai_bridge.metadata.prompt import clean_prompt
 
     if any("could not be looked up" in line for line in found.report):
         host.note_unanswered()  # asked again when the graph is queued again

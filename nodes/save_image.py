@@ -119,20 +119,20 @@ def _with_applied(
     generation: GenerationData, apply: dict[str, Any], save: dict[str, Any], lines: list[str]
 ) -> GenerationData:
     """The generation with those LoRAs alone that Apply LoRAs took from it."""
-    from ..civitai_bridge.metadata.generation import LORAS, loras_of
+    from ..civitai_bridge.metadata.generation import LORA_KINDS, loras_of
     from .loras import applied
 
     if _from(apply.get("loras")) != _from(save.get("generation")):
         lines.append(
             "The LoRAs that were applied come from another node than the wired generation; its own are left out."
         )
-        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in LORAS))
+        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in LORA_KINDS))
     used = applied(loras_of(generation))
     if used is None or all(used):
         return generation
     flags, kept = iter(used), []
     for one in generation.networks:
-        if one.kind not in LORAS or next(flags, True):
+        if one.kind not in LORA_KINDS or next(flags, True):
             kept.append(one)
         else:
             lines.append(f"LoRA {one.name or one.air} was not applied, so it is not written.")
@@ -204,7 +204,7 @@ def _save(
 ) -> tuple[bytes, list[str]]:
     """One picture's bytes with its own text and the graphs beside it."""
     from ..civitai_bridge.metadata.a1111.reader import write_a1111
-    from ..civitai_bridge.metadata.write import exif_of
+    from ..civitai_bridge.metadata.container.exif import exif_of
     from ..civitai_bridge.pictures import encode
 
     pixels = image.detach().cpu().float().numpy()

@@ -168,11 +168,8 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
             base_model=one.base_model or str(about.get("base_model") or ""),
         )
 
-    model = known(
-        UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id,
-                hash=data.model_hash, base_model=data.base_model)
-    )  # fmt: skip
-    vae = known(UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)) if data.vae else None
+    model = known(data.model or UsedResource("", kind="checkpoint"))
+    vae = known(data.vae_file) if data.vae_file else None
     return replace(
         data,
         model_air=model.air,

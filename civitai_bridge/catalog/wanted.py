@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import BadInput, InvalidAir, UnknownReference
-from ..resources.reference import HOSTS, ImageReference, PostReference, Reference, read_reference
+from ..resources.addresses import SITE_HOSTS
+from ..resources.reference import ImageReference, PostReference, Reference, read_reference
 from .check import Wanted
 from .entries import bare_hash
 
@@ -24,7 +25,7 @@ class Question:
     reference: Reference | None = None
 
 
-def questions_from(asked: object, hosts: frozenset[str] = HOSTS) -> list[Question]:
+def questions_from(asked: object, hosts: frozenset[str] = SITE_HOSTS) -> list[Question]:
     """Everything that a text, LoRAs, GenerationData or a resource of it names. Raises BadInput for anything else; a
     line of a text that names nothing is a question without an answer."""
     if isinstance(asked, str):
@@ -67,9 +68,7 @@ def _of_generation(data: Any) -> list[Question]:
     )  # fmt: skip
     if any(model):
         found.append(_of_parts(*model))
-    for one in (*data.networks, *getattr(data, "embeddings", ()), *getattr(data, "others", ())):
-        found.append(_of_network(one))
-    return found
+    return found + [_of_network(one) for one in data.resources]
 
 
 def _of_network(one: Any) -> Question:

@@ -1,14 +1,14 @@
-"""What is still to be asked about a picture's resources, and the picture with the answers: whose a hash is, what a
-version is called. The asking itself is done elsewhere; nothing here opens a socket."""
+"""What only a hash or an id names: the questions to ask of CivitAI, and the data with the answers in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..resources.hashes import spellings
-from .generation import GenerationData, UsedResource
-from .resources import join, of_one_family, sorted_in, with_resolved
+from .generation import GenerationData, UsedResource, by_list
+from .prompt import name_key, normal_name
+from .resources import is_called, join, letters, same_kind
 
 
 @dataclass(frozen=True)
@@ -24,51 +24,36 @@ class HashQuestion:
 def hash_questions(data: GenerationData) -> tuple[HashQuestion, ...]:
     """The hashes that are to be looked up, each once: those of resources without a version id or AIR."""
     questions: dict[str, HashQuestion] = {}
-    model = UsedResource(
-        data.model_air,
-        name=data.model_name,
-        kind="checkpoint",
-        version_id=data.model_version_id,
-        hash=data.model_hash,
-    )
-    vae = UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)
-    for resource in (model, *data.networks, *data.embeddings, *data.others, vae):
-        if resource.hash and resource.version_id is None and not resource.air:
-            question = HashQuestion(resource.name, resource.kind, resource.hash, spellings(resource.hash))
-            questions.setdefault(resource.hash, question)
+    for used in filter(None, (data.model, *data.resources, data.vae_file)):
+        if used.hash and _unnamed(used):
+            questions.setdefault(used.hash, HashQuestion(used.name, used.kind, used.hash, spellings(used.hash)))
     return tuple(questions.values())
 
 
 def unnamed_versions(data: GenerationData) -> tuple[int, ...]:
     """The versions of which no more than the id is known, and those of embeddings whose word or file is not, each
-    once."""
-    versions = [
-        resource.version_id
-        for resource in (*data.networks, *data.embeddings, *data.others)
-        if resource.version_id is not None and not _is_described(resource)
+    once; the model's first."""
+    ids = [
+        used.version_id
+        for used in data.resources
+        if used.version_id is not None
+        and not (used.air and used.name and (used.kind != "embedding" or (used.words and used.file)))
     ]
     if data.model_version_id is not None and not (data.model_air and data.model_name):
-        versions.insert(0, data.model_version_id)
-    return tuple(dict.fromkeys(versions))
-
-
-def _is_described(resource: UsedResource) -> bool:
-    named = bool(resource.air and resource.name)
-    return named and (resource.kind != "embedding" or bool(resource.words and resource.file))
+        ids.insert(0, data.model_version_id)
+    return tuple(dict.fromkeys(ids))
 
 
 def described(data: GenerationData, answers: Mapping[int, UsedResource]) -> GenerationData:
     """The data after versions were looked up by their ids. A checkpoint that was only an id becomes the model where
     the data knows none."""
     filled = [
-        _filled(resource, answer) if (answer := answers.get(resource.version_id or 0)) else resource
-        for resource in (*data.networks, *data.embeddings, *data.others)
+        _filled(used, version) if (version := answers.get(used.version_id or 0)) else used for used in data.resources
     ]
-    if answer := answers.get(data.model_version_id or 0):
-        data = _with_model(data, answer)
-    resolved = [resource for resource in filled if resource.source == "resources"]
-    rest: dict[str, object] = {"networks": (), "embeddings": (), "others": ()}
-    sorted_in(rest, (resource for resource in filled if resource.source != "resources"))
+    if model := answers.get(data.model_version_id or 0):
+        data = _with_model(data, model)
+    resolved = [used for used in filled if used.source == "resources"]
+    rest = by_list(used for used in filled if used.source != "resources")
     return with_resolved(replace(data, **rest), resolved)
 
 
@@ -77,62 +62,148 @@ def answered(data: GenerationData, answers: Mapping[str, UsedResource]) -> Gener
 
     Weights and sources stay the data's. An answer of another kind (short hashes collide) is not taken."""
     notes: list[str] = []
-    resources = [_answered(resource, answers, notes) for resource in (*data.networks, *data.embeddings, *data.others)]
-    if data.model_version_id is None and not data.model_air and (answer := answers.get(data.model_hash)):
-        if answer.kind in ("checkpoint", "other"):
-            data = _with_model(data, answer)
+    listed: list[UsedResource] = []
+    for used in data.resources:
+        version = answers.get(used.hash) if _unnamed(used) else None
+        if version is not None and not same_kind(used.kind, version.kind):
+            notes.append(_other_kind(used.name, used.hash, version))
+        elif version is not None:
+            used = _filled(used, version)
+        listed.append(used)
+    if data.model_version_id is None and not data.model_air and (model := answers.get(data.model_hash)):
+        if model.kind in ("checkpoint", "other"):
+            data = _with_model(data, model)
         else:
-            notes.append(_other_kind(data.model_name, data.model_hash, answer))
-    if (answer := answers.get(data.vae_hash)) is not None:
-        if answer.kind in ("vae", "checkpoint", "other"):
-            name = data.vae or answer.name
-            resources.append(replace(answer, name=name, hash=data.vae_hash, kind="vae", source="hashes"))
+            notes.append(_other_kind(data.model_name, data.model_hash, model))
+    if (vae := answers.get(data.vae_hash)) is not None:
+        if vae.kind in ("vae", "checkpoint", "other"):
+            listed.append(replace(vae, name=data.vae or vae.name, hash=data.vae_hash, kind="vae", source="hashes"))
         else:
-            notes.append(_other_kind(data.vae, data.vae_hash, answer))
-    fields: dict[str, object] = {"networks": (), "embeddings": (), "others": ()}
-    model = data.model_version_id or -1
-    without_model = (entry for entry in resources if entry.version_id != model or entry.kind == "vae")
-    sorted_in(fields, join(without_model, notes))
-    return replace(data, **fields, notes=(*data.notes, *(note for note in notes if note not in data.notes)))
+            notes.append(_other_kind(data.vae, data.vae_hash, vae))
+    model_id = data.model_version_id or -1
+    lists = by_list(join((used for used in listed if used.version_id != model_id or used.kind == "vae"), notes))
+    return replace(data, **lists, notes=_with_notes(data, notes))
 
 
-def _answered(resource: UsedResource, answers: Mapping[str, UsedResource], notes: list[str]) -> UsedResource:
-    answer = answers.get(resource.hash) if resource.version_id is None and not resource.air else None
-    if answer is None:
-        return resource
-    if not of_one_family(resource.kind, answer.kind):
-        notes.append(_other_kind(resource.name, resource.hash, answer))
-        return resource
-    return _filled(resource, answer)
+def with_resolved(data: GenerationData, resolved: Iterable[UsedResource]) -> GenerationData:
+    """The data with what CivitAI resolved: by version id, by hash, by its whole name.
+
+    A checkpoint becomes the model where the data knows none, or when it is the same one."""
+    resolved = tuple(resolved)
+    notes: list[str] = []
+    model = _resolved_model(data, resolved, notes)
+    models = {model.version_id if model is not None else None, data.model_version_id} - {None}
+    rest = [used for used in resolved if used is not model]
+    named = [_named_by(used, rest) for used in data.resources if used.version_id not in models]
+    if model is not None:
+        data = replace(
+            data,
+            model_air=data.model_air or model.air,
+            model_name=data.model_name or model.name,
+            model_version_id=model.version_id if data.model_version_id is None else data.model_version_id,
+            model_id=model.model_id if data.model_id is None else data.model_id,
+            base_model=data.base_model or model.base_model,
+            model_hash=data.model_hash or model.hash,
+        )
+    lists = by_list(join([*named, *rest], notes))
+    return replace(data, **lists, notes=_with_notes(data, notes))
+
+
+def embedding_words(data: GenerationData, called: Callable[[UsedResource], str] = lambda _: "") -> dict[str, str]:
+    """The words by which the prompts call embeddings, and the name that ComfyUI is to read for each: what `called`
+    says (the file on this machine), else the file's on CivitAI, else the word itself.
+
+    A model's title is no such word: `Dragon` may be an embedding and stand in any prompt."""
+    names: dict[str, str] = {}
+    for embedding in data.embeddings:
+        file = normal_name(called(embedding) or embedding.file)
+        for word in filter(str.strip, embedding.words):
+            names.setdefault(word, file or normal_name(word))
+    return names
+
+
+def _unnamed(used: UsedResource) -> bool:
+    return used.version_id is None and not used.air
+
+
+def _with_notes(data: GenerationData, notes: Iterable[str]) -> tuple[str, ...]:
+    return (*data.notes, *(note for note in notes if note not in data.notes))
+
+
+def _resolved_model(data: GenerationData, resolved: tuple[UsedResource, ...], notes: list[str]) -> UsedResource | None:
+    """The checkpoint that is the data's model: by version, hash or whole name, failing these the only one.
+
+    A hash has the last word: where it proves none, it is to be asked, for what has the same name, or stands alone, may
+    be the version that the image's post belongs to, which CivitAI lists as well."""
+    models = [used for used in resolved if used.kind == "checkpoint"]
+    if data.model_version_id is not None:
+        return next((used for used in models if used.version_id == data.model_version_id), None)
+    if data.model_hash:
+        proven = [used for used in models if used.hash and used.hash[:10] == data.model_hash[:10]]
+        return proven[0] if len(proven) == 1 else None
+    called = [used for used in models if is_called(used, data.model_name)]
+    if len(called) > 1:
+        exactly = [used for used in called if letters(name_key(data.model_name)) != letters(used.name)]
+        if len(exactly) != 1:
+            notes.append(
+                f"CivitAI names {len(called)} versions of {data.model_name[:80]}; which one it was is not said."
+            )
+        return exactly[0] if len(exactly) == 1 else None
+    if called or len(models) != 1:
+        return called[0] if called else None
+    if data.model_name:
+        notes.append(f"The settings name the model {data.model_name[:80]}; CivitAI says it is {_title(models[0])}.")
+    return models[0]
+
+
+def _title(used: UsedResource) -> str:
+    title = f"{used.name[:80]} {used.version_name[:40]}".strip()
+    return title or used.air or f"version {used.version_id}"
+
+
+def _named_by(used: UsedResource, resolved: Iterable[UsedResource]) -> UsedResource:
+    """The resource with the version of its own hash; without one, of the model name, or model and version name, that
+    is its whole name."""
+    if not _unnamed(used) or not used.name:
+        return used
+    fitting = [
+        version
+        for version in resolved
+        if same_kind(used.kind, version.kind, loosely=False)
+        and (version.hash[:10] == used.hash[:10] if used.hash else is_called(version, used.name))
+    ]
+    if len(fitting) != 1:
+        return used
+    return replace(used, version_id=fitting[0].version_id, air=fitting[0].air, model_id=fitting[0].model_id)
 
 
 def _other_kind(name: str, hash: str, answer: UsedResource) -> str:
-    who = name[:60] or "a resource"
-    return f"The hash {hash} of {who} is that of a {answer.kind}, {answer.name[:60]}; it is not taken."
+    called = name[:60] or "a resource"
+    return f"The hash {hash} of {called} is that of a {answer.kind}, {answer.name[:60]}; it is not taken."
 
 
-def _filled(resource: UsedResource, answer: UsedResource) -> UsedResource:
+def _filled(used: UsedResource, version: UsedResource) -> UsedResource:
     """A resource with what a look-up says of its version; its weights, name and source stay."""
     return replace(
-        resource,
-        air=resource.air or answer.air,
-        version_id=answer.version_id,
-        model_id=answer.model_id,
-        version_name=answer.version_name or resource.version_name,
-        base_model=answer.base_model or resource.base_model,
-        name=resource.name or answer.name,
-        kind=answer.kind if resource.kind == "other" else resource.kind,
-        words=tuple(dict.fromkeys((*resource.words, *answer.words))),
-        file=resource.file or answer.file,
+        used,
+        air=used.air or version.air,
+        version_id=version.version_id,
+        model_id=version.model_id,
+        version_name=version.version_name or used.version_name,
+        base_model=version.base_model or used.base_model,
+        name=used.name or version.name,
+        kind=version.kind if used.kind == "other" else used.kind,
+        words=tuple(dict.fromkeys((*used.words, *version.words))),
+        file=used.file or version.file,
     )
 
 
-def _with_model(data: GenerationData, answer: UsedResource) -> GenerationData:
+def _with_model(data: GenerationData, version: UsedResource) -> GenerationData:
     return replace(
         data,
-        model_air=data.model_air or answer.air,
-        model_version_id=answer.version_id,
-        model_id=answer.model_id,
-        model_name=data.model_name or answer.name,
-        base_model=answer.base_model or data.base_model,
+        model_air=data.model_air or version.air,
+        model_version_id=version.version_id,
+        model_id=version.model_id,
+        model_name=data.model_name or version.name,
+        base_model=version.base_model or data.base_model,
     )

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from .a1111.reader import read_a1111
 from .comfy.reader import extra_metadata, read_comfy
-from .container.reader import Texts, read_texts
+from .container.reader import read_texts
+from .container.texts import Texts
 from .fooocus import read_fooocus, read_ruined
 from .generation import GenerationData
 from .invokeai import read_invokeai

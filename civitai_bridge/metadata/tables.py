@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .generation import shown
+from .quantities import shown
 
 Row = tuple[str, str, Callable[[object], Any]]
 _LONGEST_NUMBER = 400

@@ -37,7 +37,7 @@ from ..errors import (
 )
 from ..network.exchange import Request, Response, Send, message_of
 from ..network.fetch import Opened, OpenFile
-from ..resources.reference import HOSTS
+from ..resources.addresses import SITE_HOSTS, download_path
 from ..resources.version import ModelFile
 from ..settings import Settings
 from .atomic import put_in_place, reason
@@ -361,9 +361,10 @@ class _Story:
         return location
 
     async def _ask(self, query: Mapping[str, str]) -> Response:
-        path = f"/api/download/models/{self._version_id}"
         try:
-            response = await self._owner.send(Request("GET", path, tuple(query.items()), timeout=60.0))
+            response = await self._owner.send(
+                Request("GET", download_path(self._version_id), tuple(query.items()), timeout=60.0)
+            )
         except Unreachable as error:
             raise _Again(str(error)) from error
         quota = "unusual amount" in message_of(response).lower()
@@ -504,7 +505,7 @@ def _is_site(location: str, host: str, site_url: str) -> bool:
     """Whether an address is a page of the site; its storage is elsewhere (on other ports of one machine, maybe)."""
     site = urlsplit(site_url)
     parts = urlsplit(location)
-    return host in HOSTS or (host == (site.hostname or "").lower() and parts.port == site.port)
+    return host in SITE_HOSTS or (host == (site.hostname or "").lower() and parts.port == site.port)
 
 
 def _content_range(answer: Opened) -> tuple[int | None, int | None]:

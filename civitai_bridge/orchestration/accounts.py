@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..errors import NoKey
 from ..settings import Settings
 from . import report
-from .journal import ACCEPTED, FINISHED, SENT, UNCONFIRMED, Journal, Purchase
+from .journal import Journal
+from .purchase import ACCEPTED, FINISHED, SENT, UNCONFIRMED, Purchase
 
 
 def need_key(settings: Settings) -> None:
@@ -20,7 +21,7 @@ def is_ours(purchase: Purchase, settings: Settings) -> bool:
 
 def named(journal: Journal, name: str, settings: Settings) -> Purchase | None:
     """The purchase of this key or workflow id (reads the journal; not for the event loop). Raises AnotherAccount."""
-    purchase = journal.get(name) or journal.by_workflow(name)
+    purchase = journal.get(name)
     if purchase is not None and not is_ours(purchase, settings):
         raise report.another_account(purchase, settings.base)
     return purchase

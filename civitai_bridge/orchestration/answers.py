@@ -14,8 +14,8 @@ from typing import Any
 from ..errors import ApiError, CivitaiError, Unreachable
 from . import report
 from .client import OrchestrationClient
-from .journal import ACCEPTED, CANCELED, FAILED, FINISHED, Purchase, PurchasedImage
 from .owned import OwnedPurchase
+from .purchase import ACCEPTED, CANCELED, FAILED, FINISHED, Purchase, PurchasedImage
 from .workflow import ImageBlob, Workflow, reason_in_words
 
 

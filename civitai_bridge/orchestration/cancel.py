@@ -7,8 +7,8 @@ import asyncio
 from ..settings import Settings
 from . import report
 from .accounts import need_key
-from .journal import ACCEPTED, CANCELED, COLLECTED, FAILED, FINISHED, PLANNED, REFUSED, SENT, UNCONFIRMED, Purchase
 from .owned import new_owner
+from .purchase import ACCEPTED, CANCELED, COLLECTED, FAILED, FINISHED, PLANNED, REFUSED, SENT, UNCONFIRMED, Purchase
 from .run import Runs
 from .services import Services
 from .stop import ask_to_stop

@@ -18,8 +18,8 @@ from ..errors import (
     NotFound,
 )
 from ..pictures import check, kind_of
-from .journal import PurchasedImage
 from .owned import OwnedPurchase
+from .purchase import PurchasedImage
 from .services import Services
 from .timings import pause_before
 from .watch import NO_ANSWER

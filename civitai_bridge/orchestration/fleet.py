@@ -13,12 +13,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..errors import BadInput
 from ..network.fetch import Fetch
-from ..network.retries import retrying
-from ..resources.reference import HOSTS
+from ..resources.addresses import hosts_with
 from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
@@ -28,9 +26,10 @@ from .body import Order
 from .cancel import cancel_purchase
 from .client import OrchestrationClient
 from .hand_over import hand_over, note_collected
-from .journal import CANCELED, Journal, Purchase
+from .journal import Journal
 from .outcome import SILENT, Caller, Estimate, Outcome, State, Terms
-from .prepare import acceptable_price, ask_price, plan_of, prepare, price_of
+from .prepare import acceptable_price, ask_price, planned, prepare, price_of
+from .purchase import CANCELED, Purchase, kept_files, still_open
 from .request import GenerationRequest
 from .reservations import Reservations
 from .reserve import admission, existing, reserve_together, reserved
@@ -39,7 +38,7 @@ from .resume import look_after
 from .run import Runs
 from .services import Services
 from .stop import ask_to_stop
-from .timings import Timings
+from .timings import DEFAULTS, Timings
 from .wait import until_stopped, wait_for_purchase
 
 
@@ -54,9 +53,8 @@ class Fleet:
         fetch: Fetch,
         *,
         journal: Journal | None = None,
-        timings: Timings | None = None,
+        timings: Timings = DEFAULTS,
     ) -> None:
-        timings = timings or Timings()
         self.settings = settings
         self.client = client
         self.journal = journal or Journal(settings.home / "journal.sqlite3", clock=timings.clock)
@@ -67,9 +65,7 @@ class Fleet:
         self._own_journal = journal is None
         self._pruned = 0.0
         self._reservations = Reservations(partial(reserve_together, self.runs, settings), quiet=timings.quiet)
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
-        self._resolve = partial(resolve, site, hosts=hosts)
+        self._resolve = partial(resolve, site, hosts=hosts_with(settings.site_url))
         self._look_up = partial(self._resolve, for_generation=True)
 
     async def resolve(self, text: str) -> ModelVersion:
@@ -126,9 +122,9 @@ class Fleet:
             caller.progress(State("pricing", "Asking the price"))
             price = await stoppable(acceptable_price(self.client, order, terms, self.settings, self._timings))
             caller.progress(State("reserving", f"Reserving {price} Buzz", price=price))
-            plan = plan_of(order, price, terms, self.settings)
-            purchase = await reserved(place, plan, caller.stopped, tick=self._timings.tick)
-            return order, purchase, purchase.key != plan.key
+            new = planned(order, price, terms, self.settings)
+            purchase = await reserved(place, new, caller.stopped, tick=self._timings.tick)
+            return order, purchase, purchase.key != new.key
 
     async def collected(self, key: str) -> None:
         """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then
@@ -137,7 +133,10 @@ class Fleet:
         now = self._timings.clock()
         if abs(now - self._pruned) > self._timings.prune_every:
             self._pruned = now
-            self.background(self._services.in_thread(lambda: self.results.prune(self.journal.kept_files(), now=now)))
+            self.background(self._services.in_thread(self._prune, now))
+
+    def _prune(self, now: float) -> None:
+        self.results.prune(kept_files(self.journal.rows()), now=now)
 
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
@@ -157,8 +156,9 @@ class Fleet:
                 raise BadInput(f"The journal has no purchase {key!r}. `civitai-bridge journal list` shows what it has.")
             purchases = [purchase]
         else:
-            open_rows = await self._services.in_thread(self.journal.open_rows)
-            purchases = [purchase for purchase in open_rows if is_ours(purchase, self.settings)]
+            now = self._timings.clock()
+            rows = await self._services.in_thread(self.journal.rows)
+            purchases = [row for row in rows if still_open(row, now) and is_ours(row, self.settings)]
         if purchases:
             need_key(self.settings)
         seen = []
@@ -187,11 +187,3 @@ class Fleet:
         await asyncio.to_thread(self._services.journal_thread.shutdown)
         if self._own_journal:
             self.journal.close()
-
-
-def connect(settings: Settings, network: Any, **options: Any) -> Fleet:
-    """A Fleet on an `HttpClient` of this loop: reads are repeated, submits are not, pictures are fetched without a
-    credential."""
-    site = SiteClient(retrying(network.send_to(settings.site_url, settings.key or None)))
-    send = network.send_to(settings.orchestration_url, settings.key or None)
-    return Fleet(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)

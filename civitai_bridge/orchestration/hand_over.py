@@ -11,8 +11,9 @@ from ..settings import BADGE, Settings
 from . import report
 from .accounts import waiting
 from .body import Order
-from .journal import COLLECTED, FINISHED, Journal, Purchase
+from .journal import Journal, rollback_note
 from .outcome import BoughtPicture, Outcome
+from .purchase import COLLECTED, FINISHED, Purchase
 from .results import Results
 from .run import Runs
 
@@ -49,7 +50,7 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
         paid_now=not bought_before,
         seed=order.request.seed,
         status=str(purchase.about.get("status", "succeeded")),
-        report=report.joined([*lines, report.waiting(len(idle)), services.journal.note]),
+        report=report.joined([*lines, report.waiting(len(idle)), rollback_note(services.journal)]),
         blob_urls=services.addresses.of(purchase.key),
         generation=_generation(purchase, order, pictures, missing, settings),
         sandbox=settings.sandbox,
@@ -119,7 +120,7 @@ def _generation(
             UsedResource(
                 lora.resource.air,
                 lora.strength,
-                report.model_name(lora.resource),
+                lora.resource.title,
                 version_id=lora.resource.version_id,
             )
             for lora in order.loras

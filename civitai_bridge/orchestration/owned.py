@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import StateTrouble
-from .journal import Purchase
+from .purchase import Purchase
 from .services import Services
 from .workflow import Workflow
 

@@ -12,8 +12,8 @@ from . import report
 from .body import Order, OrderRules, build
 from .client import OrchestrationClient
 from .echo import lost_in_echo
-from .journal import Plan, new_key
 from .outcome import Terms
+from .purchase import PlannedPurchase, new_key
 from .request import GenerationRequest, ResolvedLora
 from .timings import Timings, pause_before
 from .workflow import Workflow
@@ -88,7 +88,7 @@ async def acceptable_price(
     return price
 
 
-def plan_of(order: Order, price: int, terms: Terms, settings: Settings) -> Plan:
+def planned(order: Order, price: int, terms: Terms, settings: Settings) -> PlannedPurchase:
     """The order under a new key, as it is written into the journal and sent."""
     key = new_key()
     about = {
@@ -100,7 +100,7 @@ def plan_of(order: Order, price: int, terms: Terms, settings: Settings) -> Plan:
         "seed": order.seed if "seed" in order.input else None,
         "quoted": price,
     }
-    return Plan(
+    return PlannedPurchase(
         key=key,
         request_hash=order.hash,
         account=settings.account,

@@ -25,8 +25,8 @@ from ..errors import (
 )
 from ..resources.version import ModelVersion
 from .body import Order
-from .journal import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Purchase
 from .outcome import BoughtPicture, Outcome
+from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Purchase
 
 _NOTHING = "Nothing was bought."
 
@@ -42,7 +42,7 @@ def count_pictures(count: int) -> str:
 
 def model_name(version: ModelVersion | None) -> str:
     """Name and version name, as CivitAI's pages show them; empty without a model."""
-    return " ".join(part for part in (version.name, version.version_name) if part) if version else ""
+    return version.title if version else ""
 
 
 # Before anything is bought.

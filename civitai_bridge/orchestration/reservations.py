@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from .journal import Plan, Purchase
+from .purchase import PlannedPurchase, Purchase
 
 QUIET = 0.1  # seconds without a newcomer after which a round is closed
 
-Reserve = Callable[[Sequence[Plan]], Awaitable[Sequence[Purchase]]]
+Reserve = Callable[[Sequence[PlannedPurchase]], Awaitable[Sequence[Purchase]]]
 
 
 class Reservations:
@@ -55,14 +55,14 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         self._leave()
 
-    async def reserve(self, plan: Plan) -> Purchase:
+    async def reserve(self, plan: PlannedPurchase) -> Purchase:
         """The row that serves this plan, once the whole round is reserved. Raises LimitReached for all of a round
         alike."""
         future = self._round.tell(plan)
         self._leave()
         return await future
 
-    def withdraw(self, plan: Plan) -> bool:
+    def withdraw(self, plan: PlannedPurchase) -> bool:
         """Take a told plan back; False when its round is being reserved already."""
         return self._round.withdraw(plan)
 
@@ -78,7 +78,7 @@ class _Batch:
         self._quiet = quiet
         self._closed = closed
         self._undecided = 0
-        self._told: list[tuple[Plan, asyncio.Future[Purchase]]] = []
+        self._told: list[tuple[PlannedPurchase, asyncio.Future[Purchase]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -90,12 +90,12 @@ class _Batch:
         self._undecided -= 1
         self._again()
 
-    def tell(self, plan: Plan) -> asyncio.Future[Purchase]:
+    def tell(self, plan: PlannedPurchase) -> asyncio.Future[Purchase]:
         future: asyncio.Future[Purchase] = asyncio.get_running_loop().create_future()
         self._told.append((plan, future))
         return future
 
-    def withdraw(self, plan: Plan) -> bool:
+    def withdraw(self, plan: PlannedPurchase) -> bool:
         if self._task:
             return False
         self._told = [(told, future) for told, future in self._told if told.key != plan.key]

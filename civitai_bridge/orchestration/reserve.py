@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from ..errors import Interrupted
 from ..settings import Settings
 from .body import Order
-from .journal import PLANNED, Limits, Plan, Purchase
+from .journal import find_equal
+from .limits import Limits
 from .outcome import Caller, Terms
 from .owned import new_owner
 from .prepare import acceptable_price
+from .purchase import PLANNED, PlannedPurchase, Purchase
 from .reservations import Reservation
 from .results import Results
 from .run import Runs
@@ -27,7 +29,8 @@ async def existing(services: Services, order: Order, terms: Terms, settings: Set
     """A purchase of this very request that is under way, not collected, or (if the terms take it) collected and still
     on disk."""
     purchase = await services.in_thread(
-        lambda: services.journal.find(
+        lambda: find_equal(
+            services.journal,
             order.hash,
             settings.account,
             settings.base,
@@ -47,34 +50,36 @@ def on_disk(results: Results, purchase: Purchase) -> bool:
     return all(results.has(image.file) for image in images)
 
 
-async def reserved(place: Reservation, plan: Plan, stopped: Callable[[], bool], *, tick: float) -> Purchase:
-    """The purchase that serves a plan, once its whole prompt is reserved; a person who cancels meanwhile is out of it
+async def reserved(
+    place: Reservation, planned: PlannedPurchase, stopped: Callable[[], bool], *, tick: float
+) -> Purchase:
+    """The purchase that serves an order, once its whole prompt is reserved; a person who cancels meanwhile is out of it
     before anything leaves. Raises LimitReached, Interrupted."""
-    waiting = asyncio.ensure_future(place.reserve(plan))
+    waiting = asyncio.ensure_future(place.reserve(planned))
     while not waiting.done():
         await asyncio.wait({waiting}, timeout=tick / 10)
-        if stopped() and place.withdraw(plan):
+        if stopped() and place.withdraw(planned):
             waiting.cancel()
             raise Interrupted("Cancelled before anything was bought.")
     return waiting.result()
 
 
-async def reserve_together(runs: Runs, settings: Settings, plans: Sequence[Plan]) -> Sequence[Purchase]:
-    """The purchases that serve the plans of one prompt, in one transaction. New ones are owned by us from the start,
+async def reserve_together(runs: Runs, settings: Settings, planned: Sequence[PlannedPurchase]) -> Sequence[Purchase]:
+    """The purchases that serve the orders of one prompt, in one transaction. New ones are owned by us from the start,
     and each is driven at once."""
     services = runs.services
-    owners = {plan.key: new_owner() for plan in plans}
+    owners = {each.key: new_owner() for each in planned}
     purchases = await services.in_thread(
         lambda: services.journal.reserve(
-            plans,
+            planned,
             limits(settings),
-            usable=lambda plan, purchase: plan.reuse_paid and on_disk(services.results, purchase),
-            owner=lambda plan: owners[plan.key],
+            usable=lambda each, purchase: each.reuse_paid and on_disk(services.results, purchase),
+            owner=lambda each: owners[each.key],
         )
     )
-    for plan, purchase in zip(plans, purchases, strict=True):
-        if purchase.key == plan.key and purchase.state == PLANNED:
-            runs.start(purchase, owners[plan.key])
+    for each, purchase in zip(planned, purchases, strict=True):
+        if purchase.key == each.key and purchase.state == PLANNED:  # not one that serves an equal order of the prompt
+            runs.start(purchase, owners[each.key])
     return purchases
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from .answers import accept
 from .collect import collect
-from .journal import ACCEPTED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
 from .owned import OwnedPurchase, RowLost
+from .purchase import ACCEPTED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
 from .services import Services
 from .stop import ask_until_over
 from .submit import Admit, submit

@@ -7,8 +7,8 @@ import contextlib
 
 from ..errors import BadRequest, CivitaiError, Conflict, Gone, NotFound
 from .client import OrchestrationClient
-from .journal import ACCEPTED
 from .owned import OwnedPurchase
+from .purchase import ACCEPTED
 
 
 async def ask_to_stop(client: OrchestrationClient, workflow_id: str) -> None:

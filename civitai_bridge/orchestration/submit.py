@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from ..errors import ApiError, CivitaiError, Interrupted, MoneyRefused, RateLimited, Unreachable
 from . import report
 from .answers import look_by_tag, search
-from .journal import ACCEPTED, CANCELED, REFUSED, SENT, UNCONFIRMED, Attempt, Purchase
 from .owned import OwnedPurchase, RowLost
+from .purchase import ACCEPTED, CANCELED, REFUSED, SENT, UNCONFIRMED, Attempt, Purchase
 from .timings import pause_before
 from .workflow import Workflow
 

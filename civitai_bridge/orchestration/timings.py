@@ -39,6 +39,9 @@ class Timings:
     prune_every: float = 3600.0  # between two clean-ups of the results folder
 
 
+DEFAULTS = Timings()
+
+
 def pause_before(attempt: int, error: CivitaiError | None) -> float:
     """Seconds before the next try: 0.5, 1.5, 4.5, … at most 30, as CivitAI's own site does it; what the service asks
     for (`retry_after` of the error) comes first."""

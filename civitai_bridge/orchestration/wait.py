@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from ..errors import Interrupted
 from . import report
 from .cancel import cancel_in_passing
-from .journal import CANCELED, COLLECTED, FAILED, REFUSED, Purchase
 from .outcome import Caller, State
 from .owned import new_owner
+from .purchase import CANCELED, COLLECTED, FAILED, REFUSED, Purchase
 from .run import PurchaseRun, Runs
 from .submit import Admit
 

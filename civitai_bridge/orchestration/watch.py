@@ -16,8 +16,8 @@ from ..errors import (
     Unreadable,
 )
 from .answers import learn, look_by_tag, still_attaching
-from .journal import ACCEPTED, FAILED
 from .owned import OwnedPurchase
+from .purchase import ACCEPTED, FAILED
 from .timings import pause_before
 from .workflow import Workflow
 

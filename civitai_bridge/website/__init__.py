@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .client import ListedVersion, Model, Owner, SiteClient, download_url
+from .client import ListedVersion, Model, Owner, SiteClient
 from .image_data import ImageData, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
-from .reader import Reader, connect_reader
+from .reader import Reader
 from .resolve import resolve
 
 __all__ = [
@@ -21,9 +21,7 @@ __all__ = [
     "PublicImage",
     "Reader",
     "SiteClient",
-    "connect_reader",
     "describe",
-    "download_url",
     "fetch_image_data",
     "identify",
     "look_up",

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
-from ..resources.version import ModelVersion, resource_from_mini, resource_from_version
+from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
 MOST_DETAILS = 100  # SHA-256 that one call of by-hash takes (site-api §3.3)
@@ -52,17 +52,6 @@ class Owner:
     model_id: int
 
 
-def download_url(site_url: str, version_id: int, file_id: int | None = None, *, file_type: str = "") -> str:
-    """The address of a download, made from ids alone: the ones that the API gives can name a twin, or no host at all
-    (site-api §3.3, §6.3). A file that is not the primary one is named by its id; a VAE that is linked from another
-    version only by `file_type="VAE"`.
-
-    assert download_url("https://civitai.com", 2, 7) == "https://civitai.com/api/download/models/2?fileId=7"
-    """
-    query = {"fileId": file_id} if file_id else {"type": file_type} if file_type else {}
-    return f"{site_url.rstrip('/')}/api/download/models/{version_id}" + (f"?{urlencode(query)}" if query else "")
-
-
 class SiteClient:
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -70,13 +59,13 @@ class SiteClient:
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
         account."""
-        return resource_from_version(await self._get(f"{_VERSIONS}/{version_id}", f"version {version_id}"))
+        return version_from_json(await self._get(f"{_VERSIONS}/{version_id}", f"version {version_id}"))
 
     async def mini(self, version_id: int, file_id: int | None = None) -> ModelVersion:
         """AIR, base model and whether the fleet generates with it, in one request."""
         query = (("modelFileId", str(file_id)),) if file_id else ()
         data = await self._get(f"{_VERSIONS}/mini/{version_id}", f"version {version_id}", query)
-        return resource_from_mini(data, version_id)
+        return version_from_mini(data, version_id)
 
     async def by_hash(self, hash_: str) -> ModelVersion:
         """The oldest published version with a file of this hash, of any of the six kinds.
@@ -84,14 +73,12 @@ class SiteClient:
         A 12-digit hash that matches nothing may be the head of a whole-file SHA-256 (Forge writes it): its first ten
         digits are an AutoV2 then (facts §4)."""
         try:
-            return resource_from_version(
-                await self._get(f"{_VERSIONS}/by-hash/{quote(hash_, safe='')}", f"hash {hash_}")
-            )
+            return version_from_json(await self._get(f"{_VERSIONS}/by-hash/{quote(hash_, safe='')}", f"hash {hash_}"))
         except NotFound:
             if len(hash_) != 12:
                 raise
             data = await self._get(f"{_VERSIONS}/by-hash/{quote(hash_[:10], safe='')}", f"hash {hash_}")
-            return resource_from_version(data)
+            return version_from_json(data)
 
     async def by_hashes(self, hashes: Iterable[str]) -> dict[str, ModelVersion]:
         """The versions of whole-file SHA-256, a hundred a call; by lower-case hash, without those that CivitAI does
@@ -104,7 +91,7 @@ class SiteClient:
             for item in await self._batch("", part):
                 if item is None:
                     continue
-                resource = resource_from_version(item)
+                resource = version_from_json(item)
                 theirs = {file.hashes.get("SHA256", "").lower() for file in resource.files}
                 for hash_ in theirs & set(part):
                     if hash_ not in found or resource.version_id < found[hash_].version_id:

@@ -23,7 +23,8 @@ from ..metadata.lookup import answered, described, hash_questions, unnamed_versi
 from ..metadata.media_type import detected_type
 from ..metadata.read import read_file
 from ..metadata.resources import kind_of
-from ..resources.reference import HOSTS, ImageReference, PostReference, read_image_reference
+from ..resources.addresses import SITE_HOSTS
+from ..resources.reference import ImageReference, PostReference, read_image_reference
 from ..resources.version import ModelVersion
 from .client import SiteClient
 from .images import GenerationPayload, ImageClient, PublicImage
@@ -64,7 +65,7 @@ async def fetch_image_data(
     site: SiteClient,
     lookups: Lookups | None = None,
     *,
-    hosts: frozenset[str] = HOSTS,
+    hosts: frozenset[str] = SITE_HOSTS,
 ) -> ImageData:
     """What CivitAI knows of an image that is named by its id, its address or its post's address.
 
@@ -237,7 +238,7 @@ def _title(one: UsedResource) -> str:
 
 
 def _parts(data: GenerationData) -> tuple[UsedResource, ...]:
-    return (*data.networks, *data.embeddings, *data.others)
+    return data.resources
 
 
 def _known(data: GenerationData) -> bool:

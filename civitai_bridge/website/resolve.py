@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import BadInput, UnknownReference
+from ..resources.addresses import SITE_HOSTS
 from ..resources.air import Air
 from ..resources.reference import (
-    HOSTS,
     LARGEST_ID,
     AirReference,
     FileReference,
@@ -23,7 +23,7 @@ from .client import SiteClient
 
 
 async def resolve(
-    site: SiteClient, text: str, *, for_generation: bool = False, hosts: frozenset[str] = HOSTS
+    site: SiteClient, text: str, *, for_generation: bool = False, hosts: frozenset[str] = SITE_HOSTS
 ) -> ModelVersion:
     """Look a reference up. `for_generation` asks only what an order needs (AIR, base model, `can_generate`), which is
     one request for an AIR, a version id and an address with a version; a hash or a bare model takes one more.

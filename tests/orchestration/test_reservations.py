@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pack.civitai_bridge.errors import LimitReached
-from pack.civitai_bridge.orchestration.journal import Plan
+from pack.civitai_bridge.orchestration.purchase import PlannedPurchase
 from pack.civitai_bridge.orchestration.reservations import Reservations
 
 
@@ -16,15 +16,15 @@ class Reserve:
         self.rounds: list[list[str]] = []
         self.error = error
 
-    async def __call__(self, plans: Sequence[Plan]) -> Sequence[Any]:
+    async def __call__(self, plans: Sequence[PlannedPurchase]) -> Sequence[Any]:
         self.rounds.append(sorted(plan.key for plan in plans))
         if self.error:
             raise self.error
         return [plan.key for plan in plans]
 
 
-def plan(key: str) -> Plan:
-    return Plan(key, key, "me", "base", "{}", 1)
+def plan(key: str) -> PlannedPurchase:
+    return PlannedPurchase(key, key, "me", "base", "{}", 1)
 
 
 async def order(

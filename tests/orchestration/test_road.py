@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from pack.civitai_bridge.app import Tuning, open_fleet
 from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, WorkflowFailed
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.orchestration.fleet import Fleet, connect
+from pack.civitai_bridge.orchestration.fleet import Fleet
 from pack.civitai_bridge.orchestration.outcome import Caller, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraInput
 from pack.civitai_bridge.orchestration.timings import Timings
@@ -64,7 +65,7 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
         def make(**more: Any) -> Fleet:
             settings = Settings(**{"key": "KEY-OF-THE-ROAD", "home": tmp_path / "state", **more})
             at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
-            bridges.append(connect(at, network, timings=Timings(sleep=short, quiet=0.01)))
+            bridges.append(open_fleet(at, network, tuning=Tuning(Timings(sleep=short, quiet=0.01))))
             return bridges[-1]
 
         made = Road(sandbox, make)

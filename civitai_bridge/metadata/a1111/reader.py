@@ -23,21 +23,12 @@ from typing import Any
 from ...errors import InvalidAir
 from ...resources.air import Air
 from ...resources.hashes import normal_hash
-from ..generation import (
-    GenerationData,
-    Upscale,
-    UsedResource,
-    from_json_fields,
-    guidance_scale,
-    layers,
-    number,
-    pixels,
-    shown,
-    step_count,
-    whole,
-)
+from ...resources.json_values import number, whole
+from ..generation import GenerationData, Upscale, UsedResource, by_list
+from ..generation_json import from_json_fields
 from ..prompt import name_key
-from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, sorted_in, tagged
+from ..quantities import guidance_scale, layers, pixels, shown, step_count
+from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, tagged
 from ..samplers import Sampling, read_label, to_label, to_schedule_label
 from ..tables import DECODER
 
@@ -443,7 +434,7 @@ def _resources(
         words = (name,) if kind == "embedding" else ()
         found.append(UsedResource("", 1.0, name, kind, hash=hash, source="hashes", words=words))
     if found:
-        sorted_in(fields, join(found, notes))
+        fields.update(by_list(join(found, notes)))
 
 
 _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hypernet", "embed": "embedding"}
@@ -747,8 +738,7 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
     hashes: dict[str, str] = {}
     loras: dict[str, str] = {}
     prefixes = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet", "embedding": "embed"}
-    everything = (*data.networks, *data.embeddings, *data.others)
-    for one in everything:
+    for one in data.resources:
         if one.hash and one.name and one.kind in prefixes and not (one.air or one.version_id):
             # A hash in `Lora hashes` keeps the weight of its tag (facts/site-api.md §2.4 10).
             if one.kind == "lora" and _PLAIN_NAME.fullmatch(one.name):
@@ -759,11 +749,9 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
         hashes["vae"] = data.vae_hash
     if data.model_hash:
         hashes["model"] = data.model_hash
-    model = UsedResource(
-        data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id, hash=data.model_hash
-    )
     # No text in it may end the list for the site's regex, which stops at the first `}]`.
-    items = [_json(item).replace("]", "\\u005d") for one in (model, *everything) if (item := _item(one)) is not None]
+    listed = filter(None, (data.model, *data.resources))
+    items = [_json(item).replace("]", "\\u005d") for one in listed if (item := _item(one)) is not None]
     return [
         ("Lora hashes", f'"{", ".join(f"{name}: {hash}" for name, hash in loras.items())}"' if loras else ""),
         ("Hashes", _json(hashes) if hashes else ""),

@@ -15,19 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from ...resources.hashes import normal_hash
-from ..generation import (
-    GenerationData,
-    Upscale,
-    UsedResource,
-    guidance_scale,
-    layers,
-    number,
-    pixels,
-    shown,
-    step_count,
-    whole,
-)
-from ..resources import from_air, join, kind_of, named_embeddings, sorted_in, tagged
+from ...resources.json_values import number, whole
+from ..generation import GenerationData, Upscale, UsedResource, by_list
+from ..quantities import guidance_scale, layers, pixels, shown, step_count
+from ..resources import from_air, join, kind_of, named_embeddings, tagged
 from ..tables import DECODER
 
 MOST_NODES = 20_000
@@ -666,7 +657,7 @@ class _Reading:
             if model is not None:
                 _name_model(found, model.air or model.name)
                 listed.remove(model)
-        sorted_in(found, join(listed))
+        found.update(by_list(join(listed)))
 
     def in_a_row(self, nodes: Sequence[str]) -> set[str]:
         """The nodes through which the first sampler's model goes, and the stacks that these take."""
@@ -1023,5 +1014,5 @@ def extra_metadata(data: GenerationData, text: str) -> GenerationData:
                 UsedResource("", 1.0 if weight is None else weight, "", kind, version,
                         hash=normal_hash(item.get("hash")), source="civitai_resources")
             )  # fmt: skip
-    sorted_in(fields, join([*data.networks, *data.embeddings, *data.others, *listed]))
+    fields.update(by_list(join([*data.resources, *listed])))
     return replace(data, **fields, notes=(*data.notes, *notes))
