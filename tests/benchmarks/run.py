@@ -134,7 +134,7 @@ async def connections(addresses: dict[str, str], home: Path, verify: Any, kind: 
     """Two prompts of 16 jobs, one after the other, on fresh connections."""
     settings = Settings(key="bench", home=home, limit_buzz_per_day=10**6, limit_buzz_per_prompt=10**6).at(**addresses)
     host = addresses["orchestration_url"].split("//")[1]
-    async with HttpClient(verify=verify) as network:
+    async with HttpClient(tls=lambda: verify) as network:
         bridge = open_fleet(settings, network)
         opened = []
         for first in (1000, 2000):
