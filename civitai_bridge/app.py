@@ -33,11 +33,15 @@ class Tuning:
 
     timings       the clock, the pauses between two tries and two looks, and how long a purchase waits for what
     idle          seconds after which a Fleet is closed that nobody asked for
+    look_every    seconds between two looks at which model files ComfyUI lists; each asks the disk about every folder
+    scan_every    seconds after which model files are looked at though no name is new: one may have other bytes
     sandbox_pace  how long the sandbox's jobs take; 1 = as long as they say
     """
 
     timings: Timings = DEFAULTS
     idle: float = 600.0
+    look_every: float = 5.0
+    scan_every: float = 900.0
     sandbox_pace: float = 1.0
 
 
