@@ -94,6 +94,7 @@ class App:
 
         settings = await asyncio.to_thread(self.load)
         network = await self._network()
+        network.use_proxy(settings.proxy)
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
@@ -128,6 +129,7 @@ class App:
         """The Fleet for the settings as they are now, shared by everybody who asks. Those of other settings that have
         nothing to do are closed after a while; the journal stays. Raises BadSetting, StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         self._asked[settings] = time.monotonic()
         if settings not in self._fleets:
             await self._close_idle()
@@ -155,6 +157,7 @@ class App:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
         StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         if settings not in self._catalogs:
             lookups = (await self.reader()).lookups
             self._catalogs[settings] = open_catalog(
