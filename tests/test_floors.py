@@ -11,10 +11,10 @@ from pack_root import ROOT
 
 LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "resources", "metadata.prompt", "metadata.samplers", "model_files.hashing", "model_files.names", "model_files.atomic", "model_files.database"),
+    0: ("errors", "resources", "metadata.prompt", "metadata.samplers", "model_files.hashing", "model_files.names", "model_files.atomic", "model_files.database", "orchestration.timings"),
     1: (
         "metadata", "pictures", "network.exchange", "network.hosts",
-        "orchestration.request", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
+        "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
         "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
         "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.hearts",
         "catalog.entries", "catalog.edit", "catalog.layout", "catalog.shelf", "sandbox",
