@@ -23,7 +23,7 @@ from .network.retries import retrying
 from .orchestration.client import OrchestrationClient
 from .orchestration.fleet import Fleet
 from .orchestration.journal import Journal
-from .orchestration.run import BEAT
+from .orchestration.timings import DEFAULTS, Timings
 from .resources.addresses import hosts_with
 from .settings import Settings, load_settings
 from .website import ImageClient, Lookups, Reader, SiteClient
@@ -36,20 +36,14 @@ if TYPE_CHECKING:
 class Tuning:
     """What only tests and benchmarks change; the defaults are what a person gets.
 
-    clock         seconds since the epoch
-    sleep         awaited between two tries and two looks, in seconds
-    quiet         seconds without another node after which the nodes of a prompt reserve their Buzz together
-    beat          seconds between two signs of life of a running purchase
+    timings       the clock, the pauses between two tries and two looks, and how long a purchase waits for what
     idle          seconds after which a Fleet is closed that nobody asked for
     look_every    seconds between two looks at which model files ComfyUI lists; each asks the disk about every folder
     scan_every    seconds after which model files are looked at though no name is new: one may have other bytes
     sandbox_pace  how long the sandbox's jobs take; 1 = as long as they say
     """
 
-    clock: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    quiet: float | None = None
-    beat: float = BEAT
+    timings: Timings = DEFAULTS
     idle: float = 600.0
     look_every: float = 5.0
     scan_every: float = 900.0
@@ -110,6 +104,7 @@ class App:
             if self._client is None:
                 self._client = await (self._network() if self._network else HttpClient().__aenter__())
             network = self._client
+        network.use_proxy(settings.proxy)
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
@@ -132,7 +127,7 @@ class App:
 
         home = (await asyncio.to_thread(self.load)).home
         if home not in self._journals:
-            journal = await asyncio.to_thread(Journal, home / "journal.sqlite3", clock=self.tuning.clock)
+            journal = await asyncio.to_thread(Journal, home / "journal.sqlite3", clock=self.tuning.timings.clock)
             if home in self._journals:  # two callers came at once
                 journal.close()
             else:
@@ -143,6 +138,7 @@ class App:
         """The Fleet for the settings as they are now, shared by everybody who asks. Those of other settings that have
         nothing to do are closed after a while; the journal stays. Raises BadSetting, StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         self._asked[settings] = time.monotonic()
         if settings not in self._fleets:
             await self._close_idle()
@@ -170,6 +166,7 @@ class App:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
         StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         if settings not in self._catalogs:
             lookups = (await self.reader()).lookups
             self._catalogs[settings] = open_catalog(
@@ -212,24 +209,21 @@ def open_fleet(
     send = network.send_to(settings.orchestration_url, settings.key or None)
     return Fleet(
         settings,
-        SiteClient(retrying(network.send_to(settings.site_url, settings.key or None), sleep=tuning.sleep)),
-        OrchestrationClient(retrying(send, sleep=tuning.sleep), send),
+        SiteClient(retrying(network.send_to(settings.site_url, settings.key or None), sleep=tuning.timings.sleep)),
+        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send),
         network.fetch,
         journal=journal,
-        clock=tuning.clock,
-        sleep=tuning.sleep,
-        quiet=tuning.quiet,
-        beat=tuning.beat,
+        timings=tuning.timings,
     )
 
 
 def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning = PLAIN) -> Reader:
     """A Reader on the network of this loop. The public list is asked without the key, so that a wrong one cannot hide
     what everybody may see."""
-    public = retrying(network.send_to(settings.site_url), sleep=tuning.sleep)
+    public = retrying(network.send_to(settings.site_url), sleep=tuning.timings.sleep)
     keyed = None
     if settings.key:
-        keyed = retrying(network.send_to(settings.site_url, settings.key), sleep=tuning.sleep)
+        keyed = retrying(network.send_to(settings.site_url, settings.key), sleep=tuning.timings.sleep)
     return Reader(SiteClient(keyed or public), ImageClient(public, keyed), hosts=hosts_with(settings.site_url))
 
 
@@ -244,6 +238,6 @@ def open_catalog(
     """The catalogs on the network of this loop; with the `lookups` of a Reader on the same account nothing is asked
     twice."""
     send = network.send_to(settings.site_url, settings.key or None)
-    downloads = Downloads(settings, send, network.open_file, sleep=tuning.sleep)
-    site = SiteClient(retrying(send, sleep=tuning.sleep))
+    downloads = Downloads(settings, send, network.open_file, sleep=tuning.timings.sleep)
+    site = SiteClient(retrying(send, sleep=tuning.timings.sleep))
     return CatalogService(settings, site, downloads, folders.paths, folders.root, lookups=lookups)

@@ -41,13 +41,13 @@ async def _wake() -> None:
 
 def serve_routes() -> None:
     """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
-    from ...civitai_bridge.routes import Context, add_routes
+    from ...civitai_bridge.routes.table import Context, add_routes
 
     if (server := comfyui.server()) is None:
         return
     context = Context(
         start=background_loop().start,
-        desk=services().catalog,
+        catalog=services().catalog,
         reader=lambda: services().app.reader(),
         admin_token=_admin_token,
     )
