@@ -25,8 +25,7 @@ from ..civitai_bridge.network.hosts import is_loopback, next_port
 
 if TYPE_CHECKING:
     from ..civitai_bridge.catalog.service import CatalogService
-    from ..civitai_bridge.model_files.download import Progress
-    from ..civitai_bridge.model_files.index import Progress as Hashing
+    from ..civitai_bridge.model_files.progress import DownloadProgress, HashingProgress
     from ..civitai_bridge.network.client import HttpClient
     from ..civitai_bridge.orchestration.fleet import Fleet, State
     from ..civitai_bridge.orchestration.journal import Journal
@@ -80,7 +79,7 @@ class NodeRun:
         """Progress bar and one line of text on the node, for the client that queued it alone."""
         self._tell(state.text, state.fraction)
 
-    def show_download(self, progress: Progress) -> None:
+    def show_download(self, progress: DownloadProgress) -> None:
         """The same for a file on its way."""
         fraction = progress.bytes / progress.of_bytes if progress.of_bytes else None
         self._tell(progress.text or f"Loading {progress.name}", fraction)
@@ -271,7 +270,7 @@ class _Watch:
 
 def _seen(made: CatalogService) -> object:
     """What makes a scan due when it changes."""
-    return {folder: listing_of(folder) for folder in model_folders()}, made.index.wanted()
+    return {folder: listing_of(folder) for folder in model_folders()}, made.index.required()
 
 
 async def _scan(made: CatalogService) -> None:
@@ -288,11 +287,11 @@ async def _scan(made: CatalogService) -> None:
         log.log(logging.INFO if is_news else logging.DEBUG, "%s", scanned.report)
 
 
-def _tenths() -> Callable[[Hashing], None]:
+def _tenths() -> Callable[[HashingProgress], None]:
     """Logs how far the hashing is, by bytes; it is told so from several threads."""
     lock, said = threading.Lock(), 0
 
-    def tell(told: Hashing) -> None:
+    def tell(told: HashingProgress) -> None:
         nonlocal said
         with lock:
             tenth = told.bytes * 10 // max(1, told.of_bytes)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, InvalidAir
-from ..model_files.index import Files, HashIndex, ModelPath, stem_of
-from ..model_files.names import below
+from ..model_files.index import HashIndex
+from ..model_files.indexed import Files, ModelPath
+from ..model_files.names import below, stem_of
 from ..resources.reference import (
     AirReference,
     FileReference,
@@ -379,7 +380,7 @@ class _Look:
             shades.append(Note("other_bytes", f"{own.name} has other bytes than the catalog says."))
         full = {value for value in (*hashes, *(entry.hashes if entry else ())) if len(value) == 64}
         for value in full:
-            if found := self._on_disk(self._files.by_hash.get(value), wanted):
+            if found := self._on_disk(self._files.by_hash.get(value, ()), wanted):
                 if entry is not None:
                     shades.append(_renamed(found))
                 return found
@@ -391,14 +392,14 @@ class _Look:
                     shades.append(_renamed(found))
                 return found
         if entry is None and wanted.version_id is not None:
-            theirs = self._files.by_version.get(wanted.version_id)
+            theirs = self._files.by_version.get(wanted.version_id, ())
             if found := self._on_disk(theirs, wanted):
                 if full:
                     text = f"Another file of the same version is here: {found.name} in {found.folder}."
                     shades.append(Note("other_file", text))
                 return found
         if wanted.name and entry is None and wanted.version_id is None and not full:
-            named = [one for one in self._files.by_stem.get(stem_of(wanted.name)) if _fits(one, wanted)]
+            named = [one for one in self._files.by_stem.get(stem_of(wanted.name), ()) if _fits(one, wanted)]
             named = [one for one in named if not is_other(one, hashes)]
             if len({one.path for one in named}) == 1:
                 return self._on_disk(named, wanted)
@@ -478,7 +479,7 @@ def _tells(value: str) -> bool:
     return bool(value) and not _NOTHING.startswith(value)
 
 
-def _short(by_hash: Shelf[str, Any], value: str) -> Sequence[Any]:
+def _short(by_hash: Any, value: str) -> Sequence[Any]:
     """Exact; else the first ten digits of twelve, which are an AutoV2 where Forge wrote them (site-api §4)."""
     return by_hash.get(value) or (by_hash.get(value[:10]) if len(value) == 12 else None) or ()
 

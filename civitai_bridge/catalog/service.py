@@ -26,12 +26,16 @@ from ..errors import (
     StateTrouble,
     UnknownReference,
 )
-from ..model_files.download import DownloadedFile, Downloads, check_allowed, forbidden_to_graphs, is_file
-from ..model_files.download import Progress as Loading
+from ..model_files.download import Downloads
+from ..model_files.download_rules import check_allowed, forbidden_to_graphs
 from ..model_files.folders import folders_below
-from ..model_files.hashing import BLAKE3, CRC32, EVERY, Digests, digest_file
-from ..model_files.index import HashIndex, ModelPath, Ownership, Progress, ScanReport, never
-from ..model_files.names import safe_name
+from ..model_files.hashing import BLAKE3, CRC32, Digests
+from ..model_files.index import HashIndex
+from ..model_files.indexed import ModelPath, Ownership
+from ..model_files.names import is_safetensors, safe_name
+from ..model_files.progress import DownloadProgress, HashingProgress, ScanControl, never
+from ..model_files.scan import ScanReport, scan
+from ..model_files.verify import DownloadedFile, is_file, stated_hashes
 from ..network.client import HttpClient
 from ..network.retries import retrying
 from ..resources.reference import (
@@ -83,7 +87,7 @@ class CatalogService:
         self.store = store or CatalogStore(Path(settings.catalog_folder) if settings.catalog_folder else settings.home)
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
-        self.scanning: Progress | None = None  # how far the scan is that runs now
+        self.scanning: HashingProgress | None = None  # how far the scan is that runs now
         # Addresses of the configured site are references too; it is the person's choice, no graph's.
         self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
 
@@ -120,11 +124,11 @@ class CatalogService:
         kinds = {_KIND_BY_LENGTH.get(len(bare_hash(q.wanted.hashes[0]))) for q in unknown}
         sentences = []
         for kind in sorted(filter(None, kinds)):
-            if await asyncio.to_thread(self.index.lacks, kind):
-                await asyncio.to_thread(self.index.want, [kind])
+            if await asyncio.to_thread(self.index.is_missing, kind):
+                await asyncio.to_thread(self.index.require, [kind])
                 sentences.append(
                     f"It may be the {kind} of a file here: the next scan takes that too."
-                    if kind in EVERY
+                    if kind in self.index.hashing.kinds
                     else f"It may be the {kind} of a file here, which needs the package {kind.lower()} to be found."
                 )
         if open_ and self.scanning is not None:
@@ -283,21 +287,20 @@ class CatalogService:
         identified: bool = True,
         pause: Callable[[], bool] = never,
         cancelled: Callable[[], bool] = never,
-        progress: Callable[[Progress], None] = lambda _: None,
+        progress: Callable[[HashingProgress], None] = lambda _: None,
     ) -> Scanned:
         """Hash what is new, then ask CivitAI whose it is: 10,000 hashes a call, details in hundreds and only of what is
         new. `folder` is a key of ComfyUI, a path that one of them has, or a models root."""
         folders, whole = _chosen(folder, self.folders())
 
-        def tell(told: Progress) -> None:
+        def tell(told: HashingProgress) -> None:
             self.scanning = told
             progress(told)
 
-        self.scanning = Progress(0, 0, 0, 0)
+        self.scanning = HashingProgress(0, 0, 0, 0)
         try:
-            disk = await asyncio.to_thread(
-                lambda: self.index.scan(folders, pause=pause, cancelled=cancelled, progress=tell, whole=whole)
-            )
+            control = ScanControl(pause=pause, cancelled=cancelled, progress=tell)
+            disk = await asyncio.to_thread(scan, self.index, folders, control, whole=whole)
         finally:
             self.scanning = None
         described: list[Ownership] = []
@@ -343,7 +346,7 @@ class CatalogService:
         directory: Path | None = None,
         from_graph: bool = False,
         allow_download: bool = True,
-        progress: Callable[[Loading], None] = lambda _: None,
+        progress: Callable[[DownloadProgress], None] = lambda _: None,
         cancelled: Callable[[], bool] = never,
     ) -> Downloaded:
         """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`.
@@ -379,7 +382,7 @@ class CatalogService:
         self,
         reference: str,
         wanted: Wanted,
-        progress: Callable[[Loading], None] = lambda _: None,
+        progress: Callable[[DownloadProgress], None] = lambda _: None,
         *,
         exactly: bool = False,
     ) -> Downloaded | None:
@@ -405,7 +408,7 @@ class CatalogService:
             notes=tuple(shade.text for shade in located.shades),
         )
 
-    def _is_whole(self, place: Place, entry: Entry, progress: Callable[[Loading], None]) -> bool:
+    def _is_whole(self, place: Place, entry: Entry, progress: Callable[[DownloadProgress], None]) -> bool:
         """Whether a file has its entry's bytes, as far as that says; one that no scan has hashed yet is hashed now."""
         if not entry.sha256:
             return True
@@ -414,8 +417,8 @@ class CatalogService:
             size = path.stat().st_size
             if (known := self._known(place)) and known.size == size:
                 return known.sha256 == entry.sha256
-            progress(Loading(path.name, 0, size, f"{path.name} is here; reading whether it is whole"))
-            taken = digest_file(path)
+            progress(DownloadProgress(path.name, 0, size, f"{path.name} is here; reading whether it is whole"))
+            taken = self.index.hashing.digest(path)
         except (FileTrouble, OSError):
             return False
         if place.folder:
@@ -455,8 +458,8 @@ class CatalogService:
         notes."""
         notes = [] if landed.verified else [f"CivitAI states no hash of {file.name} yet; only its size was checked."]
         try:
-            rank = self.catalogs.rank(place)
-            self.index.learn(place.folder, place.name, place.path, rank, _digests(file, landed))
+            rank, digests = self.catalogs.rank(place), _digests(file, landed, self.index.hashing.digest)
+            self.index.learn(place.folder, place.name, place.path, rank, digests)
             owned = _owned(landed.sha256, resource)
             self.index.own([owned])
         except (StateTrouble, FileTrouble) as error:
@@ -610,12 +613,11 @@ def _downloaded(
     )
 
 
-def _digests(file: ModelFile, landed: DownloadedFile) -> Digests:
+def _digests(file: ModelFile, landed: DownloadedFile, digest: Callable[[Path], Digests]) -> Digests:
     """The hashes of a verified file as CivitAI states them; it is read again only where it states too few."""
-    stated = {kind.upper(): value.lower() for kind, value in file.hashes.items()}
-    is_safetensors = landed.path.name.lower().endswith((".safetensors", ".sft"))
-    if not landed.verified or "AUTOV1" not in stated or (is_safetensors and "AUTOV3" not in stated):
-        return digest_file(landed.path)
+    stated = stated_hashes(file)
+    if not landed.verified or "AUTOV1" not in stated or (is_safetensors(landed.path.name) and "AUTOV3" not in stated):
+        return digest(landed.path)
     return Digests(
         size=landed.size,
         mtime_ns=landed.path.stat().st_mtime_ns,

@@ -110,11 +110,11 @@ async def _map(frame: Context, desk: CatalogService, arguments: argparse.Namespa
 
 
 async def _scan(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
-    from ..model_files.index import Progress
+    from ..model_files.progress import HashingProgress
 
     with _bar(frame) as show, _ctrl_c() as stopped:
 
-        def progress(done: Progress) -> None:
+        def progress(done: HashingProgress) -> None:
             show(f"{done.files}/{done.of_files} {Path(done.path).name}", done.bytes, done.of_bytes)
 
         scanned = await desk.scan(
@@ -125,11 +125,11 @@ async def _scan(frame: Context, desk: CatalogService, arguments: argparse.Namesp
 
 
 async def _download(frame: Context, desk: CatalogService, arguments: argparse.Namespace) -> int:
-    from ..model_files.download import Progress
+    from ..model_files.progress import DownloadProgress
 
     with _bar(frame) as show, _ctrl_c() as stopped:
 
-        def progress(done: Progress) -> None:
+        def progress(done: DownloadProgress) -> None:
             show(done.text or done.name, done.bytes, done.of_bytes)
 
         directory = arguments.dir.expanduser().absolute() if arguments.dir else None

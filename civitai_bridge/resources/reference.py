@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InvalidAir, UnknownReference
+from ..model_files.names import MODEL_ENDINGS
 from .air import Air
 
 HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red"})
@@ -20,7 +21,7 @@ CDN_HOSTS = frozenset({"image.civitai.com"})  # site-api §0.1
 # A short hash may be several kinds; the API tries them all, so one name a length is enough (facts/site-api.md §4).
 _HASH_KINDS = {8: "AutoV1 or CRC32", 10: "AutoV2", 12: "AutoV3", 64: "SHA256 or BLAKE3"}
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of no bytes
-_ENDINGS = (".safetensors", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".sft", ".gguf", ".pkl", ".onnx", ".zip")
+_ENDINGS = (*MODEL_ENDINGS, ".zip")
 LARGEST_ID = 2**31 - 1  # ids are int4 on the site; a larger one answers 500
 
 

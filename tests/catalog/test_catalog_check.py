@@ -13,6 +13,7 @@ from pack.civitai_bridge.catalog.check import Catalogs, Located, Wanted
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS
 from pack.civitai_bridge.catalog.store import CatalogStore
 from pack.civitai_bridge.model_files.index import HashIndex
+from pack.civitai_bridge.model_files.scan import scan
 from pack.civitai_bridge.resources.reference import read_reference
 from pack.civitai_bridge.resources.version import ModelFile, ModelVersion
 
@@ -48,7 +49,7 @@ class Room:
         target.write_text(content)
 
     def look(self, **wanted: Any) -> Located:
-        self.index.scan({key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
+        scan(self.index, {key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
         return self.catalogs.locate(Wanted(**wanted))
 
 
