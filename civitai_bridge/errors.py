@@ -20,6 +20,7 @@
     - BadRequest         400, 422     - Unauthorized  401     - OutOfBuzz  402, and 400 or 403 that speak of money
     - Forbidden          403          - NotFound      404     - Conflict   409     - Gone  410
     - RateLimited        429          - RegionBlocked 451     - ServerTrouble  5xx
+    - CloudflareChallenge  a page of Cloudflare's in place of CivitAI's answer
     - Unreadable         an answer that is not what was asked for (HTML, cut off, no JSON)
   + Unreachable          no answer: refused, timed out, no such host   (sent)
   + WorkflowEnded        the workflow ended without pictures   (workflow_id)
@@ -212,6 +213,10 @@ class RateLimited(ApiError):
 
 class RegionBlocked(ApiError):
     """HTTP 451."""
+
+
+class CloudflareChallenge(ApiError):
+    """Cloudflare's own page (HTTP 403, 429, 503) in place of CivitAI's answer."""
 
 
 class ServerTrouble(ApiError):

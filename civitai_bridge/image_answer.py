@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalog.entries import download_url
 from .catalog.service import CatalogService
 from .errors import BadInput
 from .metadata.generation import GenerationData, UsedResource
 from .metadata.prompt import clean_prompt
+from .resources.addresses import SITE, download_url
 from .resources.json_values import whole
 from .resources.version import ModelFile, ModelVersion
 from .website import GenerationPayload, ImageData, Lookups, PublicImage
@@ -134,7 +134,7 @@ def _dependency(part: _Part) -> dict[str, Any]:
             "civitai_base_model": resource.base_model,
             "civitai_type": resource.model_type or resource.type,
             "civitai_file": file.name if file else None,
-            "civitai_download_url": download_url(resource.version_id, file.id) if file else None,
+            "civitai_download_url": download_url(SITE, resource.version_id, file.id) if file else None,
         }
     return found
 

@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 from .errors import BadSetting
 from .model_files.atomic import reason, replace_file
 from .network.hosts import is_loopback
+from .resources.addresses import SITE
 
 ORCHESTRATION = "https://orchestration.civitai.com"
-SITE = "https://civitai.com"
 LINK = "https://link.civitai.com"
 WALLETS = ("yellow", "blue", "green")
 

@@ -7,6 +7,7 @@ Stories run on the background loop (network/background.py); a node hands its sto
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import importlib
 import logging
@@ -15,20 +16,19 @@ import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.network.background import background_loop, wait_for
-from ..civitai_bridge.network.hosts import is_loopback, next_port
 
 if TYPE_CHECKING:
+    from ..civitai_bridge.app import App
     from ..civitai_bridge.catalog.service import CatalogService
     from ..civitai_bridge.model_files.progress import DownloadProgress, HashingProgress
-    from ..civitai_bridge.network.client import HttpClient
     from ..civitai_bridge.orchestration.fleet import Fleet, State
-    from ..civitai_bridge.orchestration.journal import Journal
     from ..civitai_bridge.settings import Settings
     from ..civitai_bridge.website import Reader
 
@@ -171,63 +171,38 @@ async def _ask_history(ticket: NodeRun) -> None:
 # --- the story's tools
 # ----------------------------------------------------------------------------------------------------
 
-_bridges: dict[Settings, Fleet] = {}
-_asked: dict[Settings, float] = {}  # when each was last asked for, in seconds of this process
-IDLE = 600.0  # seconds after which a Fleet that nobody asks for is closed
-_readers: dict[Settings, Reader] = {}
-_desks: dict[Settings, CatalogService] = {}
 _watches: dict[Path, _Watch] = {}  # one for each state folder, as the index of files is
-_journals: dict[Path, Journal] = {}  # one for each state folder, for as long as the server lives
-_sandbox: list[Any] = []
-_starting = threading.Lock()
+_noted: set[Path] = set()  # state folders in which the model folders were written down
 
 
-async def connected() -> tuple[Settings, HttpClient]:
-    """The settings as they are now, with the sandbox's addresses where it stands in, and the one network.
-    On the background loop only."""
-    settings = await asyncio.to_thread(_settings)
-    network = await background_loop().network()
-    if settings.sandbox:
-        sandbox = await asyncio.to_thread(_embedded)
-        network.allow_loopback(sandbox.storage_url)
-        settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
-    elif is_loopback(settings.site_url):  # `civitai-bridge sandbox`: its storage is the next port
-        network.allow_loopback(next_port(settings.site_url))
-    return settings, network
+@functools.cache
+def app() -> App:
+    """The pack, opened once in this process; to be used on the background loop only."""
+    from ..civitai_bridge.app import App, ModelFolders
+
+    return App(
+        background_loop().network,
+        load=_settings,
+        folders=lambda _: ModelFolders(model_folders, model_folders_root()),
+    )
 
 
 async def reader() -> Reader:
-    """The Reader for the settings as they are now; the last one is kept, with what it remembers. On the background
-    loop only."""
-    from ..civitai_bridge.website import connect_reader
-
-    settings, network = await connected()
-    if settings not in _readers:
-        _readers.clear()
-        _readers[settings] = connect_reader(settings, network)
-    return _readers[settings]
+    """What tells how a picture was made. On the background loop only."""
+    return await app().reader()
 
 
 async def desk() -> CatalogService:
-    """The catalogs' CatalogService for the settings as they are now; the model files are hashed in the background
-    as they come.
-    The first one of a process leaves word for the command line where they lie. On the background loop only."""
-    from ..civitai_bridge.catalog.service import open_service
+    """The catalogs; the model files are hashed in the background as they come. The first one of a process leaves word
+    for the command line where they are. On the background loop only."""
     from ..civitai_bridge.model_files.folders import note_folders
 
-    settings, network = await connected()
-    if settings not in _desks:
-        root = model_folders_root()
-        made = open_service(settings, network, model_folders, root, lookups=(await reader()).lookups)
-        if settings in _desks:  # two nodes came at once
-            made.close()
-            return _desks[settings]
-        first = not _desks
-        _desks[settings] = made
-        if first and not settings.sandbox:
-            await asyncio.to_thread(_quietly, note_folders, settings.home, model_folders(), root)
-    made = _desks[settings]
-    await _watches.setdefault(settings.home, _Watch()).look(made)
+    made = await app().catalog()
+    home = made.settings.home
+    if home not in _noted and not made.settings.sandbox:
+        _noted.add(home)
+        await asyncio.to_thread(_quietly, note_folders, home, model_folders(), model_folders_root())
+    await _watches.setdefault(home, _Watch()).look(made)
     return made
 
 
@@ -331,25 +306,16 @@ def _quietly(work: Callable[..., Any], *arguments: Any) -> None:
 
 
 async def bridge() -> Fleet:
-    """The Fleet for the settings as they are now; one for each set of settings, shared by all prompts. On the
-    background
-    only."""
-    from ..civitai_bridge.orchestration.fleet import connect
-    from ..civitai_bridge.orchestration.journal import Journal
+    """The Fleet for the settings as they are now; the first look at what was left open starts with it. On the
+    background loop only."""
+    made = await app().fleet()
+    if made not in _looked_after:
+        _looked_after.add(made)
+        made.background(_look_again(made))
+    return made
 
-    settings, network = await connected()
-    _asked[settings] = time.monotonic()
-    if settings not in _bridges:
-        for old in [one for one in _bridges if _bridges[one].idle and time.monotonic() - _asked[one] > IDLE]:
-            # Other settings since long: its journal stays, for this one or the next.
-            background_loop().start(_bridges.pop(old).close())
-        journal = _journals.get(settings.home) or await asyncio.to_thread(Journal, settings.home / "journal.sqlite3")
-        if settings in _bridges:  # two nodes came at once
-            return _bridges[settings]
-        _journals[settings.home] = journal
-        _bridges[settings] = connect(settings, network, journal=journal)
-        _bridges[settings].background(_look_again(_bridges[settings]))
-    return _bridges[settings]
+
+_looked_after: weakref.WeakSet[Fleet] = weakref.WeakSet()
 
 
 def collected(made: Fleet, key: str) -> None:
@@ -452,16 +418,6 @@ def state_folder() -> Path:
     if hasattr(folder_paths, "get_system_user_directory"):
         return Path(folder_paths.get_system_user_directory("civitai_bridge"))
     return Path(folder_paths.get_user_directory()) / "__civitai_bridge"
-
-
-def _embedded() -> Any:
-    """The process's own sandbox, started with the first node that needs it."""
-    with _starting:  # the nodes of one prompt all come here at once
-        if not _sandbox:
-            from ..civitai_bridge.sandbox import Embedded
-
-            _sandbox.append(Embedded())
-        return _sandbox[0].sandbox
 
 
 # --- folders

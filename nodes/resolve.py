@@ -51,8 +51,7 @@ class CivitaiBridgeResolve(Fresh):
             return found, *await locate(found)
 
         found, status, file, sentence = await host.interruptible(look_up, node_id(cls))
-        name = " ".join(part for part in (found.name, found.version_name) if part)
-        lines = [f"{name} · {found.type} · {found.base_model}", found.air, sentence]
+        lines = [f"{found.title} · {found.type} · {found.base_model}", found.air, sentence]
         if found.trained_words:
             lines.append(f"Trigger words: {', '.join(found.trained_words)}")
         if found.air_composed:
@@ -61,7 +60,7 @@ class CivitaiBridgeResolve(Fresh):
         return output(
             found.air,
             found.version_id,
-            name,
+            found.title,
             found.base_model,
             found.type,
             ", ".join(found.trained_words),

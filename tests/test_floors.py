@@ -20,16 +20,17 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "metadata", "pictures", "network.exchange", "network.hosts",
         "orchestration.request", "orchestration.workflow", "orchestration.variants",
         "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
-        "orchestration.source_pictures",
+        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.hearts",
         "catalog.entries", "catalog.edit", "catalog.shelf", "sandbox",
     ),
     2: ("network", "settings"),
     3: (
-        "website", "orchestration.client", "orchestration.journal", "orchestration.results", "catalog.store",
+        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.results", "catalog.store",
         "model_files",
     ),
     4: ("orchestration", "catalog", "model_files.download", "image_answer"),
-    5: ("cli", "routes", "__main__"),
+    5: ("app",),
+    6: ("cli", "routes", "__main__"),
 }  # fmt: skip
 OF_COMFYUI = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes", "torch"}
 

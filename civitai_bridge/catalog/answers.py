@@ -25,7 +25,7 @@ class Answer:
     def name(self) -> str:
         entry, resource = self.located.entry, self.resource
         if resource is not None and resource.name:
-            return " ".join(filter(None, (resource.name, resource.version_name)))
+            return resource.title
         return (entry.name or entry.file) if entry else self.located.file or self.text
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadInput
+from ..resources.addresses import SITE, download_url
 from ..resources.ecosystems import LORA_TYPES, folder_of
 from ..resources.version import ModelFile, ModelVersion
 
@@ -155,14 +156,9 @@ def new_entry(resource: ModelVersion, file: ModelFile, *, name: str, dest: str) 
         "type": resource.model_type or resource.type,
         "usage_control": resource.usage_control,
         "nsfw_level": resource.nsfw_level,
-        "download_url": download_url(resource.version_id, file.id),
+        "download_url": download_url(SITE, resource.version_id, file.id),
     }
     return {key: value for key, value in entry.items() if value is not None}
-
-
-def download_url(version_id: int, file_id: int = 0) -> str:
-    """The address of one file; with the file's id nothing is ambiguous (site-api §6.3)."""
-    return f"https://civitai.com/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
 
 
 def is_lora(resource: ModelVersion) -> bool:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import (
     BadInput,
@@ -36,10 +35,8 @@ from ..model_files.names import is_safetensors, safe_name
 from ..model_files.progress import DownloadProgress, HashingProgress, ScanControl, never
 from ..model_files.scan import ScanReport, scan
 from ..model_files.verify import DownloadedFile, is_file, stated_hashes
-from ..network.client import HttpClient
-from ..network.retries import retrying
+from ..resources.addresses import hosts_with
 from ..resources.reference import (
-    HOSTS,
     AirReference,
     FileReference,
     HashReference,
@@ -88,8 +85,7 @@ class CatalogService:
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
         self.scanning: HashingProgress | None = None  # how far the scan is that runs now
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
+        self._hosts = hosts_with(settings.site_url)
 
     def close(self) -> None:
         self.index.close()
@@ -471,32 +467,6 @@ class CatalogService:
         return tuple(notes)
 
 
-@contextlib.asynccontextmanager
-async def open_desk(
-    settings: Settings, network: HttpClient, folders: Callable[[], Folders], models_root: Path | None = None
-) -> AsyncIterator[CatalogService]:
-    """A CatalogService on a network, for one command or for a process."""
-    desk = open_service(settings, network, folders, models_root)
-    try:
-        yield desk
-    finally:
-        desk.close()
-
-
-def open_service(
-    settings: Settings,
-    network: HttpClient,
-    folders: Callable[[], Folders],
-    models_root: Path | None = None,
-    *,
-    lookups: Lookups | None = None,
-) -> CatalogService:
-    """With the `lookups` of a Reader on the same account nothing is asked twice."""
-    send = network.send_to(settings.site_url, settings.key or None)
-    downloads = Downloads(settings, send, network.open_file)
-    return CatalogService(settings, SiteClient(retrying(send)), downloads, folders, models_root, lookups=lookups)
-
-
 def _key(entry: Entry) -> tuple[int | None, str, str]:
     """What makes entries of both catalogs the same one."""
     return entry.version_id, entry.dest, entry.file
@@ -582,7 +552,7 @@ def _parts(items: Sequence[T], most: int) -> Iterable[Sequence[T]]:
 
 def _owned(sha256: str, resource: ModelVersion) -> Ownership:
     about = {
-        "name": " ".join(filter(None, (resource.name, resource.version_name))),
+        "name": resource.title,
         "base_model": resource.base_model,
         "type": resource.type,
         "air": resource.air,
@@ -605,7 +575,7 @@ def _downloaded(
         place.name if place.folder else "",
         str(landed.path),
         dest,
-        " ".join(filter(None, (resource.name, resource.version_name))),
+        resource.title,
         resource.version_id,
         landed.size,
         landed.sha256,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import BadInput, InvalidAir, UnknownReference
-from ..resources.reference import HOSTS, ImageReference, PostReference, Reference, read_reference
+from ..resources.addresses import SITE_HOSTS
+from ..resources.reference import ImageReference, PostReference, Reference, read_reference
 from .check import Wanted
 from .entries import bare_hash
 
@@ -24,7 +25,7 @@ class Question:
     reference: Reference | None = None
 
 
-def questions_from(asked: object, hosts: frozenset[str] = HOSTS) -> list[Question]:
+def questions_from(asked: object, hosts: frozenset[str] = SITE_HOSTS) -> list[Question]:
     """Everything that a text, LoRAs, GenerationData or a resource of it names. Raises BadInput for anything else; a
     line of a text that names nothing is a question without an answer."""
     if isinstance(asked, str):

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ..errors import DownloadRefused, DownloadTrouble, LogInNeeded, Unreachable
 from ..network.exchange import Request, Response, Send, message_of
-from ..resources.reference import HOSTS
+from ..resources.addresses import SITE_HOSTS, download_path
 from ..resources.version import ModelFile
 from ..settings import Settings
 
@@ -71,7 +71,7 @@ async def ask_address(send: Send, settings: Settings, version_id: int, file: Mod
 
 
 async def _ask(send: Send, version_id: int, query: Mapping[str, str]) -> Response:
-    request = Request("GET", f"/api/download/models/{version_id}", tuple(query.items()), timeout=60.0)
+    request = Request("GET", download_path(version_id), tuple(query.items()), timeout=60.0)
     try:
         response = await send(request)
     except Unreachable as error:
@@ -126,4 +126,4 @@ def _is_of_site(location: str, site_url: str) -> bool:
     Raises ValueError for what is no address."""
     site, parts = urlsplit(site_url), urlsplit(location)
     host, port = (parts.hostname or "").lower(), parts.port
-    return host in HOSTS or (host == (site.hostname or "").lower() and port == site.port)
+    return host in SITE_HOSTS or (host == (site.hostname or "").lower() and port == site.port)

@@ -116,18 +116,18 @@ def keep_places(connection: sqlite3.Connection, places: Iterable[Place]) -> None
 
 def read_known(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     """What the index knows of each path, of those that are gone too."""
-    names = _KNOWN.split(", ")
-    rows = connection.execute(f"SELECT {_KNOWN} FROM files").fetchall()
-    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+    return {row["path"]: dict(row) for row in connection.execute(f"SELECT {_KNOWN} FROM files")}
 
 
 def read_joined(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     """Every place with its file, in the order of ModelPath's fields; the lower rank of a folder first."""
-    places = connection.execute("SELECT folder, name, path, rank FROM places").fetchall()
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples are quicker, and there may be 100,000
+    places = cursor.execute("SELECT folder, name, path, rank FROM places").fetchall()
     places.sort(key=itemgetter(0, 3))
-    owners = dict(connection.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
+    owners = dict(cursor.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
     columns = "path, size, sha256, autov1, autov3, blake3, crc32, output_name, trouble"
-    rows = connection.execute(f"SELECT {columns} FROM files WHERE gone IS NULL")
+    rows = cursor.execute(f"SELECT {columns} FROM files WHERE gone IS NULL")
     files = {row[0]: row[1:] for row in rows}  # joined here: half the time of a JOIN
     return [(*place, *row, owners.get(row[1], 0)) for place in places if (row := files.get(place[2]))]
 

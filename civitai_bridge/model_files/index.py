@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ..errors import FileTrouble, StateTrouble
+from ..errors import FileTrouble
 from .atomic import reason
 from .database import Database
 from .file_rows import OPTIONAL_COLUMNS, SCHEMA, hashed_row, keep_places, keep_rows, read_joined
@@ -25,7 +25,14 @@ class HashIndex:
         """`clock` gives seconds since the epoch. Raises StateTrouble."""
         self.hashing = hashing or Hashing()
         self.clock = clock
-        self.database = Database(path, SCHEMA, lambda error: _in_words(path, error))
+        self.database = Database(
+            path,
+            SCHEMA,
+            called=f"The index of model files ({path})",
+            if_damaged="it holds nothing that a scan does not find again",
+            consequence="Make room or free it; it can also be deleted, the next scan makes it anew.",
+            durable=False,
+        )
         self._files: tuple[object, Files] | None = None
         with self.database.reading() as connection:
             if "ctime_ns" not in {row[1] for row in connection.execute("PRAGMA table_info(files)")}:
@@ -138,10 +145,3 @@ class HashIndex:
         with self.database.reading() as connection:
             rows = connection.execute(query).fetchall()
         return {sha: Ownership(sha, version, model, json.loads(about or "{}")) for sha, version, model, about in rows}
-
-
-def _in_words(path: Path, error: Exception) -> StateTrouble:
-    return StateTrouble(
-        f"The index of model files ({path}) cannot be used: {error}. Make room or free it; it can also be deleted, the "
-        "next scan makes it anew."
-    )

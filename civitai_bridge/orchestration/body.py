@@ -90,24 +90,14 @@ def build(
     chosen = model.base_model if model else str({**variant.selectors, **preset}.get("modelVersion", "")).upper()
     family = Family(variant, model, chosen, rules.family_mismatch)
     parts = [
-        model_field(model, variant),
-        fields.prompts(request, variant),
-        _preset(preset, request, variant),
-        size(request, variant),
-        fields.quantity(request, variant),
-        fields.number(variant, "steps", request.steps, ("steps", "numInferenceSteps")),
-        fields.number(variant, "cfg", request.cfg, ("cfgScale", "guidanceScale")),
-        fields.sampling(request, variant),
-        fields.seed(request, variant),
-        fields.number(variant, "clip_skip", request.clip_skip, ("clipSkip",)),
+        *_asked(request, variant, model, preset),
         loras_field(loras, family),
         vae_field(vae, family),
         pictures(request, variant),
         fields.own_fields(request, variant),
     ]
     filled = _merged(variant.selectors, parts)
-    ending = [fields.still_required(variant, filled), fields.output_format(request)]
-    sent = _merged(filled, ending)
+    sent = _merged(filled, [fields.still_required(variant, filled), fields.output_format(request)])
     body = _body(sent, rules, _mature_content(request, rules))
     return Order(
         request=request,
@@ -121,6 +111,24 @@ def build(
         body=body,
         hash=request_hash(rules.account, rules.base, body, request.seed),
     )
+
+
+def _asked(
+    request: GenerationRequest, variant: Variant, model: ModelVersion | None, preset: Mapping[str, Any]
+) -> list[Part]:
+    """What a person types, in the order in which it is checked and sent."""
+    return [
+        model_field(model, variant),
+        fields.prompts(request, variant),
+        _preset(preset, request, variant),
+        size(request, variant),
+        fields.quantity(request, variant),
+        fields.number(variant, "steps", request.steps, ("steps", "numInferenceSteps")),
+        fields.number(variant, "cfg", request.cfg, ("cfgScale", "guidanceScale")),
+        fields.sampling(request, variant),
+        fields.seed(request, variant),
+        fields.number(variant, "clip_skip", request.clip_skip, ("clipSkip",)),
+    ]
 
 
 def _body(sent: Mapping[str, Any], rules: OrderRules, mature_content: str) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import (
     AnotherAccount,
@@ -48,8 +47,7 @@ from ..errors import (
 )
 from ..metadata.generation import GenerationData, UsedResource
 from ..network.fetch import Fetch
-from ..network.retries import retrying
-from ..resources.reference import HOSTS
+from ..resources.addresses import hosts_with
 from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
@@ -183,8 +181,7 @@ class Fleet:
         self._gatherings = Reservations(self._reserve) if quiet is None else Reservations(self._reserve, quiet=quiet)
         self._reusable: dict[str, bool] = {}
         self._pruned = 0.0
-        # Addresses of the configured site are references too; it is the person's choice, no graph's.
-        self._hosts = HOSTS | {(urlsplit(settings.site_url).hostname or "").lower()}
+        self._hosts = hosts_with(settings.site_url)
 
     # --- what faces ask for -------------------------------------------------------------------------------------
 
@@ -818,14 +815,6 @@ class Fleet:
             )
 
 
-def connect(settings: Settings, network: Any, **options: Any) -> Fleet:
-    """A Fleet on a `UsedResource` of this loop: reads are repeated, submits are not, pictures are fetched without a
-    credential."""
-    site = SiteClient(retrying(network.send_to(settings.site_url, settings.key or None)))
-    send = network.send_to(settings.orchestration_url, settings.key or None)
-    return Fleet(settings, site, OrchestrationClient(retrying(send), send), network.fetch, **options)
-
-
 async def _unless(cancelled: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T:
     """Do something that has cost nothing yet; drop it as soon as the person cancels."""
     task = asyncio.get_running_loop().create_task(work)
@@ -879,7 +868,7 @@ def _pictures(count: int) -> str:
 
 
 def _name(model: ModelVersion | None) -> str:
-    return " ".join(part for part in (model.name, model.version_name) if part) if model else ""
+    return model.title if model else ""
 
 
 def _refund_sentence(row: Purchase) -> str:

@@ -22,8 +22,8 @@ from typing import Any
 from civitai_bridge.catalog.check import Wanted
 from civitai_bridge.catalog.entries import MODELS
 from civitai_bridge.catalog.store import CatalogStore
-from civitai_bridge.model_files.hashing import digest_file
 from civitai_bridge.model_files.file_rows import keep_places, keep_rows
+from civitai_bridge.model_files.hashing import digest_file
 from civitai_bridge.model_files.index import HashIndex
 from civitai_bridge.model_files.listing import Place
 from civitai_bridge.model_files.progress import ScanControl

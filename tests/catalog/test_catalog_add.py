@@ -21,7 +21,7 @@ from pack.civitai_bridge.catalog.promote import promote
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
 from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
 from pack.civitai_bridge.model_files.names import below, safe_name, with_suffix
-from pack.civitai_bridge.resources.version import ModelVersion, resource_from_version
+from pack.civitai_bridge.resources.version import ModelVersion, version_from_json
 
 
 def version(**more: Any) -> ModelVersion:
@@ -39,7 +39,7 @@ def version(**more: Any) -> ModelVersion:
         "air": "urn:air:sdxl:checkpoint:civitai:1234@123456", "usageControl": "Download", "paidAccess": None,
         "stats": {"downloadCount": 1000}, "model": model, "files": [file], **more,
     }  # fmt: skip
-    return resource_from_version(data)
+    return version_from_json(data)
 
 
 def lora(version_id: int = 7, **more: Any) -> ModelVersion:

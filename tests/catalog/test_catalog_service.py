@@ -18,7 +18,8 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from pack.civitai_bridge.catalog.service import CatalogService, open_service
+from pack.civitai_bridge.app import ModelFolders, open_catalog
+from pack.civitai_bridge.catalog.service import CatalogService
 from pack.civitai_bridge.catalog.wanted import questions_from
 from pack.civitai_bridge.errors import (
     BadInput,
@@ -61,7 +62,7 @@ class Room:
 
     def open(self, **more: Any) -> CatalogService:
         settings = replace(self.settings, **more)
-        return open_service(settings, self.network, lambda: folders_below(self.models), self.models)
+        return open_catalog(settings, self.network, ModelFolders(lambda: folders_below(self.models), self.models))
 
     def put(self, path: str, data: bytes) -> Path:
         target = self.models / path
@@ -161,12 +162,7 @@ async def test_the_sockets_of_other_nodes_are_understood(room: Room):
 
 
 async def test_a_network_error_is_unknown_and_never_not_found(room: Room):
-    desk = open_service(
-        replace(room.settings, site_url="http://127.0.0.1:9"),
-        room.network,
-        lambda: folders_below(room.models),
-        room.models,
-    )
+    desk = room.open(site_url="http://127.0.0.1:9")
     desk.site._send = room.network.send_to("http://127.0.0.1:9")  # without the pauses of repeating
     checked = await desk.check(f"{LORA}\n{digests(OTHER)['SHA256']}\nhttps://civitai.com/models/5")
     assert [a.located.status for a in checked.answers] == ["unknown"] * 3
@@ -560,7 +556,7 @@ async def test_a_directory_of_ones_own_changes_no_catalog(room: Room, tmp_path: 
 
 
 async def test_without_a_models_folder_there_is_a_sentence(room: Room):
-    desk = open_service(room.settings, room.network, dict, None)
+    desk = open_catalog(room.settings, room.network, ModelFolders(dict, None))
     with pytest.raises(BadInput, match="CIVITAI_BRIDGE_MODELS"):
         await desk.download(str(LORA))
     with pytest.raises(BadInput, match="CIVITAI_BRIDGE_MODELS"):
@@ -681,7 +677,7 @@ async def test_a_file_of_the_same_size_in_another_folder_of_the_key_is_told_apar
     extra = tmp_path / "extra"
     extra.mkdir()
     folders = {"loras": [room.models / "loras", extra]}
-    desk = open_service(room.settings, room.network, lambda: folders, room.models)
+    desk = open_catalog(room.settings, room.network, ModelFolders(lambda: folders, room.models))
     (extra / "storybookLight_v2.safetensors").write_bytes(bytes(len(content(LORA))))
     (extra / "harbourInk_v1.safetensors").write_bytes(content(OTHER))
     assert (await desk.add(str(LORA))).file == f"storybookLight_v2_{LORA}.safetensors"
@@ -714,7 +710,7 @@ async def test_a_file_that_was_cut_off_is_never_handed_on(room: Room):
     assert here is not None and here.path == done.path
 
 
-async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch):
+async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room):
     await room.desk.add(str(LORA))
     room.put("loras/storybookLight_v2.safetensors", content(LORA))
     told: list[str] = []

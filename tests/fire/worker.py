@@ -24,9 +24,10 @@ from pack_root import load_pack
 
 load_pack("pack")
 
+from pack.civitai_bridge.app import Tuning, open_fleet  # noqa: E402
 from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
 from pack.civitai_bridge.network.client import HttpClient  # noqa: E402
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms, connect  # noqa: E402
+from pack.civitai_bridge.orchestration.fleet import Fleet, Terms  # noqa: E402
 from pack.civitai_bridge.orchestration.journal import Journal  # noqa: E402
 from pack.civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
 from pack.civitai_bridge.settings import Settings  # noqa: E402
@@ -106,14 +107,8 @@ class Worker:
             settings = Settings(key=config["key"], home=Path(config["home"]), **limits)
             settings = settings.at(orchestration_url=config["orchestration_url"], site_url=config["site_url"])
             journal = DyingJournal(settings.home / "journal.sqlite3", step=self.step, heart_stops=1.0)
-            bridge = connect(
-                settings,
-                DyingNetwork(network, self.step),
-                journal=journal,
-                sleep=hurry,
-                quiet=0.02,
-                beat=0.15,
-            )
+            dying: Any = DyingNetwork(network, self.step)
+            bridge = open_fleet(settings, dying, journal=journal, tuning=Tuning(sleep=hurry, quiet=0.02, beat=0.15))
             room = asyncio.Semaphore(AT_ONCE)
             await asyncio.gather(*(self.errand(bridge, errand, room) for errand in config["errands"]))
             if config["resume"]:

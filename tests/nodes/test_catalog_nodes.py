@@ -51,9 +51,8 @@ def sandbox(embedded: Embedded, nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp
     embedded.sandbox.script.faults.clear()
     embedded.sandbox.requests.clear()
     yield embedded.sandbox
+    background_loop().start(nodes.host.app().close()).result(10)
     background_loop().stop()
-    for desk in nodes.host._desks.values():
-        desk.close()
 
 
 async def _allow(url: str) -> None:

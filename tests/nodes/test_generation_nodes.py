@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.read import read_file
@@ -384,10 +385,10 @@ def test_what_could_not_be_looked_up_is_asked_again_with_the_next_queue(
     before = node.fingerprint_inputs(reference="900002")
     run(node, reference="900002")
     assert node.fingerprint_inputs(reference="900002") == before
-    nodes.host._readers.clear()
+    background_loop().start(nodes.host.app().close()).result(10)
+    nodes.host.app().tuning = Tuning(sleep=_at_once)
     sandbox.script.fault("site", "status", times=30, status=503)
     sandbox.script.fault("resource", "status", times=30, status=503)
-    monkeypatch.setattr("pack.civitai_bridge.network.retries.asyncio.sleep", _at_once)
     try:
         run(node, reference="900002")
     except Exception:

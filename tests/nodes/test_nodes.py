@@ -347,10 +347,8 @@ def test_open_purchases_are_looked_after_when_the_server_has_started(
 
 
 async def _forget(nodes: Any) -> None:
-    """The server ends: its bridges are closed, their rows keep their state."""
-    for bridge in list(nodes.host._bridges.values()):
-        await bridge.close()
-    nodes.host._bridges.clear()
+    """The server ends: its Fleets are closed, their purchases keep their state."""
+    await nodes.host.app().close()
 
 
 def wait_for(condition: Any, seconds: float = 5.0) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from pack.civitai_bridge.app import Tuning, open_fleet
 from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, WorkflowFailed
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms, connect
+from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraInput
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.schema import input_problems, problems
@@ -62,7 +63,7 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
         def make(**more: Any) -> Fleet:
             settings = Settings(**{"key": "KEY-OF-THE-ROAD", "home": tmp_path / "state", **more})
             at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
-            bridges.append(connect(at, network, sleep=short, quiet=0.01))
+            bridges.append(open_fleet(at, network, tuning=Tuning(sleep=short, quiet=0.01)))
             return bridges[-1]
 
         made = Road(sandbox, make)
