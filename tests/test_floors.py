@@ -12,13 +12,13 @@ from pack_root import ROOT
 LIBRARY = ROOT / "civitai_bridge"
 FLOORS: dict[int, tuple[str, ...]] = {
     0: (
-        "errors", "resources", "metadata.prompt", "metadata.samplers",
+        "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings",
         "model_files.atomic", "model_files.database", "model_files.names", "model_files.progress", "model_files.safetensors",
         "model_files.hashing", "model_files.listing",
     ),
     1: (
         "metadata", "pictures", "network.exchange", "network.hosts",
-        "orchestration.request", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
+        "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
         "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
         "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.hearts",
         "catalog.entries", "catalog.edit", "catalog.shelf", "sandbox",

@@ -57,7 +57,7 @@ def whole(value: object) -> int | None:
     """
     if isinstance(value, str):
         digits = value.strip()
-        if digits[digits[:1] == "-" :].isdigit() and digits.isascii() and len(digits) <= 20:
+        if digits.removeprefix("-").isdigit() and digits.isascii() and len(digits) <= 20:
             value = int(digits)
         else:
             value = number(digits)
