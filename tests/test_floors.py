@@ -21,14 +21,14 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
         "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
         "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.hearts",
-        "catalog.entries", "catalog.edit", "catalog.shelf", "sandbox",
+        "catalog.entries", "catalog.edit", "catalog.layout", "catalog.shelf", "sandbox",
     ),
     2: ("network", "settings"),
     3: (
-        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.results", "catalog.store",
+        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files",
     ),
-    4: ("orchestration", "catalog", "model_files.download", "image_answer"),
+    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer"),
     5: ("app",),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip

@@ -60,7 +60,7 @@ def whole(value: object) -> int | None:
         if digits.removeprefix("-").isdigit() and digits.isascii() and len(digits) <= 20:
             value = int(digits)
         else:
-            value = number(digits)
+            value = number(digits) if digits.isascii() else None
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) and value.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int):

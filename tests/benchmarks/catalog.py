@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from civitai_bridge.catalog.check import Wanted
 from civitai_bridge.catalog.entries import MODELS
 from civitai_bridge.catalog.store import CatalogStore
+from civitai_bridge.catalog.wanted import Wanted
 from civitai_bridge.model_files.file_rows import keep_places, keep_rows
 from civitai_bridge.model_files.hashing import digest_file
 from civitai_bridge.model_files.index import HashIndex
@@ -102,7 +102,7 @@ def statuses(row: Row, folder: Path) -> None:
 import json, pickle, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from civitai_bridge.catalog.check import Catalogs
+from civitai_bridge.catalog.state import Catalogs
 from civitai_bridge.model_files.index import HashIndex
 from civitai_bridge.catalog.store import CatalogStore
 home, models = Path({str(home)!r}), {{"loras": [Path({str(models)!r})]}}
