@@ -64,7 +64,7 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
         format: str = "png",
         generation: GenerationData | None = None,
     ) -> io.NodeOutput:
-        from ..civitai_bridge.metadata.comfy.reader import upstream
+        from ..civitai_bridge.metadata.comfy.graph import upstream
 
         graph, node = written(getattr(cls.hidden, "prompt", None) or {}), str(node_id(cls))
         # Only what leads to these pictures: another branch of the graph made others.
@@ -141,7 +141,7 @@ def _with_applied(
 
 def _from(value: Any) -> str:
     """The node at the other end of a wire, `""` without one."""
-    from ..civitai_bridge.metadata.comfy.reader import link_of
+    from ..civitai_bridge.metadata.comfy.graph import link_of
 
     link = link_of(value)
     return link[0] if link else ""
