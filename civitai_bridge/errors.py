@@ -20,6 +20,7 @@
     - BadRequest         400, 422     - Unauthorized  401     - OutOfBuzz  402, and 400 or 403 that speak of money
     - Forbidden          403          - NotFound      404     - Conflict   409     - Gone  410
     - RateLimited        429          - RegionBlocked 451     - ServerTrouble  5xx
+    - CloudflareChallenge  a page of Cloudflare's in place of CivitAI's answer
     - Unreadable         an answer that is not what was asked for (HTML, cut off, no JSON)
   + Unreachable          no answer: refused, timed out, no such host   (sent)
   + WorkflowEnded        the workflow ended without pictures   (workflow_id)
@@ -54,23 +55,36 @@
 
 from __future__ import annotations
 
+import re
+
+# ComfyUI shows an error's name behind its module's, which for a pack is the path of its folder on the user's disk.
+SHOWN_UNDER = "civitai_bridge"
+
 
 class CivitaiError(Exception):
-    """Root of everything this pack raises on purpose. `code` names the error for programs, `exit_code` for shells."""
+    """Root of everything this pack raises on purpose. `code` names the error for programs, `exit_code` for shells.
 
+    A class's code is its name in snake case; a class that is renamed states its old code, for scripts read it."""
+
+    __module__ = SHOWN_UNDER
     code = "error"
     exit_code = 1
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "code" not in cls.__dict__:
+            cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.__module__ = SHOWN_UNDER
+
 
 class BadInput(CivitaiError):
-    code = "bad_input"
+    """What was asked cannot be done as it stands; nothing was sent, nothing was paid."""
+
     exit_code = 2
 
 
 class InvalidAir(BadInput, ValueError):
     """The text is not an AIR; `text` and `reason` are kept apart."""
-
-    code = "invalid_air"
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(f"{text!r} is not an AIR: {reason}.")
@@ -79,21 +93,19 @@ class InvalidAir(BadInput, ValueError):
 
 
 class UnknownReference(BadInput):
-    code = "unknown_reference"
+    """The text names nothing that can be looked up."""
 
 
 class UnknownLabel(BadInput):
-    code = "unknown_label"
+    """A sampler or scheduler that no table knows."""
 
 
 class UnknownVariant(BadInput):
-    code = "unknown_variant"
+    """No imageGen variant of this name, or none for this base model."""
 
 
 class FieldRefused(BadInput):
     """A value that the variant does not take. `allowed` is the range or list in words."""
-
-    code = "field_refused"
 
     def __init__(self, field: str, value: object, allowed: str, variant: str = "") -> None:
         where = f" for {variant}" if variant else ""
@@ -104,23 +116,24 @@ class FieldRefused(BadInput):
 
 
 class WrongFamily(BadInput):
-    code = "wrong_family"
+    """A LoRA, VAE or model of another family."""
 
 
 class NotGeneratable(BadInput):
-    code = "not_generatable"
+    """CivitAI does not generate with this model."""
 
 
 class NotAPicture(BadInput):
-    code = "not_a_picture"
+    """The bytes are no picture, or one that is too large."""
 
 
 class BadSetting(BadInput):
-    code = "bad_setting"
+    """A setting, address or file that cannot be used."""
 
 
 class NoKey(BadInput):
-    code = "no_key"
+    """No API key is set."""
+
     exit_code = 3
 
     def __init__(self) -> None:
@@ -131,18 +144,17 @@ class NoKey(BadInput):
 
 
 class MoneyRefused(CivitaiError):
-    code = "money_refused"
+    """The price or a limit says no; nothing was paid."""
+
     exit_code = 5
 
 
 class TooExpensive(MoneyRefused):
-    code = "too_expensive"
+    """The price is above max_buzz, or was not confirmed."""
 
 
 class LimitReached(MoneyRefused):
     """A limit of the settings. `left` is in Buzz; `frees_at` is seconds since the epoch, or None."""
-
-    code = "limit_reached"
 
     def __init__(self, message: str, *, limit: str, left: int, frees_at: float | None = None) -> None:
         super().__init__(message)
@@ -152,13 +164,11 @@ class LimitReached(MoneyRefused):
 
 
 class EchoLost(MoneyRefused):
-    code = "echo_lost"
+    """The service understood less than was meant."""
 
 
 class ApiError(CivitaiError):
     """CivitAI answered, and the answer was no. `detail` is its own text; `retry_after` is in seconds."""
-
-    code = "api_error"
 
     def __init__(self, message: str, *, status: int, detail: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -168,54 +178,58 @@ class ApiError(CivitaiError):
 
 
 class BadRequest(ApiError):
-    code = "bad_request"
+    """HTTP 400 and 422, and other refusals without a class of their own."""
 
 
 class Unauthorized(ApiError):
-    code = "unauthorized"
+    """HTTP 401: the key is wrong or expired."""
+
     exit_code = 3
 
 
 class OutOfBuzz(ApiError):
-    code = "out_of_buzz"
+    """HTTP 402, and 400 or 403 whose words speak of money."""
 
 
 class Forbidden(ApiError):
-    code = "forbidden"
+    """HTTP 403."""
 
 
 class NotFound(ApiError):
-    code = "not_found"
+    """HTTP 404."""
 
 
 class Conflict(ApiError):
-    code = "conflict"
+    """HTTP 409."""
 
 
 class Gone(ApiError):
-    code = "gone"
+    """HTTP 410."""
 
 
 class RateLimited(ApiError):
-    code = "rate_limited"
+    """HTTP 429."""
 
 
 class RegionBlocked(ApiError):
-    code = "region_blocked"
+    """HTTP 451."""
+
+
+class CloudflareChallenge(ApiError):
+    """Cloudflare's own page (HTTP 403, 429, 503) in place of CivitAI's answer."""
 
 
 class ServerTrouble(ApiError):
-    code = "server_trouble"
+    """HTTP 5xx."""
 
 
 class Unreadable(ApiError):
-    code = "unreadable"
+    """An answer that is not what was asked for: HTML, cut off, no JSON."""
 
 
 class Unreachable(CivitaiError):
     """No answer. `sent` False = the request cannot have arrived: there was no connection to send it on."""
 
-    code = "unreachable"
     exit_code = 4
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
@@ -224,7 +238,7 @@ class Unreachable(CivitaiError):
 
 
 class WorkflowEnded(CivitaiError):
-    code = "workflow_ended"
+    """The workflow ended without pictures."""
 
     def __init__(self, message: str, *, workflow_id: str) -> None:
         super().__init__(message)
@@ -232,21 +246,20 @@ class WorkflowEnded(CivitaiError):
 
 
 class WorkflowFailed(WorkflowEnded):
-    code = "workflow_failed"
+    """The workflow failed."""
 
 
 class WorkflowExpired(WorkflowEnded):
-    code = "workflow_expired"
+    """No worker took the workflow in time."""
 
 
 class WorkflowCanceled(WorkflowEnded):
-    code = "workflow_canceled"
+    """The workflow was cancelled."""
 
 
 class NotDone(CivitaiError):
     """The job goes on, or nobody knows; `key` is the journal's name for it."""
 
-    code = "not_done"
     exit_code = 130
 
     def __init__(self, message: str, *, key: str = "", workflow_id: str = "") -> None:
@@ -256,20 +269,21 @@ class NotDone(CivitaiError):
 
 
 class StillRunning(NotDone):
-    code = "still_running"
+    """Waited as long as was asked; the job goes on."""
 
 
 class Unconfirmed(NotDone):
-    code = "unconfirmed"
+    """It is not known whether the submit arrived."""
+
     exit_code = 1
 
 
 class Interrupted(NotDone):
-    code = "interrupted"
+    """A person stopped the wait or cancelled the job."""
 
 
 class BlobTrouble(CivitaiError):
-    code = "blob_trouble"
+    """A picture that cannot be had."""
 
     def __init__(self, message: str, *, blob_id: str = "") -> None:
         super().__init__(message)
@@ -277,41 +291,39 @@ class BlobTrouble(CivitaiError):
 
 
 class BlobBlocked(BlobTrouble):
-    code = "blob_blocked"
+    """A picture that moderation withholds."""
 
 
 class BlobUnavailable(BlobTrouble):
-    code = "blob_unavailable"
+    """A picture that is gone, expired or was not produced."""
 
 
 class BlobDamaged(BlobTrouble):
-    code = "blob_damaged"
+    """A picture that is cut off, or bytes of another kind."""
 
 
 class StateTrouble(CivitaiError):
-    code = "state_trouble"
+    """The state folder cannot be used, or a purchase belongs to somebody else."""
 
 
 class AnotherAccount(StateTrouble):
-    code = "another_account"
+    """Paid by another account or at another address."""
 
 
 class FileTrouble(CivitaiError):
-    code = "file_trouble"
+    """A model file on this machine cannot be read or written."""
 
 
 class FileChanged(FileTrouble):
-    code = "file_changed"
+    """The file changed while it was read."""
 
 
 class NotSafetensors(FileTrouble):
-    code = "not_safetensors"
+    """The file has no safetensors header."""
 
 
 class CatalogTrouble(CivitaiError):
     """`path` is the catalog's file."""
-
-    code = "catalog_trouble"
 
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
@@ -321,8 +333,6 @@ class CatalogTrouble(CivitaiError):
 class CatalogDamaged(CatalogTrouble):
     """`line` and `column` count from 1; 0 where the JSON is valid and its shape is not."""
 
-    code = "catalog_damaged"
-
     def __init__(self, message: str, *, path: str = "", line: int = 0, column: int = 0) -> None:
         super().__init__(message, path=path)
         self.line = line
@@ -330,25 +340,23 @@ class CatalogDamaged(CatalogTrouble):
 
 
 class CatalogBusy(CatalogTrouble):
-    code = "catalog_busy"
+    """Another program holds the catalog."""
 
 
 class NotInCatalog(CatalogTrouble):
-    code = "not_in_catalog"
+    """The catalog has no such entry."""
 
 
 class NotALora(CatalogTrouble):
-    code = "not_a_lora"
+    """The entry's dest is not `loras`."""
 
 
 class StillOnDisk(CatalogTrouble):
-    code = "still_on_disk"
+    """An entry whose file is there is not removed."""
 
 
 class DownloadTrouble(CivitaiError):
     """`status` is CivitAI's or the storage's HTTP status, 0 where none was the reason; `detail` is their own text."""
-
-    code = "download_trouble"
 
     def __init__(self, message: str, *, status: int = 0, detail: str = "") -> None:
         super().__init__(message)
@@ -357,29 +365,32 @@ class DownloadTrouble(CivitaiError):
 
 
 class DownloadRefused(DownloadTrouble):
-    code = "download_refused"
+    """CivitAI refuses the download: the creator, early access, a quota, archived."""
 
 
 class LogInNeeded(DownloadRefused):
-    code = "log_in_needed"
+    """Only for people who are logged in, and no key is set or it is not accepted."""
+
     exit_code = 3
 
 
 class DownloadForbidden(DownloadTrouble):
-    code = "download_forbidden"
+    """Our own settings refuse the download: pickle, size, downloads off."""
+
     exit_code = 2
 
 
 class DownloadDamaged(DownloadTrouble):
-    code = "download_damaged"
+    """Wrong size, wrong SHA256, or a page instead of a file."""
 
 
 class NoRoom(DownloadTrouble):
-    code = "no_room"
+    """The disk is too full."""
 
 
 class DownloadStopped(DownloadTrouble):
-    code = "download_stopped"
+    """A person stopped the download; what has arrived is kept for the next time."""
+
     exit_code = 130
 
 

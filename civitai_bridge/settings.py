@@ -8,13 +8,14 @@ CLI follows it.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import json
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +23,11 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from .errors import BadSetting
+from .model_files.atomic import reason, replace_file
+from .network.hosts import is_loopback
+from .resources.addresses import SITE
 
 ORCHESTRATION = "https://orchestration.civitai.com"
-SITE = "https://civitai.com"
 LINK = "https://link.civitai.com"
 WALLETS = ("yellow", "blue", "green")
 
@@ -39,24 +42,16 @@ class Setting:
     least: int = 0
 
 
-SETTINGS: dict[str, Setting] = {
-    "limit_buzz_per_prompt": Setting(1000, "most Buzz that one queued graph may spend"),
-    "limit_buzz_per_day": Setting(5000, "most Buzz in 24 hours, over all graphs, servers and the shell"),
-    "currencies": Setting((), "wallets that may pay, in this order; empty = the account's own order", WALLETS),
-    "mature_content": Setting("auto", "the most a graph may ask for", ("blocked", "auto", "allowed")),
-    "graph_downloads": Setting("off", "whether nodes may download at all", ("off", "on")),
-    "allow_pickle": Setting(False, "whether formats that can run code may be downloaded"),
-    "max_download_gb": Setting(20, "largest file that is downloaded, in GB", least=1),
-    "lora_family_mismatch": Setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn")),
-    "catalog_folder": Setting("", "where models.json and loras.json lie; empty = the state folder"),
-    "link_generate": Setting(False, "whether CivitAI Link may start generations"),
-}
+def _setting(default: Any, help: str, choices: tuple[str, ...] = (), *, least: int = 0) -> Any:
+    """A field of `Settings` that a person may change in settings.json."""
+    return field(default=default, metadata={"setting": Setting(default, help, choices, least)})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything a story must know about the person's choices; `key` is `""` when there is none, `models_root` None
-    where nobody named it."""
+    where nobody named it. The fields with a help text are what settings.json may hold. `damage` says in a sentence
+    which file of the state folder could not be read; the defaults stand in for it."""
 
     key: str = field(default="", repr=False)
     orchestration_url: str = ORCHESTRATION
@@ -65,16 +60,26 @@ class Settings:
     home: Path = Path(".")
     models_root: Path | None = None
     sandbox: bool = False
-    limit_buzz_per_prompt: int = 1000
-    limit_buzz_per_day: int = 5000
-    currencies: tuple[str, ...] = ()
-    mature_content: str = "auto"
-    graph_downloads: str = "off"
-    allow_pickle: bool = False
-    max_download_gb: int = 20
-    lora_family_mismatch: str = "refuse"
-    catalog_folder: str = ""
-    link_generate: bool = False
+    limit_buzz_per_prompt: int = _setting(1000, "most Buzz that one queued graph may spend")
+    limit_buzz_per_day: int = _setting(5000, "most Buzz in 24 hours, over all graphs, servers and the shell")
+    currencies: tuple[str, ...] = _setting(
+        (), "wallets that may pay, in this order; empty = the account's own order", WALLETS
+    )
+    mature_content: str = _setting("auto", "the most a graph may ask for", ("blocked", "auto", "allowed"))
+    graph_downloads: str = _setting("off", "whether nodes may download at all", ("off", "on"))
+    allow_pickle: bool = _setting(False, "whether formats that can run code may be downloaded")
+    max_download_gb: int = _setting(20, "largest file that is downloaded, in GB", least=1)
+    lora_family_mismatch: str = _setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn"))
+    catalog_folder: str = _setting("", "where models.json and loras.json lie; empty = the state folder")
+    link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
+    proxy: str = _setting(
+        "", "proxy for CivitAI alone, as http://host:port or socks5://host:port; empty = the environment's"
+    )
+    page_session: str = _setting(
+        "auto", "whether the page on this machine works without the admin token", ("auto", "off")
+    )
+    sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
+    damage: str = ""
 
     @property
     def account(self) -> str:
@@ -91,10 +96,20 @@ class Settings:
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
         return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
 
+    def require_whole(self) -> Settings:
+        """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""
+        if self.damage:
+            raise BadSetting(self.damage)
+        return self
+
     def at(self, *, orchestration_url: str, site_url: str) -> Settings:
         """The same settings at other addresses (a sandbox that has just started)."""
         return replace(self, orchestration_url=orchestration_url, site_url=site_url)
 
+
+SETTINGS: dict[str, Setting] = {
+    entry.name: entry.metadata["setting"] for entry in fields(Settings) if "setting" in entry.metadata
+}
 
 BADGE = "SANDBOX: nothing of this is real, no Buzz was spent."
 
@@ -106,21 +121,21 @@ def is_sandbox(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any) -> Settings:
-    """Read everything once. Raises BadSetting with the name of what is wrong and where it stands."""
+    """Read everything once. Raises BadSetting for an address or a key that cannot be one; what is wrong with the files
+    is said in `damage`, for most of what a person does goes on without them."""
     environ = os.environ if environ is None else environ
     folder = home or state_folder(environ)
     sandbox = is_sandbox(environ)
     if sandbox:
         folder = folder / "sandbox"
-    values: dict[str, Any] = {}
-    for name, value in _read_json(folder / "settings.json").items():
-        if name in SETTINGS:
-            values[name] = check_setting(name, value, where=" in settings.json")
+    values, damage = _stored_settings(folder)
     if sandbox:
         key = "sandbox"
     else:
         key = environ.get("CIVITAI_API_TOKEN", "").strip() or environ.get("CIVITAI_API_KEY", "").strip()
-        key = key or str(_read_json(folder / "credentials.json").get("key") or "")
+        if not key:
+            key, unreadable = _stored_key(folder)
+            damage = damage or unreadable
         orchestration = environ.get("CIVITAI_ORCHESTRATION_URL") or environ.get("CIVITAI_API_URL") or ORCHESTRATION
         values["orchestration_url"] = check_address(orchestration, "CIVITAI_ORCHESTRATION_URL")
         values["site_url"] = check_address(environ.get("CIVITAI_SITE_URL") or SITE, "CIVITAI_SITE_URL")
@@ -131,7 +146,39 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     key = str(values.pop("key", key))
     if environ.get("CIVITAI_BRIDGE_MODELS") and "models_root" not in values:
         values["models_root"] = Path(environ["CIVITAI_BRIDGE_MODELS"]).expanduser().absolute()
-    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, **values)
+    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, damage=damage, **values)
+
+
+def _stored_settings(folder: Path) -> tuple[dict[str, Any], str]:
+    """What settings.json holds, and in a sentence what is wrong with it."""
+    values: dict[str, Any] = {}
+    try:
+        for name, value in read_json(folder / "settings.json").items():
+            if name in SETTINGS:
+                values[name] = check_setting(name, value, where=" in settings.json")
+    except BadSetting as error:
+        return values, str(error)
+    return values, ""
+
+
+def _stored_key(folder: Path) -> tuple[str, str]:
+    """The stored key, and what is wrong with the file that holds it."""
+    try:
+        return load_credential(folder, "key"), ""
+    except BadSetting as error:
+        return "", str(error)
+
+
+def misspelt_settings(home: Path) -> list[str]:
+    """A sentence for each name in settings.json that no setting has. They stay: a newer version may know them.
+    Raises BadSetting."""
+    sentences = []
+    for name in read_json(home / "settings.json"):
+        if name not in SETTINGS:
+            close = difflib.get_close_matches(name, SETTINGS, 1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            sentences.append(f"settings.json has {name!r}, which is no setting and changes nothing{hint}")
+    return sentences
 
 
 def check_address(url: str, name: str) -> str:
@@ -144,8 +191,7 @@ def check_address(url: str, name: str) -> str:
         _ = parts.port
     except ValueError as error:
         raise BadSetting(f"{name} is not an address.") from error
-    loopback = host.lower() in ("127.0.0.1", "localhost", "::1")
-    if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not loopback):
+    if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not is_loopback(url)):
         raise BadSetting(f"{name} must be an https address (http only for this machine).")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadSetting(f"{name} must be a plain address without user, query or fragment.")
@@ -159,11 +205,17 @@ def check_address(url: str, name: str) -> str:
 
 
 def check_key(key: str) -> str:
-    """A key without the white space around it. Raises BadSetting (without showing it) when it cannot be one."""
+    """A key without the white space and quotes around it, which files of variables leave there. Raises BadSetting
+    (without showing it) when it cannot be one."""
     key = key.strip()
+    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+        key = key[1:-1].strip()
     if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key) or len(key) > 4096:
         raise BadSetting("The API key has characters that no key has; copy it again from civitai.com/user/account.")
     return key
+
+
+_SWITCH = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
 
 def check_setting(name: str, value: Any, where: str = "") -> Any:
@@ -171,47 +223,53 @@ def check_setting(name: str, value: Any, where: str = "") -> Any:
     if name not in SETTINGS:
         raise BadSetting(f"There is no setting {name!r}. There are: {', '.join(SETTINGS)}.")
     setting = SETTINGS[name]
-    default = setting.default
-    if isinstance(default, bool):
-        words = {
-            "true": True,
-            "on": True,
-            "yes": True,
-            "1": True,
-            "false": False,
-            "off": False,
-            "no": False,
-            "0": False,
-        }
-        known = value if isinstance(value, bool) else words.get(str(value).strip().lower())
-        if known is None:
-            raise BadSetting(f"{name}{where} must be true or false.")
-        return known
-    if isinstance(default, int):
-        try:
-            number = int(str(value))
-        except ValueError as error:
-            raise BadSetting(f"{name}{where} must be a whole number.") from error
-        if number < setting.least:
-            raise BadSetting(f"{name}{where} must be {setting.least} or more.")
-        return number
-    if isinstance(default, tuple):
-        if not isinstance(value, (str, list, tuple)):
-            raise BadSetting(f"{name}{where} must be a list of: {', '.join(setting.choices)}.")
-        parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
-        if wrong := [part for part in parts if part not in setting.choices]:
-            raise BadSetting(f"{name}{where} has {wrong[0]!r}; there are: {', '.join(setting.choices)}.")
-        return tuple(dict.fromkeys(parts))
+    read = next(reader for kind, reader in _READERS if isinstance(setting.default, kind))
+    return read(setting, value, f"{name}{where}")
+
+
+def _read_switch(_: Setting, value: Any, name: str) -> bool:
+    switch = value if isinstance(value, bool) else _SWITCH.get(str(value).strip().lower())
+    if switch is None:
+        raise BadSetting(f"{name} must be true or false.")
+    return switch
+
+
+def _read_number(setting: Setting, value: Any, name: str) -> int:
+    try:
+        number = int(str(value))
+    except ValueError as error:
+        raise BadSetting(f"{name} must be a whole number.") from error
+    if number < setting.least:
+        raise BadSetting(f"{name} must be {setting.least} or more.")
+    return number
+
+
+def _read_list(setting: Setting, value: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(value, (str, list, tuple)):
+        raise BadSetting(f"{name} must be a list of: {', '.join(setting.choices)}.")
+    parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
+    if wrong := [part for part in parts if part not in setting.choices]:
+        raise BadSetting(f"{name} has {wrong[0]!r}; there are: {', '.join(setting.choices)}.")
+    return tuple(dict.fromkeys(parts))
+
+
+def _read_text(setting: Setting, value: Any, name: str) -> str:
     text = str(value)
     if setting.choices and text not in setting.choices:
-        raise BadSetting(f"{name}{where} must be one of: {', '.join(setting.choices)}.")
+        raise BadSetting(f"{name} must be one of: {', '.join(setting.choices)}.")
     return text
+
+
+# By the type of the default; a switch is an int too, so it comes first.
+_READERS: tuple[tuple[type, Callable[[Setting, Any, str], Any]], ...] = (
+    (bool, _read_switch), (int, _read_number), (tuple, _read_list), (str, _read_text),
+)  # fmt: skip
 
 
 def save_setting(home: Path, name: str, value: Any) -> Any:
     """Change one setting and return its value; the others, and what other versions wrote, stay."""
     checked = check_setting(name, value)
-    data = _read_json(home / "settings.json")
+    data = read_json(home / "settings.json")
     data[name] = list(checked) if isinstance(checked, tuple) else checked
     write_json(home / "settings.json", data)
     return checked
@@ -223,7 +281,7 @@ def save_key(home: Path, key: str) -> None:
 
 def delete_key(home: Path) -> bool:
     """Forget the stored key; True when there was one."""
-    if "key" not in _read_json(home / "credentials.json"):
+    if "key" not in read_json(home / "credentials.json"):
         return False
     with _credentials(home) as data:
         return data.pop("key", None) is not None
@@ -231,7 +289,7 @@ def delete_key(home: Path) -> bool:
 
 def load_credential(home: Path, name: str) -> str:
     """A secret of the state folder, `""` where there is none."""
-    value = _read_json(home / "credentials.json").get(name)
+    value = read_json(home / "credentials.json").get(name)
     return value if isinstance(value, str) else ""
 
 
@@ -241,10 +299,10 @@ def save_credential(home: Path, name: str, value: str) -> None:
         data[name] = value
 
 
-def kept_credential(home: Path, name: str, make: Callable[[], str]) -> str:
+def _kept_credential(home: Path, name: str, make: Callable[[], str]) -> str:
     """A secret of the state folder, made where there is none; every process gets the same."""
-    if known := load_credential(home, name):
-        return known
+    if credential := load_credential(home, name):
+        return credential
     with _credentials(home) as data:
         if not isinstance(data.get(name), str) or not data[name]:  # else another process was first
             data[name] = make()
@@ -263,7 +321,7 @@ def _credentials(home: Path) -> Iterator[dict[str, Any]]:
         why = "another process holds it" if isinstance(error, Timeout) else "the folder cannot be written"
         raise BadSetting(f"{path.name} cannot be changed in {home}: {why}.") from error
     try:
-        data = _read_json(path)
+        data = read_json(path)
         before = dict(data)
         yield data
         if data != before:
@@ -272,12 +330,26 @@ def _credentials(home: Path) -> Iterator[dict[str, Any]]:
         lock.release()
 
 
+def admin_token(home: Path, environ: Mapping[str, str] | None = None) -> str:
+    """The token of the admin routes: fixed by CIVITAI_BRIDGE_ADMIN_TOKEN, else made when first asked for and kept in
+    credentials.json, one for every process of this state folder."""
+    environ = os.environ if environ is None else environ
+    if fixed := environ.get("CIVITAI_BRIDGE_ADMIN_TOKEN", "").strip():
+        return fixed
+    return _kept_credential(home, "admin_token", lambda: secrets.token_urlsafe(32))
+
+
+def is_admin(token: str, given: str) -> bool:
+    """Whether a token is the right one, in a time that tells nothing."""
+    return bool(token) and secrets.compare_digest(token.encode(), given.encode("utf-8", "replace"))
+
+
 def state_folder(environ: Mapping[str, str]) -> Path:
     """CIVITAI_BRIDGE_HOME, else the place that the ComfyUI server noted, else the platform's user-data folder."""
     if environ.get("CIVITAI_BRIDGE_HOME"):
         return Path(environ["CIVITAI_BRIDGE_HOME"]).expanduser().absolute()
     data = _user_data(environ)
-    noted = _read_json(data / "server.json").get("home")
+    noted = read_json(data / "server.json").get("home")
     if isinstance(noted, str) and Path(noted).is_dir():
         return Path(noted)
     return data
@@ -286,35 +358,12 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 def note_state_folder(home: Path, environ: Mapping[str, str] | None = None) -> None:
     """Leave word for the CLI where the server keeps its state."""
     data = _user_data(os.environ if environ is None else environ)
-    if _read_json(data / "server.json").get("home") != str(home):
+    if read_json(data / "server.json").get("home") != str(home):
         write_json(data / "server.json", {"home": str(home)})
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of the state folder, `{}` where there is none. Raises BadSetting."""
-    return _read_json(path)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write beside, fsync, replace; folder 0700, file 0600. Raises BadSetting when the folder cannot be written."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                json.dump(data, out, indent=2, ensure_ascii=False)
-                out.write("\n")
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise BadSetting(f"{path.name} cannot be written in the state folder: {error.strerror or error}.") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of the state folder, `{}` where there is none. Raises BadSetting with the place that is wrong."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -326,6 +375,15 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BadSetting(f"{path.name} in the state folder is not a JSON object. Mend or move it away.")
     return data
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write beside, fsync, replace; folder 0700, file 0600. Raises BadSetting when the folder cannot be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), mode=0o600)
+    except OSError as error:
+        raise BadSetting(f"{path.name} cannot be written in the state folder: {reason(error)}.") from error
 
 
 def _place(error: Exception) -> str:

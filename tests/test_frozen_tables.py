@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge import errors
-from pack.civitai_bridge.orchestration.request import GenerationRequest, ResolvedLora, build, request_hash, template
+from pack.civitai_bridge.orchestration.body import OrderRules, build
+from pack.civitai_bridge.orchestration.request import GenerationRequest, ResolvedLora
 from pack.civitai_bridge.orchestration.variants import variants
 from pack.civitai_bridge.resources.version import ModelVersion
 
@@ -29,16 +30,13 @@ def hash_of(row: Mapping[str, Any]) -> str:
     inputs = {name: base64.b64decode(value) if name == "image" else value for name, value in row["request"].items()}
     request = GenerationRequest(**{"model": "202", **inputs})
     loras = tuple(ResolvedLora(version(lora), strength) for lora, strength in row.get("loras", ()))
-    built = build(request, version(row["model"]), loras, version(row.get("vae")))
-    body = template(
-        built,
-        currencies=row.get("currencies", []),
-        mature_content=request.mature_content,
-        tags=["civitai-bridge"],
-        metadata={},
+    rules = OrderRules(
+        account=row.get("account", "acct"),
+        base=row.get("base", "https://orchestration.civitai.com"),
+        currencies=tuple(row.get("currencies", ())),
+        mature_content="allowed",
     )
-    base = row.get("base", "https://orchestration.civitai.com")
-    return request_hash(row.get("account", "acct"), base, body, request.seed)
+    return build(request, version(row["model"]), loras, version(row.get("vae")), rules=rules).hash
 
 
 @pytest.mark.parametrize("row", REQUESTS, ids=lambda row: row["hash"][:8])

@@ -20,17 +20,18 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
-from pack.civitai_bridge.catalog.service import CatalogService, open_service
+from pack.civitai_bridge.app import App, ModelFolders
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network import retries
 from pack.civitai_bridge.network.background import BackgroundLoop
-from pack.civitai_bridge.routes import SESSION, Context, add_routes, finite, is_own_page
+from pack.civitai_bridge.network.client import HttpClient
+from pack.civitai_bridge.routes.access import SESSION, is_own_page
+from pack.civitai_bridge.routes.table import Context, add_routes, finite
 from pack.civitai_bridge.sandbox import Sandbox, files
 from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.settings import Settings
-from pack.civitai_bridge.website import connect_reader
 
 LORA, CHECKPOINT, IMAGE = 300001, 128078, 900002
 ADMIN = {"Authorization": "Bearer the-admin-token"}
@@ -63,35 +64,27 @@ class Room:
         self.models.mkdir()
         self.settings = Settings(key="me", site_url=sandbox.site_url, home=self.home)
         self.behind = BackgroundLoop()
+        self.app = App(
+            self._network,
+            load=lambda: self.settings,
+            folders=lambda _: ModelFolders(lambda: folders_below(self.models), self.models),
+        )
         self.context = Context(
             start=self.behind.start,
-            desk=self._desk,
-            reader=self._reader,
+            catalog=self.app.catalog,
+            reader=self.app.reader,
             admin_token=lambda: "the-admin-token",
             patience=20.0,
         )
-        self._kept: dict[str, Any] = {}
 
-    async def _reader(self) -> Any:
-        if "reader" not in self._kept:
-            network = await self.behind.network()
-            network.allow_loopback(self.sandbox.storage_url)
-            self._kept["reader"] = connect_reader(self.settings, network)
-        return self._kept["reader"]
-
-    async def _desk(self) -> CatalogService:
-        if "desk" not in self._kept:
-            lookups = (await self._reader()).lookups
-            network = await self.behind.network()
-            self._kept["desk"] = open_service(
-                self.settings, network, lambda: folders_below(self.models), self.models, lookups=lookups
-            )
-        return self._kept["desk"]
+    async def _network(self) -> HttpClient:
+        network = await self.behind.network()
+        network.allow_loopback(self.sandbox.storage_url)
+        return network
 
     def forget(self, **more: Any) -> None:
-        if "desk" in self._kept:
-            self._kept["desk"].close()
-        self._kept.clear()
+        """Everything that was looked up, and settings; blocks."""
+        self.behind.start(self.app.close()).result(10)
         self.settings = replace(self.settings, **more)
 
     async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> SimpleNamespace:
@@ -330,7 +323,7 @@ async def test_what_nobody_foresaw_is_json_too(room: Room, caplog: pytest.LogCap
     async def broken() -> Any:
         raise ZeroDivisionError("secret detail")
 
-    async with TestServer(serving(replace(room.context, desk=broken))) as server:
+    async with TestServer(serving(replace(room.context, catalog=broken))) as server:
         room.url = f"http://127.0.0.1:{server.port}"
         answer = await room.admin("GET", "/admin/civitai/catalog")
     assert answer.status == 500 and "console" in answer.data["error"] and "secret" not in answer.text
@@ -510,7 +503,7 @@ async def test_a_get_without_an_origin_needs_the_session(room: Room):
 
 
 async def test_a_session_of_another_process_is_nothing_here(room: Room):
-    other = Context(room.context.start, room.context.desk, room.context.reader, room.context.admin_token)
+    other = Context(room.context.start, room.context.catalog, room.context.reader, room.context.admin_token)
     assert (await room.ask("GET", "/admin/civitai/catalog", browser(room) | {SESSION: other.session})).status == 401
 
 

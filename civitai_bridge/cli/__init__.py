@@ -1,7 +1,9 @@
-"""The command line. Data goes to stdout, talk to stderr; `--json` prints one document; exit codes are the errors' own.
+"""The command line: one family of commands a file, `context` and `console` below them. Nothing imports from here but
+`__main__` and the entry point of the installed command.
 
-0 done · 1 the service said no or the job failed · 2 wrong usage · 3 no key · 4 not reachable · 5 would cost more than
-allowed or was not confirmed · 130 stopped waiting
+Data goes to stdout, talk to stderr; `--json` prints one document; exit codes are the errors' own: 0 done · 1 the
+service said no or the job failed · 2 wrong usage · 3 no key · 4 not reachable · 5 would cost more than allowed or was
+not confirmed · 130 stopped waiting
 """
 
 from __future__ import annotations
@@ -9,15 +11,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import CivitaiError
-from .context import Context
+from .context import Context, accept_json
+
+if TYPE_CHECKING:
+    from ..app import Tuning
 
 __all__ = ["main"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> int:
     """Run one command and return its exit code. Never raises for what a person can do something about."""
     words = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -28,16 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             sys.stderr.write(f"{error.usage}civitai-bridge: {error}\n")
         return 2
-    frame = Context(json=arguments.json)
+    context = Context(json=arguments.json, tuning=tuning)
     try:
-        return arguments.run(frame, arguments)
+        return arguments.run(context, arguments)
     except CivitaiError as error:
-        frame.fail(error.code, str(error))
+        context.fail(error.code, str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        frame.fail(
+        context.fail(
             "interrupted",
-            ("Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled."),
+            "Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled.",
         )
         return 130
     except BrokenPipeError:
@@ -61,17 +66,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from . import account, catalog, demo, generate, image, journal, resolve, sandbox
+    """The grammar of all commands; each family adds its own."""
+    from . import account, catalog, demo, doctor, generate, image, journal, resolve, sandbox
 
     parser = Parser(
         prog="civitai-bridge",
-        description=("CivitAI from the shell: look models up, have images made, keep what was paid for."),
+        description="CivitAI from the shell: look models up, have images made, keep what was paid for.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal):
+    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
         if not any(action.dest == "json" for action in command._actions):
-            command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            accept_json(command)
     return parser

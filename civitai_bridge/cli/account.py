@@ -8,10 +8,12 @@ from typing import Any
 
 from ..errors import BadSetting, NoKey
 from ..settings import SETTINGS, delete_key, save_key, save_setting
-from .context import Context
+from .console import table
+from .context import Context, runs
 
 
 def add_to(commands: Any) -> None:
+    """The commands `login`, `logout`, `settings` and `test`."""
     login = commands.add_parser("login", help="store the API key (asked for, or read from stdin)")
     login.set_defaults(run=_login)
     logout = commands.add_parser("logout", help="forget the stored API key")
@@ -21,11 +23,11 @@ def add_to(commands: Any) -> None:
     settings.add_argument("value", nargs="?", help="its new value")
     settings.set_defaults(run=_settings)
     test = commands.add_parser("test", help="see whether CivitAI answers and takes the key")
-    test.set_defaults(run=_test)
+    test.set_defaults(run=runs(_test))
 
 
-def _login(frame: Context, arguments: argparse.Namespace) -> int:
-    settings = frame.settings()
+def _login(context: Context, arguments: argparse.Namespace) -> int:
+    settings = context.settings()
     if settings.sandbox:
         raise BadSetting("The sandbox needs no key. Unset CIVITAI_BRIDGE_SANDBOX to store one.")
     if sys.stdin.isatty():
@@ -35,61 +37,56 @@ def _login(frame: Context, arguments: argparse.Namespace) -> int:
     else:
         key = sys.stdin.readline()
     save_key(settings.home, key)
-    frame.data(
+    context.data(
         {"stored": True, "folder": str(settings.home)},
-        ("The key is stored for you alone (credentials.json, mode 0600)."),
+        "The key is stored for you alone (credentials.json, mode 0600).",
     )
     return 0
 
 
-def _logout(frame: Context, arguments: argparse.Namespace) -> int:
-    gone = delete_key(frame.settings().home)
-    frame.data({"removed": gone}, "The stored key is gone." if gone else "There was no stored key.")
+def _logout(context: Context, arguments: argparse.Namespace) -> int:
+    removed = delete_key(context.settings().home)
+    context.data({"removed": removed}, "The stored key is gone." if removed else "There was no stored key.")
     return 0
 
 
-def _settings(frame: Context, arguments: argparse.Namespace) -> int:
-    settings = frame.settings()
+def _settings(context: Context, arguments: argparse.Namespace) -> int:
+    settings = context.settings()
     if arguments.name and arguments.name not in SETTINGS:
         raise BadSetting(f"There is no setting {arguments.name!r}. There are: {', '.join(SETTINGS)}.")
     if arguments.value is not None:
         value = save_setting(settings.home, arguments.name, arguments.value)
-        frame.data({arguments.name: value}, f"{arguments.name} = {_text(value)}")
+        context.data({arguments.name: value}, f"{arguments.name} = {_text(value)}")
         return 0
     names = [arguments.name] if arguments.name else list(SETTINGS)
     values = {name: getattr(settings, name) for name in names}
-    lines = [f"{name:24} {_text(value):12} {SETTINGS[name].help}" for name, value in values.items()]
-    frame.data(values, "\n".join([*lines, f"(settings.json in {settings.home})"]))
+    rows = [(name, _text(value), SETTINGS[name].help) for name, value in values.items()]
+    context.data(values, f"{table(rows)}\n(settings.json in {settings.home})")
     return 0
 
 
-def _test(frame: Context, arguments: argparse.Namespace) -> int:
-    return frame.run(_ask(frame))
-
-
-async def _ask(frame: Context) -> int:
-    settings = frame.settings()
-    if not settings.key:
+async def _test(context: Context, arguments: argparse.Namespace) -> int:
+    if not context.settings().key:
         raise NoKey
-    async with frame.bridge(settings) as bridge:
-        await bridge.client.tagged("civitai-bridge")
-        known = len(bridge.waiting())
+    async with context.app() as app:
+        fleet = await app.fleet()
+        await fleet.client.tagged("civitai-bridge")
+        waiting = len(fleet.waiting())
     document = {
         "ok": True,
-        "orchestration": bridge.settings.orchestration_url,
-        "waiting": known,
-        "sandbox": settings.sandbox,
+        "orchestration": fleet.settings.orchestration_url,
+        "waiting": waiting,
+        "sandbox": fleet.settings.sandbox,
     }
-    where = "the sandbox" if settings.sandbox else settings.orchestration_url
-    frame.data(document, f"{where} answers and takes the key. {known} purchases wait to be collected.")
+    service = "the sandbox" if fleet.settings.sandbox else fleet.settings.orchestration_url
+    context.data(document, f"{service} answers and takes the key. {waiting} purchases wait to be collected.")
     return 0
 
 
 def _text(value: object) -> str:
+    """A setting's value as a person would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return " ".join(value) or "(account)"
-    return (
-        {True: "true", False: "false", "": "-"}.get(value, str(value))
-        if not isinstance(value, int) or isinstance(value, bool)
-        else str(value)
-    )
+    return str(value) or "-"

@@ -1,11 +1,12 @@
-"""What every command stands in: where words and data go, and how a story gets its settings, network and sandbox."""
+"""What every command is given: where words and data go, and how a story gets the pack."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,15 +15,17 @@ from ..settings import BADGE, Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..network.client import HttpClient
-    from ..orchestration.fleet import Fleet
+    from ..app import App, Tuning
 
 T = TypeVar("T")
 
 
 class Context:
-    def __init__(self, *, json: bool) -> None:
+    """One command. Its result goes to stdout, what it says to a person goes to stderr."""
+
+    def __init__(self, *, json: bool, tuning: Tuning | None = None) -> None:
         self.json = json
+        self.tuning = tuning
 
     def talk(self) -> Console:
         """For people: stderr, so that stdout stays data."""
@@ -31,6 +34,7 @@ class Context:
         return Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
+        """A sentence for a person, on stderr."""
         self.talk().print(text, markup=False)
 
     def data(self, document: dict[str, Any] | list[Any], text: str) -> None:
@@ -38,61 +42,52 @@ class Context:
         print(json.dumps(document, ensure_ascii=False, indent=2, default=str) if self.json else text)
 
     def fail(self, code: str, message: str) -> None:
+        """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr."""
         if self.json:
             print(json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False))
         else:
             self.talk().print(f"civitai-bridge: {message}", style="red", markup=False)
 
     def settings(self) -> Settings:
+        """The settings as they are now. Raises BadSetting."""
         return load_settings()
 
     def run(self, story: Coroutine[Any, Any, T]) -> T:
+        """Run a story to its end in an event loop of its own."""
         return asyncio.run(story)
 
     @asynccontextmanager
-    async def site(self) -> AsyncIterator[tuple[Settings, HttpClient]]:
-        """The site's address and the network for one command; with CIVITAI_BRIDGE_SANDBOX=1 a sandbox of its own."""
-        async with self._reached(None) as (settings, network):
-            if settings.sandbox:
+    async def app(self) -> AsyncIterator[App]:
+        """The pack for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox."""
+        from ..app import open_app
+
+        async with open_app(self.settings, self.tuning) as app:
+            yield app
+
+    @asynccontextmanager
+    async def marked_app(self) -> AsyncIterator[App]:
+        """The pack for a command whose answers do not say by themselves that they come from the sandbox."""
+        async with self.app() as app:
+            if app.load().sandbox:
                 self.say(BADGE)
-            yield settings, network
-
-    @asynccontextmanager
-    async def _reached(self, settings: Settings | None) -> AsyncIterator[tuple[Settings, HttpClient]]:
-        from ..network.client import HttpClient, is_loopback, next_port
-
-        settings = settings or self.settings()
-        async with HttpClient() as network:
-            if settings.sandbox and settings.site_url == Settings().site_url:
-                from ..sandbox import Sandbox
-
-                async with Sandbox() as sandbox:
-                    network.allow_loopback(sandbox.storage_url)
-                    yield (
-                        settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url),
-                        network,
-                    )
-            else:
-                if is_loopback(settings.site_url):  # `civitai-bridge sandbox`: its storage is the next port
-                    network.allow_loopback(next_port(settings.site_url))
-                yield settings, network
-
-    @asynccontextmanager
-    async def bridge(self, settings: Settings | None = None) -> AsyncIterator[Fleet]:
-        """A Fleet for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox of its own."""
-        from ..orchestration.fleet import connect
-
-        async with self._reached(settings) as (at, network), _closing(connect(at, network)) as bridge:
-            yield bridge
+            yield app
 
 
-@asynccontextmanager
-async def _closing(bridge: Fleet) -> AsyncIterator[Fleet]:
-    try:
-        yield bridge
-    finally:
-        await bridge.close()
+Command = Callable[[Context, argparse.Namespace], int]
+Story = Callable[[Context, argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+def runs(story: Story) -> Command:
+    """A story as a command."""
+
+    return lambda context, arguments: context.run(story(context, arguments))
+
+
+def accept_json(parser: argparse.ArgumentParser) -> None:
+    """Let `--json` stand behind the command's name as well as before it."""
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def is_terminal() -> bool:
+    """Whether a person can be asked: they see stderr and type into stdin."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

@@ -4,67 +4,78 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput, Interrupted, NotAPicture, StateTrouble, TooExpensive
-from ..model_files.atomic import place_new
+from ..errors import BadInput, Interrupted, NotAPicture, TooExpensive
+from ..model_files.atomic import reason
+from .console import ProgressBar
 from .context import Context, is_terminal
+from .saving import save_pictures
+
+if TYPE_CHECKING:
+    from ..orchestration.fleet import Fleet
+    from ..orchestration.outcome import Outcome, State, Terms
+    from ..orchestration.request import GenerationRequest, LoraInput
 
 
 def add_to(commands: Any) -> None:
+    """The command `generate`."""
     parser = commands.add_parser("generate", help="have images made on CivitAI's fleet, at a price shown before")
-    parser.add_argument("--model", default="", metavar="REF", help="version id, CivitAI address, AIR or hash")
-    parser.add_argument("--prompt", required=True)
-    parser.add_argument("--negative-prompt", default="")
-    parser.add_argument(
-        "--engine", default="auto", metavar="E", help=("a variant path such as comfy/sdxl; auto = by the model")
-    )
-    parser.add_argument("--operation", default="auto", choices=("auto", "create", "variant", "edit"))
+    option = parser.add_argument
+    option("--model", default="", metavar="REF", help="version id, CivitAI address, AIR or hash")
+    option("--prompt", required=True)
+    option("--negative-prompt", default="")
+    option("--engine", default="auto", metavar="E", help="a variant path such as comfy/sdxl; auto = by the model")
+    option("--operation", default="auto", choices=("auto", "create", "variant", "edit"))
     for name in ("quantity", "width", "height", "steps", "clip-skip"):
-        parser.add_argument(f"--{name}", type=int, default=1 if name == "quantity" else 0, metavar="N")
-    parser.add_argument("--cfg", type=float, default=0.0, metavar="X")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
-    parser.add_argument("--sampler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
-    parser.add_argument("--scheduler", default="auto", metavar="NAME")
-    parser.add_argument(
-        "--lora", action="append", default=[], metavar="REF=STRENGTH", help="may be given several times"
-    )
-    parser.add_argument("--vae", default="", metavar="REF")
-    parser.add_argument("--image", default="", metavar="FILE", help="a source picture")
-    parser.add_argument("--mask", default="", metavar="FILE")
-    parser.add_argument(
-        "--denoise", type=float, default=0.7, metavar="X", help=("how far from the source picture, 0 to 1")
-    )
-    parser.add_argument("--format", default="png", choices=("png", "jpeg", "webp"))
-    parser.add_argument("--mature", default="auto", choices=("auto", "blocked", "allowed"))
-    parser.add_argument("--max-buzz", type=int, default=0, metavar="N", help="never pay more; answers for a script")
-    parser.add_argument("--yes", action="store_true", help="buy without being asked")
-    parser.add_argument("--no-reuse", action="store_true", help="buy again what was bought before")
-    parser.add_argument("--wait", type=float, default=30.0, metavar="MINUTES")
-    parser.add_argument("--output", default=".", metavar="DIR")
-    parser.add_argument("--estimate", action="store_true", help="only ask the price")
+        option(f"--{name}", type=int, default=1 if name == "quantity" else 0, metavar="N")
+    option("--cfg", type=float, default=0.0, metavar="X")
+    option("--seed", type=int, default=0, metavar="S")
+    option("--sampler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
+    option("--scheduler", default="auto", metavar="NAME")
+    option("--lora", action="append", default=[], metavar="REF=STRENGTH", help="may be given several times")
+    option("--vae", default="", metavar="REF")
+    option("--image", default="", metavar="FILE", help="a source picture")
+    option("--mask", default="", metavar="FILE")
+    option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
+    option("--format", default="png", choices=("png", "jpeg", "webp"))
+    option("--mature", default="auto", choices=("auto", "blocked", "allowed"))
+    option("--max-buzz", type=int, default=0, metavar="N", help="never pay more; answers for a script")
+    option("--yes", action="store_true", help="buy without being asked")
+    option("--no-reuse", action="store_true", help="buy again what was bought before")
+    option("--wait", type=float, default=30.0, metavar="MINUTES")
+    option("--output", default=".", metavar="DIR")
+    option("--estimate", action="store_true", help="only ask the price")
     parser.set_defaults(run=_run)
 
 
 @dataclass
-class _Wait:
+class _Waiting:
     """What Ctrl-C leaves behind: the names by which a person finds the job again."""
 
     phase: str = ""
     key: str = ""
     workflow_id: str = ""
 
+    def see(self, state: State, fleet: Fleet) -> None:
+        self.phase = state.phase
+        self.key = next((run.purchase.key for run in fleet.runs), self.key)
+        self.workflow_id = state.workflow_id or self.workflow_id
+
+    def look_again(self, fleet: Fleet) -> None:
+        """Ctrl-C came; the workflow's id may be newer than the last progress."""
+        for run in fleet.runs:
+            self.key, self.workflow_id = run.purchase.key, run.purchase.workflow_id
+
     def stopped(self) -> Interrupted:
         name = self.workflow_id or self.key
         if not name:
-            before = self.phase in ("", "resolving", "pricing")
-            rest = "Nothing was bought." if before else "`civitai-bridge journal list` shows what became of it."
+            nothing_sent = self.phase in ("", "resolving", "pricing")
+            rest = "Nothing was bought." if nothing_sent else "`civitai-bridge journal list` shows what became of it."
             return Interrupted(f"Stopped. {rest}")
         return Interrupted(
             f"Stopped waiting; the job goes on. Collect it with `civitai-bridge journal resume {self.key or name}`, "
@@ -74,52 +85,66 @@ class _Wait:
         )
 
 
-def _run(frame: Context, arguments: argparse.Namespace) -> int:
-    wait = _Wait()
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    waiting = _Waiting()
     try:
-        return frame.run(_generate(frame, arguments, wait))
+        return context.run(_generate(context, arguments, waiting))
     except KeyboardInterrupt:
-        raise wait.stopped() from None
+        raise waiting.stopped() from None
 
 
-async def _generate(frame: Context, arguments: argparse.Namespace, wait: _Wait) -> int:
-    from ..orchestration.fleet import State, Terms
+async def _generate(context: Context, arguments: argparse.Namespace, waiting: _Waiting) -> int:
+    from ..orchestration.outcome import Terms
 
-    wanted = _wanted(arguments)
-    async with frame.bridge() as bridge:
-        terms = Terms(
-            max_buzz=arguments.max_buzz,
-            reuse_paid=not arguments.no_reuse,
-            wait_minutes=arguments.wait,
-            confirm=None if arguments.yes or arguments.max_buzz else _asker(frame),
-        )
+    request = request_from(arguments)
+    terms = Terms(
+        max_buzz=arguments.max_buzz,
+        reuse_paid=not arguments.no_reuse,
+        wait_minutes=arguments.wait,
+        confirm=None if arguments.yes or arguments.max_buzz else _asker(context),
+    )
+    async with context.app() as app:
+        fleet = await app.fleet()
         if arguments.estimate:
-            estimate = await bridge.estimate(wanted, terms)
-            document = {
-                "cost": estimate.cost,
-                "affordable": estimate.affordable,
-                "air": estimate.air,
-                "report": estimate.report,
-            }
-            frame.data(document, estimate.report)
-            return 0
-        with progress(frame) as show:
+            return await _estimate(context, fleet, request, terms)
+        outcome = await _buy(context, fleet, request, terms, waiting)
+        files = save_pictures(outcome, Path(arguments.output))
+        await fleet.collected(outcome.key)
+    context.data(_document(outcome, files), "\n".join([outcome.report, *(str(file) for file in files)]))
+    return 0
 
-            def on_progress(state: State) -> None:
-                wait.phase = state.phase
-                wait.key = next(iter(bridge.carriages), wait.key)
-                wait.workflow_id = state.workflow_id or wait.workflow_id
-                show(state.text, state.fraction)
 
-            try:
-                outcome = await bridge.generate(wanted, terms, on_progress=on_progress)
-            except asyncio.CancelledError:  # Ctrl-C; the id may be newer than the last progress
-                for key, carriage in bridge.carriages.items():
-                    wait.key, wait.workflow_id = key, carriage.row.workflow_id
-                raise
-        files = save(outcome, Path(arguments.output))
-        await bridge.collected(outcome.key)
+async def _estimate(context: Context, fleet: Fleet, request: GenerationRequest, terms: Terms) -> int:
+    estimate = await fleet.estimate(request, terms)
     document = {
+        "cost": estimate.cost,
+        "affordable": estimate.affordable,
+        "air": estimate.air,
+        "report": estimate.report,
+    }
+    context.data(document, estimate.report)
+    return 0
+
+
+async def _buy(context: Context, fleet: Fleet, request: GenerationRequest, terms: Terms, waiting: _Waiting) -> Outcome:
+    from ..orchestration.outcome import Caller
+
+    with ProgressBar(context, lines=True) as bar:
+
+        def show(state: State) -> None:
+            waiting.see(state, fleet)
+            total = None if state.fraction is None else 1.0
+            bar.show(state.text, state.fraction or 0.0, total, start=state.price is not None)
+
+        try:
+            return await fleet.generate(request, terms, Caller(progress=show))
+        except asyncio.CancelledError:
+            waiting.look_again(fleet)
+            raise
+
+
+def _document(outcome: Outcome, files: list[Path]) -> dict[str, Any]:
+    return {
         "air": outcome.air,
         "workflow_id": outcome.workflow_id,
         "status": outcome.status,
@@ -131,26 +156,12 @@ async def _generate(frame: Context, arguments: argparse.Namespace, wait: _Wait) 
         "paid_now": outcome.paid_now,
         "sandbox": outcome.sandbox,
     }
-    frame.data(document, "\n".join([outcome.report, *(str(file) for file in files)]))
-    return 0
 
 
-def _wanted(arguments: argparse.Namespace) -> Any:
-    from ..orchestration.request import GenerationRequest, LoraInput
+def request_from(arguments: argparse.Namespace) -> GenerationRequest:
+    """The options of `generate` as a request. Raises BadInput, NotAPicture."""
+    from ..orchestration.request import GenerationRequest
 
-    loras = []
-    for text in arguments.lora:
-        reference, _, strength = text.rpartition("=")
-        try:
-            loras.append(LoraInput(reference or text, float(strength) if reference else 1.0))
-        except ValueError:
-            # The last "=" was part of an address (…?modelVersionId=1), so there is no strength.
-            loras.append(LoraInput(text, 1.0))
-            if not text.lower().startswith("http"):
-                raise BadInput(f"--lora {text}: write REF=STRENGTH, for example 300001=0.8.") from None
-        else:
-            if reference.lower().startswith("http") and reference.lower().endswith("modelversionid"):
-                loras[-1] = LoraInput(text, 1.0)
     return GenerationRequest(
         model=arguments.model,
         prompt=arguments.prompt,
@@ -170,10 +181,26 @@ def _wanted(arguments: argparse.Namespace) -> Any:
         vae=arguments.vae,
         output_format=arguments.format,
         mature_content=arguments.mature,
-        loras=tuple(loras),
+        loras=tuple(_lora(text) for text in arguments.lora),
         image=_picture(arguments.image),
         mask=_picture(arguments.mask),
     )
+
+
+def _lora(text: str) -> LoraInput:
+    """REF=STRENGTH, or REF alone. The last "=" may be part of an address (…?modelVersionId=1)."""
+    from ..orchestration.request import LoraInput
+
+    reference, _, strength = text.rpartition("=")
+    is_address = text.lower().startswith("http")
+    if not reference or (is_address and reference.lower().endswith("modelversionid")):
+        return LoraInput(text, 1.0)
+    try:
+        return LoraInput(reference, float(strength))
+    except ValueError:
+        if is_address:
+            return LoraInput(text, 1.0)
+        raise BadInput(f"--lora {text}: write REF=STRENGTH, for example 300001=0.8.") from None
 
 
 def _picture(path: str) -> bytes | None:
@@ -184,10 +211,10 @@ def _picture(path: str) -> bytes | None:
     try:
         return png_from_file(Path(path).read_bytes())
     except OSError as error:
-        raise NotAPicture(f"The picture {path} cannot be read: {error.strerror or error}.") from error
+        raise NotAPicture(f"The picture {path} cannot be read: {reason(error)}.") from error
 
 
-def _asker(frame: Context) -> Callable[[int], Any]:
+def _asker(context: Context) -> Callable[[int], Awaitable[bool]]:
     """Ask a person on a terminal; a script has to say --yes or --max-buzz."""
 
     async def ask(price: int) -> bool:
@@ -195,7 +222,7 @@ def _asker(frame: Context) -> Callable[[int], Any]:
             raise TooExpensive(
                 f"This costs {price} Buzz. Without a terminal say --yes, or --max-buzz {price}. Nothing was bought."
             )
-        frame.talk().print(f"This costs {price} Buzz. Buy it? [y/N] ", end="", markup=False)
+        context.talk().print(f"This costs {price} Buzz. Buy it? [y/N] ", end="", markup=False)
         # Read in the loop's thread on purpose: nothing else goes on while a person thinks. asyncio's own handler would
         # hold the first Ctrl-C back until the line ends, so Python's stands in for it meanwhile.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -209,59 +236,3 @@ def _asker(frame: Context) -> Callable[[int], Any]:
             signal.signal(signal.SIGINT, before)
 
     return ask
-
-
-class progress:
-    """A bar on a terminal, a line per change elsewhere, nothing with --json."""
-
-    def __init__(self, frame: Context) -> None:
-        self._frame = frame
-        self._bar: Any = None
-        self._last = ""
-
-    def __enter__(self) -> Callable[[str, float | None], None]:
-        console = self._frame.talk()
-        if not self._frame.json and console.is_terminal:
-            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task("", total=None)
-        return self._show
-
-    def _show(self, text: str, fraction: float | None) -> None:
-        if self._bar is not None:
-            # Started late, so that the question for the price has the line to itself.
-            if "Buzz" in text:
-                self._bar.start()
-            self._bar.update(
-                self._task, description=text, total=1.0 if fraction is not None else None, completed=fraction or 0.0
-            )
-        elif not self._frame.json:
-            line = text.split(" · ")[0]
-            if line != self._last:
-                self._last = line
-                self._frame.say(line)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def save(outcome: Any, folder: Path) -> list[Path]:
-    """Copy the pictures to a person's folder under new names; nothing there is ever overwritten."""
-    workflow = "".join(c for c in outcome.workflow_id if c.isalnum() or c in "-_")[:60] or "workflow"
-    files = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for picture in outcome.pictures:
-            seed = "" if picture.seed is None else f"_{picture.seed}"
-            stem = f"{workflow}_{picture.index}{seed}"
-            names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
-            files.append(place_new(folder, names, partial(shutil.copyfile, picture.path)))
-    except OSError as error:
-        raise StateTrouble(
-            f"The pictures could not be written to {folder}: {error.strerror or error}. They are kept: "
-            "`civitai-bridge journal list`."
-        ) from error
-    return files

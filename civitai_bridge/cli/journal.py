@@ -4,118 +4,115 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFound
-from .context import Context
+from .context import Context, accept_json, runs
+
+if TYPE_CHECKING:
+    from ..orchestration.journal import Purchase
+    from ..orchestration.results import Results
+    from ..settings import Settings
 
 
 def add_to(commands: Any) -> None:
+    """The commands `journal list`, `journal resume` and `cancel`."""
     journal = commands.add_parser("journal", help="what was paid and what waits to be collected")
     kinds = journal.add_subparsers(metavar="list|resume", required=True)
-    list_ = kinds.add_parser("list", help="every purchase, newest last")
-    list_.set_defaults(run=_list)
+    list_all = kinds.add_parser("list", help="every purchase, newest last")
+    list_all.set_defaults(run=runs(_list))
     resume = kinds.add_parser("resume", help="look after what is open and fetch its pictures; never buys")
     resume.add_argument("key", nargs="?", default="", help="one purchase: its key or workflow id")
-    resume.set_defaults(run=_resume)
-    for parser in (list_, resume):
-        parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    resume.set_defaults(run=runs(_resume))
+    for parser in (list_all, resume):
+        accept_json(parser)
     cancel = commands.add_parser("cancel", help="ask CivitAI to stop a workflow")
     cancel.add_argument("workflow", help="a workflow id, or a key of the journal")
-    cancel.set_defaults(run=_cancel)
+    cancel.set_defaults(run=runs(_cancel))
 
 
-def _list(frame: Context, arguments: argparse.Namespace) -> int:
-    from ..orchestration.journal import Journal
+async def _list(context: Context, arguments: argparse.Namespace) -> int:
     from ..orchestration.results import Results
 
-    settings = frame.settings()
-    journal = Journal(settings.home / "journal.sqlite3")
-    try:
-        rows = journal.rows()
-    finally:
-        journal.close()
+    settings = context.settings()
+    async with context.app() as app:
+        purchases = (await app.journal()).rows()
     results = Results(settings.home / "results")
-    frame.data(
-        [_document(row, settings, results) for row in rows],
-        "\n".join(line for row in rows for line in _lines(row, settings)) or "The journal is empty.",
+    context.data(
+        [_document(purchase, settings, results) for purchase in purchases],
+        "\n".join(line for purchase in purchases for line in _lines(purchase, settings)) or "The journal is empty.",
     )
     return 0
 
 
-def _resume(frame: Context, arguments: argparse.Namespace) -> int:
-    return frame.run(_look(frame, arguments.key))
-
-
-async def _look(frame: Context, key: str) -> int:
-    async with frame.bridge() as bridge:
-        rows = await bridge.resume(key)
-        documents = [_document(row, bridge.settings, bridge.results) for row in rows]
-        lines = []
-        for row in rows:
-            lines += _lines(row, bridge.settings)
-            lines += [f"    {bridge.results.path(slot.file)}" for slot in row.slots if slot.here]
-    frame.data(documents, "\n".join(lines) or "Nothing is open.")
+async def _resume(context: Context, arguments: argparse.Namespace) -> int:
+    async with context.app() as app:
+        fleet = await app.fleet()
+        purchases = await fleet.resume(arguments.key)
+    lines = []
+    for purchase in purchases:
+        lines += _lines(purchase, fleet.settings)
+        lines += [f"    {fleet.results.path(picture.file)}" for picture in purchase.slots if picture.here]
+    documents = [_document(purchase, fleet.settings, fleet.results) for purchase in purchases]
+    context.data(documents, "\n".join(lines) or "Nothing is open.")
     return 0
 
 
-def _cancel(frame: Context, arguments: argparse.Namespace) -> int:
-    return frame.run(_stop(frame, arguments.workflow))
-
-
-async def _stop(frame: Context, name: str) -> int:
-    async with frame.bridge() as bridge:
+async def _cancel(context: Context, arguments: argparse.Namespace) -> int:
+    async with context.app() as app:
         try:
-            sentence = await bridge.cancel(name)
+            sentence = await (await app.fleet()).cancel(arguments.workflow)
         except NotFound as error:
-            raise NotFound(f"CivitAI knows no workflow {name!r} of your account.", status=404) from error
-    frame.data({"workflow_id": name, "message": sentence}, sentence)
+            raise NotFound(f"CivitAI knows no workflow {arguments.workflow!r} of your account.", status=404) from error
+    context.data({"workflow_id": arguments.workflow, "message": sentence}, sentence)
     return 0
 
 
-def _document(row: Any, settings: Any, results: Any) -> dict[str, Any]:
+def _is_ours(purchase: Purchase, settings: Settings) -> bool:
+    return purchase.account == settings.account and purchase.base == settings.base
+
+
+def _document(purchase: Purchase, settings: Settings, results: Results) -> dict[str, Any]:
     return {
-        "key": row.key,
-        "workflow_id": row.workflow_id,
-        "state": row.state,
-        "cost": row.cost,
-        "price": row.price,
-        "refunded": row.credited,
-        "created": datetime.fromtimestamp(row.created).astimezone().isoformat(timespec="seconds"),
-        "air": row.about.get("air", ""),
-        "engine": row.about.get("variant", ""),
-        "prompt": row.about.get("prompt", ""),
-        "files": [str(results.path(slot.file)) for slot in row.slots if slot.here],
-        "missing": {slot.index: slot.reason for slot in row.slots if not slot.here},
-        "mine": row.account == settings.account and row.base == settings.base,
-        "error": row.error,
-        "notes": list(row.about.get("notes", ())),
+        "key": purchase.key,
+        "workflow_id": purchase.workflow_id,
+        "state": purchase.state,
+        "cost": purchase.cost,
+        "price": purchase.price,
+        "refunded": purchase.credited,
+        "created": datetime.fromtimestamp(purchase.created).astimezone().isoformat(timespec="seconds"),
+        "air": purchase.about.get("air", ""),
+        "engine": purchase.about.get("variant", ""),
+        "prompt": purchase.about.get("prompt", ""),
+        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.here],
+        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.here},
+        "mine": _is_ours(purchase, settings),
+        "error": purchase.error,
+        "notes": list(purchase.about.get("notes", ())),
     }
 
 
-def _lines(row: Any, settings: Any) -> list[str]:
+def _lines(purchase: Purchase, settings: Settings) -> list[str]:
     """One line for the purchase; below it what is not there and why, and what is worth knowing."""
     missing = []
-    for slot in row.slots:
-        if not slot.here:
-            how = "may still come" if slot.pending else "is missing"
-            missing.append(f"    picture {slot.index} {how}: {slot.reason or 'not fetched yet'}")
-    return [_line(row, settings), *missing, *(f"    {note}" for note in row.about.get("notes", ()))]
+    for picture in purchase.slots:
+        if not picture.here:
+            how = "may still come" if picture.pending else "is missing"
+            missing.append(f"    picture {picture.index} {how}: {picture.reason or 'not fetched yet'}")
+    return [_line(purchase, settings), *missing, *(f"    {note}" for note in purchase.about.get("notes", ()))]
 
 
-def _line(row: Any, settings: Any) -> str:
-    when = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M")
-    here = sum(1 for slot in row.slots if slot.here)
-    pictures = f"{here}/{len(row.slots)} pictures" if row.slots else ""
-    mine = settings.sandbox or (row.account == settings.account and row.base == settings.base)
-    foreign = "" if mine else " (another account or address)"
+def _line(purchase: Purchase, settings: Settings) -> str:
+    when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
+    arrived = sum(1 for picture in purchase.slots if picture.here)
+    foreign = "" if settings.sandbox or _is_ours(purchase, settings) else " (another account or address)"
     parts = [
         when,
-        f"{row.state:11}",
-        f"{row.cost:5} Buzz",
-        row.workflow_id or row.key,
-        pictures,
-        row.about.get("model", ""),
-        row.error,
+        f"{purchase.state:11}",
+        f"{purchase.cost:5} Buzz",
+        purchase.workflow_id or purchase.key,
+        f"{arrived}/{len(purchase.slots)} pictures" if purchase.slots else "",
+        purchase.about.get("model", ""),
+        purchase.error,
     ]
     return "  ".join(part for part in parts if part) + foreign

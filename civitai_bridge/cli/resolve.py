@@ -6,52 +6,49 @@ import argparse
 from typing import Any
 
 from ..resources.ecosystems import folder_of
-from .context import Context
+from .context import Context, runs
 
 
 def add_to(commands: Any) -> None:
+    """The command `resolve`."""
     parser = commands.add_parser("resolve", help="look up a version id, address, AIR or hash")
     parser.add_argument("reference")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=runs(_resolve))
 
 
-def _run(frame: Context, arguments: argparse.Namespace) -> int:
-    return frame.run(_resolve(frame, arguments.reference))
-
-
-async def _resolve(frame: Context, reference: str) -> int:
-    async with frame.bridge() as bridge:
-        found = await bridge.resolve(reference)
+async def _resolve(context: Context, arguments: argparse.Namespace) -> int:
+    async with context.app() as app:
+        version = await (await app.fleet()).resolve(arguments.reference)
     files = [
         {
-            "id": f.id,
-            "name": f.name,
-            "type": f.type,
-            "size_kb": f.size_kb,
-            "hashes": dict(f.hashes),
-            "folder": folder_of(found.type, f.type),
+            "id": file.id,
+            "name": file.name,
+            "type": file.type,
+            "size_kb": file.size_kb,
+            "hashes": dict(file.hashes),
+            "folder": folder_of(version.type, file.type),
         }
-        for f in found.files
+        for file in version.files
     ]
     document = {
-        "air": found.air,
-        "version_id": found.version_id,
-        "model_id": found.model_id,
-        "name": found.name,
-        "version_name": found.version_name,
-        "base_model": found.base_model,
-        "type": found.type,
-        "trigger_words": list(found.trained_words),
-        "usage_control": found.usage_control,
+        "air": version.air,
+        "version_id": version.version_id,
+        "model_id": version.model_id,
+        "name": version.name,
+        "version_name": version.version_name,
+        "base_model": version.base_model,
+        "type": version.type,
+        "trigger_words": list(version.trained_words),
+        "usage_control": version.usage_control,
         "files": files,
-        "notes": list(found.notes),
+        "notes": list(version.notes),
     }
     lines = [
-        found.air,
-        f"{found.name} {found.version_name} · {found.model_type or found.type} · {found.base_model}",
-        *([f"Trigger words: {', '.join(found.trained_words)}"] if found.trained_words else []),
-        *(f"File: {f['name']} -> {f['folder'] or 'no model folder'}" for f in files),
-        *found.notes,
+        version.air,
+        f"{version.name} {version.version_name} · {version.model_type or version.type} · {version.base_model}",
+        *([f"Trigger words: {', '.join(version.trained_words)}"] if version.trained_words else []),
+        *(f"File: {file['name']} -> {file['folder'] or 'no model folder'}" for file in files),
+        *version.notes,
     ]
-    frame.data(document, "\n".join(lines))
+    context.data(document, "\n".join(lines))
     return 0

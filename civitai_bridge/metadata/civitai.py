@@ -13,10 +13,16 @@ from typing import Any
 
 from ..resources.air import Air
 from ..resources.ecosystems import air_type, ecosystem_of
-from .a1111.reader import civitai_resource, fields_of_settings
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
+from .a1111.reader import fields_of_settings
+from .a1111.resources import civitai_resource
 from .comfy.reader import read_comfy, read_graph
-from .generation import GenerationData, UsedResource, number, pixels, shown, whole
-from .resources import detected_type, direction, join, kind_of, normal_hash, sorted_in, with_resolved
+from .generation import GenerationData, UsedResource, by_list
+from .lookup import with_resolved
+from .media_type import detected_type, direction
+from .quantities import pixels, shown
+from .resources import join, kind_of
 from .tables import DECODER, kept, objects, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
@@ -72,7 +78,7 @@ def generation_from_rest(item: Mapping[str, Any]) -> GenerationData:
         data = _finished(base, meta, [], notes)
     else:
         data = _without_settings(base, [], [*notes, _UNKNOWN if told else _NOTHING])
-    known = {data.model_version_id, *(one.version_id for one in (*data.networks, *data.embeddings, *data.others))}
+    known = {data.model_version_id, *(one.version_id for one in data.resources)}
     # The route gives no more than the ids: what they are, and how strong, a look-up has to tell.
     more = (UsedResource("", kind="other", version_id=one, source="resources") for one in dict.fromkeys(told))
     return replace(data, others=(*data.others, *(one for one in more if one.version_id not in known)))
@@ -257,11 +263,11 @@ def _with_graph(data: GenerationData, graph: GenerationData) -> GenerationData:
         fields.pop("model_name", None), fields.pop("model_air", None)
     # What meta's own prompt names is named by the graph's once more: it is one mention, not two.
     twice = {name for name in ("prompt", "negative_prompt") if getattr(data, name)}
-    listed = [one for one in (*graph.networks, *graph.embeddings, *graph.others) if one.source not in twice]
-    listed += (*data.networks, *data.embeddings, *data.others)
+    listed = [one for one in graph.resources if one.source not in twice]
+    listed += data.resources
     models = {one.casefold() for one in (data.model_name, graph.model_name) if one}
     listed = [
         one for one in listed if not (one.kind == "checkpoint" and one.name.rpartition(".")[0].casefold() in models)
     ]
-    sorted_in(fields, join(one for one in listed if one.name.casefold() not in models or one.kind != "checkpoint"))
+    fields.update(by_list(join(one for one in listed if one.name.casefold() not in models or one.kind != "checkpoint")))
     return replace(data, **fields, notes=(*data.notes, *graph.notes))

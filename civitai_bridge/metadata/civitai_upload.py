@@ -14,9 +14,10 @@ from typing import Any
 
 from ..errors import InvalidAir
 from ..resources.air import Air
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number
 from .a1111.reader import read_a1111
-from .generation import GenerationData, UsedResource, number
-from .resources import normal_hash
+from .generation import GenerationData, UsedResource
 
 # Legacy keys at which the site cuts the line of settings.
 _CUTS = ("Resources: ", "Hashed prompt: ", "Hashed Negative prompt: ")
@@ -84,7 +85,7 @@ def resources_of(data: GenerationData) -> tuple[UsedResource, ...]:
         data.model_air, 1.0, data.model_name, "checkpoint", data.model_version_id, hash=data.model_hash
     )
     vae = UsedResource("", 1.0, data.vae, "vae", hash=data.vae_hash)
-    listed = (*data.networks, *data.embeddings, *data.others)
+    listed = data.resources
     models = (model,) if model.air or model.name or model.version_id or model.hash else ()
     vaes = (vae,) if (vae.name or vae.hash) and not any(one.kind == "vae" for one in listed) else ()
     return (*models, *listed, *vaes)

@@ -6,8 +6,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .generation import GenerationData, UsedResource, guidance_scale, layers, number, pixels, shown, step_count, whole
-from .resources import join, named_embeddings, normal_hash, sorted_in, tagged
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
+from .generation import GenerationData, UsedResource, by_list
+from .quantities import guidance_scale, layers, pixels, shown, step_count
+from .resources import join, named_embeddings, tagged
 from .tables import Row, decoded_object, kept, take, word
 
 
@@ -69,7 +72,7 @@ def read_ruined(text: str) -> GenerationData | None:
     notes: list[str] = []
     fields = take(said, _RUINED, notes)
     networks = _in_prompts(fields, notes) + _loras(said.pop("loras", None), notes)
-    sorted_in(fields, join(networks, notes))
+    fields.update(by_list(join(networks, notes)))
     return GenerationData(
         source="ruinedfooocus", notes=tuple(notes), extra=kept(said), texts={"parameters": text}, **fields
     )
@@ -90,7 +93,7 @@ def read_fooocus(text: str) -> GenerationData | None:
     if isinstance(refiner, str) and refiner not in ("", "None"):
         hash = normal_hash(said.pop("refiner_model_hash", ""))
         networks.append(UsedResource("", 1.0, str(said.pop("refiner_model")), "refiner", hash=hash, source="file"))
-    sorted_in(fields, join(networks, notes))
+    fields.update(by_list(join(networks, notes)))
     return GenerationData(source="fooocus", notes=tuple(notes), extra=kept(said), texts={"parameters": text}, **fields)
 
 

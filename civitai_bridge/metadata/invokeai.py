@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .generation import GenerationData, UsedResource, guidance_scale, layers, number, pixels, shown, step_count, whole
-from .resources import join, named_embeddings, normal_hash, sorted_in, tagged
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
+from .generation import GenerationData, UsedResource, by_list
+from .quantities import guidance_scale, layers, pixels, shown, step_count
+from .resources import join, named_embeddings, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _NEW: tuple[Row, ...] = (
@@ -78,7 +81,7 @@ def read_invokeai(text: str) -> GenerationData | None:
     if (refiner := said.pop("refiner_model", None)) is not None:
         name, hash = _named(refiner)
         networks.append(UsedResource("", 1.0, name, "refiner", hash=hash, source="file"))
-    sorted_in(fields, join(networks, notes))
+    fields.update(by_list(join(networks, notes)))
     return _made(fields, notes, said, text)
 
 
@@ -96,7 +99,7 @@ def _old(said: dict[str, Any], text: str) -> GenerationData:
     fields["model_hash"] = normal_hash(said.pop("model_hash", ""))
     fields["detected_type"] = _TYPES.get(str(image.get("type")), "")
     fields["software"] = f"InvokeAI {said.get('app_version', '')}".strip()
-    sorted_in(fields, join(_tags(fields, notes), notes))
+    fields.update(by_list(join(_tags(fields, notes), notes)))
     return _made(fields, notes, {**said, **image}, text)
 
 

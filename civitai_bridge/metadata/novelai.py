@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .generation import GenerationData, guidance_scale, number, pixels, step_count, whole
-from .resources import join, named_embeddings, sorted_in
+from ..resources.json_values import number, whole
+from .generation import GenerationData, by_list
+from .quantities import guidance_scale, pixels, step_count
+from .resources import join, named_embeddings
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _TABLE: tuple[Row, ...] = (
@@ -54,7 +56,7 @@ def read_novelai(texts: Mapping[str, str]) -> GenerationData | None:
     fields["model_name"] = texts.get("Source", "")
     fields["software"] = "NovelAI"
     networks = [one for name in ("prompt", "negative_prompt") for one in named_embeddings(fields.get(name, ""), name)]
-    sorted_in(fields, join(networks, notes))
+    fields.update(by_list(join(networks, notes)))
     return GenerationData(source="novelai", notes=tuple(notes), extra=kept(said), texts=dict(texts), **fields)
 
 

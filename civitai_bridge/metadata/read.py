@@ -13,12 +13,13 @@ from typing import BinaryIO
 from .a1111.reader import read_a1111
 from .comfy.generator import extra_metadata
 from .comfy.reader import read_comfy
-from .container.reader import Texts, read_texts
+from .container.reader import read_texts
+from .container.texts import Texts
 from .fooocus import read_fooocus, read_ruined
 from .generation import GenerationData
 from .invokeai import read_invokeai
+from .media_type import detected_type
 from .novelai import read_novelai
-from .resources import detected_type
 from .swarmui import read_swarmui
 from .tables import decoded_object
 

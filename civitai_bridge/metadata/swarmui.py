@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .generation import GenerationData, Upscale, UsedResource, guidance_scale, number, pixels, shown, step_count, whole
+from ..resources.hashes import normal_hash
+from ..resources.json_values import number, whole
+from .generation import GenerationData, Upscale, UsedResource, by_list
 from .prompt import name_key
-from .resources import join, kind_of, named_embeddings, normal_hash, sorted_in, tagged
+from .quantities import guidance_scale, pixels, shown, step_count
+from .resources import join, kind_of, named_embeddings, tagged
 from .tables import Row, decoded_object, kept, objects, take, word
 
 _TABLE: tuple[Row, ...] = (
@@ -60,7 +63,7 @@ def read_swarmui(text: str) -> GenerationData | None:
         networks += [UsedResource("", 1.0, m[1].strip(), "embedding", source=source) for m in _EMBED.finditer(prompt)]
         networks += named_embeddings(prompt, source)
     networks += _models(whole_text, fields)
-    sorted_in(fields, join(networks, notes))
+    fields.update(by_list(join(networks, notes)))
     rest = kept({**said, **{k: v for k, v in whole_text.items() if k not in ("sui_image_params", "sui_models")}})
     return GenerationData(source="swarmui", notes=tuple(notes), extra=rest, texts={"parameters": text}, **fields)
 

@@ -6,17 +6,17 @@ the values that other nodes made when it ran. What a fleet made is told as the f
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .a1111.reader import write_a1111
+from .a1111.write import write_a1111
 from .civitai_upload import Recognition, recognised
 from .comfy.reader import read_graph
 from .comfy.remarks import CALLED, MADE_ELSEWHERE, NOT_WRITTEN, PARTLY_WRITTEN_PROMPT, WEIGHT_OF, not_known
-from .generation import GenerationData, UsedResource, shown
+from .generation import GenerationData, UsedResource
 from .prompt import clean_prompt, name_key
+from .quantities import shown
 from .resources import is_called, join, may_be_one
 
 _SETTINGS: tuple[tuple[str, str], ...] = (
@@ -242,54 +242,3 @@ def _with_identity(one: UsedResource, other: UsedResource) -> UsedResource:
 
 def _called(one: UsedResource) -> str:
     return f"{_NAMES.get(one.kind, one.kind)} {(one.name or one.air or str(one.version_id))[:80]}"
-
-
-# --- beside pixels that know no text chunks -----------------------------------------------------------------------
-
-
-def exif_of(text: str, *, prompt: str = "", workflow: str = "", largest: int | None = None) -> tuple[bytes, str]:
-    """EXIF for JPEG and WebP as the site reads it (facts/site-api.md §2.2, §2.7), and a sentence about what found no
-    room: A1111's text as UserComment in UTF-16, the graphs as `Model` and `Make`.
-
-    JPEG takes `largest=65_527` bytes; the workflow goes first, then the prompt, then the text."""
-    said = ""
-    for kept, left in (((text, prompt, workflow), ""), ((text, prompt, ""), "the workflow"),
-                       ((text, "", ""), "the workflow and the prompt"), (("", "", ""), "anything")):  # fmt: skip
-        block = _exif(*kept)
-        if largest is None or len(block) <= largest:
-            said = f"The file has no room for {left}; save as PNG or WebP to keep it." if left else ""
-            break
-    return block, said
-
-
-def _exif(text: str, prompt: str, workflow: str) -> bytes:
-    made = [
-        (tag, 2, f"{head}:{value}".encode("utf-8", "replace") + b"\0")
-        for tag, head, value in ((0x010F, "workflow", workflow), (0x0110, "prompt", prompt))
-        if value
-    ]
-    comment = [(0x9286, 7, b"UNICODE\0" + text.encode("utf-16-be", "replace"))] if text else []
-    count = len(made) + bool(comment)
-    at = 8 + 2 + 12 * count + 4
-    first, body = _directory([*made, *([(0x8769, 4, b"")] if comment else [])], at)
-    if comment:
-        inner = at + len(body)
-        first = first[:-8] + struct.pack(">I", inner) + first[-4:]
-        second, rest = _directory(comment, inner + 2 + 12 + 4)
-        body += second + rest
-    return b"MM\0*" + struct.pack(">I", 8) + first + body
-
-
-def _directory(entries: list[tuple[int, int, bytes]], at: int) -> tuple[bytes, bytes]:
-    """An IFD, big-endian, and the values behind it, which begin at `at`."""
-    head, body = struct.pack(">H", len(entries)), b""
-    for tag, kind, value in entries:
-        if kind == 4:
-            head += struct.pack(">HHII", tag, kind, 1, 0)
-            continue
-        padded = value + b"\0" * (len(value) % 2)
-        inline = len(value) <= 4
-        head += struct.pack(">HHI", tag, kind, len(value))
-        head += value.ljust(4, b"\0") if inline else struct.pack(">I", at + len(body))
-        body += b"" if inline else padded
-    return head + b"\0\0\0\0", body

@@ -7,14 +7,18 @@ sentence.
 from __future__ import annotations
 
 import json as _json
+import math
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..errors import (
     ApiError,
     BadRequest,
+    CloudflareChallenge,
     Conflict,
     Forbidden,
     Gone,
@@ -26,7 +30,9 @@ from ..errors import (
     Unauthorized,
     Unreadable,
 )
+from .hosts import SHORT_PAUSE, clock_time
 
+LONGEST_PAUSE = 86_400.0  # seconds that are believed of a Retry-After
 _LONGEST = 400  # characters of the service's own words in a message
 
 
@@ -34,7 +40,8 @@ _LONGEST = 400  # characters of the service's own words in a message
 class Request:
     """`path` is joined to the base address of the Send; `timeout` is in seconds to the end of the answer.
 
-    Either `json` or `content` (with its type) is the body."""
+    Either `json` or `content` (with its type) is the body. `of_order` = it belongs to an order that may have left, so
+    no memory of failures keeps it back; `fresh` = it is an order, and never leaves on a connection that may be dead."""
 
     method: str
     path: str
@@ -43,6 +50,8 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
     content_type: str = ""
     timeout: float = 30.0
+    of_order: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ def error_from(response: Response, *, service: str = "CivitAI") -> ApiError:
     """The error for an answer that is not 2xx; its message is a sentence that says what to do."""
     status, detail = response.status, message_of(response)
     said = f" It says: {detail.rstrip('.')}." if detail else ""
-    after = _retry_after(response.headers.get("retry-after", ""))
+    after = retry_after(response)
     if status == 402 or (status in (400, 403) and _speaks_of_money(detail)):
         return OutOfBuzz(
             f"{service} says the wallet cannot pay this.{said} Buy Buzz or choose another wallet (setting "
@@ -105,9 +114,26 @@ def error_from(response: Response, *, service: str = "CivitAI") -> ApiError:
             status=status,
             detail=detail,
         )
+    if is_challenge(response):
+        return CloudflareChallenge(
+            f"Cloudflare, which stands before {service}, wants to see a browser and did not let the request through. "
+            "Turn off a VPN or proxy, or wait some minutes, and try again.",
+            status=status,
+            retry_after=after,
+        )
     kind, sentence = _kind(status)
     text = sentence.format(service=service, status=status)
+    if status == 429 and after is not None and after > SHORT_PAUSE:
+        text = f"{service} asks not to be asked again before {clock_time(time.time() + after)}."
     return kind(f"{text}{said}", status=status, detail=detail, retry_after=after)
+
+
+def is_challenge(response: Response) -> bool:
+    """Whether the answer is Cloudflare's own page and not CivitAI's: a check for browsers, or a block."""
+    if response.headers.get("cf-mitigated") == "challenge":
+        return True
+    is_page = response.text.lstrip()[:1] == "<" and "cloudflare" in response.text.lower()
+    return response.status in (403, 429, 503) and is_page
 
 
 def _kind(status: int) -> tuple[type[ApiError], str]:
@@ -195,10 +221,16 @@ def _speaks_of_money(detail: str) -> bool:
     return any(word in low for word in ("buzz", "insufficient", "funds", "budget", "balance"))
 
 
-def _retry_after(value: str) -> float | None:
-    """Seconds; dates are rare for this service and are left to our own pauses."""
+def retry_after(response: Response) -> float | None:
+    """Seconds for which the service asks to be left alone (Retry-After as seconds or as a date), at most a day; None
+    where it says nothing that can be read."""
+    value = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(value)
     except ValueError:
-        return None
-    return seconds if 0 <= seconds < 86400 else None
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+        seconds = max(0.0, seconds)  # a date that has passed
+    return min(seconds, LONGEST_PAUSE) if math.isfinite(seconds) and seconds >= 0 else None

@@ -9,19 +9,17 @@ credential.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import BlobBlocked, BlobDamaged, BlobUnavailable, Unreachable
+from .addresses import is_public
 
 CAP = 64 * 1024 * 1024  # the site's own limit for an upload; no picture of any variant comes near it
 LARGEST_DRAINED = 64 * 1024
 MOST_REDIRECTS = 10
-# IPv6 spellings that hold an IPv4 address or an old private range, which the standard library calls global.
-_DISGUISED = tuple(ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/96", "fec0::/10", "2001::/32"))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -50,16 +48,6 @@ class Opened:
 Open = Callable[[str, float], AbstractAsyncContextManager[Opened]]
 OpenWith = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[Opened]]  # address, headers
 OpenFile = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager["tuple[Opened, str]"]]
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one that a stranger's URL may lead to."""
-    ip = ipaddress.ip_address(address.split("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    if mapped is not None:
-        ip = mapped
-    inside = any(ip in network for network in _DISGUISED if network.version == ip.version)
-    return ip.is_global and not ip.is_multicast and not inside
 
 
 def check_address(url: str, loopback: frozenset[str]) -> None:

@@ -7,11 +7,12 @@ import random
 from collections.abc import Awaitable, Callable
 
 from ..errors import Unreachable
-from .exchange import Request, Response, Send
+from .exchange import Request, Response, Send, retry_after
+from .hosts import SHORT_PAUSE
+from .notices import tell
 
 _HARMLESS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _READING_POSTS = ("/refresh", "/model-versions/by-hash", "/model-versions/by-hash/ids")
-LONGEST_PAUSE = 30.0
 
 
 def may_repeat(request: Request) -> bool:
@@ -27,31 +28,34 @@ def retrying(
     sleep: Callable[[float], Awaitable[None]] | None = None,
     jitter: Callable[[], float] = random.random,
 ) -> Send:
-    """A Send that repeats on no answer, 429 and 5xx, with exponential pauses, jitter and the service's
-    `Retry-After`."""
+    """A Send that repeats on no answer, 429 and 5xx, with exponential pauses, jitter and the service's `Retry-After`.
+
+    A look-up that finds no host is repeated once: whoever asks next is not to wait for it again. A pause of more than
+    half a minute that the service asks for is not sat out here; the answer says so."""
 
     async def send_again(request: Request) -> Response:
         if not may_repeat(request):
             return await send(request)
         for attempt in range(1, attempts + 1):
-            asked = ""
+            asked = None
             try:
                 response = await send(request)
-            except Unreachable:
-                if attempt == attempts:
+            except Unreachable as error:
+                if attempt == attempts or not (error.sent or request.of_order or attempt == 1):
                     raise
+                tell(f"{error} Trying again.")
             else:
-                if attempt == attempts or (response.status != 429 and response.status < 500):
+                asked = retry_after(response)
+                trouble = response.status == 429 or response.status >= 500
+                if attempt == attempts or not trouble or (asked or 0) > SHORT_PAUSE:
                     return response
-                asked = response.headers.get("retry-after", "")
+                tell("CivitAI asks for a pause" if response.status == 429 else "CivitAI has trouble; trying again")
             await (asyncio.sleep if sleep is None else sleep)(_pause(attempt, asked, jitter()))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     return send_again
 
 
-def _pause(attempt: int, asked: str, chance: float) -> float:
-    try:
-        return min(LONGEST_PAUSE, max(0.0, float(asked)))
-    except ValueError:
-        return min(LONGEST_PAUSE, 0.5 * 2 ** (attempt - 1) * (1 + chance))
+def _pause(attempt: int, asked: float | None, chance: float) -> float:
+    """Seconds before the next attempt: what the service asks for, else 0.5, 1, 2, … and up to as much again."""
+    return min(SHORT_PAUSE, 0.5 * 2 ** (attempt - 1) * (1 + chance)) if asked is None else asked

@@ -1,9 +1,9 @@
 """The orchestration consumer API: one method per route, values in, values out.
 
-What the code leans on (facts/orchestration-api.md): `externalId` makes a submit idempotent (§3.1); a whatif never
-carries one (§2.12); `status` in the body is the authority, not the HTTP code (§2.5); PUT answers 204 or 200 (§2.10);
-reads hide mature results unless told otherwise, the list even by default (§2.9). Repeats are not made here: reads are
-wrapped in `retrying`, a submit is repeated by the story alone.
+What the code leans on: `externalId` makes a submit idempotent; a whatif never carries one, for it may claim the key;
+`status` in the body is the authority, not the HTTP code; PUT answers 204 or 200; reads hide mature results unless told
+otherwise, the list even by default. Repeats are not made here: reads are wrapped in `retrying`, a submit is repeated by
+`submit` alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import Unreadable
 from ..network.exchange import Request, Send, expect
 from .workflow import Workflow, workflow_from_json
 
-SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (facts §2.5)
+SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (measured)
 POLL_MARGIN = 20.0  # how much later than `wait` an answer may still come
 _ROOT = "/v2/consumer/workflows"
 
@@ -43,7 +43,7 @@ class OrchestrationClient:
         return _workflow(await self._send_once(request))
 
     async def submit(self, body: str) -> Workflow:
-        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only the story repeats
+        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only `submit` repeats
         it."""
         request = Request(
             "POST",
@@ -52,6 +52,7 @@ class OrchestrationClient:
             content=body.encode(),
             content_type="application/json",
             timeout=SUBMIT_SECONDS,
+            fresh=True,
         )
         workflow = _workflow(await self._send_once(request))
         if not workflow.id:
@@ -66,25 +67,28 @@ class OrchestrationClient:
             f"{_ROOT}/{quote(workflow_id, safe='')}",
             query=(*query, ("hideMatureContent", "false")),
             timeout=wait + POLL_MARGIN,
+            of_order=True,
         )
         return _workflow(await self._send(request))
 
     async def tagged(self, tag: str) -> list[Workflow]:
         """Workflows of this tag, newest first. One page: a tag of ours names one purchase."""
         query = (("tags", tag), ("take", "20"), ("hideMatureContent", "false"))
-        data = expect(await self._send(Request("GET", _ROOT, query=query)), service="CivitAI's orchestrator")
+        data = expect(
+            await self._send(Request("GET", _ROOT, query=query, of_order=True)), service="CivitAI's orchestrator"
+        )
         items = data.get("items") if isinstance(data, Mapping) else None
         return [workflow_from_json(item) for item in items or [] if isinstance(item, Mapping)]
 
     async def cancel(self, workflow_id: str) -> None:
         """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError
         400/404/409."""
-        request = Request("PUT", f"{_ROOT}/{quote(workflow_id, safe='')}", json={"status": "canceled"})
+        request = Request("PUT", f"{_ROOT}/{quote(workflow_id, safe='')}", json={"status": "canceled"}, of_order=True)
         expect(await self._send(request), service="CivitAI's orchestrator")
 
     async def refreshed_url(self, blob_id: str) -> str:
         """A fresh signed address of a blob; `""` when the service gives none."""
-        request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh")
+        request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh", of_order=True)
         data = expect(await self._send(request), service="CivitAI's orchestrator")
         return str(data.get("url") or "") if isinstance(data, Mapping) else ""
 

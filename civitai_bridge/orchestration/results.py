@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import BlobDamaged, StateTrouble
+from ..model_files.atomic import reason, replace_file
 from ..pictures import check
 
 MOST_BYTES = 5 * 1024**3
@@ -41,20 +41,10 @@ class Results:
             if target.is_file() and target.stat().st_size == len(content):
                 os.utime(target)  # young again: it is about to be named by another row
                 return file
-            beside = self._folder / f".{file}.{os.getpid()}-{time.monotonic_ns()}.part"
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(descriptor, "wb") as out:
-                    out.write(content)
-                    out.flush()
-                    os.fsync(out.fileno())
-                os.replace(beside, target)
-            except BaseException:
-                beside.unlink(missing_ok=True)
-                raise
+            replace_file(target, content, mode=0o600)
         except OSError as error:
             raise StateTrouble(
-                f"A bought picture could not be written to the results folder ({error.strerror or error}). It "
+                f"A bought picture could not be written to the results folder ({reason(error)}). It "
                 "is paid and can be "
                 "fetched again: make room, then run `civitai-bridge journal resume`."
             ) from error

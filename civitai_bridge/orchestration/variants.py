@@ -26,7 +26,7 @@ _KINDS = {
     "image-to-image": EDIT,
     "proEditImage": EDIT,
 }
-# The order in which a model's AIR is looked for among a variant's fields (orchestration-api §5.3).
+# The order in which a model's AIR is looked for among a variant's fields.
 _MODEL_FIELDS = ("model", "diffuserModel", "diffusionModel", "checkpointModel")
 
 

@@ -1,23 +1,24 @@
 """What the orchestrator says about a workflow, read defensively into frozen values.
 
 Shapes: the OpenAPI contract (`Workflow`, `WorkflowStep`, `ImageBlob`), both dialects (with and without `jobs`), and
-what was measured beside it (facts/orchestration-api.md §2.6, §2.14, §3.7, §4.2). Unknown words are kept; missing
-parts have a default.
+what was seen in real answers beside it. Unknown words are kept; missing parts have a default.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..network.exchange import clean
+from ..resources.json_values import decimal, items, mapping, objects, text
 
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled", "deleted"})
 
 _MOST = 1e15  # beyond any price or size; SQLite's whole numbers end at 9.2e18
 
-# What the reasons mean, in words (facts §3.7, §4.2). Anything else is shown as it came.
+# What the reasons mean, in words. Anything else is shown as it came.
 _REASONS = {
     "no_provider_available": "no worker on the fleet can run this right now",
     "blocked": "it was blocked by moderation",
@@ -65,6 +66,7 @@ class ImageBlob:
 
     @property
     def blocked(self) -> bool:
+        """Whether the service gives a reason for withholding it."""
         return bool(self.blocked_reason)
 
 
@@ -92,7 +94,7 @@ class Workflow:
 
     @property
     def done(self) -> bool:
-        """Whether nothing will change any more. Unknown words are not terminal (facts §2.7)."""
+        """Whether nothing will change any more. Unknown words are not terminal."""
         return self.status in TERMINAL
 
     @property
@@ -103,23 +105,24 @@ class Workflow:
     @property
     def debited(self) -> int:
         """Buzz taken so far, refunds not counted."""
-        return sum(t.amount for t in self.transactions if t.kind == "debit")
+        return sum(entry.amount for entry in self.transactions if entry.kind == "debit")
 
     @property
     def credited(self) -> int:
         """Buzz given back."""
-        return sum(t.amount for t in self.transactions if t.kind == "credit")
+        return sum(entry.amount for entry in self.transactions if entry.kind == "credit")
 
     @property
     def wallets(self) -> dict[str, int]:
         """Net Buzz by wallet, wallets that paid nothing left out."""
         paid: dict[str, int] = {}
-        for t in self.transactions:
-            paid[t.account] = paid.get(t.account, 0) + (t.amount if t.kind == "debit" else -t.amount)
+        for entry in self.transactions:
+            amount = entry.amount if entry.kind == "debit" else -entry.amount
+            paid[entry.account] = paid.get(entry.account, 0) + amount
         return {account: amount for account, amount in paid.items() if amount}
 
     def is_of(self, key: str) -> bool:
-        """Whether this is the workflow of our purchase `key`: by tag, or by the echo `{userId}-{key}` (facts §3.1)."""
+        """Whether this is the workflow of our purchase `key`: by tag, or by the echo `{userId}-{key}`."""
         return key in self.tags or self.external_id == key or self.external_id.endswith("-" + key)
 
 
@@ -127,35 +130,23 @@ def workflow_from_json(data: Any) -> Workflow:
     """Read a workflow; anything that is not there is empty. Never raises for odd content, only for a non-object."""
     if not isinstance(data, Mapping):
         raise ValueError("a workflow is a JSON object")
-    steps = [step for step in _list(data.get("steps")) if isinstance(step, Mapping)]
-    step = next((s for s in steps if s.get("$type") == "imageGen"), steps[0] if steps else {})
-    cost = data.get("cost")
-    money = data.get("transactions")
-    money = money if isinstance(money, Mapping) else {}
+    steps = objects(data.get("steps"))
+    step = next((step for step in steps if step.get("$type") == "imageGen"), steps[0] if steps else {})
+    money = mapping(data.get("transactions"))
+    warnings = [text(warning.get("message")) for step in steps for warning in objects(step.get("warnings"))]
     return Workflow(
-        id=_text(data.get("id")),
-        status=_text(data.get("status")) or "unassigned",
-        created_at=_text(data.get("createdAt")),
-        tags=tuple(t for t in _list(data.get("tags")) if isinstance(t, str)),
-        external_id=_text(data.get("externalId")),
-        cost=_whole(cost.get("total")) if isinstance(cost, Mapping) else None,
-        transactions=tuple(
-            Transaction(
-                _text(t.get("type")), _whole(t.get("amount")) or 0, _text(t.get("accountType")), _text(t.get("id"))
-            )
-            for t in _list(money.get("list"))
-            if isinstance(t, Mapping)
-        ),
+        id=text(data.get("id")),
+        status=text(data.get("status")) or "unassigned",
+        created_at=text(data.get("createdAt")),
+        tags=tuple(tag for tag in items(data.get("tags")) if isinstance(tag, str)),
+        external_id=text(data.get("externalId")),
+        cost=_whole(mapping(data.get("cost")).get("total")),
+        transactions=tuple(_transaction(entry) for entry in objects(money.get("list"))),
         insufficient_buzz=money.get("insufficientBuzz") is True,
         images=tuple(_images(step.get("output"))),
-        reasons=tuple(dict.fromkeys(r for s in steps for r in _reasons(s))),
-        warnings=tuple(
-            _text(w.get("message"))
-            for s in steps
-            for w in _list(s.get("warnings"))
-            if isinstance(w, Mapping) and w.get("message")
-        ),
-        input=step["input"] if isinstance(step.get("input"), Mapping) else {},
+        reasons=tuple(dict.fromkeys(reason for step in steps for reason in _reasons(step))),
+        warnings=tuple(warning for warning in warnings if warning),
+        input=mapping(step.get("input")),
         progress=_progress(step),
         preceding_jobs=_preceding(step),
     )
@@ -169,86 +160,75 @@ def reason_in_words(reason: str) -> str:
     return clean(reason)
 
 
+def _transaction(entry: Mapping[str, Any]) -> Transaction:
+    amount = _whole(entry.get("amount")) or 0
+    return Transaction(text(entry.get("type")), amount, text(entry.get("accountType")), text(entry.get("id")))
+
+
 def _images(output: Any) -> Iterator[ImageBlob]:
-    """Every object with `id` and `available` below `images`, else anywhere in the output, in order (facts §2.14)."""
+    """Every object with `id` and `available` below `images`, else anywhere in the output, in order."""
     if not isinstance(output, Mapping):
         return
-    found = output.get("images")
-    blobs = [b for b in _list(found)] if found is not None else list(_walk(output))
-    for index, blob in enumerate(blobs):
+    images = output.get("images")
+    for index, blob in enumerate(items(images) if images is not None else _blobs(output)):
         if not isinstance(blob, Mapping):
             continue
-        reason = _text(blob.get("blockedReason"))
+        reason = text(blob.get("blockedReason"))
         yield ImageBlob(
             index=index,
-            id=_text(blob.get("id") or blob.get("blobId")),
+            id=text(blob.get("id") or blob.get("blobId")),
             available=blob.get("available") is True,
-            url=_text(blob.get("url")),
+            url=text(blob.get("url")),
             width=_whole(blob.get("width")),
             height=_whole(blob.get("height")),
-            nsfw_level=_text(blob.get("nsfwLevel")),
+            nsfw_level=text(blob.get("nsfwLevel")),
             blocked_reason="" if reason.lower() == "none" else reason,
         )
 
 
-def _walk(value: Any) -> Iterator[Mapping[str, Any]]:
+def _blobs(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, Mapping):
         if "available" in value and ("id" in value or "blobId" in value):
             yield value
             return
         for inner in value.values():
-            yield from _walk(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _walk(inner)
+            yield from _blobs(inner)
+    for inner in items(value):
+        yield from _blobs(inner)
 
 
 def _reasons(step: Mapping[str, Any]) -> Iterator[str]:
-    """Why a step failed, in the reading order of facts §3.7; `none` is no reason."""
-    output = step.get("output")
-    output = output if isinstance(output, Mapping) else {}
-    jobs = [j for j in _list(step.get("jobs")) if isinstance(j, Mapping)]
-    metadata = step.get("metadata")
-    candidates: list[Any] = [j.get("reason") for j in jobs] + [j.get("blockedReason") for j in jobs]
-    candidates += _list(output.get("errors"))
-    candidates += [i.get("blockedReason") for i in _list(output.get("images")) if isinstance(i, Mapping)]
+    """Why a step failed: its jobs first, then its output, then its metadata; `none` is no reason."""
+    output = mapping(step.get("output"))
+    jobs = objects(step.get("jobs"))
+    candidates = [job.get("reason") for job in jobs] + [job.get("blockedReason") for job in jobs]
+    candidates += items(output.get("errors"))
+    candidates += [image.get("blockedReason") for image in objects(output.get("images"))]
     if output.get("externalTOSViolation"):
         candidates.append(output.get("message") or "it broke the rules of the engine's maker")
-    if isinstance(metadata, Mapping):
-        candidates.append(metadata.get("error"))
-    for reason in candidates:
-        if isinstance(reason, str) and reason.strip() and reason.lower() != "none":
+    candidates.append(mapping(step.get("metadata")).get("error"))
+    for reason in map(text, candidates):
+        if reason.strip() and reason.lower() != "none":
             yield reason_in_words(reason)
 
 
 def _progress(step: Mapping[str, Any]) -> float | None:
+    """0 … 1: of the step, else the mean of its jobs."""
     rates = [step.get("estimatedProgressRate")]
     if rates[0] is None:
-        rates = [j.get("estimatedProgressRate") for j in _list(step.get("jobs")) if isinstance(j, Mapping)]
-    known = [float(r) for r in rates if isinstance(r, (int, float)) and not isinstance(r, bool)]
+        rates = [job.get("estimatedProgressRate") for job in objects(step.get("jobs"))]
+    known = [rate for rate in map(decimal, rates) if rate is not None]
     return min(1.0, max(0.0, sum(known) / len(known))) if known else None
 
 
 def _preceding(step: Mapping[str, Any]) -> int | None:
-    """Jobs before ours: of the step where the newer contract says it, else the least of its jobs (facts §2.6)."""
-    places = [step.get("queuePosition")] + [
-        j.get("queuePosition") for j in _list(step.get("jobs")) if isinstance(j, Mapping)
-    ]
-    known = [_whole(p.get("precedingJobs")) for p in places if isinstance(p, Mapping)]
-    numbers = [n for n in known if n is not None]
-    return min(numbers) if numbers else None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """Jobs before ours: of the step where the newer contract says it, else the least of its jobs."""
+    places = [step.get("queuePosition"), *(job.get("queuePosition") for job in objects(step.get("jobs")))]
+    numbers = [_whole(mapping(place).get("precedingJobs")) for place in places]
+    return min((number for number in numbers if number is not None), default=None)
 
 
 def _whole(value: Any) -> int | None:
     """A number of Buzz, pixels or jobs; parts of a Buzz are rounded up, so that no price is ever shown too low."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _MOST:
-        return None
-    return int(value) if value == int(value) else int(value) + (1 if value > 0 else 0)
+    amount = decimal(value)
+    return None if amount is None or abs(amount) >= _MOST else math.ceil(amount) if amount > 0 else math.trunc(amount)

@@ -1,6 +1,6 @@
 """AI Resource Identifiers:  [urn:][air:][{ecosystem}:][{type}:]{source}:{id}[@{version}][+{file}][.{format}]
 
-The grammar is the one in force on CivitAI (facts/site-api.md §5.1, its SDK's regex), read case-insensitively.
+The grammar is the one in force on CivitAI (the regex of its SDK, npm `@civitai/client`), read case-insensitively.
 `urn:air:` is always written. Also accepted: a bare `id@version` of CivitAI (old packs write it), and the older
 grammar's `:layer` after the version, which is dropped. Refused: five segments, white space, a digest as version, and
 addresses such as `http://x`, which the regex alone would take for a source called `http`.
@@ -55,31 +55,31 @@ class Air:
             return cls("", "", "civitai", bare["id"], bare["version"], bare["file"])
         if "@sha256:" in text.lower():
             raise InvalidAir(text, "a digest cannot be a version")
-        found = _AIR.fullmatch(_LAYER.sub(r"\1", text))
-        if found is None:
+        match = _AIR.fullmatch(_LAYER.sub(r"\1", text))
+        if match is None:
             raise InvalidAir(text, "it does not follow urn:air:{ecosystem}:{type}:{source}:{id}@{version}")
-        source = found["source"].lower()
+        source = match["source"].lower()
         if source in ("http", "https", "file", "data", "urn", "air"):
             raise InvalidAir(text, "it names no source")
         air = cls(
-            (found["ecosystem"] or "").lower(),
-            (found["type"] or "").lower(),
+            (match["ecosystem"] or "").lower(),
+            (match["type"] or "").lower(),
             source,
-            found["id"],
-            found["version"],
-            found["file"],
-            found["format"],
+            match["id"],
+            match["version"],
+            match["file"],
+            match["format"],
         )
         return air._with_format() if source == "civitai" else air
 
     def _with_format(self) -> Air:
         """CivitAI's ids are whole numbers; the regex swallows a format into the version, which is put right here."""
-        version, format_ = self.version, self.format
-        if version and format_ is None and "." in version:
-            version, format_ = version.split(".", 1)
+        version, suffix = self.version, self.format
+        if version and suffix is None and "." in version:
+            version, suffix = version.split(".", 1)
         if not self.id.isdigit() or (version is not None and not version.isdigit()):
             raise InvalidAir(str(self), "CivitAI's model and version ids are whole numbers")
-        return Air(self.ecosystem, self.type, self.source, self.id, version, self.file, format_)
+        return Air(self.ecosystem, self.type, self.source, self.id, version, self.file, suffix)
 
     @property
     def model_id(self) -> int | None:

@@ -1,8 +1,8 @@
 """CivitAI's families: base model -> ecosystem, model type -> AIR type, file and model type -> ComfyUI folder. Tables
 are data.
 
-Sources: CivitAI's base model constants and AIR code as executed for facts/site-api.md §5.3, §5.4, and its recommended
-folders §7.2.
+Sources, all in github.com/civitai/civitai: `packages/civitai-shared/src/basemodel.constants.ts` for base models and
+ecosystems (run, release 5.0.2257), `src/shared/utils/air.ts` for types, and the folders that its pack for ComfyUI uses.
 """
 
 from __future__ import annotations
@@ -84,10 +84,9 @@ _FAMILIES: dict[str, str] = {
     "zimageturbo": "ZImageTurbo",
 }
 
-BASE_MODELS: dict[str, str] = {base: eco for eco, bases in _FAMILIES.items() for base in bases.split("|")}
+BASE_MODELS: dict[str, str] = {base: root for root, bases in _FAMILIES.items() for base in bases.split("|")}
 
-# Other spellings that documents, packs and the orchestrator use (facts §5.4). Never compare ecosystems letter by
-# letter.
+# Other spellings that documents, packs and the orchestrator use. Never compare ecosystems letter by letter.
 _ALIASES: dict[str, str] = {
     "sd15": "sd1",
     "sd-1": "sd1",
@@ -108,8 +107,7 @@ _ALIASES: dict[str, str] = {
     "ideogram4": "ideogram",
 }
 
-# Krea is a Flux.1 model under a name of its own: the site and the official pack run it as Flux.1 (orchestration-api
-# §5.5).
+# Krea is a Flux.1 model under a name of its own: the site and the official pack run it as Flux.1.
 _KIN: dict[str, str] = {"fluxkrea": "flux1"}
 
 AIR_TYPES: dict[str, str] = {
@@ -178,19 +176,19 @@ def ecosystem_of(base_model: str) -> str:
     return BASE_MODELS.get(base_model) or "".join(base_model.lower().split())
 
 
-def normal(ecosystem: str) -> str:
+def normal_ecosystem(ecosystem: str) -> str:
     """One spelling for an ecosystem, whoever wrote it."""
-    low = ecosystem.strip().lower()
-    return _ALIASES.get(low, low)
+    lower = ecosystem.strip().lower()
+    return _ALIASES.get(lower, lower)
 
 
-def same_family(one: str, other: str) -> bool:
+def same_family(first: str, second: str) -> bool:
     """Whether a network of one ecosystem fits a model of the other.
 
     assert same_family("illustrious", "sdxl") and not same_family("sd1", "sdxl")
     """
-    one, other = normal(one), normal(other)
-    return _KIN.get(one, one) == _KIN.get(other, other)
+    first, second = normal_ecosystem(first), normal_ecosystem(second)
+    return _KIN.get(first, first) == _KIN.get(second, second)
 
 
 def air_type(model_type: str, file_type: str = "") -> str:

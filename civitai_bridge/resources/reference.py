@@ -12,25 +12,28 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InvalidAir, UnknownReference
+from ..model_files.names import MODEL_ENDINGS
+from .addresses import MEDIA_HOSTS, SITE_HOSTS
 from .air import Air
+from .hashes import bare_hash, is_of_nothing
 
-HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red"})
-CDN_HOSTS = frozenset({"image.civitai.com"})  # site-api §0.1
-
-# A short hash may be several kinds; the API tries them all, so one name a length is enough (facts/site-api.md §4).
+# A short hash may be several kinds; the API tries them all, so one name a length is enough.
 _HASH_KINDS = {8: "AutoV1 or CRC32", 10: "AutoV2", 12: "AutoV3", 64: "SHA256 or BLAKE3"}
-_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of no bytes
-_ENDINGS = (".safetensors", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".sft", ".gguf", ".pkl", ".onnx", ".zip")
+_ENDINGS = (*MODEL_ENDINGS, ".zip")
 LARGEST_ID = 2**31 - 1  # ids are int4 on the site; a larger one answers 500
 
 
 @dataclass(frozen=True)
 class AirReference:
+    """An AIR, of CivitAI or of another source."""
+
     air: Air
 
 
 @dataclass(frozen=True)
 class VersionReference:
+    """A model version, and one of its files where one is named."""
+
     version_id: int
     file_id: int | None = None
 
@@ -52,16 +55,22 @@ class HashReference:
 
 @dataclass(frozen=True)
 class FileReference:
+    """The name of a model file, without its folder."""
+
     name: str
 
 
 @dataclass(frozen=True)
 class ImageReference:
+    """An image or video by its id."""
+
     image_id: int
 
 
 @dataclass(frozen=True)
 class PostReference:
+    """A post of images by its id."""
+
     post_id: int
 
 
@@ -70,7 +79,7 @@ Reference = (
 )
 
 
-def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
+def read_reference(text: str, *, hosts: frozenset[str] = SITE_HOSTS) -> Reference:
     """Read what was pasted. Raises UnknownReference with a sentence; no request is made.
 
     assert read_reference("https://civitai.com/models/1?modelVersionId=2") == VersionReference(2)
@@ -84,8 +93,8 @@ def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
         return _from_address("https://" + text, hosts)
     if re.fullmatch(r"\d{1,10}", text) and len(text) not in (8, 10):
         return VersionReference(_id(text))
-    if hashed := _hash(text):
-        return hashed
+    if reference := _hash(text):
+        return reference
     if text.isascii() and text.isdigit():
         return VersionReference(_id(text))
     if text.lower().endswith(_ENDINGS) and "@" not in text and not text.lower().startswith("urn:"):
@@ -100,7 +109,7 @@ def read_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> Reference:
         ) from error
 
 
-def read_image_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> ImageReference | PostReference:
+def read_image_reference(text: str, *, hosts: frozenset[str] = SITE_HOSTS) -> ImageReference | PostReference:
     """Read what was pasted where an image is meant: a bare number is an image's id. Raises UnknownReference.
 
     assert read_image_reference("1234") == ImageReference(1234)
@@ -120,16 +129,18 @@ def read_image_reference(text: str, *, hosts: frozenset[str] = HOSTS) -> ImageRe
 
 def _hash(text: str) -> HashReference | None:
     """A hash by its length. Eight or ten digits alone are read as a version id where they can be one."""
-    bare = text[2:] if text[:2].lower() == "0x" else text
-    if _NOTHING.startswith(bare.lower()) and len(bare) in _HASH_KINDS:
+    digits = bare_hash(text)
+    if len(digits) not in _HASH_KINDS:
+        return None
+    if is_of_nothing(digits):
         raise UnknownReference(
             "This is the hash of nothing, which some trainers write into their files; it names no model."
         )
-    if not re.fullmatch(r"[0-9a-fA-F]+", bare) or len(bare) not in _HASH_KINDS:
+    if not re.fullmatch(r"[0-9a-f]+", digits):
         return None
-    if bare.isdigit() and bare is text and len(bare) <= 10 and int(bare) <= LARGEST_ID:
+    if digits.isdigit() and digits == text and len(digits) <= 10 and int(digits) <= LARGEST_ID:
         return None
-    return HashReference(bare.lower(), _HASH_KINDS[len(bare)])
+    return HashReference(digits, _HASH_KINDS[len(digits)])
 
 
 def _from_address(text: str, hosts: frozenset[str]) -> Reference:
@@ -138,19 +149,24 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
         host, _ = (parts.hostname or "").lower(), parts.port
     except ValueError as error:
         raise UnknownReference("This web address cannot be read.") from error
-    if host in CDN_HOSTS:
-        return _from_cdn([segment for segment in parts.path.split("/") if segment])
+    path = [segment for segment in parts.path.split("/") if segment]
+    if host in MEDIA_HOSTS:
+        return _from_media(path)
     if host not in hosts:
         raise UnknownReference(
             f"{host or 'This address'} is not CivitAI; only civitai.com and civitai.red are looked up."
         )
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    path = [segment for segment in parts.path.split("/") if segment]
-    if path[:1] == ["api"]:
-        path = [segment for segment in path[1:] if segment not in ("v1", "download")]
-        if path[:1] == ["models"] and "download" in parts.path:
-            file_id = query.get("fileId", "")
-            return VersionReference(_id(path[1] if len(path) > 1 else ""), _id(file_id) if file_id else None)
+    match path:
+        case ["api", "download", "models", version, *_]:
+            return VersionReference(_id(version), _id(query["fileId"]) if query.get("fileId") else None)
+        case ["api", "v1", *rest] | ["api", *rest]:
+            path = rest
+    return _from_path(path, query)
+
+
+def _from_path(path: list[str], query: dict[str, str]) -> Reference:
+    """The pages of the site and the routes of its API have the same names."""
     match path:
         case ["images"] if query.get("imageId"):
             return ImageReference(_id(query["imageId"]))
@@ -160,8 +176,8 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
             return VersionReference(_id(query["modelVersionId"]))
         case ["models", model, *_]:
             return ModelReference(_id(model))
-        case ["model-versions", "by-hash", hash_, *_] if hashed := _hash(hash_):
-            return hashed
+        case ["model-versions", "by-hash", digits, *_] if reference := _hash(digits):
+            return reference
         case ["model-versions", "mini", version, *_] | ["model-versions", version, *_]:
             return VersionReference(_id(version))
         case ["images", image, *_]:
@@ -171,9 +187,9 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
     raise UnknownReference("This CivitAI address is of no model, version, image or post.")
 
 
-def _from_cdn(path: list[str]) -> Reference:
+def _from_media(path: list[str]) -> Reference:
     """`/<token>/<uuid>/<params>/<name>.<ext>`: the name is the image's id in the addresses of models and versions, and
-    only the uuid in those of images, which no route looks up (site-api §1.8)."""
+    only the uuid in those of images, which no route looks up."""
     name = path[-1].rsplit(".", 1)[0] if len(path) >= 3 else ""
     if re.fullmatch(r"\d{1,10}", name):
         return ImageReference(_id(name))

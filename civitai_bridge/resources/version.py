@@ -9,8 +9,14 @@ from typing import Any
 from ..errors import InvalidAir, Unreadable
 from .air import Air
 from .ecosystems import CHECKPOINT_TYPES, LORA_TYPES, air_type, ecosystem_of
+from .hashes import bare_hash, names_file
+from .json_values import decimal, integer, items, mapping, objects
 
-_SCANS = {"virusScanResult": "a virus", "pickleScanResult": "code that runs when it is opened"}
+_DANGERS = {"virusScanResult": "a virus", "pickleScanResult": "code that runs when it is opened"}
+_MODE_NOTES = {
+    "Archived": "The model is archived; its files cannot be downloaded.",
+    "TakenDown": "The model was taken down.",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,15 @@ class ModelFile:
     format: str = ""
     precision: str = ""
     danger: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA256 that CivitAI states, in lower case; `""` before it has scanned the file."""
+        return next((value.lower() for kind, value in self.hashes.items() if kind.upper() == "SHA256"), "")
+
+    def has_hash(self, value: str) -> bool:
+        """Whether a hash is one of those that CivitAI states, of any kind."""
+        return names_file(bare_hash(value), {stated.lower() for stated in self.hashes.values()})
 
 
 @dataclass(frozen=True)
@@ -61,12 +76,15 @@ class ModelVersion:
     nsfw_level: int | None = None
 
     @property
+    def title(self) -> str:
+        """The name for people: the model's and the version's, as far as they are known."""
+        return " ".join(part for part in (self.name, self.version_name) if part)
+
+    @property
     def ecosystem(self) -> str:
         """The AIR ecosystem (root family), in lower case."""
-        try:
-            return Air.parse(self.air).ecosystem or ecosystem_of(self.base_model)
-        except InvalidAir:
-            return ecosystem_of(self.base_model)
+        air = _read_air(self.air)
+        return (air.ecosystem if air else "") or ecosystem_of(self.base_model)
 
     @property
     def family(self) -> str:
@@ -75,134 +93,134 @@ class ModelVersion:
 
     @property
     def is_lora(self) -> bool:
+        """Whether ComfyUI's LoRA loaders read it: LoRA, LyCORIS and DoRA."""
         return self.type in LORA_TYPES
 
     @property
     def is_checkpoint(self) -> bool:
+        """Whether it is a model that makes pictures, with or without text encoder and VAE in its file."""
         return self.type in CHECKPOINT_TYPES
 
     @property
     def primary(self) -> ModelFile | None:
-        return next((f for f in self.files if f.primary), self.files[0] if self.files else None)
+        """The file that a download without a file's id gives."""
+        return _primary(self.files)
+
+    def file_of_id(self, file_id: int | None) -> ModelFile | None:
+        """The file with this id."""
+        return next((file for file in self.files if file_id and file.id == file_id), None)
+
+    def file_of_hash(self, value: str) -> ModelFile | None:
+        """The file of which CivitAI states this hash."""
+        return next((file for file in self.files if file.has_hash(value)), None)
 
 
-def resource_from_version(data: Any) -> ModelVersion:
-    """The body of `/model-versions/:id` and `/by-hash/:hash` (facts/site-api.md §3.2)."""
-    if not isinstance(data, Mapping) or not isinstance(data.get("id"), int):
+def version_from_json(data: Any) -> ModelVersion:
+    """The body of `GET /api/v1/model-versions/{id}` and `/by-hash/{hash}`. Raises Unreadable."""
+    if not isinstance(data, Mapping) or integer(data.get("id")) is None:
         raise Unreadable("CivitAI answered with something that is not a model version.", status=200)
-    model = data.get("model")
-    model = model if isinstance(model, Mapping) else {}
-    files = tuple(_file(f) for f in _list(data.get("files")) if isinstance(f, Mapping))
-    model_type = str(model.get("type") or "")
-    primary = next((f for f in files if f.primary), files[0] if files else None)
-    kind = air_type(model_type, primary.type if primary else "")
-    base, version_id, model_id = str(data.get("baseModel") or ""), data["id"], _whole(data.get("modelId"))
-    air, composed = str(data.get("air") or ""), False
+    model, paid = mapping(data.get("model")), data.get("paidAccess")
+    files = tuple(_file(entry) for entry in objects(data.get("files")))
+    primary = _primary(files)
+    model_type, base_model = _text(model, "type"), _text(data, "baseModel")
+    type_ = air_type(model_type, primary.type if primary else "")
+    version_id, model_id = data["id"], integer(data.get("modelId")) or 0
+    air = _text(data, "air")
     if not air and not model_id:
         raise Unreadable("CivitAI gave neither an AIR nor a model id for this version.", status=200)
-    if not air:
-        air, composed = str(Air(ecosystem_of(base), kind, "civitai", str(model_id), str(version_id))), True
-    paid, stats = data.get("paidAccess"), data.get("stats")
-    notes = []
-    if model.get("mode") == "Archived":
-        notes.append("The model is archived; its files cannot be downloaded.")
-    if model.get("mode") == "TakenDown":
-        notes.append("The model was taken down.")
+    composed = Air(ecosystem_of(base_model), type_, "civitai", str(model_id), str(version_id))
+    mode = _text(model, "mode")
     return ModelVersion(
-        air=air,
+        air=air or str(composed),
         version_id=version_id,
         model_id=model_id,
-        name=str(model.get("name") or ""),
-        version_name=str(data.get("name") or ""),
-        base_model=base,
-        type=_type_of(air) or kind,
+        name=_text(model, "name"),
+        version_name=_text(data, "name"),
+        base_model=base_model,
+        type=_type_of(air) or type_,
         model_type=model_type,
-        trained_words=tuple(str(word) for word in _list(data.get("trainedWords")) if word),
+        trained_words=tuple(str(word) for word in items(data.get("trainedWords")) if word),
         files=files,
-        usage_control=str(data.get("usageControl") or "Download"),
-        status=str(data.get("status") or ""),
-        air_composed=composed,
-        notes=tuple(notes),
-        mode=str(model.get("mode") or ""),
+        usage_control=_text(data, "usageControl") or "Download",
+        status=_text(data, "status"),
+        air_composed=not air,
+        notes=(_MODE_NOTES[mode],) if mode in _MODE_NOTES else (),
+        mode=mode,
         paid=isinstance(paid, Mapping),
-        paid_until=str(paid.get("endsAt") or "") if isinstance(paid, Mapping) else "",
-        downloads=_count(stats.get("downloadCount")) if isinstance(stats, Mapping) else None,
-        nsfw_level=_count(data.get("nsfwLevel")),
+        paid_until=_text(mapping(paid), "endsAt"),
+        downloads=integer(mapping(data.get("stats")).get("downloadCount")),
+        nsfw_level=integer(data.get("nsfwLevel")),
     )
 
 
-def resource_from_mini(data: Any, version_id: int) -> ModelVersion:
-    """The body of `/model-versions/mini/:id` (facts/site-api.md §3.4): AIR, names, one file, whether the fleet has
-    it."""
+def version_from_mini(data: Any, version_id: int) -> ModelVersion:
+    """The body of `GET /api/v1/model-versions/mini/{id}`: AIR, names, one file, whether the fleet has it. Raises
+    Unreadable."""
     if not isinstance(data, Mapping) or not isinstance(data.get("air"), str):
         raise Unreadable("CivitAI answered with something that is not a model version.", status=200)
-    air = data["air"]
-    try:
-        model_id = Air.parse(air).model_id or 0
-    except InvalidAir:
-        model_id = 0  # an unknown base model keeps its spaces in the AIR (site-api §5.2); it is passed on as it is
-    hashes = data.get("hashes")
-    one = ModelFile(
+    # An unknown base model keeps its spaces in the AIR, which is none then; it is passed on as it is.
+    air = _read_air(data["air"])
+    file = ModelFile(
         id=0,
-        name=str(data.get("fileName") or ""),
-        type=str(data.get("fileType") or ""),
-        size_kb=_number(data.get("size")),
-        hashes={k: str(v) for k, v in hashes.items() if v} if isinstance(hashes, Mapping) else {},
+        name=_text(data, "fileName"),
+        type=_text(data, "fileType"),
+        size_kb=decimal(data.get("size")),
+        hashes=_hashes(data),
         primary=True,
-        format=str(data.get("format") or ""),
+        format=_text(data, "format"),
     )
-    can = data.get("canGenerate")
+    can_generate = data.get("canGenerate")
     return ModelVersion(
-        air=air,
+        air=data["air"],
         version_id=version_id,
-        model_id=model_id,
-        name=str(data.get("modelName") or ""),
-        version_name=str(data.get("versionName") or ""),
-        base_model=str(data.get("baseModel") or ""),
-        type=_type_of(air),
-        files=(one,) if one.name else (),
-        can_generate=can if isinstance(can, bool) else None,
+        model_id=(air.model_id if air else None) or 0,
+        name=_text(data, "modelName"),
+        version_name=_text(data, "versionName"),
+        base_model=_text(data, "baseModel"),
+        type=air.type if air else "",
+        files=(file,) if file.name else (),
+        can_generate=can_generate if isinstance(can_generate, bool) else None,
         paid=data.get("checkPermission") is True and bool(data.get("earlyAccessEndsAt")),
-        paid_until=str(data.get("earlyAccessEndsAt") or ""),
+        paid_until=_text(data, "earlyAccessEndsAt"),
     )
 
 
 def _file(data: Mapping[str, Any]) -> ModelFile:
-    hashes = data.get("hashes")
-    metadata = data.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
-    is_gguf = metadata.get("format") == "GGUF"
+    metadata = mapping(data.get("metadata"))
+    quantized = _text(metadata, "quantType") if metadata.get("format") == "GGUF" else ""
     return ModelFile(
-        id=_whole(data.get("id")),
-        name=str(data.get("overrideName") or data.get("name") or ""),
-        type=str(data.get("type") or ""),
-        size_kb=_number(data.get("sizeKB")),
-        hashes={k: str(v) for k, v in hashes.items() if v} if isinstance(hashes, Mapping) else {},
+        id=integer(data.get("id")) or 0,
+        name=_text(data, "overrideName") or _text(data, "name"),
+        type=_text(data, "type"),
+        size_kb=decimal(data.get("sizeKB")),
+        hashes=_hashes(data),
         primary=data.get("primary") is True,
-        format=str(metadata.get("format") or ""),
-        precision=str((metadata.get("quantType") if is_gguf else metadata.get("fp")) or metadata.get("fp") or ""),
-        danger=next((found for scan, found in _SCANS.items() if data.get(scan) == "Danger"), ""),
+        format=_text(metadata, "format"),
+        precision=quantized or _text(metadata, "fp"),
+        danger=next((danger for scan, danger in _DANGERS.items() if data.get(scan) == "Danger"), ""),
     )
 
 
+def _primary(files: tuple[ModelFile, ...]) -> ModelFile | None:
+    return next((file for file in files if file.primary), files[0] if files else None)
+
+
+def _hashes(data: Mapping[str, Any]) -> dict[str, str]:
+    return {kind: str(value) for kind, value in mapping(data.get("hashes")).items() if value}
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    """A member as text, also where a number stands in its place."""
+    return str(data.get(name) or "")
+
+
 def _type_of(air: str) -> str:
+    parsed = _read_air(air)
+    return parsed.type if parsed else ""
+
+
+def _read_air(text: str) -> Air | None:
     try:
-        return Air.parse(air).type
+        return Air.parse(text)
     except InvalidAir:
-        return ""
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        return None

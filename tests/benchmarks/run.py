@@ -27,8 +27,9 @@ import catalog  # noqa: E402
 import metadata  # noqa: E402
 import website  # noqa: E402
 
+from civitai_bridge.app import open_fleet  # noqa: E402
 from civitai_bridge.network.client import HttpClient  # noqa: E402
-from civitai_bridge.orchestration.fleet import Terms, connect  # noqa: E402
+from civitai_bridge.orchestration.fleet import Terms  # noqa: E402
 from civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
 from civitai_bridge.pictures import batch  # noqa: E402
 from civitai_bridge.sandbox.drawing import draw  # noqa: E402
@@ -84,7 +85,7 @@ async def requests(addresses: dict[str, str]) -> list[dict[str, Any]]:
 async def remote(addresses: dict[str, str], home: Path) -> None:
     settings = Settings(key="bench", home=home, limit_buzz_per_day=10**6, limit_buzz_per_prompt=10**6).at(**addresses)
     async with HttpClient() as network:
-        bridge = connect(settings, network)
+        bridge = open_fleet(settings, network)
         # The sandbox's pace is 0.4, so 12.5 of its seconds are 5 of ours.
         jobs = [{"seconds": JOB / 0.4}]
 
@@ -107,7 +108,7 @@ async def remote(addresses: dict[str, str], home: Path) -> None:
             images, _, _ = await asyncio.to_thread(batch, [p.path for p in outcome.pictures])
             as_tensor(images)
             now = time.time()
-            row_ = bridge.journal.by_workflow(outcome.workflow_id)
+            row_ = bridge.journal.get(outcome.workflow_id)
             assert row_ is not None
             finished = await bridge.client.workflow(outcome.workflow_id)
             assert finished.done
@@ -133,8 +134,8 @@ async def connections(addresses: dict[str, str], home: Path, verify: Any, kind: 
     """Two prompts of 16 jobs, one after the other, on fresh connections."""
     settings = Settings(key="bench", home=home, limit_buzz_per_day=10**6, limit_buzz_per_prompt=10**6).at(**addresses)
     host = addresses["orchestration_url"].split("//")[1]
-    async with HttpClient(verify=verify) as network:
-        bridge = connect(settings, network)
+    async with HttpClient(tls=lambda: verify) as network:
+        bridge = open_fleet(settings, network)
         opened = []
         for first in (1000, 2000):
             work = (

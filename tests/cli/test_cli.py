@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -21,7 +21,9 @@ from PIL import Image
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
+from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.cli import main
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,12 +55,12 @@ def sandbox(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Run a command; `stdin` is a pipe with this text."""
+    """Run a command, without pauses between tries and on a sandbox that is quick; `stdin` is a pipe with this text."""
 
-    def run(*arguments: str, stdin: str = "") -> SimpleNamespace:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    def run(*arguments: str, stdin: str | io.StringIO = "") -> SimpleNamespace:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
         try:
-            code = main(list(arguments))
+            code = main(list(arguments), tuning=QUICK)
         except SystemExit as end:  # argparse ends the process by itself
             code = end.code
         out, err = capsys.readouterr()
@@ -66,6 +68,20 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return SimpleNamespace(code=code, out=out, err=" ".join(err.split()), data=data)
 
     return run
+
+
+class Terminal(io.StringIO):
+    """Standard input with a person before it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def _shortly(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, 0.01))
+
+
+QUICK = Tuning(Timings(sleep=_shortly), sandbox_pace=0.02)
 
 
 def debits(sandbox: Sandbox) -> int:
@@ -117,8 +133,8 @@ def test_without_a_terminal_the_price_needs_an_answer(sandbox: Sandbox, shell: S
 def test_on_a_terminal_the_price_is_shown_and_asked(
     sandbox: Sandbox, shell: Shell, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, bought: int
 ) -> None:
-    monkeypatch.setattr("pack.civitai_bridge.cli.generate.is_terminal", lambda: True)
-    done = shell(*ORDER, stdin=f"{answer}\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    done = shell(*ORDER, stdin=Terminal(f"{answer}\n"))
     assert done.code == code and "Buzz" in done.err and orders(sandbox) == bought
 
 
@@ -145,12 +161,12 @@ def test_a_folder_that_cannot_be_written_loses_nothing(sandbox: Sandbox, shell: 
 
 
 def test_words_of_the_service_never_become_a_path(tmp_path: Path) -> None:
-    from pack.civitai_bridge.cli.generate import save
+    from pack.civitai_bridge.cli.saving import save_pictures
 
     kept = tmp_path / "kept.png"
     kept.write_bytes(b"bytes")
     picture = SimpleNamespace(index=0, seed=1, path=kept, format="png")
-    (file,) = save(SimpleNamespace(workflow_id="../../etc/x", pictures=[picture]), tmp_path / "out")
+    (file,) = save_pictures(SimpleNamespace(workflow_id="../../etc/x", pictures=[picture]), tmp_path / "out")
     assert file.parent == tmp_path / "out" and file.read_bytes() == b"bytes"
 
 
@@ -231,7 +247,6 @@ def test_a_wrong_key_and_a_service_that_is_not_there_have_their_codes(
 ) -> None:
     monkeypatch.setenv("CIVITAI_API_TOKEN", "wrong")
     assert shell("test").code == 3
-    monkeypatch.setattr("pack.civitai_bridge.network.retries.asyncio.sleep", _at_once)
     monkeypatch.setenv("CIVITAI_SITE_URL", "http://127.0.0.1:9")
     done = shell("resolve", "128078", "--json")
     assert done.code == 4 and done.data["error"]["code"] == "unreachable"
@@ -328,16 +343,7 @@ def test_cancel_takes_a_workflow_or_a_key(sandbox: Sandbox, shell: Shell) -> Non
     assert row["state"] == "canceled"
 
 
-def test_demo_leaves_pictures_and_a_report_and_can_be_run_again(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pack.civitai_bridge import sandbox as room
-
-    class Quick(room.Sandbox):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**{**options, "pace": 0.02})
-
-    monkeypatch.setattr(room, "Sandbox", Quick)
+def test_demo_leaves_pictures_and_a_report_and_can_be_run_again(shell: Shell, tmp_path: Path) -> None:
     first = shell("demo", "--output", str(tmp_path / "a b"), "--json")
     assert first.code == 0 and len(first.data["files"]) >= 3
     for file in first.data["files"]:
@@ -434,7 +440,3 @@ def test_the_sandbox_names_its_addresses_and_ends_with_ctrl_c(shell: Shell) -> N
 
 
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}
-
-
-async def _at_once(_: float) -> None:
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -16,13 +17,22 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from pack.civitai_bridge.admin_token import admin_token, is_admin
+from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.errors import BadSetting
-from pack.civitai_bridge.settings import load_settings, save_key
+from pack.civitai_bridge.orchestration.timings import Timings
+from pack.civitai_bridge.sandbox import Embedded
+from pack.civitai_bridge.settings import admin_token, is_admin, load_settings, save_key
 
 Shell = Callable[..., SimpleNamespace]
 LORA, OTHER = "300001", "300003"
+
+
+async def _shortly(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, 0.01))
+
+
+QUICK = Tuning(Timings(sleep=_shortly), sandbox_pace=0.02)
 
 
 @pytest.fixture
@@ -34,7 +44,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
     def run(*arguments: str) -> SimpleNamespace:
         monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-        code = main(list(arguments))
+        code = main(list(arguments), tuning=QUICK)
         out, err = capsys.readouterr()
         data = json.loads(out) if out.strip() and "--json" in arguments else None
         return SimpleNamespace(code=code, out=out, err=" ".join(err.split()), data=data)
@@ -123,15 +133,20 @@ def test_a_download_to_a_directory(shell: Shell, tmp_path: Path):
 def test_nobody_there_is_exit_4(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv("CIVITAI_BRIDGE_SANDBOX")
     monkeypatch.setenv("CIVITAI_SITE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("pack.civitai_bridge.network.retries._pause", lambda *_: 0.0)
     assert shell("catalog", "add", LORA, "--json").data["error"]["code"] == "unreachable"
     assert shell("download", LORA).code == 4
     assert shell("catalog", "check", LORA, "--json").data["resources"][0]["status"] == "unknown"
 
 
 def test_a_login_that_is_needed_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.cli.context.Context.settings", lambda _: load_settings(key="expired"))
-    done = shell("download", LORA, "--json")
+    embedded = Embedded()
+    try:
+        monkeypatch.delenv("CIVITAI_BRIDGE_SANDBOX")
+        monkeypatch.setenv("CIVITAI_SITE_URL", embedded.sandbox.site_url)
+        monkeypatch.setenv("CIVITAI_API_TOKEN", "expired")
+        done = shell("download", LORA, "--json")
+    finally:
+        embedded.stop()
     assert done.code == 3 and done.data["error"]["code"] == "log_in_needed"
 
 

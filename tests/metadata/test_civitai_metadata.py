@@ -14,8 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.metadata.civitai import generation_from_rest, generation_from_trpc
-from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource, generation_from_json
-from pack.civitai_bridge.metadata.resources import answered, direction, hash_questions, join, normal_hash, tries
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
+from pack.civitai_bridge.metadata.generation_json import generation_from_json
+from pack.civitai_bridge.metadata.lookup import answered, hash_questions
+from pack.civitai_bridge.metadata.media_type import direction
+from pack.civitai_bridge.metadata.resources import join
+from pack.civitai_bridge.resources.hashes import normal_hash, spellings
 from pack.civitai_bridge.sandbox import wire as their_wire
 from pack.civitai_bridge.sandbox.images import IMAGES, generation_data
 from pack.civitai_bridge.website import ImageClient
@@ -77,9 +81,7 @@ async def test_both_wire_formats_give_one_value(wire: str):
 
 
 def parts(data: GenerationData) -> list[tuple[str, str, int | None, float]]:
-    return [
-        (one.kind, one.name, one.version_id, one.weight) for one in (*data.networks, *data.embeddings, *data.others)
-    ]
+    return [(one.kind, one.name, one.version_id, one.weight) for one in data.resources]
 
 
 RESOURCES: list[tuple[str, dict[str, Any], list[tuple[str, str, int | None, float]]]] = [
@@ -317,7 +319,7 @@ def test_one_bad_value_of_the_settings_never_loses_the_rest(key: str):
         data = of_meta(**{key: copy.deepcopy(bad)})
         lost = [name for name in fields if getattr(data, name) != getattr(good, name)]
         assert len(lost) <= 1, (key, bad, lost)
-        for one in (*data.networks, *data.embeddings, *data.others):
+        for one in data.resources:
             assert math.isfinite(one.weight)
         assert generation_from_json(json.loads(json.dumps(data.to_json()))).seed == data.seed
 
@@ -410,4 +412,4 @@ def test_hashes(value: object, found: str):
 
 
 def test_twelve_digits_are_tried_as_ten():
-    assert tries("112233445566") == ("112233445566", "1122334455") and tries("1122334455") == ("1122334455",)
+    assert spellings("112233445566") == ("112233445566", "1122334455") and spellings("1122334455") == ("1122334455",)

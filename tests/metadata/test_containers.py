@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from made_files import PNG, avif, box, chunk, jpeg, png, tiff, webp
 from PIL import Image, PngImagePlugin
 
-from pack.civitai_bridge.metadata.container import reader as containers
 from pack.civitai_bridge.metadata.container.reader import read_texts
+from pack.civitai_bridge.metadata.container.texts import LARGEST_TEXT, LARGEST_TOTAL
 
 
 class Watched(io.BytesIO):
@@ -156,7 +156,7 @@ def test_files_that_pillow_writes():
 
 
 def test_a_zip_bomb_is_left_out_and_named():
-    bomb = zlib.compress(b"a" * (containers.LARGEST_TEXT + 1000), 9)
+    bomb = zlib.compress(b"a" * (LARGEST_TEXT + 1000), 9)
     assert len(bomb) < 20_000
     for piece in (chunk(b"zTXt", b"bomb\0\0" + bomb), chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)):
         found = read_texts(png(piece, chunk(b"tEXt", b"a\0b")))
@@ -165,9 +165,9 @@ def test_a_zip_bomb_is_left_out_and_named():
 
 
 def test_many_bombs_share_one_limit():
-    bomb = zlib.compress(b"a" * (containers.LARGEST_TEXT - 10), 9)
+    bomb = zlib.compress(b"a" * (LARGEST_TEXT - 10), 9)
     found = read_texts(png(*(chunk(b"zTXt", b"x%d\0\0" % i + bomb) for i in range(6))))
-    assert sum(map(len, found.texts.values())) <= containers.LARGEST_TOTAL
+    assert sum(map(len, found.texts.values())) <= LARGEST_TOTAL
     assert "more text than is read" in found.notes[0]
 
 
@@ -182,8 +182,8 @@ GREEDY = {
     "one comment again and again": webp(pointing([0x9286] * 65_535, b"UNICODE\0" + b"\0a" * 1_000_000)),
     "one block in every tag": webp(pointing([0x9C9C, 0x010E, 0x9286, 0x9C9B] * 10_000, b"a\0" * 1_000_000)),
     "tags without end": png(*[chunk(b"eXIf", pointing([0x0100] * 60_000, b"a" * 8))] * 3),
-    "bombs": png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (containers.LARGEST_TEXT - 10), 9))] * 120),
-    "bombs that are too large": png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (containers.LARGEST_TEXT + 10), 9))] * 120),
+    "bombs": png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (LARGEST_TEXT - 10), 9))] * 120),
+    "bombs that are too large": png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (LARGEST_TEXT + 10), 9))] * 120),
     "extents of no bytes": box(b"ftyp", b"avif\0\0\0\0avifmif1") + box(b"meta", b"\0\0\0\0" + box(
         b"iloc", b"\0\0\0\0\0\0" + struct.pack(">H", 65_535) + struct.pack(">HHH", 1, 0, 65_535) * 65_535)),
 }  # fmt: skip
@@ -193,7 +193,7 @@ GREEDY = {
 def test_what_a_file_makes_us_do_is_counted_over_the_whole_file(name: str):
     found = read_texts(GREEDY[name])
     assert any("more text than is read" in note or "lists more than is read" in note for note in found.notes)
-    assert sum(map(len, found.texts.values())) <= containers.LARGEST_TOTAL >= found.total
+    assert sum(map(len, found.texts.values())) <= LARGEST_TOTAL >= found.total
     assert found.entries <= 20_000
 
 

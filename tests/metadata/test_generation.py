@@ -14,18 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_a1111 import DATA
 
-from pack.civitai_bridge.metadata.generation import (
-    GenerationData,
-    Upscale,
-    UsedResource,
-    generation_from_json,
-    guidance_scale,
-    layers,
-    number,
-    pixels,
-    step_count,
-    whole,
-)
+from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource
+from pack.civitai_bridge.metadata.generation_json import generation_from_json
+from pack.civitai_bridge.metadata.quantities import guidance_scale, layers, pixels, step_count
+from pack.civitai_bridge.resources.json_values import number, whole
 
 NUMBERS: list[tuple[object, int | None, float | None]] = [
     (20, 20, 20.0), ("20", 20, 20.0), (20.0, 20, 20.0), ("20.0", 20, 20.0), (" 7 ", 7, 7.0), ("-3", -3, -3.0), (20.5, None, 20.5), ("20.5", None, 20.5),

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.fooocus import read_fooocus, read_ruined
-from pack.civitai_bridge.metadata.generation import GenerationData, generation_from_json
+from pack.civitai_bridge.metadata.generation import GenerationData
+from pack.civitai_bridge.metadata.generation_json import generation_from_json
 from pack.civitai_bridge.metadata.invokeai import read_invokeai
 from pack.civitai_bridge.metadata.novelai import read_novelai
 from pack.civitai_bridge.metadata.swarmui import read_swarmui
@@ -107,7 +109,7 @@ def test_what_each_format_says(name: str):
     assert data is not None
     fields, resources = SAID[name]
     assert {key: getattr(data, key) for key in fields} == fields
-    parts = (*data.networks, *data.embeddings, *data.others)
+    parts = data.resources
     assert [(one.kind, one.name, one.weight, one.hash) for one in parts] == resources
     assert data.texts and generation_from_json(json.loads(json.dumps(data.to_json()))) == data
 

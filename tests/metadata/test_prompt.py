@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.metadata.prompt import (
-    clean_prompt,
-    for_comfyui,
-    known_words,
-    name_key,
-    network_tags,
-    read_embeddings,
-    read_tags,
-    write_tag,
-)
+from pack.civitai_bridge.metadata.embeddings import for_comfyui, known_words, read_embeddings
+from pack.civitai_bridge.metadata.prompt import clean_prompt, name_key, network_tags, read_tags, write_tag
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from test_a1111 import A1111, FORGE, ON_SITE
 from test_comfy_reader import core
 from test_metadata_formats import INVOKE, INVOKE_OLD, NOVEL, RUINED, STOCK, SWARM
 
+from pack.civitai_bridge.metadata.container.exif import exif_of
 from pack.civitai_bridge.metadata.generation import GenerationData
 from pack.civitai_bridge.metadata.read import generation_from_texts, read_file
-from pack.civitai_bridge.metadata.write import exif_of
 
 
 def text(name: str, value: str | bytes) -> bytes:

@@ -11,15 +11,17 @@ from made_files import jpeg, webp
 from test_a1111 import A1111, DATA, FORGE, ON_SITE, THIRD_PARTY
 from test_comfy_reader import core, node
 
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.civitai_upload import recognised, resources_of, uploaded_meta
 from pack.civitai_bridge.metadata.comfy.graph import upstream
 from pack.civitai_bridge.metadata.comfy.reader import read_graph
 from pack.civitai_bridge.metadata.comfy.remarks import MADE_ELSEWHERE
+from pack.civitai_bridge.metadata.container.exif import exif_of
 from pack.civitai_bridge.metadata.container.reader import read_texts
 from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource
 from pack.civitai_bridge.metadata.read import read_file
-from pack.civitai_bridge.metadata.write import exif_of, merge, picture_text
+from pack.civitai_bridge.metadata.write import merge, picture_text
 
 STEPS = "Steps: 20, Sampler: Euler a, Seed: 1"
 

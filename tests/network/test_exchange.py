@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from pack.civitai_bridge.errors import (
     ApiError,
     BadRequest,
+    CloudflareChallenge,
     Conflict,
     Forbidden,
     Gone,
@@ -87,10 +90,18 @@ def test_kinds(status: int, body: Any, kind: type[ApiError]):
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7.0), ("", None), ("soon", None), ("-3", None), ("1e9", None), ("nan", None)]
+    ("value", "seconds"),
+    [("7", 7.0), ("", None), ("soon", None), ("-3", None), ("1e9", 86400.0), ("nan", None), ("inf", None)],
 )
 def test_retry_after(value: str, seconds: float | None):
     assert error_from(Response(429, {"retry-after": value}, b"")).retry_after == seconds
+
+
+@pytest.mark.parametrize(("shift", "least", "most"), [(90, 80, 90), (-90, 0, 0)])
+def test_retry_after_may_be_a_date(shift: int, least: int, most: int):
+    date = formatdate(time.time() + shift, usegmt=True)
+    pause = error_from(Response(429, {"retry-after": date}, b"")).retry_after
+    assert pause is not None and least <= pause <= most
 
 
 def test_expect():
@@ -109,3 +120,28 @@ def test_any_answer_becomes_a_sentence(content: bytes, status: int):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["errors", "messages", "detail", "error", "message", "title", "name"]), inner, max_size=4), max_leaves=12))  # fmt: skip
 def test_any_json_becomes_a_sentence(body: Any):
     assert str(error_from(reply(400, body))).strip()
+
+
+PAGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Cloudflare Ray ID: 1</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "content", "kind"),
+    [
+        (403, {"server": "cloudflare"}, PAGE, CloudflareChallenge),
+        (503, {}, PAGE, CloudflareChallenge),
+        (403, {"cf-mitigated": "challenge"}, b"", CloudflareChallenge),
+        (403, {"server": "cloudflare"}, b'{"error": "not allowed"}', Forbidden),
+        (403, {"server": "cloudflare"}, b"<html>Forbidden</html>", Forbidden),
+        (404, {}, PAGE, NotFound),
+    ],
+)
+def test_cloudflares_page_is_not_civitais_answer(
+    status: int, headers: dict[str, str], content: bytes, kind: type[ApiError]
+):
+    assert type(error_from(Response(status, headers, content))) is kind
+
+
+def test_a_long_pause_names_the_time():
+    later = error_from(Response(429, {"retry-after": "7200"}, b""))
+    assert "asks not to be asked again before" in str(later)

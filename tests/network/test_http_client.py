@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,13 +19,16 @@ from pack.civitai_bridge.errors import (
     BlobDamaged,
     BlobUnavailable,
     CivitaiError,
+    RateLimited,
     Unreachable,
     Unreadable,
 )
-from pack.civitai_bridge.network import fetch as fetch_module
+from pack.civitai_bridge.network.addresses import is_public
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request
-from pack.civitai_bridge.network.fetch import check_address, is_public
+from pack.civitai_bridge.network.fetch import check_address
+from pack.civitai_bridge.network.hosts import HostMemory
+from pack.civitai_bridge.network.notices import listening
 
 
 class Server:
@@ -52,6 +56,8 @@ class Server:
                 return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
             case ["status", status]:
                 return web.Response(status=int(status))
+            case ["later", seconds]:
+                return web.Response(status=429, headers={"Retry-After": seconds})
             case ["packed"]:
                 return web.Response(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip, gzip"})
             case ["large"]:
@@ -221,19 +227,82 @@ async def test_half_a_character_is_a_sentence(server: Server, network: HttpClien
         await network.send_to(server.url)(Request("POST", "/x", json={"a": "\ud800"}))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "good"), [("HTTPS_PROXY", "http://h:notaport", False), ("NO_PROXY", "host:8080,[::1]", True)]
-)
-async def test_proxy_settings_that_cannot_be_used_are_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, good: bool
+async def test_a_proxy_that_is_no_address_is_named_when_it_is_needed(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:SECRET@h:notaport")
+    async with HttpClient() as network:
+        assert (await network.send_to(server.url)(Request("GET", "/x"))).status == 200
+        with pytest.raises(BadSetting, match="HTTPS_PROXY") as caught:
+            await network.send_to("https://civitai.com")(Request("GET", "/x"))
+    assert "SECRET" not in str(caught.value)
+
+
+async def test_certificates_that_are_not_there_are_named_and_this_machine_needs_none(
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv(name, value)
-    if good:
-        async with HttpClient():
-            return
-    with pytest.raises(BadSetting, match="proxy"):
-        await HttpClient().__aenter__()
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    async with HttpClient() as network:
+        assert (await network.send_to(server.url)(Request("GET", "/x"))).status == 200
+        with pytest.raises(BadSetting, match="SSL_CERT_FILE"):
+            await network.send_to("https://civitai.com")(Request("GET", "/x"))
+
+
+async def test_the_setting_proxy_is_for_civitai_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    async with HttpClient() as network:
+        network.use_proxy("http://127.0.0.1:9")
+        with pytest.raises(Unreachable):
+            await network.send_to("https://civitai.com")(Request("GET", "/x"))
+    assert list(network.opened) == []
+
+
+# --- the memory of hosts --------------------------------------------------------------------------------------------------
+
+
+async def test_a_host_that_failed_is_not_asked_again_for_a_minute_but_orders_are(server: Server):
+    now = [1000.0]
+    gone = "http://127.0.0.1:9"
+    async with HttpClient(hosts=HostMemory(clock=lambda: now[0])) as network:
+        send = network.send_to(gone)
+        for _ in range(2):
+            with pytest.raises(Unreachable, match=r"failed\.$"):
+                await send(Request("GET", "/x"))
+        with pytest.raises(Unreachable, match="asked again in 60 s"):
+            await send(Request("GET", "/x"))
+        with pytest.raises(Unreachable, match=r"failed\.$"):  # asked, whatever the memory says
+            await send(Request("GET", "/x", of_order=True))
+        now[0] += 61
+        with pytest.raises(Unreachable, match=r"failed\.$"):
+            await send(Request("GET", "/x"))
+
+
+async def test_slow_and_wrong_answers_are_not_down(server: Server, network: HttpClient):
+    send = network.send_to(server.url)
+    for path in ("/slow", "/drop", "/status/503"):
+        with contextlib.suppress(Unreachable):
+            await send(Request("GET", path, timeout=0.2))
+    assert network.hosts.down == {} and (await send(Request("GET", "/x"))).status == 200
+
+
+async def test_nobody_asks_inside_the_time_that_a_service_forbade(server: Server):
+    now = [1000.0]
+    async with HttpClient(hosts=HostMemory(clock=lambda: now[0])) as network:
+        send = network.send_to(server.url)
+        assert (await send(Request("GET", "/later/3600"))).status == 429
+        with pytest.raises(RateLimited, match="asked not to be asked again before") as caught:
+            await send(Request("GET", "/x"))
+        assert caught.value.retry_after == 3600 and len(server.seen) == 1
+        now[0] += 3601
+        assert (await send(Request("GET", "/x"))).status == 200
+
+
+async def test_what_belongs_to_an_order_waits_and_says_so(server: Server):
+    now, told = [1000.0], []
+    async with HttpClient(hosts=HostMemory(clock=lambda: now[0])) as network:
+        send = network.send_to(server.url)
+        await send(Request("GET", "/later/3600"))
+        with listening(lambda sentence: (told.append(sentence), now.__setitem__(0, 5000.0))):
+            assert (await send(Request("GET", "/x", of_order=True))).status == 200
+    assert "asked for a pause" in told[0] and len(server.seen) == 2
 
 
 # --- fetch ----------------------------------------------------------------------------------------------------------------
@@ -278,23 +347,6 @@ async def test_there_is_a_cap(server: Server, network: HttpClient):
         await network.fetch(server.url + "/large", cap=4000)
 
 
-async def test_a_name_that_leads_inside_is_not_followed(
-    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch
-):
-    """A name that resolves to loopback: checked on the connection itself, so that it cannot change its mind."""
-    port = server.url.rsplit(":", 1)[1]
-    real = asyncio.get_running_loop().getaddrinfo
-
-    async def lie(host: Any, *rest: Any, **more: Any) -> Any:
-        return await real("127.0.0.1" if host in ("cdn.example", b"cdn.example") else host, *rest, **more)
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lie)
-    monkeypatch.setattr(fetch_module, "check_address", lambda url, loopback: None)
-    with pytest.raises(Unreachable, match="private network"):
-        await network.fetch(f"http://cdn.example:{port}/bytes")
-    assert server.seen == []
-
-
 @pytest.mark.parametrize(
     "url",
     [
@@ -312,5 +364,6 @@ def test_addresses_that_are():
     check_address("https://orchestration-new.civitai.com/v2/consumer/blobs/x?sig=1", frozenset())
     check_address("http://127.0.0.1:8000/x", frozenset({"http://127.0.0.1:8000"}))
     assert is_public("8.8.8.8") and is_public("2606:4700::1111")
-    for disguised in ("2002:7f00:1::", "::127.0.0.1", "64:ff9b::7f00:1", "fec0::1"):
+    assert is_public("64:ff9b::808:808"), "NAT64 is judged by the IPv4 address inside"
+    for disguised in ("2002:7f00:1::", "::127.0.0.1", "64:ff9b::7f00:1", "fec0::1", "198.18.0.7", "fc00::7"):
         assert not is_public(disguised), disguised

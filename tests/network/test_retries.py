@@ -7,7 +7,8 @@ from fakes import Fake, reply
 
 from pack.civitai_bridge.errors import Unreachable
 from pack.civitai_bridge.network.exchange import Request
-from pack.civitai_bridge.network.retries import LONGEST_PAUSE, retrying
+from pack.civitai_bridge.network.notices import listening
+from pack.civitai_bridge.network.retries import retrying
 
 
 class Naps(list):
@@ -59,8 +60,24 @@ async def test_in_the_end_the_last_answer_counts():
         await retrying(Fake(Unreachable("x")), sleep=Naps())(Request("GET", "/x"))
 
 
-async def test_what_the_service_asks_for_is_honoured_within_reason():
-    for asked, nap in (("7", 7.0), ("99999", LONGEST_PAUSE)):
-        naps = Naps()
-        await retrying(Fake(reply(429, **{"retry-after": asked}), reply(200)), sleep=naps)(Request("GET", "/x"))
-        assert naps == [nap]
+async def test_a_short_pause_is_sat_out_and_told():
+    naps, told = Naps(), []
+    with listening(told.append):
+        await retrying(Fake(reply(429, **{"retry-after": "7"}), reply(200)), sleep=naps)(Request("GET", "/x"))
+    assert naps == [7.0] and told == ["CivitAI asks for a pause"]
+
+
+async def test_a_long_pause_is_answered_at_once():
+    send, naps = Fake(reply(429, **{"retry-after": "3600"}), reply(200)), Naps()
+    assert (await retrying(send, sleep=naps)(Request("GET", "/x"))).status == 429
+    assert naps == [] and len(send.requests) == 1
+
+
+async def test_a_look_up_that_finds_no_host_is_repeated_once_and_an_order_as_ever():
+    unsent = Unreachable("x", sent=False)
+    send = Fake(unsent)
+    with pytest.raises(Unreachable):
+        await retrying(send, sleep=Naps())(Request("GET", "/x"))
+    assert len(send.requests) == 2
+    send = Fake(unsent, unsent, unsent, unsent, reply(200))
+    assert (await retrying(send, sleep=Naps())(Request("GET", "/x", of_order=True))).status == 200

@@ -15,20 +15,20 @@ from urllib.parse import quote
 import pytest
 
 from pack.civitai_bridge.errors import LimitReached, StateTrouble
-from pack.civitai_bridge.orchestration.journal import (
+from pack.civitai_bridge.orchestration.hearts import HEART_STOPS
+from pack.civitai_bridge.orchestration.journal import Journal, rollback_note
+from pack.civitai_bridge.orchestration.limits import Limits
+from pack.civitai_bridge.orchestration.purchase import (
     ACCEPTED,
     CANCELED,
     COLLECTED,
     FAILED,
     FINISHED,
-    HEART_STOPS,
     PLANNED,
     REFUSED,
     SENT,
     UNCONFIRMED,
-    Journal,
-    Limits,
-    Plan,
+    PlannedPurchase,
     Purchase,
     PurchasedImage,
     new_key,
@@ -69,12 +69,12 @@ def journal(tmp_path: Path, clock: Clock):
 
 def plan(
     request: str = "same", *, price: int = 10, prompt: str = "", base: str = "https://a", account: str = "me"
-) -> Plan:
-    return Plan(new_key(), request, account, base, '{"steps":[]}', price, prompt)
+) -> PlannedPurchase:
+    return PlannedPurchase(new_key(), request, account, base, '{"steps":[]}', price, prompt)
 
 
 def reserve(
-    journal: Journal, *plans: Plan, limits: Limits = WIDE, reuse: bool = True, owner: str = "o"
+    journal: Journal, *plans: PlannedPurchase, limits: Limits = WIDE, reuse: bool = True, owner: str = "o"
 ) -> list[Purchase]:
     return journal.reserve(plans, limits, usable=lambda *_: reuse, owner=lambda _: owner)
 
@@ -362,7 +362,9 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from pack_root import load_pack
 load_pack("pack")
-from pack.civitai_bridge.orchestration.journal import Journal, Limits, Plan
+from pack.civitai_bridge.orchestration.journal import Journal
+from pack.civitai_bridge.orchestration.limits import Limits
+from pack.civitai_bridge.orchestration.purchase import PlannedPurchase
 path, owner = Path(sys.argv[2]), lambda _: "o"
 if sys.argv[3] == "list":
     journal = Journal(path)
@@ -372,7 +374,7 @@ else:
     journals = [Journal(path), Journal(path)]  # a setting was changed: two Bridges in one process
     print("ready", flush=True)
     sys.stdin.readline()
-    plan = Plan("bought", "hash", "me", "https://a", "{}", 900, "")
+    plan = PlannedPurchase("bought", "hash", "me", "https://a", "{}", 900, "")
     journals[0].reserve([plan], Limits(1000, 1000), usable=lambda *_: True, owner=owner)
     journals[0].begin_attempt("bought", "o")
     journals[0].accepted("bought", 1, owner="o", workflow_id="w", state="accepted")
@@ -440,7 +442,7 @@ def test_a_drive_without_wal_that_locks_is_used_and_named(tmp_path: Path, monkey
     monkeypatch.setattr(sqlite3, "connect", dotfile)
     journal = Journal(tmp_path / "journal.sqlite3")
     reserve(journal, plan())
-    assert len(journal.rows()) == 1 and "rollback journal" in journal.note
+    assert len(journal.rows()) == 1 and "rollback journal" in rollback_note(journal)
     journal.close()
 
 
@@ -459,12 +461,14 @@ def test_a_journal_that_another_program_holds_is_waited_for_and_then_named(tmp_p
 
 def test_a_disk_that_is_full_is_named_and_the_journal_stays_whole(journal: Journal, tmp_path: Path):
     (first,) = reserve(journal, plan("a"))
-    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
-    journal._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says SQLITE_FULL, as a full disk does
-    large = Plan(new_key(), "b", "me", "https://a", "x" * 200_000, 1)
+    pages = journal.database._connection.execute("PRAGMA page_count").fetchone()[0]
+    journal.database._connection.execute(
+        f"PRAGMA max_page_count = {pages}"
+    )  # SQLite then says SQLITE_FULL, as a full disk does
+    large = PlannedPurchase(new_key(), "b", "me", "https://a", "x" * 200_000, 1)
     with pytest.raises(StateTrouble, match=r"the disk is full.*Nothing was sent"):
         reserve(journal, large)
-    journal._db.execute("PRAGMA max_page_count = 1000000")
+    journal.database._connection.execute("PRAGMA max_page_count = 1000000")
     assert [row.key for row in journal.rows()] == [first.key]
     assert len(reserve(journal, large)) == 1
 

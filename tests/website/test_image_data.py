@@ -21,10 +21,13 @@ from pack.civitai_bridge.errors import (
     UnknownReference,
     Unreachable,
 )
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
-from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource, generation_from_json
-from pack.civitai_bridge.metadata.prompt import for_comfyui, name_key
-from pack.civitai_bridge.metadata.resources import embedding_words
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
+from pack.civitai_bridge.metadata.embeddings import for_comfyui
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
+from pack.civitai_bridge.metadata.generation_json import generation_from_json
+from pack.civitai_bridge.metadata.lookup import embedding_words
+from pack.civitai_bridge.metadata.prompt import name_key
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.images import IMAGES
@@ -50,7 +53,7 @@ async def world() -> AsyncIterator[World]:
 
 
 def parts(data: GenerationData) -> tuple[UsedResource, ...]:
-    return (*data.networks, *data.embeddings, *data.others)
+    return data.resources
 
 
 def told(data: GenerationData) -> list[tuple[str, int | str, float]]:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pack.civitai_bridge.errors import BadInput, NotFound, RateLimited, RegionBlocked, Unreachable, Unreadable
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request, Response
+from pack.civitai_bridge.resources.addresses import download_url
 from pack.civitai_bridge.sandbox import Sandbox, files, images
 from pack.civitai_bridge.sandbox import models as catalogue
-from pack.civitai_bridge.website import ImageClient, Lookups, SiteClient, describe, download_url, identify
+from pack.civitai_bridge.website import ImageClient, Lookups, SiteClient, describe, identify
 from pack.civitai_bridge.website.client import MOST_DETAILS, MOST_IDS, Owner
 from pack.civitai_bridge.website.lookup import AT_ONCE
 

@@ -182,9 +182,11 @@ async def test_odd_members_are_passed_over():
 
 
 async def test_addresses_of_the_configured_site_count():
-    from pack.civitai_bridge.resources.reference import HOSTS
+    from pack.civitai_bridge.resources.addresses import SITE_HOSTS
 
     found = await resolve(
-        SiteClient(answering(200, version())), "https://my.site/models/1?modelVersionId=2", hosts=HOSTS | {"my.site"}
+        SiteClient(answering(200, version())),
+        "https://my.site/models/1?modelVersionId=2",
+        hosts=SITE_HOSTS | {"my.site"},
     )
     assert found.version_id == 2

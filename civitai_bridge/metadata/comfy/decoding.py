@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..generation import Upscale, UsedResource, number, pixels, step_count
+from ...resources.json_values import number
+from ..generation import Upscale, UsedResource
+from ..quantities import pixels, step_count
 from .graph import Graph, Wire, ancestors, descendants, walk
 from .inputs import word
 from .latents import scale_of, size_at

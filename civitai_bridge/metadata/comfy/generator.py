@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..generation import GenerationData, UsedResource, number, shown, whole
-from ..resources import join, kind_of, normal_hash, sorted_in
+from ...resources.hashes import normal_hash
+from ...resources.json_values import number, objects, whole
+from ..generation import GenerationData, UsedResource, by_list
+from ..quantities import shown
+from ..resources import join, kind_of
 from ..samplers import read_label
-from .page import objects
 from .reader import decoded_json
 from .remarks import Remarks
 
@@ -40,7 +42,7 @@ def extra_metadata(data: GenerationData, text: str) -> GenerationData:
                 UsedResource("", 1.0 if weight is None else weight, "", kind, version,
                              hash=normal_hash(entry.get("hash")), source="civitai_resources")
             )  # fmt: skip
-    sorted_in(fields, join([*data.networks, *data.embeddings, *data.others, *listed]))
+    fields.update(by_list(join([*data.resources, *listed])))
     return replace(data, **fields, notes=(*data.notes, *remarks.notes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..generation import shown
+from ..quantities import shown
 from .graph import Graph, walk
 from .remarks import CALLED, Remarks
 from .values import is_wired, written

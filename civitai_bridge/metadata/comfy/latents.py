@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation import number, pixels, shown, whole
+from ...resources.json_values import number, whole
+from ..quantities import pixels, shown
 from .graph import Graph, walk
 from .nodes import row
 from .remarks import Remarks

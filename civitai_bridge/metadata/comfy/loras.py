@@ -9,7 +9,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from ..generation import UsedResource, number, shown, whole
+from ...resources.json_values import number, whole
+from ..generation import UsedResource
+from ..quantities import shown
 from ..resources import from_air, tagged
 from .graph import Node, Unwritten
 from .inputs import numeric, word

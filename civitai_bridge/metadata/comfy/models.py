@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import CivitaiError
+from ...resources.json_values import whole
 from ...resources.reference import AirReference, ModelReference, VersionReference, read_reference
-from ..generation import layers, whole
+from ..quantities import layers
 from .graph import Graph, Unwritten, Wire, ancestors, walk
 from .inputs import part, word
 from .loras import OFF, resource

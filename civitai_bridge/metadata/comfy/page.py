@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..generation import whole
+from ...resources.json_values import objects, whole
 from .graph import MOST_NODES, Wire
 from .remarks import Remarks
 
@@ -68,11 +68,6 @@ def border_input(wire: Wire) -> Wire | None:
 def key_of(value: object) -> str:
     """An id of the page as a text; `""` for what is none."""
     return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-
-
-def objects(value: object) -> list[Mapping[str, Any]]:
-    """The objects of a list."""
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
 
 
 def _definitions(workflow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

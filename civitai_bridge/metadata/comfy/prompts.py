@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..generation import guidance_scale
+from ..quantities import guidance_scale
 from .graph import Graph, Unwritten, Wire
 from .inputs import numeric, part
 from .nodes import Row, row

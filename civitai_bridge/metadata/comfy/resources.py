@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..generation import UsedResource
-from ..resources import join, named_embeddings, sorted_in
+from ..generation import UsedResource, by_list
+from ..resources import join, named_embeddings
 from .graph import Graph, Wire, walk
 from .inputs import word
 from .loras import OFF, loras_at, resource
@@ -52,8 +52,7 @@ def resources_of(
         if checkpoint is not None:
             resources.update(named_model(checkpoint.air or checkpoint.name))
             listed.remove(checkpoint)
-    sorted_in(resources, join(listed))
-    return resources
+    return {**resources, **by_list(join(listed))}
 
 
 def _networks(graph: Graph, samplers: Sequence[str], used: Sequence[str], remarks: Remarks) -> tuple[UsedResource, ...]:

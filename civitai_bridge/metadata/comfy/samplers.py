@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..generation import guidance_scale, number, step_count, whole
+from ...resources.json_values import number, whole
+from ..quantities import guidance_scale, step_count
 from .graph import Graph
 from .inputs import choice, numeric, part, word
 from .latents import begins_empty

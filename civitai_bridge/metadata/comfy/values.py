@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..generation import whole
+from ...resources.json_values import whole
 from .graph import UNWRITTEN, Bundle, Graph, Node, Unwritten, Wire
 from .nodes import Row, has_roles, numbered, row
 from .remarks import Remarks

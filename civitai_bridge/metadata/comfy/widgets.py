@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..generation import number, whole
+from ...resources.json_values import number, whole
 from .graph import Unwritten
 from .nodes import Row, row
 from .page import Drawn

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..generation import whole
+from ...resources.json_values import objects, whole
 from .graph import UNWRITTEN, Wire
-from .page import BYPASSED, MUTED, Drawn, Page, follow, key_of, objects, page_of
+from .page import BYPASSED, MUTED, Drawn, Page, follow, key_of, page_of
 from .remarks import Remarks
 from .widgets import widget_values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from typing import Any
 
@@ -21,14 +22,9 @@ from pack.civitai_bridge.errors import (
     UnknownVariant,
     WrongFamily,
 )
-from pack.civitai_bridge.orchestration.request import (
-    GenerationRequest,
-    ResolvedLora,
-    build,
-    lost_in_echo,
-    request_hash,
-    template,
-)
+from pack.civitai_bridge.orchestration.body import OrderRules, build
+from pack.civitai_bridge.orchestration.echo import lost_in_echo, request_hash
+from pack.civitai_bridge.orchestration.request import GenerationRequest, ResolvedLora
 from pack.civitai_bridge.orchestration.variants import variants
 from pack.civitai_bridge.resources.version import ModelVersion
 from pack.civitai_bridge.sandbox import schema
@@ -69,7 +65,7 @@ def leaves():
 
 
 @pytest.mark.parametrize("variant", leaves())
-def test_every_variant_is_built_as_the_contract_wants_it(variant: Any):
+def test_every_variant_is_order_as_the_contract_wants_it(variant: Any):
     image = png() if variant.kind in ("edit", "variant") else None
     model = None
     if variant.model_field and variant.fields[variant.model_field].required:
@@ -81,16 +77,18 @@ def test_every_variant_is_built_as_the_contract_wants_it(variant: Any):
         request = want(
             engine=variant.path, operation=variant.kind or "auto", image=image, seed=7, output_format=format_
         )
-        built = build(request, model)
-        assert built.variant is variant and wrong(built.input) == {}
-        assert list(built.input)[: len(variant.selectors)] == list(variant.selectors)
-        assert built.input["outputFormat"] == {"png": "png", "jpeg": "jpeg", "webp": "webP"}[format_]
+        order = build(request, model)
+        assert order.variant is variant and wrong(order.input) == {}
+        assert list(order.input)[: len(variant.selectors)] == list(variant.selectors)
+        assert order.input["outputFormat"] == {"png": "png", "jpeg": "jpeg", "webp": "webP"}[format_]
 
 
 @pytest.mark.parametrize("variant", leaves())
 def test_a_template_is_as_the_contract_wants_it(variant: Any):
-    built = build(want(engine="comfy/sdxl"), MODEL)
-    body = template(built, currencies=["blue"], mature_content="blocked", tags=["t"], metadata={}, external_id="k-1")
+    rules = OrderRules(currencies=("blue",), mature_content="blocked")
+    order = build(want(engine="comfy/sdxl"), MODEL, rules=rules)
+    body = json.loads(order.submission("k-1"))
+    assert body == {**order.body, "tags": ["civitai-bridge", "k-1"], "externalId": "k-1"}
     assert schema.problems("WorkflowTemplate", body) == {}
     assert body["upgradeMode"] == "manual" and body["allowMatureContent"] is False
 
@@ -132,9 +130,9 @@ def test_zero_and_auto_leave_the_variants_own():
 
 
 def test_sizes_are_rounded_and_it_is_said():
-    built = build(want(width=1000, height=1023), MODEL)
-    assert (built.input["width"], built.input["height"]) == (992, 1024)
-    assert any("width 1000 became 992" in note and "16" in note for note in built.notes)
+    order = build(want(width=1000, height=1023), MODEL)
+    assert (order.input["width"], order.input["height"]) == (992, 1024)
+    assert any("width 1000 became 992" in note and "16" in note for note in order.notes)
     assert build(want(width=1024), MODEL).notes == ()
 
 
@@ -151,14 +149,14 @@ def test_sizes_are_rounded_and_it_is_said():
     ],
 )
 def test_a_size_becomes_the_nearest_shape(engine: str, size: tuple[int, int], field: str, value: str):
-    built = build(want(engine=engine, width=size[0], height=size[1]), None)
-    assert built.input[field] == value and any(f"{field} {value}" in note for note in built.notes)
-    assert "width" not in built.input and wrong(built.input) == {}
+    order = build(want(engine=engine, width=size[0], height=size[1]), None)
+    assert order.input[field] == value and any(f"{field} {value}" in note for note in order.notes)
+    assert "width" not in order.input and wrong(order.input) == {}
 
 
 def test_what_is_not_used_is_named_only_when_it_was_set():
-    built = build(want(engine="google/imagen4", steps=30, cfg=7.0, sampler_name="euler", clip_skip=2), None)
-    assert "Not used by google/imagen4: steps, cfg, sampler_name, clip_skip." in built.notes
+    order = build(want(engine="google/imagen4", steps=30, cfg=7.0, sampler_name="euler", clip_skip=2), None)
+    assert "Not used by google/imagen4: steps, cfg, sampler_name, clip_skip." in order.notes
     assert build(want(engine="google/imagen4"), None).notes == ()
 
 
@@ -178,16 +176,16 @@ def test_loras_and_vae_for_an_engine_without_are_refused():
 def test_loras_in_both_shapes():
     assert build(want(), MODEL, [ResolvedLora(LORA, 0.8)]).input["loras"] == {LORA.air: 0.8}
     flux = resource("Flux.2 D", "urn:air:flux2:lora:civitai:5@6")
-    built = build(want(engine="flux2/dev"), None, [ResolvedLora(flux, 0.8)])
-    assert built.input["loras"] == [{"air": flux.air, "strength": 0.8}]
+    order = build(want(engine="flux2/dev"), None, [ResolvedLora(flux, 0.8)])
+    assert order.input["loras"] == [{"air": flux.air, "strength": 0.8}]
     with pytest.raises(FieldRefused, match="0 to 4"):
         build(want(engine="flux2/dev"), None, [ResolvedLora(flux, -1.0)])
     assert build(want(), MODEL, [ResolvedLora(LORA, -0.5)]).input["loras"] == {LORA.air: -0.5}
 
 
 def test_the_same_lora_twice_is_added_and_strength_zero_is_off():
-    built = build(want(), MODEL, [ResolvedLora(LORA, 0.5), ResolvedLora(LORA, 0.25)])
-    assert built.input["loras"] == {LORA.air: 0.75} and any("twice" in note for note in built.notes)
+    order = build(want(), MODEL, [ResolvedLora(LORA, 0.5), ResolvedLora(LORA, 0.25)])
+    assert order.input["loras"] == {LORA.air: 0.75} and any("twice" in note for note in order.notes)
     assert "loras" not in build(want(), MODEL, [ResolvedLora(LORA, 0.0)]).input
     with pytest.raises(FieldRefused, match="a number"):
         build(want(), MODEL, [ResolvedLora(LORA, math.inf)])
@@ -196,8 +194,8 @@ def test_the_same_lora_twice_is_added_and_strength_zero_is_off():
 def test_another_family_is_refused_with_both_names():
     with pytest.raises(WrongFamily, match=r"SD 1\.5.*SDXL 1\.0"):
         build(want(), MODEL, [ResolvedLora(SD1_LORA, 1.0)])
-    built = build(want(), MODEL, [ResolvedLora(SD1_LORA, 1.0)], family_mismatch="warn")
-    assert any("may not show" in note for note in built.notes)
+    order = build(want(), MODEL, [ResolvedLora(SD1_LORA, 1.0)], rules=OrderRules(family_mismatch="warn"))
+    assert any("may not show" in note for note in order.notes)
     with pytest.raises(WrongFamily, match="comfy/sdxl"):
         build(want(engine="comfy/sdxl"), SD1)
     pony = resource("Pony", "urn:air:sdxl:lora:civitai:5@6")
@@ -251,8 +249,8 @@ def test_klein_gets_its_version_from_the_base_model():
 )
 def test_auto_chooses_the_operation(engine: str, more: dict[str, Any], operation: str):
     model = MODEL if engine == "comfy/sdxl" else None
-    built = build(want(engine=engine, **more), model)
-    assert built.variant.operation == operation and wrong(built.input) == {}
+    order = build(want(engine=engine, **more), model)
+    assert order.variant.operation == operation and wrong(order.input) == {}
 
 
 def test_an_operation_without_its_picture_is_refused():
@@ -263,9 +261,9 @@ def test_an_operation_without_its_picture_is_refused():
 
 
 def test_a_picture_goes_along_as_png():
-    built = build(want(image=png(), denoise=0.4), MODEL)
-    assert base64.b64decode(built.input["image"].removeprefix("data:image/png;base64,")) == png()
-    assert built.input["denoiseStrength"] == 0.4
+    order = build(want(image=png(), denoise=0.4), MODEL)
+    assert base64.b64decode(order.input["image"].removeprefix("data:image/png;base64,")) == png()
+    assert order.input["denoiseStrength"] == 0.4
     with pytest.raises(NotAPicture, match="not a PNG"):
         build(want(image=b"GIF89a" + b"\0" * 99), MODEL)
     with pytest.raises(NotAPicture, match="MB"):
@@ -273,19 +271,19 @@ def test_a_picture_goes_along_as_png():
 
 
 def test_a_size_that_must_be_told_is_the_pictures_own():
-    built = build(want(engine="sdcpp/qwen/20b", image=png(640, 400), operation="edit"), None)
-    assert (built.input["width"], built.input["height"]) == (640, 400)
+    order = build(want(engine="sdcpp/qwen/20b", image=png(640, 400), operation="edit"), None)
+    assert (order.input["width"], order.input["height"]) == (640, 400)
 
 
 @pytest.mark.parametrize(("engine", "seed", "sent"), [("comfy/sdxl", 2**53 - 1, 2**53 - 1), ("seedream", 2**31 + 5, 5), ("wan/v2.7/fal", 7, 7)])  # fmt: skip
 def test_seeds_are_folded_into_the_range(engine: str, seed: int, sent: int):
-    built = build(want(engine=engine, seed=seed), MODEL if engine == "comfy/sdxl" else None)
-    assert built.input["seed"] == sent and (("folded" in " ".join(built.notes)) is (seed != sent))
+    order = build(want(engine=engine, seed=seed), MODEL if engine == "comfy/sdxl" else None)
+    assert order.input["seed"] == sent and (("folded" in " ".join(order.notes)) is (seed != sent))
 
 
 def test_the_last_picture_of_a_batch_has_a_legal_seed_too():
-    built = build(want(engine="seedream", seed=2**31 - 1, quantity=12), None)
-    assert built.input["seed"] + 11 < 2**31
+    order = build(want(engine="seedream", seed=2**31 - 1, quantity=12), None)
+    assert order.input["seed"] + 11 < 2**31
 
 
 def test_samplers_are_translated_or_refused():
@@ -307,8 +305,7 @@ def test_extra_fields_are_checked_too():
 
 
 def _body(**more: Any) -> dict[str, Any]:
-    built = build(want(**more), MODEL)
-    return template(built, currencies=[], mature_content="auto", tags=["x"], metadata={})
+    return dict(build(want(**more), MODEL).body)
 
 
 def test_the_hash_is_of_the_request_alone():
@@ -382,11 +379,11 @@ def test_whatever_is_asked_is_refused_or_legal(place: tuple[str, str], more: dic
     family = path.split("/")[-1]
     model = resource(families[family], f"urn:air:{family}:checkpoint:civitai:1@2") if family in families else None
     try:
-        built = build(want(engine=path, operation=kind or "auto", **more), model)
+        order = build(want(engine=path, operation=kind or "auto", **more), model)
     except BadInput as error:
         assert str(error)
     else:
-        assert wrong(built.input) == {}
+        assert wrong(order.input) == {}
 
 
 def test_the_two_sizes_of_klein_are_not_mixed():

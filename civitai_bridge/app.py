@@ -1,0 +1,261 @@
+"""Where the pack is put together: settings, network, sandbox, clients, journal, catalogs, each opened once.
+
+Nodes, command line, routes and demo open the pack here and call no constructor of the folders below. An `App` belongs
+to one event loop: the background loop of a ComfyUI server, or that of one command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .orchestration.timings import DEFAULTS, Timings
+from .settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from .catalog.service import CatalogService
+    from .network.client import HttpClient
+    from .orchestration.fleet import Fleet
+    from .orchestration.journal import Journal
+    from .sandbox import Embedded, Sandbox
+    from .website import Lookups, Reader
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What only tests and benchmarks change; the defaults are what a person gets. None = the default of its folder.
+
+
+    timings       the clock, the pauses between two tries and two looks, and how long a purchase waits for what
+    idle          seconds after which a Fleet is closed that nobody asked for
+    look_every    seconds between two looks at which model files ComfyUI lists; each asks the disk about every folder
+    scan_every    seconds after which model files are looked at though no name is new: one may have other bytes
+    sandbox_pace  how long the sandbox's jobs take; 1 = as long as they say
+    """
+
+    timings: Timings = DEFAULTS
+    idle: float = 600.0
+    look_every: float = 5.0
+    scan_every: float = 900.0
+    sandbox_pace: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelFolders:
+    """Where model files are. `paths` gives ComfyUI's folder keys with their paths, as they are at that moment; `root`
+    is where a catalog's `dest` begins that is no folder key, None where nobody named one."""
+
+    paths: Callable[[], Mapping[str, Sequence[str | Path]]]
+    root: Path | None
+
+
+def noted_folders(settings: Settings) -> ModelFolders:
+    """The model folders of a process that is not ComfyUI: as the environment or the server's note names them."""
+    from .model_files.folders import known_folders
+
+    folders, root = known_folders(settings)
+    return ModelFolders(lambda: folders, root)
+
+
+class App:
+    """The pack as it is set up now. Settings are read again at each call, so that a change holds at once; what hangs on
+    them (clients, what was looked up) is made again when they changed. `network` gives the HttpClient of the loop on
+    which the App is used; whoever hands it in closes it."""
+
+    def __init__(
+        self,
+        network: Callable[[], Awaitable[HttpClient]],
+        *,
+        load: Callable[[], Settings] = load_settings,
+        folders: Callable[[Settings], ModelFolders] = noted_folders,
+        tuning: Tuning | None = None,
+    ) -> None:
+        self.load = load
+        self.tuning = tuning or Tuning()
+        self._network = network
+        self._folders = folders
+        self._embedded: Embedded | None = None
+        self._starting = asyncio.Lock()
+        self._fleets: dict[Settings, Fleet] = {}
+        self._asked: dict[Settings, float] = {}  # when each Fleet was last asked for, in seconds of this process
+        self._readers: dict[Settings, Reader] = {}
+        self._catalogs: dict[Settings, CatalogService] = {}
+        self._journals: dict[Path, Journal] = {}  # by state folder
+
+    async def connected(self) -> tuple[Settings, HttpClient]:
+        """The settings as they are now, with the sandbox's addresses where it stands in for CivitAI, and the network.
+        Raises BadSetting."""
+        from .network.hosts import is_loopback, next_port
+
+        settings = await asyncio.to_thread(self.load)
+        network = await self._network()
+        network.use_proxy(settings.proxy)
+        if settings.sandbox:
+            sandbox = await self.sandbox()
+            network.allow_loopback(sandbox.storage_url)
+            settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+        elif is_loopback(settings.site_url):  # `civitai-bridge sandbox` serves its storage on the next port
+            network.allow_loopback(next_port(settings.site_url))
+        return settings, network
+
+    async def sandbox(self) -> Sandbox:
+        """The sandbox of this App, started when it is first asked for."""
+        async with self._starting:
+            if self._embedded is None:
+                from .sandbox import Embedded
+
+                self._embedded = await asyncio.to_thread(Embedded, pace=self.tuning.sandbox_pace)
+        return self._embedded.sandbox
+
+    async def journal(self) -> Journal:
+        """The journal of the state folder, opened once. Raises StateTrouble."""
+        from .orchestration.journal import Journal
+
+        home = (await asyncio.to_thread(self.load)).home
+        if home not in self._journals:
+            journal = await asyncio.to_thread(Journal, home / "journal.sqlite3", clock=self.tuning.timings.clock)
+            if home in self._journals:  # two callers came at once
+                journal.close()
+            else:
+                self._journals[home] = journal
+        return self._journals[home]
+
+    async def fleet(self) -> Fleet:
+        """The Fleet for the settings as they are now, shared by everybody who asks. Those of other settings that have
+        nothing to do are closed after a while; the journal stays. Raises BadSetting, StateTrouble."""
+        settings, network = await self.connected()
+        settings.require_whole()
+        self._asked[settings] = time.monotonic()
+        if settings not in self._fleets:
+            await self._close_idle()
+            journal = await self.journal()
+            if settings not in self._fleets:
+                self._fleets[settings] = open_fleet(settings, network, journal=journal, tuning=self.tuning)
+        return self._fleets[settings]
+
+    async def _close_idle(self) -> None:
+        now = time.monotonic()
+        for settings, fleet in list(self._fleets.items()):
+            if fleet.idle and now - self._asked[settings] > self.tuning.idle:
+                del self._fleets[settings]
+                await fleet.close()
+
+    async def reader(self) -> Reader:
+        """What tells how a picture was made. Only the one of the settings as they are now is kept, with what it was
+        told. Raises BadSetting."""
+        settings, network = await self.connected()
+        if settings not in self._readers:
+            self._readers = {settings: open_reader(settings, network, tuning=self.tuning)}
+        return self._readers[settings]
+
+    async def catalog(self) -> CatalogService:
+        """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
+        StateTrouble."""
+        settings, network = await self.connected()
+        settings.require_whole()
+        if settings not in self._catalogs:
+            lookups = (await self.reader()).lookups
+            self._catalogs[settings] = open_catalog(
+                settings, network, self._folders(settings), lookups=lookups, tuning=self.tuning
+            )
+        return self._catalogs[settings]
+
+    async def close(self) -> None:
+        """Close everything that was opened; who asks afterwards gets it opened again. Purchases keep their state and
+        are released for the next process."""
+        fleets, self._fleets = self._fleets, {}
+        for fleet in fleets.values():
+            await fleet.close()
+        journals, self._journals = self._journals, {}
+        catalogs, self._catalogs, self._readers = self._catalogs, {}, {}
+        for opened in (*journals.values(), *catalogs.values()):
+            await asyncio.to_thread(opened.close)
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.stop)
+            self._embedded = None
+
+
+@asynccontextmanager
+async def open_app(load: Callable[[], Settings] = load_settings, tuning: Tuning | None = None) -> AsyncIterator[App]:
+    """An App with a network of its own, opened by the first who needs one; for one command."""
+    from .network.client import HttpClient
+
+    opening = asyncio.Lock()
+    clients: list[HttpClient] = []
+    async with AsyncExitStack() as stack:
+
+        async def network() -> HttpClient:
+            async with opening:
+                if not clients:
+                    clients.append(await stack.enter_async_context(HttpClient()))
+            return clients[0]
+
+        app = App(network, load=load, tuning=tuning)
+        try:
+            yield app
+        finally:
+            await app.close()
+
+
+def open_fleet(
+    settings: Settings, network: HttpClient, *, journal: Journal | None = None, tuning: Tuning | None = None
+) -> Fleet:
+    """A Fleet on the network of this loop: reads are repeated, submits are not, pictures are fetched without a
+    credential. Without a journal it opens and closes that of the settings' state folder."""
+    from .network.retries import retrying
+    from .orchestration.client import OrchestrationClient
+    from .orchestration.fleet import Fleet
+    from .website import SiteClient
+
+    tuning = tuning or Tuning()
+    send = network.send_to(settings.orchestration_url, settings.key or None)
+    return Fleet(
+        settings,
+        SiteClient(retrying(network.send_to(settings.site_url, settings.key or None), sleep=tuning.timings.sleep)),
+        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send),
+        network.fetch,
+        journal=journal,
+        timings=tuning.timings,
+    )
+
+
+def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning | None = None) -> Reader:
+    """A Reader on the network of this loop. The public list is asked without the key, so that a wrong one cannot hide
+    what everybody may see."""
+    from .network.retries import retrying
+    from .resources.addresses import hosts_with
+    from .website import ImageClient, Reader, SiteClient
+
+    tuning = tuning or Tuning()
+    public = retrying(network.send_to(settings.site_url), sleep=tuning.timings.sleep)
+    keyed = None
+    if settings.key:
+        keyed = retrying(network.send_to(settings.site_url, settings.key), sleep=tuning.timings.sleep)
+    return Reader(SiteClient(keyed or public), ImageClient(public, keyed), hosts=hosts_with(settings.site_url))
+
+
+def open_catalog(
+    settings: Settings,
+    network: HttpClient,
+    folders: ModelFolders,
+    *,
+    lookups: Lookups | None = None,
+    tuning: Tuning | None = None,
+) -> CatalogService:
+    """The catalogs on the network of this loop; with the `lookups` of a Reader on the same account nothing is asked
+    twice."""
+    from .catalog.service import CatalogService
+    from .model_files.download import Downloads
+    from .network.retries import retrying
+    from .website import SiteClient
+
+    tuning = tuning or Tuning()
+    send = network.send_to(settings.site_url, settings.key or None)
+    downloads = Downloads(settings, send, network.open_file, sleep=tuning.timings.sleep)
+    site = SiteClient(retrying(send, sleep=tuning.timings.sleep))
+    return CatalogService(settings, site, downloads, folders.paths, folders.root, lookups=lookups)

@@ -1,0 +1,33 @@
+"""Pictures that were bought, copied to a person's folder under new names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import StateTrouble
+from ..model_files.atomic import place_new, reason
+
+if TYPE_CHECKING:
+    from ..orchestration.outcome import Outcome
+
+_LONGEST_NAME = 60
+
+
+def save_pictures(outcome: Outcome, folder: Path) -> list[Path]:
+    """The files, WORKFLOW_INDEX_SEED.FORMAT each; nothing there is ever overwritten. Raises StateTrouble."""
+    workflow = "".join(c for c in outcome.workflow_id if c.isalnum() or c in "-_")[:_LONGEST_NAME] or "workflow"
+    files = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in outcome.pictures:
+            seed = "" if picture.seed is None else f"_{picture.seed}"
+            stem = f"{workflow}_{picture.index}{seed}"
+            names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
+            files.append(place_new(folder, names, picture.path.read_bytes()))
+    except OSError as error:
+        raise StateTrouble(
+            f"The pictures could not be written to {folder}: {reason(error)}. They are kept: "
+            "`civitai-bridge journal list`."
+        ) from error
+    return files

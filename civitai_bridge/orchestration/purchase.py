@@ -1,0 +1,146 @@
+"""A purchase as it stands: what was ordered, what it costs, what came back.
+
+planned ──> sent ──> accepted ──> finished ──> collected
+   │          │          │
+   │          ├─> refused (nothing was paid)
+   │          └─> unconfirmed (nobody knows; found by tag or sent again with the same key)
+   └─> canceled          └─> failed, canceled
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MONTH = 30 * 24 * 3600.0  # seconds; as long as CivitAI keeps a workflow
+
+PLANNED, SENT, ACCEPTED, FINISHED, COLLECTED = "planned", "sent", "accepted", "finished", "collected"
+REFUSED, CANCELED, FAILED, UNCONFIRMED = "refused", "canceled", "failed", "unconfirmed"
+
+ALIVE = (PLANNED, SENT, UNCONFIRMED, ACCEPTED, FINISHED)
+UNSURE_OR_PAID = (PLANNED, SENT, UNCONFIRMED, ACCEPTED, FINISHED, COLLECTED, FAILED, CANCELED)
+
+
+@dataclass(frozen=True)
+class PurchasedImage:
+    """One picture of a purchase: where it is, or why it is not there. `pending` = it may still come; `blocked` = it was
+    made and is withheld. Its names are those of the journal's file."""
+
+    index: int
+    seed: int | None
+    blob_id: str = ""
+    sha256: str = ""
+    file: str = ""
+    width: int | None = None
+    height: int | None = None
+    reason: str = ""
+    pending: bool = False
+    blocked: bool = False
+
+    @property
+    def here(self) -> bool:
+        """Whether its bytes were fetched, checked and kept."""
+        return bool(self.sha256)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One POST of an order. `outcome` is `accepted: ID`, `refused: …`, `not sent: …`, `unclear: …` (it was answered,
+    and nobody knows what was done), `cut off: …` or `""`: no answer came, so it may still be worked on."""
+
+    number: int
+    started: float
+    outcome: str
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow that this attempt made; `""` where it made none or nobody knows."""
+        return self.outcome[len("accepted: ") :] if self.outcome.startswith("accepted: ") else ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the service may still be working on it."""
+        return not self.outcome or self.outcome.startswith("cut off")
+
+    @property
+    def unclear(self) -> bool:
+        """Whether nobody knows if it made a workflow."""
+        return not self.outcome.startswith(("refused", "not sent", "accepted"))
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """One row of the journal; its names are the columns. Money is whole Buzz, times are seconds since the epoch;
+    `cancels` counts the wishes to cancel that stand, `cancel_wanted` says that there is one. Lists of purchases come
+    without `body`."""
+
+    key: str
+    request_hash: str
+    account: str
+    base: str
+    state: str
+    body: str = field(repr=False)
+    created: float
+    updated: float
+    prompt_id: str
+    price: int
+    debited: int
+    credited: int
+    wallets: Mapping[str, int]
+    workflow_id: str
+    cancel_wanted: bool
+    cancels: int
+    owner: str
+    heartbeat: float
+    about: Mapping[str, Any]
+    slots: tuple[PurchasedImage, ...]
+    error: str
+
+    @property
+    def cost(self) -> int:
+        """Net Buzz: what was taken less what came back; the price while nothing is known."""
+        return (self.debited if self.debited else self.price) - self.credited if self.state != REFUSED else 0
+
+
+@dataclass(frozen=True)
+class PlannedPurchase:
+    """A purchase that is about to be made; `body` is the exact text to send, its `externalId` is `key`. `reuse_paid` =
+    an equal purchase that was collected before may serve in its place."""
+
+    key: str
+    request_hash: str
+    account: str
+    base: str
+    body: str = field(repr=False)
+    price: int
+    prompt_id: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    reuse_paid: bool = True
+
+
+def new_key() -> str:
+    """A key for one purchase: random, never derived from the request, inside `^[A-Za-z0-9_-]{1,128}$`."""
+    return f"cb-{uuid.uuid4().hex}"
+
+
+def still_open(purchase: Purchase, now: float) -> bool:
+    """Whether a purchase wants another look: under way, not collected, or over (for a month at most) without the
+    refund having been seen."""
+    if purchase.state in ALIVE:
+        return True
+    unpaid_back = max(purchase.price, purchase.debited) > purchase.credited
+    over = purchase.state in (FAILED, CANCELED) and bool(purchase.workflow_id)
+    return over and unpaid_back and abs(now - purchase.created) < MONTH
+
+
+def kept_files(purchases: Iterable[Purchase]) -> dict[str, tuple[float, bool]]:
+    """File name in `results/` -> (when a purchase that names it last changed, whether all of them are collected)."""
+    kept: dict[str, tuple[float, bool]] = {}
+    for purchase in purchases:
+        for image in purchase.slots:
+            if image.file:
+                changed, collected = kept.get(image.file, (0.0, True))
+                kept[image.file] = (max(changed, purchase.updated), collected and purchase.state == COLLECTED)
+    return kept

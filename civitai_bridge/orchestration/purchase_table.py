@@ -1,0 +1,176 @@
+"""The tables of the journal's file, and how a row of them is read and written, inside the journal's transactions."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import StateTrouble
+from .limits import Spending, net_cost
+from .purchase import (
+    ALIVE,
+    CANCELED,
+    COLLECTED,
+    FINISHED,
+    PLANNED,
+    REFUSED,
+    UNCONFIRMED,
+    UNSURE_OR_PAID,
+    PlannedPurchase,
+    Purchase,
+    PurchasedImage,
+)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS purchases (
+    key TEXT PRIMARY KEY,
+    request_hash TEXT NOT NULL,
+    account TEXT NOT NULL,
+    base TEXT NOT NULL,
+    state TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created REAL NOT NULL,
+    updated REAL NOT NULL,
+    prompt_id TEXT NOT NULL DEFAULT '',
+    price INTEGER NOT NULL,
+    debited INTEGER NOT NULL DEFAULT 0,
+    credited INTEGER NOT NULL DEFAULT 0,
+    wallets TEXT NOT NULL DEFAULT '{}',
+    workflow_id TEXT NOT NULL DEFAULT '',
+    cancel_wanted INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT '',
+    heartbeat REAL NOT NULL DEFAULT 0,
+    about TEXT NOT NULL DEFAULT '{}',
+    slots TEXT NOT NULL DEFAULT '[]',
+    error TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS purchases_by_hash ON purchases (request_hash, account, base);
+CREATE INDEX IF NOT EXISTS purchases_by_time ON purchases (base, created);
+CREATE INDEX IF NOT EXISTS purchases_by_workflow ON purchases (workflow_id);
+CREATE TABLE IF NOT EXISTS attempts (
+    key TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    started REAL NOT NULL,
+    outcome TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (key, number)
+);
+"""
+_FACTS = frozenset({"state", "price", "debited", "credited", "wallets", "workflow_id", "slots", "error", "about"})
+_SHORT = (
+    "key, request_hash, account, base, state, '' AS body, created, updated, prompt_id, price, debited, credited, "
+    "wallets, workflow_id, cancel_wanted, owner, heartbeat, about, slots, error"
+)
+
+
+def purchase_from_row(row: sqlite3.Row) -> Purchase:
+    """A row of `purchases` as a value."""
+    values = dict(row)
+    values["cancels"] = values["cancel_wanted"]
+    values["cancel_wanted"] = bool(values["cancel_wanted"])
+    values["wallets"] = json.loads(values["wallets"])
+    values["about"] = json.loads(values["about"])
+    values["slots"] = tuple(PurchasedImage(**slot) for slot in json.loads(values["slots"]))
+    return Purchase(**values)
+
+
+def read(connection: sqlite3.Connection, key: str) -> Purchase:
+    """One purchase by its key. Raises StateTrouble where there is none."""
+    row = connection.execute("SELECT * FROM purchases WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        raise StateTrouble(f"The journal has no purchase {key!r}. `civitai-bridge journal list` shows what it has.")
+    return purchase_from_row(row)
+
+
+def read_all(connection: sqlite3.Connection, states: Iterable[str]) -> list[Purchase]:
+    """All purchases, oldest first, or those in the named states; without their bodies."""
+    chosen = list(states)
+    where = f"WHERE state IN ({_marks(chosen)})" if chosen else ""
+    rows = connection.execute(f"SELECT {_SHORT} FROM purchases {where} ORDER BY created, rowid", chosen)
+    return [purchase_from_row(row) for row in rows.fetchall()]
+
+
+def find_equal(
+    connection: sqlite3.Connection, request: tuple[str, str, str], usable: Callable[[Purchase], bool]
+) -> Purchase | None:
+    """The oldest purchase of a request (its hash, account, address) that is under way or not collected; else the
+    newest collected one, if it is `usable`."""
+    equal = "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
+    # Also one that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes.
+    alive = equal.format(_marks(ALIVE), "created, rowid")
+    for row in connection.execute(alive, (*request, *ALIVE)).fetchall():
+        purchase = purchase_from_row(row)
+        # What was handed over once, less a picture that may still come, is not new to whoever buys deliberately.
+        if not (purchase.state == FINISHED and purchase.about.get("handed_over")) or usable(purchase):
+            return purchase
+    collected = equal.format("?", "created DESC, rowid DESC")
+    row = connection.execute(collected, (*request, COLLECTED)).fetchone()
+    return purchase_from_row(row) if row is not None and usable(purchase_from_row(row)) else None
+
+
+def insert(connection: sqlite3.Connection, planned: PlannedPurchase, owner: str, now: float) -> None:
+    """Write a new purchase down, owned by whoever carries it on."""
+    columns = {
+        "key": planned.key,
+        "request_hash": planned.request_hash,
+        "account": planned.account,
+        "base": planned.base,
+        "state": PLANNED,
+        "body": planned.body,
+        "created": now,
+        "updated": now,
+        "prompt_id": planned.prompt_id,
+        "price": planned.price,
+        "about": json.dumps(dict(planned.about)),
+        "owner": owner,
+        "heartbeat": now,
+    }
+    names = ", ".join(columns)
+    connection.execute(f"INSERT INTO purchases ({names}) VALUES ({_marks(columns)})", tuple(columns.values()))
+
+
+def update(connection: sqlite3.Connection, key: str, columns: Mapping[str, Any], now: float) -> None:
+    """Write columns of a purchase, and that it changed now."""
+    assignments = ", ".join(f"{name} = ?" for name in (*columns, "updated"))
+    connection.execute(f"UPDATE purchases SET {assignments} WHERE key = ?", (*columns.values(), now, key))
+
+
+def columns_of(purchase: Purchase, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns for what became known of a purchase. The price only rises (the higher figure counts), one that was
+    collected stays collected, and one that has a workflow is never said to have been refused."""
+    if unknown := facts.keys() - _FACTS:
+        raise TypeError(f"no such column: {', '.join(sorted(unknown))}")
+    columns = dict(facts)
+    for name in {"wallets", "about"} & facts.keys():
+        columns[name] = json.dumps(dict(facts[name]))
+    if "slots" in facts:
+        columns["slots"] = json.dumps([vars(image) for image in facts["slots"]])
+    if "price" in facts:
+        columns["price"] = max(facts["price"], purchase.price)
+    if purchase.state == COLLECTED or (purchase.workflow_id and facts.get("state") in (REFUSED, UNCONFIRMED)):
+        columns.pop("state", None)
+    if columns.get("state") in (COLLECTED, REFUSED):
+        columns["body"] = ""  # it will never be sent again, and with source pictures it is large
+    return columns
+
+
+def spendings(connection: sqlite3.Connection, base: str, *, but: str = "") -> list[Spending]:
+    """What every purchase at an address counts, oldest first; `but` is the key of one that is left out."""
+    rows = connection.execute(
+        "SELECT created, prompt_id, state, workflow_id, price, debited, credited FROM purchases "
+        f"WHERE base = ? AND state IN ({_marks(UNSURE_OR_PAID)}) AND key != ? ORDER BY created",
+        (base, *UNSURE_OR_PAID, but),
+    )
+    return [Spending(created, prompt_id, net_cost(*money)) for created, prompt_id, *money in rows.fetchall()]
+
+
+def cancel_unsent(connection: sqlite3.Connection, is_gone: Callable[[Purchase], bool], now: float) -> None:
+    """Close what never left and has no owner any more: its process died before the POST, so it cost nothing."""
+    for row in connection.execute("SELECT * FROM purchases WHERE state = ?", (PLANNED,)).fetchall():
+        if is_gone(purchase_from_row(row)):
+            update(connection, row["key"], {"state": CANCELED, "error": "never sent"}, now)
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return ", ".join("?" for _ in values)
