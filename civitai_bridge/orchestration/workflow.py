@@ -217,8 +217,8 @@ def _progress(step: Mapping[str, Any]) -> float | None:
     rates = [step.get("estimatedProgressRate")]
     if rates[0] is None:
         rates = [job.get("estimatedProgressRate") for job in objects(step.get("jobs"))]
-    known = [rate for rate in map(decimal, rates) if rate is not None]
-    return min(1.0, max(0.0, sum(known) / len(known))) if known else None
+    numbers = [rate for rate in map(decimal, rates) if rate is not None]
+    return min(1.0, max(0.0, sum(numbers) / len(numbers))) if numbers else None
 
 
 def _preceding(step: Mapping[str, Any]) -> int | None:
