@@ -44,12 +44,13 @@ class OrchestrationClient:
         return _workflow(await self._send_once(request))
 
     async def submit(self, body: str) -> Workflow:
-        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only `submit` repeats
+        """Send a paid workflow, exactly the stored text, once. Without `wait`, whose default is 0: older deployments
+        take it as a boolean and answer 400 to a number. Raises ApiError or Unreachable; only `submit` repeats
         it."""
         request = Request(
             "POST",
             _ROOT,
-            query=(("wait", "0"), ("hideMatureContent", "false")),
+            query=(("hideMatureContent", "false"),),
             content=body.encode(),
             content_type="application/json",
             timeout=SUBMIT_SECONDS,

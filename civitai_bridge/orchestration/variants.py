@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,18 @@ class Variant:
     selectors: Mapping[str, str]
     fields: Mapping[str, Field]
     retired: bool = False
-    family: str = field(default="")
+    family: str = ""
+    cfg_is_guidance: bool = False
 
     @property
     def model_field(self) -> str | None:
         """The field that carries the checkpoint's AIR; None where a selector alone chooses the model."""
         return next((name for name in _MODEL_FIELDS if name in self.fields and self.fields[name].type == "air"), None)
+
+    @property
+    def guidance_field(self) -> str | None:
+        """The field of guidance-distilled models: `guidanceScale`, or `cfgScale` where that is what it means."""
+        return "guidanceScale" if "guidanceScale" in self.fields else "cfgScale" if self.cfg_is_guidance else None
 
     @property
     def lora_shape(self) -> str | None:
@@ -77,14 +83,15 @@ class Variant:
 @functools.cache
 def variants() -> Mapping[str, Mapping[str, Variant]]:
     """path -> operation -> Variant, in the contract's order. Read once, on first use."""
-    families = _table("engines.json")["families"]
+    ours = _table("engines.json")
     table: dict[str, dict[str, Variant]] = {}
     for data in _table("variants.json")["variants"]:
         fields = {
             name: Field(**{**own, "choices": tuple(own.get("choices", ()))}) for name, own in data["fields"].items()
         }
         path, operation = data["path"], data["operation"]
-        variant = Variant(path, operation, data["selectors"], fields, data["retired"], families.get(path, ""))
+        family, guided = ours["families"].get(path, ""), path in ours["cfg_is_guidance"]
+        variant = Variant(path, operation, data["selectors"], fields, data["retired"], family, guided)
         table.setdefault(path, {})[operation] = variant
     return table
 
