@@ -17,8 +17,8 @@ from typing import Any
 from ..errors import StateTrouble
 from ..model_files.database import Database
 from . import purchase_table as table
-from .hearts import HEART_STOPS, Hearts
 from .limits import Limits, check_limits, spent
+from .owners import HEART_STOPS, Hearts
 from .purchase import (  # noqa: F401
     ACCEPTED,
     CANCELED,
@@ -67,6 +67,8 @@ class Journal:
                 f"The state folder {path.parent} lies on a drive that cannot lock files, so two programs could "
                 "buy the same twice. Set CIVITAI_BRIDGE_HOME to a folder on a local drive. Nothing was sent."
             )
+        with self.database.transaction(_NOTHING_SENT) as connection:
+            self._close_unsent(connection)
 
     def close(self) -> None:
         """Close the file."""
@@ -106,7 +108,7 @@ class Journal:
         owner who is alive."""
         now = self._clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
-            table.cancel_unsent(connection, lambda purchase: self._hearts.stopped(purchase, now), now)
+            self._close_unsent(connection)
             serving: list[str] = []
             fresh: dict[tuple[str, str, str], PlannedPurchase] = {}
             for each in planned:
@@ -211,6 +213,14 @@ class Journal:
             connection.execute(
                 "UPDATE purchases SET owner = '', heartbeat = 0 WHERE key = ? AND owner = ?", (key, owner)
             )
+
+    def _close_unsent(self, connection: sqlite3.Connection) -> None:
+        """What never left and whose owner is gone holds no Buzz any more: its process died before the POST."""
+        now = self._clock()
+        for purchase in table.read_all(connection, (PLANNED,)):
+            if self._hearts.stopped(purchase, now):
+                facts = {"state": CANCELED, "error": "never sent: its process ended before the order left"}
+                table.update(connection, purchase.key, facts, now)
 
     # Until the callers have moved on to the functions below and to `purchase`.
 

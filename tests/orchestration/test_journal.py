@@ -15,9 +15,9 @@ from urllib.parse import quote
 import pytest
 
 from pack.civitai_bridge.errors import LimitReached, StateTrouble
-from pack.civitai_bridge.orchestration.hearts import HEART_STOPS
 from pack.civitai_bridge.orchestration.journal import Journal, rollback_note
 from pack.civitai_bridge.orchestration.limits import Limits
+from pack.civitai_bridge.orchestration.owners import HEART_STOPS
 from pack.civitai_bridge.orchestration.purchase import (
     ACCEPTED,
     CANCELED,
