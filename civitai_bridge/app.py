@@ -34,6 +34,8 @@ class Tuning:
     quiet         seconds without another node after which the nodes of a prompt reserve their Buzz together
     beat          seconds between two signs of life of a running purchase
     idle          seconds after which a Fleet is closed that nobody asked for
+    look_every    seconds between two looks at which model files ComfyUI lists; each asks the disk about every folder
+    scan_every    seconds after which model files are looked at though no name is new: one may have other bytes
     sandbox_pace  how long the sandbox's jobs take; 1 = as long as they say
     """
 
@@ -42,6 +44,8 @@ class Tuning:
     quiet: float | None = None
     beat: float | None = None
     idle: float = 600.0
+    look_every: float = 5.0
+    scan_every: float = 900.0
     sandbox_pace: float = 1.0
 
 
@@ -94,6 +98,7 @@ class App:
 
         settings = await asyncio.to_thread(self.load)
         network = await self._network()
+        network.use_proxy(settings.proxy)
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
@@ -128,6 +133,7 @@ class App:
         """The Fleet for the settings as they are now, shared by everybody who asks. Those of other settings that have
         nothing to do are closed after a while; the journal stays. Raises BadSetting, StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         self._asked[settings] = time.monotonic()
         if settings not in self._fleets:
             await self._close_idle()
@@ -155,6 +161,7 @@ class App:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
         StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         if settings not in self._catalogs:
             lookups = (await self.reader()).lookups
             self._catalogs[settings] = open_catalog(

@@ -1,12 +1,13 @@
-"""The site's API: who a reference is, and what made an image."""
+"""The site's API: who a reference is, what made an image, and whose a hash is.
+
+Outside this folder only the names below are imported; `wire` and the routes' answers stay inside."""
 
 from __future__ import annotations
 
 from .client import ListedVersion, Model, Owner, SiteClient
-from .image_data import ImageData, fetch_image_data, look_up, read_file_data
+from .image_data import ImageData, Reader, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
-from .reader import Reader
 from .resolve import resolve
 
 __all__ = [

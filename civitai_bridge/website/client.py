@@ -1,4 +1,4 @@
-"""The site's REST API, one method per route (facts/site-api.md §3). Reads only; `send` repeats what may be repeated."""
+"""The site's REST API, one method per route. Reads only; the `Send` it is given repeats what may be repeated."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from urllib.parse import quote
 
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
+from ..resources.hashes import spellings
+from ..resources.json_values import integer, objects
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
-MOST_DETAILS = 100  # SHA-256 that one call of by-hash takes (site-api §3.3)
+MOST_DETAILS = 100  # SHA-256 that one call of by-hash takes
 MOST_IDS = 10_000  # … and of by-hash/ids
 
 
 @dataclass(frozen=True)
 class ListedVersion:
-    """A version as the model's page lists it: without AIR and rules, which only its own route has (site-api §3.6)."""
+    """A version as the model's page lists it: without AIR and rules, which only its own route has."""
 
     version_id: int
     name: str
@@ -53,6 +55,8 @@ class Owner:
 
 
 class SiteClient:
+    """What the site says about models, one method per route. `send` goes to the configured site."""
+
     def __init__(self, send: Send) -> None:
         self._send = send
 
@@ -68,62 +72,62 @@ class SiteClient:
         return version_from_mini(data, version_id)
 
     async def by_hash(self, hash_: str) -> ModelVersion:
-        """The oldest published version with a file of this hash, of any of the six kinds.
-
-        A 12-digit hash that matches nothing may be the head of a whole-file SHA-256 (Forge writes it): its first ten
-        digits are an AutoV2 then (facts §4)."""
-        try:
-            return version_from_json(await self._get(f"{_VERSIONS}/by-hash/{quote(hash_, safe='')}", f"hash {hash_}"))
-        except NotFound:
-            if len(hash_) != 12:
-                raise
-            data = await self._get(f"{_VERSIONS}/by-hash/{quote(hash_[:10], safe='')}", f"hash {hash_}")
-            return version_from_json(data)
+        """The oldest published version with a file of this hash, of any of the six kinds. Twelve digits that match
+        nothing are asked once more by their first ten."""
+        *first, last = spellings(hash_)
+        for spelling in first:
+            try:
+                return await self._by_hash(spelling, hash_)
+            except NotFound:
+                continue
+        return await self._by_hash(last, hash_)
 
     async def by_hashes(self, hashes: Iterable[str]) -> dict[str, ModelVersion]:
         """The versions of whole-file SHA-256, a hundred a call; by lower-case hash, without those that CivitAI does
         not know.
 
-        Answers come in the database's order, may be null, and do not say which hash they are for: their files do
-        (site-api §3.3). Of several versions with the same bytes the one with the lowest id is taken."""
-        found: dict[str, ModelVersion] = {}
-        for part in _parts(_whole_hashes(hashes), MOST_DETAILS):
-            for item in await self._batch("", part):
-                if item is None:
+        Answers come in the database's order, may be null, and do not say which hash they are for: their files do. Of
+        several versions with the same bytes the one with the lowest id is taken."""
+        versions: dict[str, ModelVersion] = {}
+        for batch in _batches(_whole_hashes(hashes), MOST_DETAILS):
+            for entry in await self._post_hashes("", batch):
+                if entry is None:
                     continue
-                resource = version_from_json(item)
-                theirs = {file.hashes.get("SHA256", "").lower() for file in resource.files}
-                for hash_ in theirs & set(part):
-                    if hash_ not in found or resource.version_id < found[hash_].version_id:
-                        found[hash_] = resource
-        return found
+                version = version_from_json(entry)
+                file_hashes = {file.hashes.get("SHA256", "").lower() for file in version.files}
+                for hash_ in file_hashes & set(batch):
+                    if hash_ not in versions or version.version_id < versions[hash_].version_id:
+                        versions[hash_] = version
+        return versions
 
     async def ids_by_hashes(self, hashes: Iterable[str]) -> dict[str, Owner]:
         """Which version each whole-file SHA-256 belongs to, ten thousand a call: for whole folders."""
-        found: dict[str, Owner] = {}
-        for part in _parts(_whole_hashes(hashes), MOST_IDS):
-            for item in await self._batch("/ids", part):
-                owner = _owner(item)
-                hash_ = str(item.get("hash", "")).lower()
-                if hash_ not in found or owner.version_id < found[hash_].version_id:
-                    found[hash_] = owner
-        return found
+        owners: dict[str, Owner] = {}
+        for batch in _batches(_whole_hashes(hashes), MOST_IDS):
+            for entry in await self._post_hashes("/ids", batch):
+                owner = _owner(entry)
+                hash_ = str(entry.get("hash", "")).lower()
+                if hash_ not in owners or owner.version_id < owners[hash_].version_id:
+                    owners[hash_] = owner
+        return owners
 
     async def model(self, model_id: int) -> Model:
         """A model with its versions. Raises NotFound."""
         data = await self._get(f"/api/v1/models/{model_id}", f"model {model_id}")
         if not isinstance(data, Mapping):
             raise Unreadable("CivitAI answered with something that is not a model.", status=200)
-        listed = data.get("modelVersions")
-        versions = [
+        versions = tuple(
             ListedVersion(
-                v["id"], str(v.get("name") or ""), str(v.get("baseModel") or ""), v.get("status", "Published")
+                entry["id"],
+                str(entry.get("name") or ""),
+                str(entry.get("baseModel") or ""),
+                entry.get("status", "Published"),
             )
-            for v in (listed if isinstance(listed, list) else ())
-            if isinstance(v, Mapping) and isinstance(v.get("id"), int)
-        ]
+            for entry in objects(data.get("modelVersions"))
+            if integer(entry.get("id")) is not None
+        )
         name, type_, mode = (str(data.get(key) or "") for key in ("name", "type", "mode"))
-        return Model(model_id, name, type_, mode, tuple(versions), data)
+        return Model(model_id, name, type_, mode, versions, data)
 
     async def newest_version(self, model_id: int) -> int:
         """The id of a model's newest published version; the site lists them newest first."""
@@ -132,27 +136,26 @@ class SiteClient:
             raise NotFound(f"CivitAI's model {model_id} has no published version.", status=404)
         return newest.version_id
 
-    async def _batch(self, tail: str, hashes: Sequence[str]) -> list[Any]:
-        response = await self._send(Request("POST", f"{_VERSIONS}/by-hash{tail}", json=list(hashes)))
-        data = expect(response)
+    async def _by_hash(self, spelling: str, hash_: str) -> ModelVersion:
+        return version_from_json(await self._get(f"{_VERSIONS}/by-hash/{quote(spelling, safe='')}", f"hash {hash_}"))
+
+    async def _post_hashes(self, tail: str, hashes: Sequence[str]) -> list[Any]:
+        data = expect(await self._send(Request("POST", f"{_VERSIONS}/by-hash{tail}", json=list(hashes))))
         if not isinstance(data, list):
             raise Unreadable("CivitAI answered a question about hashes with something else.", status=200)
         return data
 
-    async def _get(self, path: str, what: str, query: tuple[tuple[str, str], ...] = ()) -> object:
+    async def _get(self, path: str, subject: str, query: tuple[tuple[str, str], ...] = ()) -> object:
         response = await self._send(Request("GET", path, query=query))
         try:
             return expect(response)
         except NotFound as error:
-            reason = (
-                "has no file yet"
-                if "missing model file" in error.detail.lower()
-                else ("is unknown, not published or not visible")
-            )
-            raise NotFound(f"CivitAI's {what} {reason} to this account.", status=404, detail=error.detail) from error
+            without_file = "missing model file" in error.detail.lower()
+            reason = "has no file yet" if without_file else "is unknown, not published or not visible"
+            raise NotFound(f"CivitAI's {subject} {reason} to this account.", status=404, detail=error.detail) from error
         except BadRequest as error:
             raise BadRequest(
-                f"CivitAI does not take {what}: {error.detail or 'no reason given'}.",
+                f"CivitAI does not take {subject}: {error.detail or 'no reason given'}.",
                 status=error.status,
                 detail=error.detail,
             ) from error
@@ -160,19 +163,18 @@ class SiteClient:
 
 def _whole_hashes(hashes: Iterable[str]) -> list[str]:
     """Each hash once, in lower case. Raises BadInput for what is no SHA-256: one such refuses a whole batch."""
-    found = list(dict.fromkeys(hash_.lower() for hash_ in hashes))
-    for hash_ in found:
+    lower = list(dict.fromkeys(hash_.lower() for hash_ in hashes))
+    for hash_ in lower:
         if not re.fullmatch("[0-9a-f]{64}", hash_):
             raise BadInput(f"{hash_[:80]!r} is no whole SHA-256, and CivitAI takes nothing else in a batch.")
-    return found
+    return lower
 
 
-def _parts(items: list[str], most: int) -> Iterator[list[str]]:
-    return (items[start : start + most] for start in range(0, len(items), most))
+def _batches(hashes: list[str], most: int) -> Iterator[list[str]]:
+    return (hashes[start : start + most] for start in range(0, len(hashes), most))
 
 
-def _owner(item: Any) -> Owner:
-    if not isinstance(item, Mapping) or not isinstance(item.get("modelVersionId"), int):
+def _owner(entry: Any) -> Owner:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("modelVersionId"), int):
         raise Unreadable("CivitAI answered a question about hashes with something else.", status=200)
-    model_id = item.get("modelId")
-    return Owner(item["modelVersionId"], model_id if isinstance(model_id, int) else 0)
+    return Owner(entry["modelVersionId"], integer(entry.get("modelId")) or 0)

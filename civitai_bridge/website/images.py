@@ -1,6 +1,7 @@
-"""What CivitAI knows about an image: `image.getGenerationData` with a key, `/images` without one (site-api §1).
+"""What CivitAI knows about an image: `image.getGenerationData` with a key, `/images` without one.
 
-The answers are kept as they came, decoded and checked for form alone; what they mean is read elsewhere.
+The first is a tRPC procedure of the site's own pages, which answers only a key that may read media. The answers are
+kept as they came, decoded and checked for form alone; what they mean is read elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from ..errors import ApiError, Forbidden, NoKey, NotFound, Unauthorized, Unreadable
 from ..network.exchange import Request, Response, Send, error_from, expect
+from ..resources.json_values import integer, items, mapping, objects, text
 from . import wire
 
 PROCEDURE = "image.getGenerationData"
@@ -22,7 +24,7 @@ _ALL_LEVELS = "31"  # PG to XXX; blocked images are never asked for
 
 @dataclass(frozen=True)
 class GenerationPayload:
-    """The payload of `image.getGenerationData` (site-api §1.5). `meta` None = the uploader hid it, or there is none:
+    """The payload of `image.getGenerationData`. `meta` None = the uploader hid it, or there is none:
     see `meta_state`; `process` and `remix_of` as they came; `raw` is the whole payload."""
 
     image_id: int
@@ -43,7 +45,7 @@ class GenerationPayload:
         """`given`, `hidden` or `hidden or absent`.
 
         The service answers null for both. That there was one is known only where something came out of it: a weight
-        (of `meta.resources` or `civitaiResources`) or `external` (site-api §1.5)."""
+        (of `meta.resources` or `civitaiResources`) or `external`."""
         if self.meta is not None:
             return "given"
         weighed = any(resource.get("strength") is not None for resource in self.resources)
@@ -52,7 +54,7 @@ class GenerationPayload:
 
 @dataclass(frozen=True)
 class PublicImage:
-    """An item of `/images` (site-api §3.5): `meta` is the raw stored one, unwrapped, with Comfy graphs as text that
+    """An item of `/images`: `meta` is the raw stored one, unwrapped, with Comfy graphs as text that
     may be no JSON; `level` is the maturity bit; `version_ids` are all the resources that this route names."""
 
     image_id: int
@@ -72,6 +74,7 @@ class PublicImage:
 
     @property
     def meta_state(self) -> str:
+        """`given` or `hidden or absent`: the list does not tell the two apart."""
         return "given" if self.meta is not None else "hidden or absent"
 
 
@@ -84,6 +87,7 @@ class ImageClient:
 
     @property
     def has_key(self) -> bool:
+        """Whether generation data can be asked for at all."""
         return self._keyed is not None
 
     async def about(self, image_id: int) -> GenerationPayload | PublicImage:
@@ -113,19 +117,18 @@ class ImageClient:
     async def generation_payloads(self, image_ids: Iterable[int]) -> dict[int, GenerationPayload | ApiError]:
         """Several at once, in batches; each image has its payload or its own error. Raises what befalls a whole
         batch."""
-        found: dict[int, GenerationPayload | ApiError] = {}
-        wanted = list(dict.fromkeys(image_ids))
-        for start in range(0, len(wanted), MOST_AT_ONCE):
-            found |= await self._batch(wanted[start : start + MOST_AT_ONCE])
-        return found
+        payloads: dict[int, GenerationPayload | ApiError] = {}
+        ids = list(dict.fromkeys(image_ids))
+        for start in range(0, len(ids), MOST_AT_ONCE):
+            payloads |= await self._batch(ids[start : start + MOST_AT_ONCE])
+        return payloads
 
     async def public_image(self, image_id: int, *, notes: tuple[str, ...] = ()) -> PublicImage:
         """The public entry of an image, of any maturity. Raises NotFound: unknown, private, unpublished and withheld
         look alike, for the list is empty then."""
-        items = await self._items((("imageId", str(image_id)), ("flatMeta", "true")))
-        for item in items:
-            if item.get("id") == image_id:
-                return _public(item, notes)
+        for entry in await self._entries((("imageId", str(image_id)), ("flatMeta", "true"))):
+            if entry.get("id") == image_id:
+                return _public(entry, notes)
         raise NotFound(
             f"CivitAI shows no image {image_id} in public: it is unknown, private, unpublished or under review."
             + ("" if self._keyed else " With an API key it may still be read; run `civitai-bridge login`."),
@@ -135,8 +138,8 @@ class ImageClient:
     async def images_of_post(self, post_id: int) -> tuple[PublicImage, ...]:
         """The public images of a post, the oldest first. Raises NotFound when none is visible."""
         query = (("postId", str(post_id)), ("sort", "Oldest"), ("period", "AllTime"), ("limit", "200"))
-        items = await self._items((*query, ("flatMeta", "true")))
-        images = tuple(_public(item, ()) for item in items if item.get("postId", post_id) == post_id)
+        entries = await self._entries((*query, ("flatMeta", "true")))
+        images = tuple(_public(entry, ()) for entry in entries if entry.get("postId", post_id) == post_id)
         if not images:
             raise NotFound(
                 f"CivitAI shows no image of post {post_id} in public: it is unknown, empty, private or unpublished.",
@@ -150,46 +153,44 @@ class ImageClient:
         return await self._keyed(Request("GET", f"/api/trpc/{names}", query=query))
 
     async def _batch(self, image_ids: Sequence[int]) -> dict[int, GenerationPayload | ApiError]:
-        wanted = {str(place): {"json": {"id": image_id}} for place, image_id in enumerate(image_ids)}
-        query = (("batch", "1"), ("input", json.dumps(wanted, separators=(",", ":"))))
+        calls = {str(place): {"json": {"id": image_id}} for place, image_id in enumerate(image_ids)}
+        query = (("batch", "1"), ("input", json.dumps(calls, separators=(",", ":"))))
         response = await self._ask(",".join([PROCEDURE] * len(image_ids)), query)
         envelopes = _envelope(response)
         if isinstance(envelopes, Mapping) and "error" in envelopes:
             raise wire.refusal(envelopes, response.status)
         if not isinstance(envelopes, list) or len(envelopes) != len(image_ids):
             raise Unreadable("CivitAI answered another number of questions than were asked.", status=response.status)
-        found: dict[int, GenerationPayload | ApiError] = {}
+        payloads: dict[int, GenerationPayload | ApiError] = {}
         for image_id, envelope in zip(image_ids, envelopes, strict=True):
             try:
-                found[image_id] = _payload(wire.decode(envelope, response.status), image_id)
+                payloads[image_id] = _payload(wire.decode(envelope, response.status), image_id)
             except ApiError as error:
-                found[image_id] = _in_words(error, image_id)
-        return found
+                payloads[image_id] = _in_words(error, image_id)
+        return payloads
 
-    async def _items(self, query: tuple[tuple[str, str], ...]) -> list[Mapping[str, Any]]:
-        """All items of a question to `/images`, with every level of maturity and their meta (both are off by
-        default; site-api §1.8)."""
-        found: list[Mapping[str, Any]] = []
+    async def _entries(self, query: tuple[tuple[str, str], ...]) -> list[Mapping[str, Any]]:
+        """All entries of a question to `/images`, with every level of maturity and their meta (both are off by
+        default)."""
+        entries: list[Mapping[str, Any]] = []
         cursor = ""
         for _ in range(_PAGES):
             page = (("cursor", cursor),) if cursor else ()
             common = (("withMeta", "true"), ("browsingLevel", _ALL_LEVELS))
             data = expect(await self._public(Request("GET", "/api/v1/images", query=(*query, *common, *page))))
-            items = data.get("items") if isinstance(data, Mapping) else None
-            if not isinstance(items, list):
+            if not isinstance(data, Mapping) or not isinstance(data.get("items"), list):
                 raise Unreadable("CivitAI answered with something that is no list of images.", status=200)
-            found += [item for item in items if isinstance(item, Mapping)]
-            metadata = data.get("metadata")
-            following = metadata.get("nextCursor") if isinstance(metadata, Mapping) else None
-            if not items or following in (None, "", cursor):
+            entries += objects(data["items"])
+            following = mapping(data.get("metadata")).get("nextCursor")
+            if not data["items"] or following in (None, "", cursor):
                 break
             cursor = str(following)
-        return found
+        return entries
 
 
 def _envelope(response: Response) -> Any:
     """The JSON of a tRPC answer of any status; a page of the edge, and JSON that is no envelope, is the error of its
-    status (site-api §0.5)."""
+    status."""
     try:
         data = response.json()
     except Unreadable:
@@ -215,54 +216,45 @@ def _in_words(error: ApiError, image_id: int) -> ApiError:
 def _payload(data: Any, image_id: int) -> GenerationPayload:
     if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
         raise Unreadable(f"CivitAI's answer about image {image_id} is no generation data.", status=200)
-    meta, external, remix = data.get("meta"), data.get("external"), data.get("remixOfId")
+    meta, external = data.get("meta"), data.get("external")
     return GenerationPayload(
         image_id=image_id,
         type=data["type"],
         meta=meta if isinstance(meta, Mapping) else None,
-        resources=_mappings(data.get("resources")),
+        resources=tuple(objects(data.get("resources"))),
         on_site=data.get("onSite") is True,
-        process=data["process"] if isinstance(data.get("process"), str) else "",
-        tools=_mappings(data.get("tools")),
-        techniques=_mappings(data.get("techniques")),
+        process=text(data.get("process")),
+        tools=tuple(objects(data.get("tools"))),
+        techniques=tuple(objects(data.get("techniques"))),
         external=external if isinstance(external, Mapping) else None,
-        remix_of=_whole(remix),
+        remix_of=integer(data.get("remixOfId")),
         raw=data,
     )
 
 
-def _public(item: Mapping[str, Any], notes: tuple[str, ...]) -> PublicImage:
-    image_id = _whole(item.get("id"))
+def _public(entry: Mapping[str, Any], notes: tuple[str, ...]) -> PublicImage:
+    image_id = integer(entry.get("id"))
     if image_id is None:
         raise Unreadable("CivitAI listed an image without an id.", status=200)
-    versions = item.get("modelVersionIds")
     return PublicImage(
         image_id=image_id,
-        type=str(item.get("type") or "image"),
-        meta=_unwrapped(item.get("meta"), image_id),
-        version_ids=tuple(v for v in versions if _whole(v)) if isinstance(versions, list) else (),
-        base_model=str(item.get("baseModel") or ""),
-        level=_whole(item.get("browsingLevel")) or 0,
-        post_id=_whole(item.get("postId")),
-        width=_whole(item.get("width")),
-        height=_whole(item.get("height")),
-        username=str(item.get("username") or ""),
-        url=str(item.get("url") or ""),
-        raw=item,
+        type=str(entry.get("type") or "image"),
+        meta=_unwrapped(entry.get("meta"), image_id),
+        version_ids=tuple(filter(integer, items(entry.get("modelVersionIds")))),
+        base_model=str(entry.get("baseModel") or ""),
+        level=integer(entry.get("browsingLevel")) or 0,
+        post_id=integer(entry.get("postId")),
+        width=integer(entry.get("width")),
+        height=integer(entry.get("height")),
+        username=str(entry.get("username") or ""),
+        url=str(entry.get("url") or ""),
+        raw=entry,
         notes=notes,
     )
 
 
 def _unwrapped(meta: Any, image_id: int) -> Mapping[str, Any] | None:
-    """Some queries wrap the meta once more as `{"id", "meta"}` (site-api §1.8)."""
+    """Some queries wrap the meta once more as `{"id", "meta"}`."""
     while isinstance(meta, Mapping) and set(meta) == {"id", "meta"} and meta["id"] == image_id:
         meta = meta["meta"]
     return meta if isinstance(meta, Mapping) else None
-
-
-def _mappings(value: Any) -> tuple[Mapping[str, Any], ...]:
-    return tuple(part for part in value if isinstance(part, Mapping)) if isinstance(value, list) else ()
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

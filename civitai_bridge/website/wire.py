@@ -1,5 +1,4 @@
-"""tRPC answers in both wire formats of the site -> plain values, or the error that an envelope holds (site-api
-§1.3–1.4).
+"""tRPC answers in both wire formats of the site -> plain values, or the error that an envelope holds.
 
 superjson gives `{"json": payload}`, with null for what is undefined. devalue gives a JSON string: a flat array whose
 numbers inside containers are places in it. A document can name one place often, so a few bytes could stand for more
@@ -56,7 +55,7 @@ def refusal(envelope: Mapping[str, Any], status: int, headers: Mapping[str, str]
 
 
 def devalued(text: str, status: int = 200) -> Any:
-    """Read a devalue document (devalue 5, site-api §1.3). Undefined and holes become None."""
+    """Read a devalue document (npm devalue 5, `src/parse.js`). Undefined and holes become None."""
     try:
         flat = json.loads(text)
         if isinstance(flat, int) and not isinstance(flat, bool) and flat in _SPECIAL:
@@ -75,10 +74,11 @@ class _Document:
 
     def __init__(self, flat: list[Any]) -> None:
         self._flat = flat
-        self._read: dict[int, tuple[Any, int]] = {}
+        self._values: dict[int, tuple[Any, int]] = {}
         self._open: set[int] = set()
 
     def at(self, place: Any, depth: int) -> tuple[Any, int]:
+        """The value at a place and its size as a tree. Raises ValueError for what no document holds."""
         if isinstance(place, bool) or not isinstance(place, int):
             raise ValueError("a place is no number")
         if place < 0:
@@ -91,47 +91,47 @@ class _Document:
             raise ValueError("a value inside itself")
         if depth > DEEPEST:
             raise ValueError("too deep")
-        if place not in self._read:
+        if place not in self._values:
             self._open.add(place)
             value, size = self._value(self._flat[place], depth + 1)
             self._open.discard(place)
             if size > LARGEST_VALUE:
                 raise ValueError("too large")
-            self._read[place] = value, size
-        return self._read[place]
+            self._values[place] = value, size
+        return self._values[place]
 
-    def _value(self, item: Any, depth: int) -> tuple[Any, int]:
-        if isinstance(item, dict):
-            return self._mapping(item.items(), depth)
-        if not isinstance(item, list):
-            return item, 1
-        if item and isinstance(item[0], str):
-            return self._tagged(item[0], item[1:], depth)
-        if item and item[0] == -7 and not isinstance(item[0], bool):
-            return self._sparse(item[1:], depth)
-        parts = [self.at(place, depth) for place in item]
+    def _value(self, entry: Any, depth: int) -> tuple[Any, int]:
+        if isinstance(entry, dict):
+            return self._mapping(entry.items(), depth)
+        if not isinstance(entry, list):
+            return entry, 1
+        if entry and isinstance(entry[0], str):
+            return self._tagged(entry[0], entry[1:], depth)
+        if entry and entry[0] == -7 and not isinstance(entry[0], bool):
+            return self._sparse(entry[1:], depth)
+        parts = [self.at(place, depth) for place in entry]
         return [value for value, _ in parts], 1 + sum(size for _, size in parts)
 
     def _mapping(self, pairs: Any, depth: int) -> tuple[dict[str, Any], int]:
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         total = 1
         for name, place in pairs:
-            found[name], size = self.at(place, depth)
+            members[name], size = self.at(place, depth)
             total += size
-        return found, total
+        return members, total
 
     def _sparse(self, rest: list[Any], depth: int) -> tuple[list[Any], int]:
         length, pairs = rest[0], rest[1:]
         if not isinstance(length, int) or not 0 <= length <= LARGEST_VALUE:
             raise ValueError("too large")
-        found: list[Any] = [None] * length
+        entries: list[Any] = [None] * length
         total = 1 + length
         for index, place in zip(pairs[::2], pairs[1::2], strict=True):
             if not isinstance(index, int) or not 0 <= index < length:
                 raise ValueError("a place beyond the end")
-            found[index], size = self.at(place, depth)
+            entries[index], size = self.at(place, depth)
             total += size
-        return found, total
+        return entries, total
 
     def _tagged(self, tag: str, rest: list[Any], depth: int) -> tuple[Any, int]:
         match tag:
