@@ -17,7 +17,8 @@ from .host.services import services
 from .sockets import AirOut, Generation, Loras, choice, number, reference_input, text_of, whole
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.orchestration.fleet import Estimate, Fleet, Outcome, Terms
+    from ..civitai_bridge.orchestration.fleet import Fleet
+    from ..civitai_bridge.orchestration.outcome import Estimate, Outcome, Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
 
 SEED_MAX = 2**53 - 1  # the largest whole number that every JSON reader and the page keep exact
@@ -162,10 +163,12 @@ class CivitaiBridgeEstimate(FreshNode):
 
     @classmethod
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
+        from ..civitai_bridge.orchestration.outcome import Caller
+
         async def ask(run: NodeRun) -> tuple[Order, Estimate]:
             fleet = await services().fleet()
             order = await asyncio.to_thread(read_inputs, inputs, run.prompt_id)
-            return order, await fleet.estimate(order.request, order.terms, cancelled=run.cancelled)
+            return order, await fleet.estimate(order.request, order.terms, Caller(cancelled=run.cancelled))
 
         order, estimate = await cls.run(ask)
         report = "\n".join([estimate.report, *order.notes])
@@ -184,14 +187,13 @@ class Order:
 async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Order, Fleet, Outcome, tuple[Any, Any, list[str]]]:
     """Buy on the background loop, decode beside it."""
     from ..civitai_bridge.errors import BlobDamaged
+    from ..civitai_bridge.orchestration.outcome import Caller
     from ..civitai_bridge.pictures import batch
 
     fleet = await services().fleet()
     order = await asyncio.to_thread(read_inputs, inputs, run.prompt_id)
     await settled()
-    outcome = await fleet.generate(
-        order.request, order.terms, on_progress=run.show, cancelled=run.cancelled, abandoned=run.left
-    )
+    outcome = await fleet.generate(order.request, order.terms, Caller(run.show, run.cancelled, run.left))
     paths = [picture.path for picture in outcome.pictures]
     try:
         return order, fleet, outcome, await asyncio.to_thread(batch, paths)
@@ -203,7 +205,7 @@ async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Order, Fleet, Outc
 def read_inputs(inputs: dict[str, Any], prompt_id: str) -> Order:
     """The node's inputs as an order; what is absent stands at its default. Raises NotAPicture."""
     from ..civitai_bridge.orchestration.fill import filled
-    from ..civitai_bridge.orchestration.fleet import Terms
+    from ..civitai_bridge.orchestration.outcome import Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest, LoraInput
     from .tensors import png_of_image, png_of_mask
 

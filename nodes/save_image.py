@@ -140,7 +140,7 @@ def _encode(
     text: PictureText, format: str, graphs: dict[str, str], image: Any, index: int, count: int
 ) -> tuple[bytes, list[str]]:
     """One picture's bytes with its own text and the graphs beside it, and what had to be left out."""
-    from ..civitai_bridge.metadata.a1111.reader import write_a1111
+    from ..civitai_bridge.metadata.a1111.write import write_a1111
     from ..civitai_bridge.metadata.container.exif import exif_of
     from ..civitai_bridge.pictures import encode
 

@@ -15,7 +15,8 @@ from ..resources.air import Air
 from ..resources.ecosystems import air_type, ecosystem_of
 from ..resources.hashes import normal_hash
 from ..resources.json_values import number, whole
-from .a1111.reader import civitai_resource, fields_of_settings
+from .a1111.reader import fields_of_settings
+from .a1111.resources import civitai_resource
 from .comfy.reader import read_comfy, read_graph
 from .generation import GenerationData, UsedResource, by_list
 from .lookup import with_resolved

@@ -16,7 +16,7 @@ from .services import services
 
 if TYPE_CHECKING:
     from ...civitai_bridge.model_files.download import Progress
-    from ...civitai_bridge.orchestration.fleet import State
+    from ...civitai_bridge.orchestration.outcome import State
 
 T = TypeVar("T")
 Story = Callable[["NodeRun"], Coroutine[Any, Any, T]]

@@ -41,12 +41,12 @@ async def _wake() -> None:
 
 def serve_routes() -> None:
     """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
-    from ...civitai_bridge.routes import Context, add_routes
+    from ...civitai_bridge.routes.table import Context, add_routes
 
     if (server := comfyui.server()) is None:
         return
     context = Context(
-        start=background_loop().start, desk=services().catalog, reader=services().reader, admin_token=_admin_token
+        start=background_loop().start, catalog=services().catalog, reader=services().reader, admin_token=_admin_token
     )
     add_routes(server.routes, context)
     comfyui.when_started(lambda: asyncio.to_thread(make_token))

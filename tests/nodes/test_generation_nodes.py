@@ -16,6 +16,7 @@ from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.read import read_file
 from pack.civitai_bridge.network.background import background_loop
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded
 
 
@@ -387,7 +388,7 @@ def test_what_could_not_be_looked_up_is_asked_again_with_the_next_queue(
     run(node, reference="900002")
     assert node.fingerprint_inputs(reference="900002") == before
     background_loop().start(nodes.app.close()).result(10)
-    nodes.app.tuning = Tuning(sleep=_at_once)
+    nodes.app.tuning = Tuning(Timings(sleep=_at_once))
     sandbox.script.fault("site", "status", times=30, status=503)
     sandbox.script.fault("resource", "status", times=30, status=503)
     try:

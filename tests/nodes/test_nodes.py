@@ -168,7 +168,7 @@ def test_progress_goes_to_who_queued_it(nodes: Any, sandbox: Any, comfy: Any):
         clone = type("Clone", (nodes.generate.CivitaiBridgeEstimate,), {})
         clone.hidden = type("Hidden", (), {"unique_id": "12"})
         node_run = nodes.interrupt.NodeRun("12")
-        from pack.civitai_bridge.orchestration.fleet import State
+        from pack.civitai_bridge.orchestration.outcome import State
 
         node_run.show(State("x", "8 Buzz · 1 s", 0.5))
         node_run.show(State("x", "8 Buzz · 1 s", 0.6))

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, picture, reply, states
+from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, picture, reply, spent, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
@@ -24,8 +24,9 @@ from pack.civitai_bridge.errors import (
     WorkflowFailed,
 )
 from pack.civitai_bridge.network.exchange import Request, Response
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
-from pack.civitai_bridge.orchestration.run import pause_before
+from pack.civitai_bridge.orchestration.fleet import Fleet
+from pack.civitai_bridge.orchestration.outcome import Caller, Terms
+from pack.civitai_bridge.orchestration.timings import pause_before
 
 NO = reply(403, "Insufficient Buzz")
 MOST_PATIENT = 10**6
@@ -39,9 +40,8 @@ async def until(true: Any) -> None:
 async def killed(bridge: Fleet, errand: asyncio.Future[Any]) -> None:
     """The process dies: nothing more is written, nobody gives anything back."""
     bridge.journal.close()
-    for carriage in bridge.carriages.values():
-        if carriage.task:
-            carriage.task.cancel()
+    for run in bridge.runs:
+        run.task.cancel()
     errand.cancel()
     await asyncio.gather(errand, return_exceptions=True)
 
@@ -86,7 +86,7 @@ async def test_a_cancel_is_asked_until_it_was_heard(make: Servers, fleet: FakeSe
     fleet.before["cancel"] = [answer] * 7
     bridge = make()
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: bool(fleet.workflows)))
     await until(lambda: states(bridge) == ["canceled"])
     assert fleet.count("cancel") >= 8 and fleet.workflows["7-1"]["status"] == "canceled"
 
@@ -157,10 +157,10 @@ async def test_a_clock_that_jumps_while_the_post_is_under_way_sends_no_second_on
 async def test_somebody_elses_cancel_does_not_look_like_ours(make: Servers, fleet: FakeService):
     """Core's interrupt would take the siblings with it; only our own prompt's button may become that."""
     fleet.before["submit"] = [Response(429, {}, b"")] * 3
-    bridge = make()
+    bridge, other = make(), make()
     errand = asyncio.ensure_future(bridge.generate(WANTED, Terms()))
     await until(lambda: fleet.count("submit") > 0)
-    await make().cancel(bridge.journal.rows()[0].key)
+    await other.cancel(bridge.journal.rows()[0].key)
     with pytest.raises(WorkflowCanceled, match="cancelled"):
         await errand
 
@@ -175,7 +175,7 @@ async def test_a_job_that_finished_as_its_cancel_came_is_not_bought_again(make: 
 
     real, fleet.poll = fleet.poll, hangs  # type: ignore[method-assign]
     bridge = make()
-    errand = asyncio.ensure_future(bridge.generate(WANTED, Terms(), cancelled=lambda: pressed))
+    errand = asyncio.ensure_future(bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: pressed)))
     await until(lambda: states(bridge) == ["accepted"])
     workflow = fleet.workflows["7-1"]
     workflow["status"] = "succeeded"
@@ -252,8 +252,7 @@ async def test_a_carriage_that_lost_its_row_writes_nothing_over_the_next_one(mak
         return await real(request)
 
     fleet.submit = first_is_late  # type: ignore[method-assign]
-    asleep = make(heart_stops=0.3)
-    asleep._ground.__dict__["beat"] = 3600.0  # it sleeps, and so does its heart
+    asleep = make(heart_stops=0.3, heartbeat=3600.0)  # it sleeps, and so does its heart
     other = make(heart_stops=0.3)
     one = asyncio.ensure_future(asleep.generate(WANTED, Terms(wait_minutes=1)))
     await until(lambda: states(asleep) == ["sent"])
@@ -457,7 +456,7 @@ async def test_an_empty_wallet_says_so_on_the_node_and_costs_nothing(make: Serve
     bridge = make()
     with pytest.raises(OutOfBuzz, match="Buzz"):
         await bridge.generate(WANTED, Terms())
-    assert bridge.journal.spent(BASE) == 0
+    assert spent(bridge.journal, BASE) == 0
 
 
 # --- the second review
@@ -566,7 +565,7 @@ async def test_an_old_order_is_not_sent_again_for_a_prompt_that_is_over(make: Se
     with pytest.raises(Unconfirmed):
         await bridge.generate(WANTED, Terms())
     with pytest.raises(Unconfirmed):
-        await bridge.generate(WANTED, Terms(), abandoned=lambda: fleet.count("price") > 1)
+        await bridge.generate(WANTED, Terms(), Caller(abandoned=lambda: fleet.count("price") > 1))
     assert fleet.count("submit") == 4 and states(bridge) == ["unconfirmed"]
 
 
@@ -600,7 +599,7 @@ async def test_a_cancelled_order_that_never_arrived_is_closed_after_an_hour(make
     assert "not known yet" in await bridge.cancel(key)
     clock.ahead = 7200.0
     assert "closed and no longer counts" in await bridge.cancel(key)
-    assert bridge.journal.spent(BASE) == 0
+    assert spent(bridge.journal, BASE) == 0
 
 
 async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Servers, fleet: FakeService):
@@ -612,7 +611,7 @@ async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Serve
     clock.ahead = 2 * 3600.0
     with pytest.raises(CivitaiError, match="no such sampler"):
         await bridge.generate(WANTED, Terms())
-    assert states(bridge) == ["refused"] and bridge.journal.spent(BASE) == 0
+    assert states(bridge) == ["refused"] and spent(bridge.journal, BASE) == 0
 
 
 async def test_a_cancel_of_what_ended_says_how_it_ended(make: Servers, fleet: FakeService):
@@ -637,7 +636,7 @@ async def test_a_cancel_while_another_looks_at_the_row_reaches_the_service(make:
     later.journal.take(row.key, "a look of the start")
     fleet.before["cancel"] = [reply(404)] * 3
     with pytest.raises(Interrupted):
-        await later.generate(WANTED, Terms(), cancelled=lambda: True)
+        await later.generate(WANTED, Terms(), Caller(cancelled=lambda: True))
     errand = asyncio.ensure_future(later.cancel(row.key))
     await asyncio.sleep(0.1)
     later.journal.release(row.key, "a look of the start")
@@ -676,7 +675,7 @@ async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: FakeServic
 
     fleet.price = hangs  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
-        await make().estimate(WANTED, cancelled=lambda: fleet.count("price") > 0)
+        await make().estimate(WANTED, caller=Caller(cancelled=lambda: fleet.count("price") > 0))
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -722,6 +721,6 @@ async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: Fak
     fleet.after["submit"] = [Unreachable("cut")]
     bridge = make()
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: "accepted" in states(bridge))
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: "accepted" in states(bridge)))
     await until(lambda: states(bridge) == ["canceled"])
     assert {workflow["status"] for workflow in fleet.workflows.values()} == {"canceled"}
