@@ -157,10 +157,18 @@ async def test_a_clock_that_jumps_while_the_post_is_under_way_sends_no_second_on
 async def test_somebody_elses_cancel_does_not_look_like_ours(make: Servers, fleet: FakeService):
     """Core's interrupt would take the siblings with it; only our own prompt's button may become that."""
     fleet.before["submit"] = [Response(429, {}, b"")] * 3
-    bridge, other = make(), make()
+    cancelled = asyncio.Event()
+
+    async def pause(_: float) -> None:
+        await cancelled.wait()
+
+    bridge, other = make(sleep=pause), make()
     errand = asyncio.ensure_future(bridge.generate(WANTED, Terms()))
     await until(lambda: fleet.count("submit") > 0)
-    await other.cancel(bridge.journal.rows()[0].key)
+    cancel = asyncio.ensure_future(other.cancel(bridge.journal.rows()[0].key))
+    await until(lambda: bridge.journal.rows()[0].cancel_wanted)
+    cancelled.set()
+    await cancel
     with pytest.raises(WorkflowCanceled, match="cancelled"):
         await errand
 
