@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .orchestration.timings import DEFAULTS, Timings
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -29,19 +30,18 @@ if TYPE_CHECKING:
 class Tuning:
     """What only tests and benchmarks change; the defaults are what a person gets. None = the default of its folder.
 
-    clock         seconds since the epoch
-    sleep         awaited between two tries and two looks, in seconds
-    quiet         seconds without another node after which the nodes of a prompt reserve their Buzz together
-    beat          seconds between two signs of life of a running purchase
+
+    timings       the clock, the pauses between two tries and two looks, and how long a purchase waits for what
     idle          seconds after which a Fleet is closed that nobody asked for
+    look_every    seconds between two looks at which model files ComfyUI lists; each asks the disk about every folder
+    scan_every    seconds after which model files are looked at though no name is new: one may have other bytes
     sandbox_pace  how long the sandbox's jobs take; 1 = as long as they say
     """
 
-    clock: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    quiet: float | None = None
-    beat: float | None = None
+    timings: Timings = DEFAULTS
     idle: float = 600.0
+    look_every: float = 5.0
+    scan_every: float = 900.0
     sandbox_pace: float = 1.0
 
 
@@ -94,6 +94,7 @@ class App:
 
         settings = await asyncio.to_thread(self.load)
         network = await self._network()
+        network.use_proxy(settings.proxy)
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
@@ -117,7 +118,7 @@ class App:
 
         home = (await asyncio.to_thread(self.load)).home
         if home not in self._journals:
-            journal = await asyncio.to_thread(Journal, home / "journal.sqlite3", clock=self.tuning.clock)
+            journal = await asyncio.to_thread(Journal, home / "journal.sqlite3", clock=self.tuning.timings.clock)
             if home in self._journals:  # two callers came at once
                 journal.close()
             else:
@@ -128,6 +129,7 @@ class App:
         """The Fleet for the settings as they are now, shared by everybody who asks. Those of other settings that have
         nothing to do are closed after a while; the journal stays. Raises BadSetting, StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         self._asked[settings] = time.monotonic()
         if settings not in self._fleets:
             await self._close_idle()
@@ -155,6 +157,7 @@ class App:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
         StateTrouble."""
         settings, network = await self.connected()
+        settings.require_whole()
         if settings not in self._catalogs:
             lookups = (await self.reader()).lookups
             self._catalogs[settings] = open_catalog(
@@ -211,17 +214,13 @@ def open_fleet(
 
     tuning = tuning or Tuning()
     send = network.send_to(settings.orchestration_url, settings.key or None)
-    more: dict[str, Any] = {} if tuning.beat is None else {"beat": tuning.beat}
     return Fleet(
         settings,
-        SiteClient(retrying(network.send_to(settings.site_url, settings.key or None), sleep=tuning.sleep)),
-        OrchestrationClient(retrying(send, sleep=tuning.sleep), send),
+        SiteClient(retrying(network.send_to(settings.site_url, settings.key or None), sleep=tuning.timings.sleep)),
+        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send),
         network.fetch,
         journal=journal,
-        clock=tuning.clock,
-        sleep=tuning.sleep,
-        quiet=tuning.quiet,
-        **more,
+        timings=tuning.timings,
     )
 
 
@@ -233,10 +232,10 @@ def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning | Non
     from .website import ImageClient, Reader, SiteClient
 
     tuning = tuning or Tuning()
-    public = retrying(network.send_to(settings.site_url), sleep=tuning.sleep)
+    public = retrying(network.send_to(settings.site_url), sleep=tuning.timings.sleep)
     keyed = None
     if settings.key:
-        keyed = retrying(network.send_to(settings.site_url, settings.key), sleep=tuning.sleep)
+        keyed = retrying(network.send_to(settings.site_url, settings.key), sleep=tuning.timings.sleep)
     return Reader(SiteClient(keyed or public), ImageClient(public, keyed), hosts=hosts_with(settings.site_url))
 
 
@@ -257,6 +256,6 @@ def open_catalog(
 
     tuning = tuning or Tuning()
     send = network.send_to(settings.site_url, settings.key or None)
-    downloads = Downloads(settings, send, network.open_file, sleep=tuning.sleep)
-    site = SiteClient(retrying(send, sleep=tuning.sleep))
+    downloads = Downloads(settings, send, network.open_file, sleep=tuning.timings.sleep)
+    site = SiteClient(retrying(send, sleep=tuning.timings.sleep))
     return CatalogService(settings, site, downloads, folders.paths, folders.root, lookups=lookups)

@@ -8,6 +8,7 @@ CLI follows it.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import json
 import os
@@ -49,7 +50,8 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] = (), *, least: i
 @dataclass(frozen=True)
 class Settings:
     """Everything a story must know about the person's choices; `key` is `""` when there is none, `models_root` None
-    where nobody named it. The fields with a help text are what settings.json may hold."""
+    where nobody named it. The fields with a help text are what settings.json may hold. `damage` says in a sentence
+    which file of the state folder could not be read; the defaults stand in for it."""
 
     key: str = field(default="", repr=False)
     orchestration_url: str = ORCHESTRATION
@@ -70,6 +72,14 @@ class Settings:
     lora_family_mismatch: str = _setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn"))
     catalog_folder: str = _setting("", "where models.json and loras.json lie; empty = the state folder")
     link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
+    proxy: str = _setting(
+        "", "proxy for CivitAI alone, as http://host:port or socks5://host:port; empty = the environment's"
+    )
+    page_session: str = _setting(
+        "auto", "whether the page on this machine works without the admin token", ("auto", "off")
+    )
+    sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
+    damage: str = ""
 
     @property
     def account(self) -> str:
@@ -85,6 +95,12 @@ class Settings:
         parts = urlsplit(self.orchestration_url)
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
         return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
+
+    def require_whole(self) -> Settings:
+        """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""
+        if self.damage:
+            raise BadSetting(self.damage)
+        return self
 
     def at(self, *, orchestration_url: str, site_url: str) -> Settings:
         """The same settings at other addresses (a sandbox that has just started)."""
@@ -105,21 +121,21 @@ def is_sandbox(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any) -> Settings:
-    """Read everything once. Raises BadSetting with the name of what is wrong and where it stands."""
+    """Read everything once. Raises BadSetting for an address or a key that cannot be one; what is wrong with the files
+    is said in `damage`, for most of what a person does goes on without them."""
     environ = os.environ if environ is None else environ
     folder = home or state_folder(environ)
     sandbox = is_sandbox(environ)
     if sandbox:
         folder = folder / "sandbox"
-    values: dict[str, Any] = {}
-    for name, value in read_json(folder / "settings.json").items():
-        if name in SETTINGS:
-            values[name] = check_setting(name, value, where=" in settings.json")
+    values, damage = _stored_settings(folder)
     if sandbox:
         key = "sandbox"
     else:
         key = environ.get("CIVITAI_API_TOKEN", "").strip() or environ.get("CIVITAI_API_KEY", "").strip()
-        key = key or str(read_json(folder / "credentials.json").get("key") or "")
+        if not key:
+            key, unreadable = _stored_key(folder)
+            damage = damage or unreadable
         orchestration = environ.get("CIVITAI_ORCHESTRATION_URL") or environ.get("CIVITAI_API_URL") or ORCHESTRATION
         values["orchestration_url"] = check_address(orchestration, "CIVITAI_ORCHESTRATION_URL")
         values["site_url"] = check_address(environ.get("CIVITAI_SITE_URL") or SITE, "CIVITAI_SITE_URL")
@@ -130,7 +146,39 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     key = str(values.pop("key", key))
     if environ.get("CIVITAI_BRIDGE_MODELS") and "models_root" not in values:
         values["models_root"] = Path(environ["CIVITAI_BRIDGE_MODELS"]).expanduser().absolute()
-    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, **values)
+    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, damage=damage, **values)
+
+
+def _stored_settings(folder: Path) -> tuple[dict[str, Any], str]:
+    """What settings.json holds, and in a sentence what is wrong with it."""
+    values: dict[str, Any] = {}
+    try:
+        for name, value in read_json(folder / "settings.json").items():
+            if name in SETTINGS:
+                values[name] = check_setting(name, value, where=" in settings.json")
+    except BadSetting as error:
+        return values, str(error)
+    return values, ""
+
+
+def _stored_key(folder: Path) -> tuple[str, str]:
+    """The stored key, and what is wrong with the file that holds it."""
+    try:
+        return load_credential(folder, "key"), ""
+    except BadSetting as error:
+        return "", str(error)
+
+
+def misspelt_settings(home: Path) -> list[str]:
+    """A sentence for each name in settings.json that no setting has. They stay: a newer version may know them.
+    Raises BadSetting."""
+    sentences = []
+    for name in read_json(home / "settings.json"):
+        if name not in SETTINGS:
+            close = difflib.get_close_matches(name, SETTINGS, 1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            sentences.append(f"settings.json has {name!r}, which is no setting and changes nothing{hint}")
+    return sentences
 
 
 def check_address(url: str, name: str) -> str:
@@ -157,8 +205,11 @@ def check_address(url: str, name: str) -> str:
 
 
 def check_key(key: str) -> str:
-    """A key without the white space around it. Raises BadSetting (without showing it) when it cannot be one."""
+    """A key without the white space and quotes around it, which files of variables leave there. Raises BadSetting
+    (without showing it) when it cannot be one."""
     key = key.strip()
+    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+        key = key[1:-1].strip()
     if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key) or len(key) > 4096:
         raise BadSetting("The API key has characters that no key has; copy it again from civitai.com/user/account.")
     return key

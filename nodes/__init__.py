@@ -1,10 +1,9 @@
-"""The pack's face in ComfyUI: the list of nodes, and what is set up once when the server starts."""
+"""The pack's face in ComfyUI: one family of nodes a file, `base` their frame, `sockets` their types, `tensors` the only
+one that knows torch, `host/` the doors to ComfyUI's core and to the pack. The library never imports from here."""
 
 from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
-
-from . import host
 
 
 class CivitaiBridgeExtension(ComfyExtension):
@@ -19,14 +18,13 @@ class CivitaiBridgeExtension(ComfyExtension):
             CivitaiBridgeDownload,
         )
         from .generate import CivitaiBridgeEstimate, CivitaiBridgeGenerate
+        from .host.startup import set_up
         from .image_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
         from .loras import CivitaiBridgeApplyLoras, CivitaiBridgeLoraStack
         from .resolve import CivitaiBridgeResolve
         from .save_image import CivitaiBridgeSaveImage
 
-        host.serve_odd_folder_names()
-        host.wake_for_what_is_open()
-        host.serve_routes()
+        set_up()
         return [
             CivitaiBridgeGenerate,
             CivitaiBridgeEstimate,

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host
-from .sockets import Air, FileName, Fresh, Generation, Loras, node_id, output, reference_input, schema, text_of
+from .base import FreshNode, Node, output, output_with_report, schema
+from .host import comfyui
+from .host.interrupt import NodeRun, ask_before_running
+from .host.services import services
+from .sockets import Air, FileName, Generation, Loras, reference_input, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.answers import Downloaded
+    from ..civitai_bridge.catalog.add import Added
+    from ..civitai_bridge.catalog.answers import Checked, Downloaded
+    from ..civitai_bridge.catalog.promote import Promoted
+    from ..civitai_bridge.catalog.service import CatalogService
 
 _REFERENCE = "A version id, a CivitAI address, an AIR, a hash, or a wire from Resolve."
 
 
-class CivitaiBridgeCatalogCheck(Fresh):
+class CivitaiBridgeCatalogCheck(FreshNode):
+    """Catalog Check: references or a wire in, the status of each out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -47,16 +55,18 @@ class CivitaiBridgeCatalogCheck(Fresh):
 
     @classmethod
     async def execute(cls, resources: object = "") -> io.NodeOutput:
-        asked = text_of(resources) if resources is None or isinstance(resources, (str, int, float)) else resources
+        is_text = resources is None or isinstance(resources, (str, int, float))
 
-        async def check(ticket: host.NodeRun) -> Any:
-            return await (await host.desk()).check(asked)
+        async def check(run: NodeRun) -> Checked:
+            return await (await services().catalog()).check(text_of(resources) if is_text else resources)
 
-        found = await host.interruptible(check, node_id(cls))
-        return output(found.all_present, found.missing, report=found.report)
+        checked = await cls.run(check)
+        return output_with_report(checked.all_present, checked.missing, report=checked.report)
 
 
-class CivitaiBridgeCatalogAdd(Fresh):
+class CivitaiBridgeCatalogAdd(FreshNode):
+    """Catalog Add: a version's entry in models.json."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -78,16 +88,18 @@ class CivitaiBridgeCatalogAdd(Fresh):
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         text = text_of(reference)
 
-        async def add(ticket: host.NodeRun) -> Any:
-            desk = await host.desk()
-            added = await desk.add(text)
-            return added, added.category or await _category(desk, added.file and text)
+        async def add(run: NodeRun) -> tuple[Added, str]:
+            catalog = await services().catalog()
+            added = await catalog.add(text)
+            return added, added.category or await _category(catalog, added.file and text)
 
-        added, category = await host.interruptible(add, node_id(cls))
-        return output(added.status, added.file, category, report=added.report)
+        added, category = await cls.run(add)
+        return output_with_report(added.status, added.file, category, report=added.report)
 
 
-class CivitaiBridgeCatalogPromote(Fresh):
+class CivitaiBridgeCatalogPromote(FreshNode):
+    """Catalog Promote: a LoRA's entry from models.json to loras.json."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -108,24 +120,26 @@ class CivitaiBridgeCatalogPromote(Fresh):
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         text = text_of(reference)
 
-        async def promote(ticket: host.NodeRun) -> Any:
-            desk = await host.desk()
-            promoted = await desk.promote(text)
-            return promoted, promoted.category or await _category(desk, text)
+        async def promote(run: NodeRun) -> tuple[Promoted, str]:
+            catalog = await services().catalog()
+            promoted = await catalog.promote(text)
+            return promoted, promoted.category or await _category(catalog, text)
 
-        promoted, category = await host.interruptible(promote, node_id(cls))
-        return output(promoted.status, category, report=promoted.report)
+        promoted, category = await cls.run(promote)
+        return output_with_report(promoted.status, category, report=promoted.report)
 
 
-async def _category(desk: Any, reference: str) -> str:
+async def _category(catalog: CatalogService, reference: str) -> str:
     """Where the catalogs have it; nobody is asked."""
     if not reference:
         return ""
-    (answer, *_) = (await desk.check(reference, ask=False)).answers
+    (answer, *_) = (await catalog.check(reference, ask=False)).answers
     return answer.located.entry.category if answer.located.entry else ""
 
 
-class CivitaiBridgeDownload(io.ComfyNode):
+class CivitaiBridgeDownload(Node):
+    """Download: a reference in, a verified file on disk and its loader's name out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -154,48 +168,49 @@ class CivitaiBridgeDownload(io.ComfyNode):
 
     @classmethod
     async def fingerprint_inputs(cls, reference: object = None, **inputs: Any) -> str | float:
-        """The file as it lies there, so that the loaders and samplers behind it stay in ComfyUI's cache; without one
-        it is asked each time. A wire has no value yet."""
+        """The file as it is now, so that the loaders and samplers behind it stay in ComfyUI's cache; without one it is
+        asked each time. A wire has no value yet."""
         text = text_of(reference)
-        found = await host.at_rest(_here(text)) if text else None
-        return found or float("nan")
+        fingerprint = await ask_before_running(_fingerprint(text)) if text else None
+        return fingerprint or float("nan")
 
     @classmethod
     async def execute(cls, reference: object = "", allow_download: bool = False) -> io.NodeOutput:
-        async def load(ticket: host.NodeRun) -> Downloaded | str:
-            return await _load(ticket, text_of(reference), bool(allow_download))
+        async def download(run: NodeRun) -> Downloaded | str:
+            return await _download(run, text_of(reference), bool(allow_download))
 
-        found = await host.interruptible(load, node_id(cls))
-        if isinstance(found, str):
-            return io.NodeOutput(host.blocker(found), "missing", ui={"text": [host.marked(found)]})
-        nowhere = f"{found.path} lies in no folder that a loader of ComfyUI looks into."
-        file = found.file or host.blocker(nowhere)
-        report = found.report if found.file else f"{found.report}\n{nowhere}"
-        return io.NodeOutput(file, found.status, ui={"text": [host.marked(report)]})
+        downloaded = await cls.run(download)
+        if isinstance(downloaded, str):
+            return output(comfyui.blocker(downloaded), "missing", report=downloaded)
+        if downloaded.file:
+            return output(downloaded.file, downloaded.status, report=downloaded.report)
+        nowhere = f"{downloaded.path} lies in no folder that a loader of ComfyUI looks into."
+        return output(comfyui.blocker(nowhere), downloaded.status, report=f"{downloaded.report}\n{nowhere}")
 
 
-async def _here(reference: str) -> str:
-    found = await (await host.desk()).here(reference)
-    if found is None:
+async def _fingerprint(reference: str) -> str:
+    """The path, time and size of the file as 16 hex digits, `""` without a file. Core writes fingerprints into saved
+    graphs, where no path of this machine belongs."""
+    local = await (await services().catalog()).here(reference)
+    if local is None:
         return ""
-    seen = os.stat(found.path)
-    state = f"{found.path} {seen.st_mtime_ns} {seen.st_size}"
-    # Core writes it into saved graphs, where no path of this machine belongs.
+    status = os.stat(local.path)
+    state = f"{local.path} {status.st_mtime_ns} {status.st_size}"
     return hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-async def _load(ticket: host.NodeRun, reference: str, allowed: bool) -> Downloaded | str:
+async def _download(run: NodeRun, reference: str, allowed: bool) -> Downloaded | str:
     """The file, or the reason why this one may not be had; what merely went wrong is an error of the node."""
     from ..civitai_bridge.errors import DownloadForbidden, DownloadRefused, DownloadStopped, Interrupted
 
-    desk = await host.desk()
+    catalog = await services().catalog()
     try:
-        return await desk.download(
+        return await catalog.download(
             reference,
             from_graph=True,
             allow_download=allowed,
-            progress=ticket.show_download,
-            cancelled=ticket.cancelled,
+            progress=run.show_download,
+            cancelled=run.cancelled,
         )
     except (DownloadForbidden, DownloadRefused) as error:
         return str(error)

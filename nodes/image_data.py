@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host
-from .sockets import AirOut, FileName, Generation, Loras, node_id, reference_input, schema, text_of
+from .base import Node, marked, output, output_with_report, schema
+from .host import folders
+from .host.interrupt import NodeRun
+from .host.services import services
+from .sockets import AirOut, FileName, Generation, Loras, reference_input, text_of
 
 if TYPE_CHECKING:
     from ..civitai_bridge.metadata.generation import GenerationData, UsedResource
@@ -25,7 +28,9 @@ def _outputs() -> list[Any]:
     ]
 
 
-class CivitaiBridgeImageData(io.ComfyNode):
+class CivitaiBridgeImageData(Node):
+    """Image Data: an image's address on CivitAI in, what made it out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -47,17 +52,20 @@ class CivitaiBridgeImageData(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> str:
-        return f"{host.account()} {host.unanswered()}"  # another key, or a service that is back, may say more
+        """Another key, or a service that is back, may tell more."""
+        return f"{services().account()} {services().unanswered}"
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
-        async def read(ticket: host.NodeRun) -> Any:
-            return await (await host.reader()).image(text_of(reference))
+        async def read(run: NodeRun) -> ImageData:
+            return await (await services().reader()).image(text_of(reference))
 
-        return _node_output(await host.interruptible(read, node_id(cls)))
+        return _node_output(await cls.run(read))
 
 
-class CivitaiBridgeReadImage(io.ComfyNode):
+class CivitaiBridgeReadImage(Node):
+    """Read Image: a picture file in, what made it and the picture itself out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -71,7 +79,7 @@ class CivitaiBridgeReadImage(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "image",
-                    options=host.input_pictures(),
+                    options=folders.input_pictures(),
                     upload=io.UploadType.image,
                     tooltip="A picture of ComfyUI's input folder; drop one on the node.",
                 ),
@@ -83,17 +91,18 @@ class CivitaiBridgeReadImage(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, image: object = None) -> bool | str:
         try:
-            return image is None or host.input_file(str(image)).is_file() or f"There is no picture {image!r} any more."
+            is_fine = image is None or folders.input_file(str(image)).is_file()
         except Exception as error:  # core calls this while the graph is queued; its answer must be a sentence
             return str(error)
+        return is_fine or f"There is no picture {image!r} any more."
 
     @classmethod
     def fingerprint_inputs(cls, image: object = "", **inputs: Any) -> str:
-        path = host.input_file(str(image))
+        path = folders.input_file(str(image))
         if not path.is_file():
             return ""
-        seen = path.stat()
-        return f"{seen.st_mtime_ns} {seen.st_size} {host.unanswered()}"
+        status = path.stat()
+        return f"{status.st_mtime_ns} {status.st_size} {services().unanswered}"
 
     @classmethod
     async def execute(cls, image: str = "") -> io.NodeOutput:
@@ -102,45 +111,48 @@ class CivitaiBridgeReadImage(io.ComfyNode):
         from ..civitai_bridge.pictures import batch, png_from_file
         from .tensors import to_tensor
 
-        path = host.input_file(image)
+        path = folders.input_file(image)
 
-        async def read(ticket: host.NodeRun) -> Any:
+        async def read(run: NodeRun) -> ImageData:
             try:
-                return await (await host.reader()).file(path)
+                return await (await services().reader()).file(path)
             except OSError as error:
                 raise BadInput(f"The picture {image!r} cannot be read: {reason(error)}.") from error
 
-        found = await host.interruptible(read, node_id(cls))
+        image_data = await cls.run(read)
         pixels, _, _ = batch([png_from_file(path.read_bytes())])
-        return _node_output(found, to_tensor(pixels))
+        return _node_output(image_data, to_tensor(pixels))
 
 
-def _node_output(found: ImageData, *more: Any) -> io.NodeOutput:
+def _node_output(image: ImageData, *pictures: Any) -> io.NodeOutput:
     from ..civitai_bridge.metadata.embeddings import for_comfyui
     from ..civitai_bridge.metadata.generation import loras_of
     from ..civitai_bridge.metadata.lookup import embedding_words
     from ..civitai_bridge.metadata.prompt import clean_prompt
 
-    if any("could not be looked up" in line for line in found.report):
-        host.note_unanswered()  # asked again when the graph is queued again
-    data, report = found.data, host.marked("\n".join(found.report))
-    words = embedding_words(data, _called)
+    if any("could not be looked up" in line for line in image.report):
+        services().unanswered += 1  # asked again when the graph is queued again
+    data, report = image.data, "\n".join(image.report)
+    words = embedding_words(data, _embedding_file)
     prompt, negative = (for_comfyui(clean_prompt(text), words) for text in (data.prompt, data.negative_prompt))
-    return io.NodeOutput(data, prompt, negative, data.model_air, loras_of(data), report, *more, ui={"text": [report]})
+    values = (data, prompt, negative, data.model_air, loras_of(data), marked(report))
+    return output(*values, *pictures, report=report)
 
 
-def _called(one: UsedResource) -> str:
+def _embedding_file(embedding: UsedResource) -> str:
     """What the file of an embedding is called on this machine, by its exact name; `""` where it is not here."""
     from ..civitai_bridge.catalog.loader_names import exact
 
-    listed = host.listed("embeddings")
-    for name in (one.file, *one.words):
+    listed = folders.listed("embeddings")
+    for name in (embedding.file, *embedding.words):
         if name and isinstance(match := exact(name, listed), str):
             return match
     return ""
 
 
-class CivitaiBridgeGenerationSettings(io.ComfyNode):
+class CivitaiBridgeGenerationSettings(Node):
+    """Generation Settings: a generation in, the inputs of a sampler out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -169,8 +181,7 @@ class CivitaiBridgeGenerationSettings(io.ComfyNode):
         from comfy.samplers import KSampler
 
         values, lines = settings_of(generation, list(KSampler.SAMPLERS), list(KSampler.SCHEDULERS))
-        report = "\n".join(lines) or "Everything was said."
-        return io.NodeOutput(*values, report, ui={"text": [report]})
+        return output_with_report(*values, report="\n".join(lines) or "Everything was said.")
 
 
 def settings_of(data: GenerationData, samplers: list[str], schedulers: list[str]) -> tuple[tuple[Any, ...], list[str]]:
@@ -179,30 +190,30 @@ def settings_of(data: GenerationData, samplers: list[str], schedulers: list[str]
     lines: list[str] = []
     side = 512 if data.base_model.startswith("SD 1") else 1024
 
-    def said(name: str, value: Any, instead: Any) -> Any:
+    def value_or(name: str, value: Any, instead: Any) -> Any:
         if value is not None:
             return value
         lines.append(f"{name} is not said; {instead} stands in for it.")
         return instead
 
-    def one_of(name: str, value: str, known: list[str], instead: str) -> str:
-        if value in known:
+    def listed_or(name: str, value: str, choices: list[str], instead: str) -> str:
+        if value in choices:
             return value
-        instead = instead if instead in known else known[0]
+        instead = instead if instead in choices else choices[0]
         what = f"{name} {value!r} is not known to this ComfyUI" if value else f"{name} is not said"
         lines.append(f"{what}; {instead} stands in for it.")
         return instead
 
     values = (
-        said("Seed", data.seed, 0),
-        said("Steps", data.steps, 20),
-        float(said("CFG", data.cfg, 7.0)),
-        one_of("The sampler", data.sampler, samplers, "euler"),
-        one_of("The scheduler", data.scheduler, schedulers, "normal"),
-        said("Width", data.width, side),
-        said("Height", data.height, side),
-        float(said("Denoise", data.denoise, 1.0)),
-        said("Clip skip", data.clip_skip, 1),
+        value_or("Seed", data.seed, 0),
+        value_or("Steps", data.steps, 20),
+        float(value_or("CFG", data.cfg, 7.0)),
+        listed_or("The sampler", data.sampler, samplers, "euler"),
+        listed_or("The scheduler", data.scheduler, schedulers, "normal"),
+        value_or("Width", data.width, side),
+        value_or("Height", data.height, side),
+        float(value_or("Denoise", data.denoise, 1.0)),
+        value_or("Clip skip", data.clip_skip, 1),
     )
     if data.upscale is not None:
         lines.append("The picture had a second pass (hires fix), which these settings do not hold.")

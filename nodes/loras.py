@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host
-from .sockets import Loras, node_id, output, schema
+from .base import Node, output, output_with_report, schema
+from .host import comfyui, folders
+from .host.interrupt import NodeRun
+from .host.services import services
+from .sockets import Loras
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.loader_names import LoraOnHand
+    from ..civitai_bridge.catalog.loader_names import LoraFile
 
 FOLDER = "loras"
-_NONE = "There is no LoRA in the list."
+_EMPTY = "There is no LoRA in the list."
 
 
-def _missing_input(*more: str) -> Any:
+def _missing_input(*choices: str) -> Any:
     return io.Combo.Input(
         "missing",
-        options=["error", "skip", *more],
+        options=["error", "skip", *choices],
         default="error",
         tooltip="When a LoRA's file is not here: stop, go on without it, or load it from CivitAI (a person must have "
         "allowed that: `civitai-bridge settings graph_downloads on`)."
-        if more
+        if choices
         else "When a LoRA's file is not here: stop, or go on without it.",
     )
 
 
-class CivitaiBridgeApplyLoras(io.ComfyNode):
+class _LoraNode(Node):
+    """A node whose answer hangs on which LoRA files are here."""
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> str:
+        return folders.listing_of(FOLDER)
+
+    @classmethod
+    async def find(cls, loras: Any, missing: str) -> list[LoraFile]:
+        """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
+        from ..civitai_bridge.errors import BadInput
+
+        async def look(run: NodeRun) -> list[LoraFile]:
+            return await _lora_files(run, list(loras or ()), download=missing == "download")
+
+        files = await cls.run(look)
+        lacking = [lora for lora in files if lora.lacking]
+        if lacking and missing != "skip":
+            sentences = " ".join(f"{lora.title}: {lora.file.sentence}" for lora in lacking)
+            raise BadInput(f"{len(lacking)} of {len(files)} LoRAs cannot be applied. {sentences}")
+        return files
+
+
+class CivitaiBridgeApplyLoras(_LoraNode):
+    """Apply LoRAs: a model and a list of LoRAs in, the model with them out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -52,33 +79,28 @@ class CivitaiBridgeApplyLoras(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> str:
-        return host.listing_of(FOLDER)  # a file may have come or gone
-
-    @classmethod
     async def check_lazy_status(cls, loras: Any = None, missing: str = "error", **lazy: Any) -> list[str]:
         """Find the files first: an error here comes before anything large is loaded."""
         needed = [name for name, value in lazy.items() if name in ("model", "clip") and value is None]
         if needed and loras is not None:
-            await _find(cls, loras, missing)
+            await cls.find(loras, missing)
         return needed
 
     @classmethod
     async def execute(cls, model: Any, loras: Any, clip: Any = None, missing: str = "error") -> io.NodeOutput:
-        loader = host.core_nodes().LoraLoader
-        found, lines = await _find(cls, loras, missing), []
-        for one in found:
-            lines.append(_line(one))
-            if not one.used:
-                continue
-            model, clip = loader().load_lora(
-                model, clip, one.found.file, one.strength, one.clip if clip is not None else 0.0
-            )
-        _note_applied(loras, found)
-        return output(model, clip, report="\n".join(lines) or _NONE)
+        loader = comfyui.core_nodes().LoraLoader
+        files = await cls.find(loras, missing)
+        for lora in files:
+            if lora.used:
+                clip_strength = lora.clip if clip is not None else 0.0
+                model, clip = loader().load_lora(model, clip, lora.file.name, lora.strength, clip_strength)
+        services().note_applied(loras, [lora.used for lora in files])
+        return output_with_report(model, clip, report=_report(files))
 
 
-class CivitaiBridgeLoraStack(io.ComfyNode):
+class CivitaiBridgeLoraStack(_LoraNode):
+    """LoRA Stack: a list of LoRAs in, LORA_STACK and prompt tags out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -94,72 +116,36 @@ class CivitaiBridgeLoraStack(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> str:
-        return host.listing_of(FOLDER)
-
-    @classmethod
     async def execute(cls, loras: Any, missing: str = "error") -> io.NodeOutput:
         from ..civitai_bridge.metadata.prompt import normal_name, write_tag
 
-        found = await _find(cls, loras, missing)
-        stack = [(one.found.file, one.strength, one.clip) for one in found if one.used]
+        files = await cls.find(loras, missing)
+        stack = [(lora.file.name, lora.strength, lora.clip) for lora in files if lora.used]
         tags = [
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack
         ]
-        report = host.marked("\n".join(_line(one) for one in found) or _NONE)
-        return io.NodeOutput(stack, " ".join(tags), ui={"text": [report]})
+        return output(stack, " ".join(tags), report=_report(files))
 
 
-_applied: dict[str, tuple[bool, ...]] = {}  # of the last lists: which LoRAs were really applied
+async def _lora_files(run: NodeRun, loras: list[Any], *, download: bool) -> list[LoraFile]:
+    """Each LoRA with its file; with `download` those that are missing and have a reference are loaded first."""
+    from ..civitai_bridge.catalog.loader_names import lora_files
+
+    catalog = await services().catalog()
+    files = await lora_files(catalog, loras, lambda: folders.listed(FOLDER))
+    references = [lora.reference for lora in files if lora.lacking and lora.reference] if download else []
+    for reference in references:
+        await catalog.download(reference, from_graph=True, progress=run.show_download, cancelled=run.cancelled)
+    return await lora_files(catalog, loras, lambda: folders.listed(FOLDER)) if references else files
 
 
-def _note_applied(loras: Any, found: list[LoraOnHand]) -> None:
-    _applied[_key(loras)] = tuple(one.used for one in found)
-    while len(_applied) > 200:
-        del _applied[next(iter(_applied))]
+def _report(files: list[LoraFile]) -> str:
+    return "\n".join(_line(lora) for lora in files) or _EMPTY
 
 
-def applied(loras: Any) -> tuple[bool, ...] | None:
-    """Which LoRAs of a list Apply LoRAs really applied in this server; None when it never saw the list."""
-    return _applied.get(_key(loras))
-
-
-def _key(loras: Any) -> str:
-    return json.dumps(list(loras or ()), sort_keys=True, default=str)
-
-
-async def _find(cls: Any, loras: Any, missing: str) -> list[LoraOnHand]:
-    """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
-    from ..civitai_bridge.errors import BadInput
-
-    async def look(ticket: host.NodeRun) -> list[LoraOnHand]:
-        from ..civitai_bridge.catalog.loader_names import loras_on_hand
-
-        desk = await host.desk()
-        found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
-        if missing == "download":
-            references = [one.reference for one in found if one.lacking and one.reference]
-            for reference in references:
-                await desk.download(
-                    reference, from_graph=True, progress=ticket.show_download, cancelled=ticket.cancelled
-                )
-            if references:
-                found = await loras_on_hand(desk, list(loras or ()), lambda: host.listed(FOLDER))
-        return found
-
-    found = await host.interruptible(look, node_id(cls))
-    lacking = [one for one in found if one.lacking]
-    if lacking and missing != "skip":
-        raise BadInput(
-            f"{len(lacking)} of {len(found)} LoRAs cannot be applied. "
-            + " ".join(f"{one.title}: {one.found.sentence}" for one in lacking)
-        )
-    return found
-
-
-def _line(one: LoraOnHand) -> str:
-    if one.off:
-        return f"{one.title}: off (weight 0)."
-    weights = f"{one.strength:g}" if one.clip == one.strength else f"{one.strength:g}, clip {one.clip:g}"
-    return f"{one.title} at {weights}: {one.found.sentence}"
+def _line(lora: LoraFile) -> str:
+    if lora.off:
+        return f"{lora.title}: off (weight 0)."
+    weights = f"{lora.strength:g}" if lora.clip == lora.strength else f"{lora.strength:g}, clip {lora.clip:g}"
+    return f"{lora.title} at {weights}: {lora.file.sentence}"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from . import host
-from .sockets import AirOut, FileName, Fresh, node_id, output, reference_input, schema, text_of
+from .base import FreshNode, output_with_report, schema
+from .host import comfyui, folders
+from .host.interrupt import NodeRun
+from .host.services import services
+from .sockets import AirOut, FileName, reference_input, text_of
 
 if TYPE_CHECKING:
     from ..civitai_bridge.resources.version import ModelVersion
 
 
-class CivitaiBridgeResolve(Fresh):
+class CivitaiBridgeResolve(FreshNode):
+    """Resolve: a reference in, everything CivitAI says of it and a loader's file name out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -46,52 +52,64 @@ class CivitaiBridgeResolve(Fresh):
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
-        async def look_up(ticket: host.NodeRun) -> Any:
-            found = await (await host.bridge()).resolve(text_of(reference))
-            return found, *await locate(found)
+        async def look_up(run: NodeRun) -> tuple[ModelVersion, LocalFile]:
+            version = await (await services().fleet()).resolve(text_of(reference))
+            return version, await locate(version)
 
-        found, status, file, sentence = await host.interruptible(look_up, node_id(cls))
-        lines = [f"{found.title} · {found.type} · {found.base_model}", found.air, sentence]
-        if found.trained_words:
-            lines.append(f"Trigger words: {', '.join(found.trained_words)}")
-        if found.air_composed:
+        version, local = await cls.run(look_up)
+        trigger_words = ", ".join(version.trained_words)
+        lines = [f"{version.title} · {version.type} · {version.base_model}", version.air, local.sentence]
+        if trigger_words:
+            lines.append(f"Trigger words: {trigger_words}")
+        if version.air_composed:
             lines.append("CivitAI gave no AIR for it; this one was composed from its ids.")
-        lines += found.notes
-        return output(
-            found.air,
-            found.version_id,
-            found.title,
-            found.base_model,
-            found.type,
-            ", ".join(found.trained_words),
-            status,
-            file if file is not None else host.blocker(sentence),
-            report="\n".join(lines),
+        return output_with_report(
+            version.air,
+            version.version_id,
+            version.title,
+            version.base_model,
+            version.type,
+            trigger_words,
+            local.status,
+            local.name or comfyui.blocker(local.sentence),
+            report="\n".join([*lines, *version.notes]),
         )
 
 
-async def locate(found: ModelVersion) -> tuple[str, str | None, str]:
-    """On the background loop: status, the loader's file name or None, and a sentence. Hash first, exact file name
-    last."""
+@dataclass(frozen=True)
+class LocalFile:
+    """A loader's name for a version's file, `""` where it is missing, and a sentence about it."""
+
+    name: str
+    sentence: str
+
+    @property
+    def status(self) -> str:
+        return "present" if self.name else "missing"
+
+
+async def locate(version: ModelVersion) -> LocalFile:
+    """The file of a version on this machine: by its hash first, by its exact file name last. On the background
+    loop."""
     from ..civitai_bridge.catalog.answers import Answer
-    from ..civitai_bridge.catalog.check import Wanted
-    from ..civitai_bridge.catalog.loader_names import on_hand
+    from ..civitai_bridge.catalog.loader_names import loader_file
+    from ..civitai_bridge.catalog.wanted import Wanted
     from ..civitai_bridge.resources.ecosystems import folder_of
 
-    desk = await host.desk()
-    located = await asyncio.to_thread(desk.catalogs.locate, Wanted.from_resource(found))
-    files = await asyncio.to_thread(desk.index.files)
+    catalog = await services().catalog()
+    located = await asyncio.to_thread(catalog.catalogs.locate, Wanted.from_version(version))
+    files = await asyncio.to_thread(catalog.index.files)
     looked, seen = [], set()
-    for file in sorted(found.files, key=lambda f: not f.primary):
-        folder = folder_of(found.type, file.type)
+    for file in sorted(version.files, key=lambda file: not file.primary):
+        folder = folder_of(version.type, file.type)
         if not folder or folder in seen:
             continue
         seen.add(folder)
-        listed = await asyncio.to_thread(host.listed, folder)
-        here = on_hand(Answer(found.air, located, found), folder, listed, files)
-        if here.file:
-            return "present", here.file, f"Present: {here.sentence}"
+        listed = await asyncio.to_thread(folders.listed, folder)
+        here = loader_file(Answer(version.air, located, version), folder, listed, files)
+        if here.name:
+            return LocalFile(here.name, f"Present: {here.sentence}")
         looked.append(here.sentence)
     if not looked:
-        return "missing", None, f"{found.name} has no file that a ComfyUI loader reads."
-    return "missing", None, f"Missing: {' '.join(looked)}"
+        return LocalFile("", f"{version.name} has no file that a ComfyUI loader reads.")
+    return LocalFile("", f"Missing: {' '.join(looked)}")

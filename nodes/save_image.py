@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host
-from .sockets import Generation, node_id, schema
+from ..civitai_bridge.settings import BADGE
+from .base import Node, output, schema
+from .host import comfyui
+from .host.services import services
+from .provenance import as_queued, of_these_pictures
+from .sockets import Generation
 
 if TYPE_CHECKING:
     from ..civitai_bridge.metadata.generation import GenerationData
     from ..civitai_bridge.metadata.write import PictureText
+    from ..civitai_bridge.model_files.index import HashIndex
 
+Encode = Callable[[Any, int, int], tuple[bytes, list[str]]]  # picture, its place in the batch, the batch's length
 _ENDINGS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 _JPEG_ROOM = 65_527  # what one EXIF segment of a JPEG holds
 
 
-class CivitaiBridgeSaveImage(io.ComfyNode):
+class CivitaiBridgeSaveImage(Node):
+    """Save Image: pictures in, files out."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -66,126 +74,55 @@ class CivitaiBridgeSaveImage(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..civitai_bridge.metadata.comfy.reader import upstream
 
-        graph, node = written(getattr(cls.hidden, "prompt", None) or {}), str(node_id(cls))
+        graph, node = as_queued(getattr(cls.hidden, "prompt", None) or {}), str(cls.node_id())
         # Only what leads to these pictures: another branch of the graph made others.
-        mine = upstream(graph, node, "images")
-        generation, notes = of_these_pictures(generation, graph, node, mine)
-        told = await host.interruptible(lambda _: _told(mine, generation), node_id(cls))
-        told, graphs = replace(told, lines=(*notes, *told.lines)), {}
-        if host.metadata_is_off():
-            told = replace(told, text="")
+        leading = upstream(graph, node, "images")
+        generation, notes = of_these_pictures(generation, graph, node, leading)
+        text = await cls.run(lambda _: _picture_text(leading, generation))
+        graphs: dict[str, str] = {}
+        if comfyui.metadata_is_off():
+            text = replace(text, text="")
         else:
-            said = {"prompt": graph, **(getattr(cls.hidden, "extra_pnginfo", None) or {})}
-            graphs = {str(name): json.dumps(value) for name, value in said.items() if value or name != "prompt"}
-        save = partial(_save, told, format, graphs)
-        saved, lines = await asyncio.to_thread(_save_all, images, filename_prefix, save, _ENDINGS[format])
-        report = host.marked("\n".join([*_said(told, generation), *lines]))
-        return io.NodeOutput(ui={"images": saved, "text": [report]})
+            embedded = {"prompt": graph, **(getattr(cls.hidden, "extra_pnginfo", None) or {})}
+            graphs = {str(name): json.dumps(value) for name, value in embedded.items() if value or name != "prompt"}
+        encode = partial(_encode, text, format, graphs)
+        files, lines = await asyncio.to_thread(_save_all, images, filename_prefix, encode, _ENDINGS[format])
+        badge = [BADGE] if generation is not None and generation.source == "sandbox" else []
+        return output(images=files, report="\n".join([*badge, *notes, *text.lines, *lines]))
 
 
-_FLEET = ("CivitaiBridgeGenerate", "CivitaiBridgeWorkflowImages")
-
-
-def of_these_pictures(
-    generation: GenerationData | None, graph: dict[str, Any], node: str, mine: dict[str, Any]
-) -> tuple[GenerationData | None, list[str]]:
-    """A wired generation as far as it is true of the pictures on `images`, and a line for each part that is not.
-
-    The fleet's own word is taken as it is where the pictures come straight from it; where a local sampler made them,
-    workflow and price are another picture's. Of the LoRAs only those that were really applied are taken."""
-    if generation is None:
-        return None, []
-    lines: list[str] = []
-    inputs = graph.get(node, {}).get("inputs", {})
-    source = str((graph.get(_from(inputs.get("images"))) or {}).get("class_type", ""))
-    if generation.workflow_id and not source.startswith((*_FLEET, "CivitaiBridgeReadImage")):
-        kinds = [str(one.get("class_type", "")) for one in mine.values()]
-        sampled = any("sampler" in kind.lower() and not kind.startswith("Civitai") for kind in kinds)
-        if sampled or not any(kind.startswith(_FLEET) for kind in kinds):
-            generation = replace(generation, workflow_id="", cost=None, arrived=(), missing={})
-            lines.append(
-                "The pictures do not come from the wired generation's workflow, so its id and price are left out."
-            )
-        elif len(generation.arrived) > 1 and generation.seed is not None:
-            generation = replace(generation, seed=None)
-            lines.append("The pictures were chosen or changed after the fleet made them, so the seed is left out.")
-    for one in mine.values():
-        if one.get("class_type") == "CivitaiBridgeApplyLoras":
-            generation = _with_applied(generation, one.get("inputs", {}), inputs, lines)
-    return generation, lines
-
-
-def _with_applied(
-    generation: GenerationData, apply: dict[str, Any], save: dict[str, Any], lines: list[str]
-) -> GenerationData:
-    """The generation with those LoRAs alone that Apply LoRAs took from it."""
-    from ..civitai_bridge.metadata.generation import LORA_KINDS, loras_of
-    from .loras import applied
-
-    if _from(apply.get("loras")) != _from(save.get("generation")):
-        lines.append(
-            "The LoRAs that were applied come from another node than the wired generation; its own are left out."
-        )
-        return replace(generation, networks=tuple(one for one in generation.networks if one.kind not in LORA_KINDS))
-    used = applied(loras_of(generation))
-    if used is None or all(used):
-        return generation
-    flags, kept = iter(used), []
-    for one in generation.networks:
-        if one.kind not in LORA_KINDS or next(flags, True):
-            kept.append(one)
-        else:
-            lines.append(f"LoRA {one.name or one.air} was not applied, so it is not written.")
-    return replace(generation, networks=tuple(kept))
-
-
-def _from(value: Any) -> str:
-    """The node at the other end of a wire, `""` without one."""
-    from ..civitai_bridge.metadata.comfy.reader import link_of
-
-    link = link_of(value)
-    return link[0] if link else ""
-
-
-def written(prompt: dict[str, Any]) -> dict[str, Any]:
-    """The prompt as it was queued, without what core notes in it while it runs."""
-    return {
-        key: {name: value for name, value in node.items() if name != "is_changed"} if isinstance(node, dict) else node
-        for key, node in prompt.items()
-    }
-
-
-async def _told(graph: dict[str, Any], generation: GenerationData | None) -> PictureText:
-    """The text, with the hashes of the files that the graph names as far as they are known. A picture is
-    saved whatever becomes of that."""
+async def _picture_text(graph: dict[str, Any], generation: GenerationData | None) -> PictureText:
+    """The text, with the hashes of the files that the graph names as far as they are known. A picture is saved
+    whatever becomes of that."""
     from ..civitai_bridge.catalog.loader_names import with_files
     from ..civitai_bridge.errors import CivitaiError
     from ..civitai_bridge.metadata.write import picture_text
 
-    def tell(index: Any) -> PictureText:
+    def write(index: HashIndex) -> PictureText:
         return picture_text(graph, generation, known=lambda data: with_files(data, index.files(), index.owners()))
 
     try:
-        return await asyncio.to_thread(tell, (await host.desk()).index)
+        return await asyncio.to_thread(write, (await services().catalog()).index)
     except CivitaiError as error:
-        told = await asyncio.to_thread(picture_text, graph, generation)
-        return replace(told, lines=(*told.lines, f"The files' hashes could not be looked up: {error}"))
+        text = await asyncio.to_thread(picture_text, graph, generation)
+        return replace(text, lines=(*text.lines, f"The files' hashes could not be looked up: {error}"))
 
 
-def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[dict[str, str]], list[str]]:
-    """Every picture of the batch under the next free number; what is shown by the page, and what is worth saying."""
+def _save_all(images: Any, prefix: str, encode: Encode, ending: str) -> tuple[list[dict[str, str]], list[str]]:
+    """Every picture of the batch under the next free number; what is shown by the page, and what is worth saying.
+    Raises StateTrouble."""
     import folder_paths
 
     from ..civitai_bridge.errors import StateTrouble
     from ..civitai_bridge.model_files.atomic import place_new, reason
 
     height, width = images.shape[1:3]
-    output = folder_paths.get_output_directory()
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
+    root = folder_paths.get_output_directory()
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
     saved, lines = [], []
     for index in range(images.shape[0]):
         batched = name.replace("%batch_num%", str(index))
-        content, said = save(images[index], index, images.shape[0])
+        content, notes = encode(images[index], index, images.shape[0])
         try:
             path = place_new(Path(folder), _names(batched, counter, ending), content)
         except OSError as error:
@@ -194,34 +131,36 @@ def _save_all(images: Any, prefix: str, save: Any, ending: str) -> tuple[list[di
             ) from error
         counter += 1
         saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
-        lines += said
+        lines += notes
         lines += _read_back(path) if index == 0 else []
     return saved, list(dict.fromkeys(lines))
 
 
-def _save(
-    told: PictureText, format: str, graphs: dict[str, str], image: Any, index: int, of: int
+def _encode(
+    text: PictureText, format: str, graphs: dict[str, str], image: Any, index: int, count: int
 ) -> tuple[bytes, list[str]]:
-    """One picture's bytes with its own text and the graphs beside it."""
-    from ..civitai_bridge.metadata.a1111.reader import write_a1111
+    """One picture's bytes with its own text and the graphs beside it, and what had to be left out."""
+    from ..civitai_bridge.metadata.a1111.write import write_a1111
     from ..civitai_bridge.metadata.container.exif import exif_of
     from ..civitai_bridge.pictures import encode
 
     pixels = image.detach().cpu().float().numpy()
-    text = write_a1111(_of_picture(told.data, index, of)) if told.text else ""
+    parameters = write_a1111(_of_picture(text.data, index, count)) if text.text else ""
     if format == "png":
-        return encode(pixels, "png", texts={"parameters": text, **graphs} if text else graphs), []
-    prompt, drawn = graphs.get("prompt", ""), graphs.get("workflow", "")
-    exif, said = exif_of(text, prompt=prompt, workflow=drawn, largest=_JPEG_ROOM if format == "jpeg" else None)
-    return encode(pixels, format, exif=exif if text or prompt or drawn else b""), [said] if said else []
+        return encode(pixels, "png", texts={"parameters": parameters, **graphs} if parameters else graphs), []
+    prompt, workflow = graphs.get("prompt", ""), graphs.get("workflow", "")
+    largest = _JPEG_ROOM if format == "jpeg" else None
+    exif, note = exif_of(parameters, prompt=prompt, workflow=workflow, largest=largest)
+    content = encode(pixels, format, exif=exif if parameters or prompt or workflow else b"")
+    return content, [note] if note else []
 
 
-def _of_picture(data: GenerationData, index: int, of: int) -> GenerationData:
+def _of_picture(data: GenerationData, index: int, count: int) -> GenerationData:
     """The data of one picture of a batch: picture i of a purchase was made with seed + i. What the sandbox made says
     so."""
     if data.source == "sandbox":
         data = replace(data, extra={**data.extra, "SANDBOX": "nothing of this is real"})
-    if data.workflow_id and data.seed is not None and len(data.arrived) == of:
+    if data.workflow_id and data.seed is not None and len(data.arrived) == count:
         return replace(data, seed=data.seed + data.arrived[index], arrived=(), missing={})
     return data
 
@@ -231,7 +170,7 @@ def _names(name: str, counter: int, ending: str) -> Iterator[str]:
 
 
 def _read_back(path: Path) -> list[str]:
-    """What CivitAI's uploader will make of the file as it lies there (facts/site-api.md §2)."""
+    """What CivitAI's uploader will make of the file as it is on disk."""
     from ..civitai_bridge.metadata.container.reader import read_texts
     from ..civitai_bridge.metadata.write import judgement, recognised
 
@@ -239,10 +178,3 @@ def _read_back(path: Path) -> list[str]:
         texts = read_texts(file).texts  # type: ignore[arg-type]
     text = texts.get("parameters") or texts.get("UserComment") or ""
     return list(judgement(text, recognised(text)))
-
-
-def _said(told: PictureText, generation: GenerationData | None) -> list[str]:
-    """What is worth saying before the file is read back: what the uploader makes of it, the file itself tells."""
-    from ..civitai_bridge.settings import BADGE
-
-    return [BADGE, *told.lines] if generation is not None and generation.source == "sandbox" else [*told.lines]

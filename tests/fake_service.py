@@ -16,9 +16,11 @@ from PIL import Image
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.network.fetch import Fetched
 from pack.civitai_bridge.orchestration.client import OrchestrationClient
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
+from pack.civitai_bridge.orchestration.fleet import Fleet
 from pack.civitai_bridge.orchestration.journal import Journal
+from pack.civitai_bridge.orchestration.outcome import Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.settings import Settings
 from pack.civitai_bridge.website import SiteClient
 
@@ -230,6 +232,7 @@ class Servers:
         *,
         clock: Callable[[], float] = time.time,
         heart_stops: float = 20.0,
+        heartbeat: float | None = None,
         journal: Journal | None = None,
         sleep: Callable[[float], Any] | None = None,
         **settings: Any,
@@ -241,10 +244,12 @@ class Servers:
             OrchestrationClient(self.fleet, self.fleet),
             self.fleet.fetch,
             journal=journal or Journal(chosen.home / "journal.sqlite3", clock=clock, heart_stops=heart_stops),
-            sleep=sleep or Naps(),
-            quiet=0.01,
-            clock=clock,
-            beat=heart_stops / 7,
+            timings=Timings(
+                sleep=sleep or Naps(),
+                quiet=0.01,
+                clock=clock,
+                heartbeat=heart_stops / 7 if heartbeat is None else heartbeat,
+            ),
         )
         self.made.append(bridge)
         return bridge

@@ -21,6 +21,7 @@ from pack.civitai_bridge.settings import (
     check_setting,
     delete_key,
     load_settings,
+    misspelt_settings,
     note_state_folder,
     save_key,
     save_setting,
@@ -43,7 +44,7 @@ def test_the_key_is_never_shown(tmp_path: Path):
     assert "very-secret" not in repr(settings) and "very-secret" not in settings.account
     (tmp_path / "credentials.json").write_text('{"key": "very-secret" oops')
     with pytest.raises(BadSetting) as caught:
-        load_settings({}, home=tmp_path)
+        load_settings({}, home=tmp_path).require_whole()
     assert "very-secret" not in str(caught.value) and "line 1" in str(caught.value)
 
 
@@ -137,8 +138,24 @@ def test_wrong_settings_are_sentences(name: str, text: str):
 
 def test_a_damaged_settings_file_is_named(tmp_path: Path):
     (tmp_path / "settings.json").write_text('{"currencies": ["gold"]}')
+    damaged = load_settings({}, home=tmp_path)
+    assert damaged.currencies == () and "settings.json" in damaged.damage
     with pytest.raises(BadSetting, match=r"settings\.json"):
-        load_settings({}, home=tmp_path)
+        damaged.require_whole()
+    assert load_settings({}, home=tmp_path / "other").require_whole().damage == ""
+
+
+def test_a_misspelt_setting_is_named_and_stays(tmp_path: Path):
+    (tmp_path / "settings.json").write_text('{"limit_buzz_per_promt": 5, "of_a_newer_version": 1}')
+    first, second = misspelt_settings(tmp_path)
+    assert "did you mean limit_buzz_per_prompt?" in first and "of_a_newer_version" in second
+    save_setting(tmp_path, "limit_buzz_per_day", "7")
+    assert "of_a_newer_version" in (tmp_path / "settings.json").read_text()
+
+
+@pytest.mark.parametrize("text", ['"abc"', "'abc'", ' "abc" ', "abc"])
+def test_quotes_around_a_key_are_no_part_of_it(text: str, tmp_path: Path):
+    assert load_settings({"CIVITAI_API_TOKEN": text}, home=tmp_path).key == "abc"
 
 
 def test_every_setting_has_its_field():

@@ -23,7 +23,7 @@ class Shelf(Generic[K, V]):
         if first is not value:
             self._more.setdefault(key, []).append(value)
 
-    def get(self, key: K) -> tuple[V, ...]:
+    def get(self, key: K, _: object = ()) -> tuple[V, ...]:
         """Everything under a key; nothing where there is none."""
         try:
             first = self._one[key]

@@ -53,7 +53,7 @@ def _with_catalog(story: CatalogStory) -> Command:
 
 
 async def _list(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    entries = await catalog.list_()
+    entries = await catalog.list()
     rows = [(entry["status"], entry["catalog"], f"{entry['dest']}/{entry['file']}", entry["name"]) for entry in entries]
     context.data(entries, table(rows) or "The catalogs are empty.")
     return 0
@@ -84,7 +84,7 @@ async def _remove(context: Context, catalog: CatalogService, arguments: argparse
 
 
 async def _map(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    index = await catalog.map_()
+    index = await catalog.map()
     entries = index["by_version"].items()
     lines = [f"{version}: {entry['status']} {entry['dest']}/{entry['file']}" for version, entry in entries]
     context.data(index, "\n".join(lines) or "The catalogs are empty.")

@@ -16,7 +16,8 @@ from .context import Context, runs
 from .saving import save_pictures
 
 if TYPE_CHECKING:
-    from ..orchestration.fleet import Fleet, Outcome
+    from ..orchestration.fleet import Fleet
+    from ..orchestration.outcome import Outcome
     from ..orchestration.request import GenerationRequest
 
 _ADDRESS = "https://civitai.com/models/101055/sd-xl?modelVersionId=128078"
@@ -90,7 +91,7 @@ def _request(prompt: str, seed: int, width: int, height: int) -> GenerationReque
 
 
 async def _buy(walk: _Walk, fleet: Fleet, request: GenerationRequest) -> None:
-    from ..orchestration.fleet import State, Terms
+    from ..orchestration.outcome import Caller, State, Terms
 
     estimate = await fleet.estimate(request)
     walk.tell(f"Price       {estimate.cost} Buzz · {request.prompt}")
@@ -99,7 +100,7 @@ async def _buy(walk: _Walk, fleet: Fleet, request: GenerationRequest) -> None:
         def show(state: State) -> None:
             bar.show(state.text, state.fraction or 0.0, None if state.fraction is None else 1.0)
 
-        outcome = await fleet.generate(request, Terms(max_buzz=_MOST_BUZZ), on_progress=show)
+        outcome = await fleet.generate(request, Terms(max_buzz=_MOST_BUZZ), Caller(progress=show))
     files = save_pictures(outcome, walk.folder)
     await fleet.collected(outcome.key)
     walk.outcomes.append(outcome)
@@ -109,7 +110,7 @@ async def _buy(walk: _Walk, fleet: Fleet, request: GenerationRequest) -> None:
 
 
 async def _buy_again(walk: _Walk, fleet: Fleet) -> Outcome:
-    from ..orchestration.fleet import Terms
+    from ..orchestration.outcome import Terms
 
     again = await fleet.generate(_request(*_PROMPTS[0]), Terms())
     answer = "paid again" if again.paid_now else "answered from what was bought, 0 Buzz"

@@ -17,7 +17,8 @@ from .context import Context, is_terminal
 from .saving import save_pictures
 
 if TYPE_CHECKING:
-    from ..orchestration.fleet import Fleet, Outcome, State, Terms
+    from ..orchestration.fleet import Fleet
+    from ..orchestration.outcome import Outcome, State, Terms
     from ..orchestration.request import GenerationRequest, LoraInput
 
 
@@ -62,13 +63,13 @@ class _Waiting:
 
     def see(self, state: State, fleet: Fleet) -> None:
         self.phase = state.phase
-        self.key = next(iter(fleet.carriages), self.key)
+        self.key = next((run.purchase.key for run in fleet.runs), self.key)
         self.workflow_id = state.workflow_id or self.workflow_id
 
     def look_again(self, fleet: Fleet) -> None:
         """Ctrl-C came; the workflow's id may be newer than the last progress."""
-        for key, run in fleet.carriages.items():
-            self.key, self.workflow_id = key, run.row.workflow_id
+        for run in fleet.runs:
+            self.key, self.workflow_id = run.purchase.key, run.purchase.workflow_id
 
     def stopped(self) -> Interrupted:
         name = self.workflow_id or self.key
@@ -93,7 +94,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 async def _generate(context: Context, arguments: argparse.Namespace, waiting: _Waiting) -> int:
-    from ..orchestration.fleet import Terms
+    from ..orchestration.outcome import Terms
 
     request = request_from(arguments)
     terms = Terms(
@@ -126,6 +127,8 @@ async def _estimate(context: Context, fleet: Fleet, request: GenerationRequest, 
 
 
 async def _buy(context: Context, fleet: Fleet, request: GenerationRequest, terms: Terms, waiting: _Waiting) -> Outcome:
+    from ..orchestration.outcome import Caller
+
     with ProgressBar(context, lines=True) as bar:
 
         def show(state: State) -> None:
@@ -134,7 +137,7 @@ async def _buy(context: Context, fleet: Fleet, request: GenerationRequest, terms
             bar.show(state.text, state.fraction or 0.0, total, start=state.price is not None)
 
         try:
-            return await fleet.generate(request, terms, on_progress=show)
+            return await fleet.generate(request, terms, Caller(progress=show))
         except asyncio.CancelledError:
             waiting.look_again(fleet)
             raise

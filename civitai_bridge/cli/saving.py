@@ -9,7 +9,7 @@ from ..errors import StateTrouble
 from ..model_files.atomic import place_new, reason
 
 if TYPE_CHECKING:
-    from ..orchestration.fleet import Outcome
+    from ..orchestration.outcome import Outcome
 
 _LONGEST_NAME = 60
 

@@ -14,15 +14,16 @@ from typing import Any
 from ..resources.air import Air
 from ..resources.ecosystems import air_type, ecosystem_of
 from ..resources.hashes import normal_hash
-from ..resources.json_values import items, number, whole
-from .a1111.reader import civitai_resource, fields_of_settings
+from ..resources.json_values import items, number, objects, whole
+from .a1111.reader import fields_of_settings
+from .a1111.resources import civitai_resource
 from .comfy.reader import read_comfy, read_graph
 from .generation import GenerationData, UsedResource, by_list
 from .lookup import with_resolved
 from .media_type import detected_type, direction
 from .quantities import pixels, shown
 from .resources import join, kind_of
-from .tables import DECODER, kept, objects, take, word
+from .tables import DECODER, kept, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
 _NAMES = {

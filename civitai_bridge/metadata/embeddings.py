@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .prompt import normal_name, read_number
 
@@ -23,8 +23,7 @@ _INNER = re.compile(r"[^\s*:()|\[\],]+")
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Embedding:
+class Embedding(NamedTuple):
     """An embedding that a prompt names, by `embedding:name` or as a known bare word."""
 
     name: str
@@ -75,6 +74,8 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
 
 def _outermost(mentions: list[Embedding]) -> list[Embedding]:
     """In the text's order, without those that stand inside a longer one."""
+    if len(mentions) < 2:
+        return mentions
     mentions.sort(key=lambda mention: (mention.start, -mention.end))
     end = 0
     outermost = []

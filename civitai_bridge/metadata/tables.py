@@ -38,22 +38,19 @@ def decoded_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def take(said: dict[str, Any], table: Iterable[Row], notes: list[str]) -> dict[str, Any]:
-    """The fields that a table finds. They are taken out of `said`, so what is left there has no field.
+def take(document: dict[str, Any], table: Iterable[Row], notes: list[str]) -> dict[str, Any]:
+    """The fields that a table finds. They are taken out of `document`, so what is left there has no field.
 
-    A value of the wrong kind stays where it is and is named in the notes; the first row of a field has the word."""
+    A value of the wrong kind stays where it is and is named in the notes; the first row of a field wins."""
     fields: dict[str, Any] = {}
-    for key, name, read in table:
-        value = said.get(key)
-        if value is None:
-            said.pop(key, None)
+    for key, field, read in table:
+        if (raw := document.get(key)) is None:
             continue
-        found = read(value)
-        if found is None:
-            notes.append(f"{key} is left out: {shown(value)} is no value for it.")
-            continue
-        fields.setdefault(name, found)
-        del said[key]
+        if (value := read(raw)) is None:
+            notes.append(f"{key} is left out: {shown(raw)} is no value for it.")
+        else:
+            fields.setdefault(field, value)
+            del document[key]
     return fields
 
 

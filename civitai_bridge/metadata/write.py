@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .a1111.reader import write_a1111
+from .a1111.write import write_a1111
 from .civitai_upload import Recognition, recognised
 from .comfy.reader import MADE_ELSEWHERE, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, WEIGHT_OF, not_known, read_graph
 from .generation import GenerationData, UsedResource

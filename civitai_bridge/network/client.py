@@ -35,17 +35,16 @@ class HttpClient:
     """The connections of one event loop: `async with HttpClient() as network`, or kept by the background loop for the
     process.
 
-    `proxy` is the setting of that name. `tls` makes the TLS context when the first https connection needs one."""
+    `tls` makes the TLS context when the first https connection needs one."""
 
     def __init__(
         self,
         *,
         tls: Callable[[], ssl.SSLContext] = trusted,
-        proxy: str = "",
         hosts: HostMemory | None = None,
     ) -> None:
         self._tls = tls
-        self._proxy = proxy
+        self._proxy = ""
         self._http: Any = None
         self._loopback: set[str] = set()
         self._configured: set[str] = set()  # hosts that a person set; the rest must be public
@@ -60,7 +59,7 @@ class HttpClient:
         for name in ("httpx", "httpcore", "h2", "hpack"):
             logging.getLogger(name).setLevel(logging.WARNING)  # below it they print whole URLs and headers
         self._http = httpx.AsyncClient(
-            transport=PoolTransport(self._tls, self._is_trusted, self.opened, proxy=self._proxy),
+            transport=PoolTransport(self._tls, self._is_trusted, self.opened, proxy=lambda: self._proxy),
             # A jar that takes nothing: no cookie of one answer goes along with the next request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
@@ -71,6 +70,10 @@ class HttpClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
+
+    def use_proxy(self, address: str) -> None:
+        """Reach CivitAI through this proxy from now on (the setting `proxy`); `""` = what the environment says."""
+        self._proxy = address
 
     def send_to(self, base_url: str, key: str | None = None) -> Send:
         """A Send to one service. With a key the base must be https or loopback, else BadSetting."""

@@ -31,7 +31,8 @@ class PoolTransport(httpx.AsyncBaseTransport):
     """One pool for plain http (loopback alone), one for https, one for https through a proxy; each opened when it is
     first needed, so that nothing on this machine waits for certificates or proxies.
 
-    `trusts(host, port)` says which hosts may lie in a private network. `opened` counts connections by host:port."""
+    `trusts(host, port)` says which hosts may lie in a private network. `opened` counts connections by host:port.
+    `proxy` is asked at each request."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         trusts: Callable[[str, int], bool],
         opened: Counter[str],
         *,
-        proxy: str = "",
+        proxy: Callable[[], str] = str,
     ) -> None:
         self._tls = tls
         self._backend = CheckedBackend(trusts, opened)
@@ -75,7 +76,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
             await pool.aclose()
 
     def _proxy_of(self, url: httpx.URL) -> str:
-        return proxy_for(url.host, self._proxy) if url.scheme == "https" else ""
+        return proxy_for(url.host, self._proxy()) if url.scheme == "https" else ""
 
     def _reached_at(self, url: httpx.URL) -> str:
         """Host and port that connections for an address are made to: its own, or the proxy's."""

@@ -33,9 +33,6 @@ from .purchase import (  # noqa: F401
     PlannedPurchase,
     Purchase,
     PurchasedImage,
-    kept_files,
-    new_key,
-    still_open,
 )
 
 _NOTHING_SENT = "Nothing was sent without it."
@@ -212,31 +209,9 @@ class Journal:
                 "UPDATE purchases SET owner = '', heartbeat = 0 WHERE key = ? AND owner = ?", (key, owner)
             )
 
-    # Until the callers have moved on to the functions below and to `purchase`.
-
-    def by_workflow(self, workflow_id: str) -> Purchase | None:
-        return self.get(workflow_id)
-
-    def open_rows(self) -> list[Purchase]:
-        now = self._clock()
-        return [row for row in self.rows() if still_open(row, now)]
-
-    def kept_files(self) -> dict[str, tuple[float, bool]]:
-        return kept_files(self.rows())
-
-    def find(self, *request: str, usable: Callable[[Purchase], bool]) -> Purchase | None:
-        return find_equal(self, *request, usable=usable)
-
     def spent(self, base: str, *, prompt_id: str = "", since: float | None = None) -> int:
         with self.database.transaction(_ROW_KEPT) as connection:
             return spent(table.spendings(connection, base), prompt_id=prompt_id, since=since)
-
-    @property
-    def note(self) -> str:
-        return rollback_note(self)
-
-
-Plan = PlannedPurchase
 
 
 def find_equal(

@@ -57,10 +57,10 @@ def whole(value: object) -> int | None:
     """
     if isinstance(value, str):
         digits = value.strip()
-        if digits[digits[:1] == "-" :].isdigit() and digits.isascii() and len(digits) <= 20:
+        if digits.removeprefix("-").isdigit() and digits.isascii() and len(digits) <= 20:
             value = int(digits)
         else:
-            value = number(digits)
+            value = number(digits) if digits.isascii() else None
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) and value.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int):

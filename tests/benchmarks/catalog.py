@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from civitai_bridge.catalog.check import Wanted
 from civitai_bridge.catalog.entries import MODELS
 from civitai_bridge.catalog.store import CatalogStore
+from civitai_bridge.catalog.wanted import Wanted
 from civitai_bridge.model_files.hashing import digest_file
 from civitai_bridge.model_files.index import HashIndex
 
@@ -98,8 +98,8 @@ def statuses(row: Row, folder: Path) -> None:
 import json, pickle, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from civitai_bridge.catalog.check import Catalogs
-from civitai_bridge.catalog.hashes import HashIndex
+from civitai_bridge.catalog.state import Catalogs
+from civitai_bridge.model_files.index import HashIndex
 from civitai_bridge.catalog.store import CatalogStore
 home, models = Path({str(home)!r}), {{"loras": [Path({str(models)!r})]}}
 wanted = pickle.loads(sys.stdin.buffer.read())
@@ -323,9 +323,9 @@ _CLIENT = """
 import asyncio, json, os, sys, threading, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from civitai_bridge.catalog.downloads import Downloads
-from civitai_bridge.network import Network
-from civitai_bridge.resources import ModelFile
+from civitai_bridge.model_files.download import Downloads
+from civitai_bridge.network.client import HttpClient
+from civitai_bridge.resources.version import ModelFile
 from civitai_bridge.settings import Settings
 what, storage, site, size, sha, folder = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5], sys.argv[6]
 
@@ -334,7 +334,7 @@ def resident():
         return next(int(line.split()[1]) for line in source if line.startswith("RssAnon")) / 1024
 
 async def main():
-    async with Network() as network:
+    async with HttpClient() as network:
         network.allow_loopback("http://127.0.0.1:" + storage)
         at = "http://127.0.0.1:" + site
         downloads = Downloads(Settings(key="me", site_url=at), network.send_to(at, "me"), network.open_file)

@@ -108,7 +108,7 @@ async def remote(addresses: dict[str, str], home: Path) -> None:
             images, _, _ = await asyncio.to_thread(batch, [p.path for p in outcome.pictures])
             as_tensor(images)
             now = time.time()
-            row_ = bridge.journal.by_workflow(outcome.workflow_id)
+            row_ = bridge.journal.get(outcome.workflow_id)
             assert row_ is not None
             finished = await bridge.client.workflow(outcome.workflow_id)
             assert finished.done

@@ -23,6 +23,7 @@ pytest.importorskip("jsonschema")
 
 from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.cli import main
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ async def _shortly(seconds: float) -> None:
     await asyncio.sleep(min(seconds, 0.01))
 
 
-QUICK = Tuning(sleep=_shortly, sandbox_pace=0.02)
+QUICK = Tuning(Timings(sleep=_shortly), sandbox_pace=0.02)
 
 
 def debits(sandbox: Sandbox) -> int:

@@ -20,6 +20,7 @@ pytest.importorskip("jsonschema")
 from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.errors import BadSetting
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.settings import admin_token, is_admin, load_settings, save_key
 
@@ -31,7 +32,7 @@ async def _shortly(seconds: float) -> None:
     await asyncio.sleep(min(seconds, 0.01))
 
 
-QUICK = Tuning(sleep=_shortly, sandbox_pace=0.02)
+QUICK = Tuning(Timings(sleep=_shortly), sandbox_pace=0.02)
 
 
 @pytest.fixture

@@ -27,9 +27,11 @@ load_pack("pack")
 from pack.civitai_bridge.app import Tuning, open_fleet  # noqa: E402
 from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
 from pack.civitai_bridge.network.client import HttpClient  # noqa: E402
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms  # noqa: E402
+from pack.civitai_bridge.orchestration.fleet import Fleet  # noqa: E402
 from pack.civitai_bridge.orchestration.journal import Journal  # noqa: E402
+from pack.civitai_bridge.orchestration.outcome import Caller, Terms  # noqa: E402
 from pack.civitai_bridge.orchestration.request import GenerationRequest  # noqa: E402
+from pack.civitai_bridge.orchestration.timings import Timings  # noqa: E402
 from pack.civitai_bridge.settings import Settings  # noqa: E402
 
 AT_ONCE = 8
@@ -108,7 +110,9 @@ class Worker:
             settings = settings.at(orchestration_url=config["orchestration_url"], site_url=config["site_url"])
             journal = DyingJournal(settings.home / "journal.sqlite3", step=self.step, heart_stops=1.0)
             dying: Any = DyingNetwork(network, self.step)
-            bridge = open_fleet(settings, dying, journal=journal, tuning=Tuning(sleep=hurry, quiet=0.02, beat=0.15))
+            bridge = open_fleet(
+                settings, dying, journal=journal, tuning=Tuning(Timings(sleep=hurry, quiet=0.02, heartbeat=0.15))
+            )
             room = asyncio.Semaphore(AT_ONCE)
             await asyncio.gather(*(self.errand(bridge, errand, room) for errand in config["errands"]))
             if config["resume"]:
@@ -123,7 +127,7 @@ class Worker:
             ends = time.monotonic() + (1e9 if errand["cancel_after"] is None else errand["cancel_after"])
             terms = Terms(prompt_id=errand["prompt_id"], wait_minutes=0.005 if errand["impatient"] else 2)
             try:
-                outcome = await bridge.generate(wanted, terms, cancelled=lambda: time.monotonic() > ends)
+                outcome = await bridge.generate(wanted, terms, Caller(cancelled=lambda: time.monotonic() > ends))
             except Interrupted as error:
                 self.say(errand=errand["number"], end="stopped", text=str(error))
             except CivitaiError as error:

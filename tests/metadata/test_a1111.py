@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource
 from pack.civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.fooocus import read_fooocus, read_ruined
 from pack.civitai_bridge.metadata.generation import GenerationData
 from pack.civitai_bridge.metadata.generation_json import generation_from_json

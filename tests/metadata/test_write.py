@@ -11,7 +11,8 @@ from made_files import jpeg, webp
 from test_a1111 import A1111, DATA, FORGE, ON_SITE, THIRD_PARTY
 from test_comfy_reader import core, node
 
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.civitai_upload import recognised, resources_of, uploaded_meta
 from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, read_graph, upstream
 from pack.civitai_bridge.metadata.container.exif import exif_of

@@ -248,7 +248,8 @@ async def test_certificates_that_are_not_there_are_named_and_this_machine_needs_
 
 async def test_the_setting_proxy_is_for_civitai_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NO_PROXY", "*")
-    async with HttpClient(proxy="http://127.0.0.1:9") as network:
+    async with HttpClient() as network:
+        network.use_proxy("http://127.0.0.1:9")
         with pytest.raises(Unreachable):
             await network.send_to("https://civitai.com")(Request("GET", "/x"))
     assert list(network.opened) == []

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.errors import BadInput, DownloadDamaged, NotALora, NotFound, NotInCatalog, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.network.background import background_loop
@@ -51,7 +52,7 @@ def sandbox(embedded: Embedded, nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp
     embedded.sandbox.script.faults.clear()
     embedded.sandbox.requests.clear()
     yield embedded.sandbox
-    background_loop().start(nodes.host.app().close()).result(10)
+    background_loop().start(nodes.app.close()).result(10)
     background_loop().stop()
 
 
@@ -287,7 +288,7 @@ def test_a_file_that_is_here_keeps_what_follows_in_the_cache(catalog: Any, tmp_p
 
 def test_loaders_take_the_file(catalog: Any):
     kind = catalog.CivitaiBridgeDownload.define_schema().outputs[0].io_type
-    assert str(kind) == "COMBO" and not kind != ["a", "list"], "facts/comfyui-probes.md §2"
+    assert str(kind) == "COMBO" and not kind != ["a", "list"], "core compares a wire's type with a loader's list"
 
 
 # --- the scan in the background
@@ -295,8 +296,8 @@ def test_loaders_take_the_file(catalog: Any):
 
 def scanned(nodes: Any) -> Any:
     """The desk, when no scan of it runs any more."""
-    desk = background_loop().start(nodes.host.desk()).result(10)
-    wait_for(lambda: not any(watch._running for watch in nodes.host._watches.values()))
+    desk = background_loop().start(nodes.services.services().catalog()).result(10)
+    wait_for(lambda: not any(watch.is_running for watch in nodes.services.services().watches.values()))
     return desk
 
 
@@ -314,7 +315,7 @@ def test_files_that_come_later_are_hashed_and_asked_about_without_a_key(
     nodes: Any, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("CIVITAI_API_TOKEN")
-    monkeypatch.setattr(nodes.host, "_LOOK_EVERY", 0.0)
+    nodes.app.tuning = Tuning(look_every=0.0)
     data = files.content(catalogue.VERSIONS[LORA].files[0])
     assert names(scanned(nodes)) == []
     put(tmp_path, "late.safetensors", data)
@@ -328,14 +329,14 @@ def test_files_that_come_later_are_hashed_and_asked_about_without_a_key(
 def test_files_are_looked_at_again_when_it_is_due_and_not_sooner(
     nodes: Any, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(nodes.host, "_LOOK_EVERY", 0.0)
+    nodes.app.tuning = Tuning(look_every=0.0)
     path = put(tmp_path, "a.safetensors", b"a")
     first = scanned(nodes).index.files()
     path.write_bytes(b"other")
     assert scanned(nodes).index.files() is first, "no name is new"
-    monkeypatch.setattr(nodes.host, "_SCAN_EVERY", 0.0)
+    nodes.app.tuning = Tuning(look_every=0.0, scan_every=0.0)
     assert scanned(nodes).index.files() is not first
-    monkeypatch.setattr(nodes.host, "_LOOK_EVERY", 3600.0)
+    nodes.app.tuning = Tuning(look_every=3600.0)
     path.unlink()
     assert names(scanned(nodes)) == ["a.safetensors"], "somebody has just looked"
 
@@ -343,7 +344,7 @@ def test_files_are_looked_at_again_when_it_is_due_and_not_sooner(
 def test_a_list_that_cannot_be_had_keeps_nobody_from_the_catalogs(
     nodes: Any, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(nodes.host, "listing_of", lambda folder: {}[folder])
+    monkeypatch.setattr(sys.modules["folder_paths"], "get_filename_list", lambda folder: {}[folder])
     put(tmp_path, "a.safetensors", b"a")
     assert names(scanned(nodes)) == ["a.safetensors"]
     assert "cannot be seen" in caplog.text
@@ -364,13 +365,13 @@ def test_how_far_the_hashing_is_stands_in_the_log(nodes: Any, caplog: pytest.Log
     from pack.civitai_bridge.model_files.index import Progress
 
     caplog.set_level("INFO")
-    tell = nodes.host._tenths()
+    tell = nodes.watch.log_tenths()
     for done in range(0, 1001, 25):
         tell(Progress(done, 1000, done, 1000))
     assert (
         len(caplog.messages) == 10 and caplog.messages[0] == "10 % of the bytes; 100 of 1,000 files are hashed so far."
     )
-    nodes.host._tenths()(Progress(1, 1, 0, 0))
+    nodes.watch.log_tenths()(Progress(1, 1, 0, 0))
 
 
 def test_check_says_that_files_are_hashed_still(catalog: Any, nodes: Any, monkeypatch: pytest.MonkeyPatch):
@@ -431,7 +432,7 @@ def test_a_server_without_a_place_for_a_token_starts_all_the_same(
 ):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CIVITAI_BRIDGE_HOME", str(tmp_path / "file" / "state"))
-    nodes.host._make_token()
+    nodes.startup.make_token()
     assert "admin routes" in caplog.text
 
 

@@ -16,6 +16,7 @@ from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.read import read_file
 from pack.civitai_bridge.network.background import background_loop
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded
 
 
@@ -293,7 +294,7 @@ def test_a_full_disk_leaves_no_half_picture(
 
 def test_a_file_of_the_right_name_with_other_bytes_is_never_applied(nodes: Any, sandbox: Any, comfy: Any):
     put(comfy, "loras", "ink.safetensors", b"other bytes")
-    desk = background_loop().start(nodes.host.desk()).result(20)
+    desk = background_loop().start(nodes.services.services().catalog()).result(20)
     background_loop().start(desk.scan(identified=False)).result(20)
     for hash_ in ("0123456789", "0123456789ab", "0" * 64):
         with pytest.raises(BadInput, match="cannot be applied"):
@@ -326,13 +327,14 @@ def test_what_an_order_does_not_take_from_a_generation_is_said(nodes: Any):
         networks=(UsedResource("", 0.5, "known", version_id=300001), UsedResource("", 0.7, "nobody"), UsedResource("", 0.0, "off")),
         embeddings=(UsedResource("", name="bad hands", kind="embedding"),),
     )  # fmt: skip
-    wanted, _ = nodes.generate.read_inputs({"generation": data}, "")
-    assert wanted.model == "128078" and [(one.reference, one.strength) for one in wanted.loras] == [("300001", 0.5)]
-    said = "\n".join(nodes.generate.left_out({"generation": data}))
+    order = nodes.generate.read_inputs({"generation": data}, "")
+    assert order.request.model == "128078"
+    assert [(used.reference, used.strength) for used in order.request.loras] == [("300001", 0.5)]
+    said = "\n".join(order.notes)
     assert "LoRA nobody" in said and "embedding bad hands" in said and "VAE a vae" in said and "sampler 'foo'" in said
     assert "off" not in said.split()
-    off = nodes.generate.read_inputs({"loras": [lora("x", strength=0)]}, "")[0]
-    assert off.loras == ()
+    off = nodes.generate.read_inputs({"loras": [lora("x", strength=0)]}, "")
+    assert off.request.loras == ()
 
 
 def test_another_pictures_workflow_is_not_written(nodes: Any, sandbox: Any, comfy: Any, images: Any):
@@ -385,8 +387,8 @@ def test_what_could_not_be_looked_up_is_asked_again_with_the_next_queue(
     before = node.fingerprint_inputs(reference="900002")
     run(node, reference="900002")
     assert node.fingerprint_inputs(reference="900002") == before
-    background_loop().start(nodes.host.app().close()).result(10)
-    nodes.host.app().tuning = Tuning(sleep=_at_once)
+    background_loop().start(nodes.app.close()).result(10)
+    nodes.app.tuning = Tuning(Timings(sleep=_at_once))
     sandbox.script.fault("site", "status", times=30, status=503)
     sandbox.script.fault("resource", "status", times=30, status=503)
     try:
@@ -403,7 +405,7 @@ async def _at_once(_: float) -> None:
 
 
 def test_a_lora_that_only_the_catalog_knows_is_missed_by_its_files_name(nodes: Any, sandbox: Any, comfy: Any):
-    desk = background_loop().start(nodes.host.desk()).result(20)
+    desk = background_loop().start(nodes.services.services().catalog()).result(20)
     background_loop().start(desk.add("300001")).result(20)
     with pytest.raises(BadInput, match=r"no storybookLight_v2\.safetensors in loras"):
         run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("Storybook Light", version_id=300001)])

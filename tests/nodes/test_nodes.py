@@ -127,7 +127,8 @@ def test_a_wire_may_bring_loras_and_a_generation(nodes: Any):
         sampler="euler",
         networks=(UsedResource("urn:air:sdxl:lora:civitai:3@4", 0.6),),
     )
-    wanted, terms = nodes.generate.read_inputs({"model": "", "prompt": "", "steps": 20, "generation": data}, "p")
+    order = nodes.generate.read_inputs({"model": "", "prompt": "", "steps": 20, "generation": data}, "p")
+    wanted, terms = order.request, order.terms
     assert (wanted.model, wanted.prompt, wanted.seed, wanted.steps, wanted.cfg) == (
         data.model_air,
         "from an image",
@@ -137,9 +138,10 @@ def test_a_wire_may_bring_loras_and_a_generation(nodes: Any):
     )
     assert [lora.reference for lora in wanted.loras] == ["urn:air:sdxl:lora:civitai:3@4"] and terms.prompt_id == "p"
     stack = [{"air": "", "version_id": 300001, "strength": 0.5, "name": "x"}]
-    wanted, terms = nodes.generate.read_inputs(
+    order = nodes.generate.read_inputs(
         {"model": 128078, "prompt": "x", "loras": stack, "max_buzz": 7, "reuse_paid": False}, ""
     )
+    wanted, terms = order.request, order.terms
     assert wanted.model == "128078" and wanted.loras[0].reference == "300001" and wanted.loras[0].strength == 0.5
     assert (terms.max_buzz, terms.reuse_paid) == (7, False)
 
@@ -165,13 +167,13 @@ def test_progress_goes_to_who_queued_it(nodes: Any, sandbox: Any, comfy: Any):
     async def execute() -> None:
         clone = type("Clone", (nodes.generate.CivitaiBridgeEstimate,), {})
         clone.hidden = type("Hidden", (), {"unique_id": "12"})
-        ticket = nodes.host.NodeRun("12")
-        from pack.civitai_bridge.orchestration.fleet import State
+        node_run = nodes.interrupt.NodeRun("12")
+        from pack.civitai_bridge.orchestration.outcome import State
 
-        ticket.show(State("x", "8 Buzz · 1 s", 0.5))
-        ticket.show(State("x", "8 Buzz · 1 s", 0.6))
-        ticket.leave()
-        ticket.show(State("x", "after", 0.9))
+        node_run.show(State("x", "8 Buzz · 1 s", 0.5))
+        node_run.show(State("x", "8 Buzz · 1 s", 0.6))
+        node_run.leave()
+        node_run.show(State("x", "after", 0.9))
 
     asyncio.run(execute())
     assert comfy.texts == [("8 Buzz · 1 s", "12", "client-1")] and [value for _, value in comfy.progress] == [
@@ -323,7 +325,7 @@ def test_open_purchases_are_looked_after_when_the_server_has_started(
     started: list[Any] = []
     server = sys.modules["server"].PromptServer.instance
     monkeypatch.setattr(server, "app", types.SimpleNamespace(on_startup=started), raising=False)
-    nodes.host.wake_for_what_is_open()
+    nodes.startup.wake_for_what_is_open()
     (wake,) = started
     before = len(sandbox.requests)
     asyncio.run(wake(server.app))
@@ -348,7 +350,7 @@ def test_open_purchases_are_looked_after_when_the_server_has_started(
 
 async def _forget(nodes: Any) -> None:
     """The server ends: its Fleets are closed, their purchases keep their state."""
-    await nodes.host.app().close()
+    await nodes.app.close()
 
 
 def wait_for(condition: Any, seconds: float = 5.0) -> None:

@@ -30,13 +30,14 @@ from pack.civitai_bridge.errors import (
     WorkflowFailed,
 )
 from pack.civitai_bridge.network.exchange import Request, Response
-from pack.civitai_bridge.orchestration.fleet import Fleet, State, Terms
+from pack.civitai_bridge.orchestration.fleet import Fleet
+from pack.civitai_bridge.orchestration.outcome import Caller, State, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 
 
 async def test_a_request_becomes_pictures(bridge: Fleet, fleet: FakeService):
     seen: list[State] = []
-    outcome = await buy(bridge, on_progress=seen.append)
+    outcome = await buy(bridge, caller=Caller(progress=seen.append))
     assert [p.seed for p in outcome.pictures] == [42, 43]
     assert all(p.path.read_bytes() == picture(p.index) for p in outcome.pictures)
     assert (outcome.cost, outcome.workflow_id, outcome.air) == (
@@ -285,7 +286,7 @@ async def test_a_cancel_reaches_the_job_and_the_refund_is_noted(bridge: Fleet, f
 
     fleet.on_poll = press
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: pressed)
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: pressed))
     while fleet.workflows["7-1"]["status"] != "canceled" or states(bridge) != ["canceled"]:
         await asyncio.sleep(0.01)
     assert bridge.journal.spent(bridge.settings.base) == 0
@@ -295,7 +296,7 @@ async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(brid
     fleet.gate = asyncio.Event()
     fleet.polls_until_done = 10**6
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: bool(fleet.workflows)))
     assert fleet.count("cancel") == 0
     fleet.gate.set()
     while states(bridge) != ["canceled"]:
@@ -305,7 +306,7 @@ async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(brid
 
 async def test_a_cancel_before_the_post_buys_nothing(bridge: Fleet, fleet: FakeService):
     with pytest.raises(Interrupted, match="before anything was bought"):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: True)
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: True))
     assert fleet.count("submit") == 0
 
 
@@ -316,7 +317,7 @@ async def test_a_wait_that_is_torn_down_leaves_the_job_alone(bridge: Fleet, flee
         await asyncio.sleep(0.01)
     errand.cancel()
     await asyncio.gather(errand, return_exceptions=True)
-    while states(bridge) != ["finished"] or bridge.carriages:
+    while states(bridge) != ["finished"] or bridge.runs:
         await asyncio.sleep(0.01)
     assert fleet.count("cancel") == 0 and len(bridge.waiting()) == 1
     other = await bridge.generate(GenerationRequest(model="128078", prompt="another"), Terms())
@@ -476,8 +477,8 @@ async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Flee
     fleet.cancel = too_late  # type: ignore[method-assign]
     fleet.polls_until_done = 30
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
-    while states(bridge) != ["finished"] or bridge.carriages:
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: bool(fleet.workflows)))
+    while states(bridge) != ["finished"] or bridge.runs:
         await asyncio.sleep(0.01)
     outcome = await bridge.generate(WANTED, Terms())
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 1
@@ -528,7 +529,7 @@ async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Servers, fl
 
 async def stop_after_the_order(bridge: Fleet, fleet: FakeService) -> None:
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: bool(fleet.workflows)))
 
 
 async def test_asked_again_while_it_is_being_cancelled_waits_for_the_end_and_buys_once_more(
@@ -580,12 +581,12 @@ async def test_a_cancel_is_carried_out_after_a_restart(make: Servers, fleet: Fak
 async def test_nothing_new_is_bought_when_nobody_waits_any_more(bridge: Fleet, fleet: FakeService):
     """A sibling failed while the price was asked: the prompt is over, and its person would pay for nothing."""
     with pytest.raises(Interrupted, match="before anything was bought"):
-        await bridge.generate(WANTED, Terms(), abandoned=lambda: fleet.count("price") > 0)
+        await bridge.generate(WANTED, Terms(), Caller(abandoned=lambda: fleet.count("price") > 0))
     assert fleet.count("submit") == 0 and fleet.count("cancel") == 0
 
 
 async def test_what_was_bought_is_no_longer_abandoned(bridge: Fleet, fleet: FakeService):
-    outcome = await bridge.generate(WANTED, Terms(), abandoned=lambda: bool(fleet.workflows))
+    outcome = await bridge.generate(WANTED, Terms(), Caller(abandoned=lambda: bool(fleet.workflows)))
     assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
 
 

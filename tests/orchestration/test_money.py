@@ -24,8 +24,9 @@ from pack.civitai_bridge.errors import (
     WorkflowFailed,
 )
 from pack.civitai_bridge.network.exchange import Request, Response
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
-from pack.civitai_bridge.orchestration.run import pause_before
+from pack.civitai_bridge.orchestration.fleet import Fleet
+from pack.civitai_bridge.orchestration.outcome import Caller, Terms
+from pack.civitai_bridge.orchestration.timings import pause_before
 
 NO = reply(403, "Insufficient Buzz")
 MOST_PATIENT = 10**6
@@ -39,9 +40,8 @@ async def until(true: Any) -> None:
 async def killed(bridge: Fleet, errand: asyncio.Future[Any]) -> None:
     """The process dies: nothing more is written, nobody gives anything back."""
     bridge.journal.close()
-    for carriage in bridge.carriages.values():
-        if carriage.task:
-            carriage.task.cancel()
+    for run in bridge.runs:
+        run.task.cancel()
     errand.cancel()
     await asyncio.gather(errand, return_exceptions=True)
 
@@ -86,7 +86,7 @@ async def test_a_cancel_is_asked_until_it_was_heard(make: Servers, fleet: FakeSe
     fleet.before["cancel"] = [answer] * 7
     bridge = make()
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: bool(fleet.workflows))
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: bool(fleet.workflows)))
     await until(lambda: states(bridge) == ["canceled"])
     assert fleet.count("cancel") >= 8 and fleet.workflows["7-1"]["status"] == "canceled"
 
@@ -175,7 +175,7 @@ async def test_a_job_that_finished_as_its_cancel_came_is_not_bought_again(make: 
 
     real, fleet.poll = fleet.poll, hangs  # type: ignore[method-assign]
     bridge = make()
-    errand = asyncio.ensure_future(bridge.generate(WANTED, Terms(), cancelled=lambda: pressed))
+    errand = asyncio.ensure_future(bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: pressed)))
     await until(lambda: states(bridge) == ["accepted"])
     workflow = fleet.workflows["7-1"]
     workflow["status"] = "succeeded"
@@ -252,8 +252,7 @@ async def test_a_carriage_that_lost_its_row_writes_nothing_over_the_next_one(mak
         return await real(request)
 
     fleet.submit = first_is_late  # type: ignore[method-assign]
-    asleep = make(heart_stops=0.3)
-    asleep._ground.__dict__["beat"] = 3600.0  # it sleeps, and so does its heart
+    asleep = make(heart_stops=0.3, heartbeat=3600.0)  # it sleeps, and so does its heart
     other = make(heart_stops=0.3)
     one = asyncio.ensure_future(asleep.generate(WANTED, Terms(wait_minutes=1)))
     await until(lambda: states(asleep) == ["sent"])
@@ -566,7 +565,7 @@ async def test_an_old_order_is_not_sent_again_for_a_prompt_that_is_over(make: Se
     with pytest.raises(Unconfirmed):
         await bridge.generate(WANTED, Terms())
     with pytest.raises(Unconfirmed):
-        await bridge.generate(WANTED, Terms(), abandoned=lambda: fleet.count("price") > 1)
+        await bridge.generate(WANTED, Terms(), Caller(abandoned=lambda: fleet.count("price") > 1))
     assert fleet.count("submit") == 4 and states(bridge) == ["unconfirmed"]
 
 
@@ -637,7 +636,7 @@ async def test_a_cancel_while_another_looks_at_the_row_reaches_the_service(make:
     later.journal.take(row.key, "a look of the start")
     fleet.before["cancel"] = [reply(404)] * 3
     with pytest.raises(Interrupted):
-        await later.generate(WANTED, Terms(), cancelled=lambda: True)
+        await later.generate(WANTED, Terms(), Caller(cancelled=lambda: True))
     errand = asyncio.ensure_future(later.cancel(row.key))
     await asyncio.sleep(0.1)
     later.journal.release(row.key, "a look of the start")
@@ -676,7 +675,7 @@ async def test_an_estimate_ends_with_its_cancel(make: Servers, fleet: FakeServic
 
     fleet.price = hangs  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
-        await make().estimate(WANTED, cancelled=lambda: fleet.count("price") > 0)
+        await make().estimate(WANTED, caller=Caller(cancelled=lambda: fleet.count("price") > 0))
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -722,6 +721,6 @@ async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: Fak
     fleet.after["submit"] = [Unreachable("cut")]
     bridge = make()
     with pytest.raises(Interrupted):
-        await bridge.generate(WANTED, Terms(), cancelled=lambda: "accepted" in states(bridge))
+        await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: "accepted" in states(bridge)))
     await until(lambda: states(bridge) == ["canceled"])
     assert {workflow["status"] for workflow in fleet.workflows.values()} == {"canceled"}

@@ -16,8 +16,10 @@ import pytest
 from pack.civitai_bridge.app import Tuning, open_fleet
 from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, WorkflowFailed
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.orchestration.fleet import Fleet, Terms
+from pack.civitai_bridge.orchestration.fleet import Fleet
+from pack.civitai_bridge.orchestration.outcome import Caller, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest, LoraInput
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.schema import input_problems, problems
 from pack.civitai_bridge.settings import Settings
@@ -63,7 +65,7 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
         def make(**more: Any) -> Fleet:
             settings = Settings(**{"key": "KEY-OF-THE-ROAD", "home": tmp_path / "state", **more})
             at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
-            bridges.append(open_fleet(at, network, tuning=Tuning(sleep=short, quiet=0.01)))
+            bridges.append(open_fleet(at, network, tuning=Tuning(Timings(sleep=short, quiet=0.01))))
             return bridges[-1]
 
         made = Road(sandbox, make)
@@ -149,7 +151,7 @@ async def test_a_blocked_and_an_unavailable_picture(road: Road):
     outcome = await road.bridge.generate(WANTED, Terms())
     assert [p.index for p in outcome.pictures] == [1] and "moderation" in dict(outcome.missing)[0]
     road.sandbox.script.job(unavailable=(1,))
-    outcome = await road.bridge.generate(WANTED, Terms(), on_progress=lambda _: None)
+    outcome = await road.bridge.generate(WANTED, Terms(), Caller(progress=lambda _: None))
     assert [p.index for p in outcome.pictures] == [1], "the first purchase is still the answer"
     outcome = await road.bridge.generate(GenerationRequest(**{**vars(WANTED), "seed": 9}), Terms())
     assert [p.index for p in outcome.pictures] == [0] and 1 in dict(outcome.missing)

@@ -21,7 +21,8 @@ from pack.civitai_bridge.errors import (
     UnknownReference,
     Unreachable,
 )
-from pack.civitai_bridge.metadata.a1111.reader import carried, read_a1111, write_a1111
+from pack.civitai_bridge.metadata.a1111.reader import read_a1111
+from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.embeddings import for_comfyui
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.generation_json import generation_from_json

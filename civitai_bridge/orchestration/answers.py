@@ -1,0 +1,172 @@
+"""What an answer of CivitAI means for a purchase: an order was accepted, a workflow went on or ended.
+
+The money and the pictures are written into the journal here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..errors import ApiError, CivitaiError, Unreachable
+from . import report
+from .client import OrchestrationClient
+from .owned import OwnedPurchase
+from .purchase import ACCEPTED, CANCELED, FAILED, FINISHED, Purchase, PurchasedImage
+from .workflow import ImageBlob, Workflow, reason_in_words
+
+
+async def accept(
+    owned: OwnedPurchase, workflow: Workflow, *, attempt: int | None = None, doubled: bool = False
+) -> None:
+    """The order is there. What came of the attempt, the id and the state are written in one transaction. `doubled`:
+    an earlier attempt got no clear answer, so the service may have made a second workflow of it."""
+    journal, key = owned.services.journal, owned.purchase.key
+    facts = {"state": ACCEPTED, "workflow_id": workflow.id, "error": "", **_money(owned.purchase, workflow)}
+    await owned.apply(lambda: journal.accepted(key, attempt, owner=owned.owner, **facts))
+    owned.workflow = workflow
+    if doubled:
+        with contextlib.suppress(CivitaiError):  # only to tell of a twin; the purchase itself is safe
+            await find_by_tag(owned)
+    if workflow.done and not still_attaching(owned.purchase, workflow):
+        await learn(owned, workflow)
+
+
+async def learn(owned: OwnedPurchase, workflow: Workflow) -> None:
+    """Write down how a workflow ended: its money, its pictures, its reasons. Of a workflow that goes on only its money
+    is written."""
+    owned.workflow = workflow
+    facts = _money(owned.purchase, workflow)
+    if workflow.done:
+        images = _images(owned, workflow)
+        facts["about"] = {**owned.purchase.about, "status": workflow.status, "unknown_since": None}
+        if workflow.status == "succeeded" or any(image.pending or image.here for image in images):
+            facts["state"], facts["slots"] = FINISHED, images
+        elif (twin := await _living_twin(owned, workflow)) is not None:
+            await accept(owned, twin)
+            return
+        else:
+            facts["state"] = CANCELED if workflow.status == "canceled" else FAILED
+            facts["error"] = "; ".join(workflow.reasons)
+    await owned.write(**facts)
+
+
+def still_attaching(purchase: Purchase, workflow: Workflow) -> bool:
+    """Whether a succeeded workflow may yet get pictures that are neither there nor withheld nor explained."""
+    if workflow.status != "succeeded" or workflow.reasons:
+        return False
+    attached = sum(1 for blob in workflow.images if blob.available or blob.blocked)
+    return attached < _quantity(purchase, workflow)
+
+
+# The search by tag: every order carries its key as a tag.
+
+
+async def search(owned: OwnedPurchase, seconds: float | None = None) -> bool:
+    """Look for the workflow by its tag for some seconds, by default for half a minute; the list lags behind a submit.
+    True when it was found and taken over."""
+    timings = owned.services.timings
+    for _ in range(math.ceil((timings.look_for if seconds is None else seconds) / timings.settle)):
+        await timings.sleep(timings.settle)
+        if await look_by_tag(owned):
+            return True
+    return False
+
+
+async def look_by_tag(owned: OwnedPurchase) -> bool:
+    """Take over the workflow that carries our key. A look that fails finds nothing: the key still keeps a second one
+    away."""
+    try:
+        workflow = await find_by_tag(owned)
+    except (Unreachable, ApiError):
+        return False
+    if workflow is not None:
+        await accept(owned, workflow)
+    return workflow is not None
+
+
+async def find_by_tag(owned: OwnedPurchase) -> Workflow | None:
+    """The workflow that carries our key: of several the oldest that came to something; a note names them all."""
+    workflows = await _tagged(owned.services.client, owned.purchase.key)
+    if len(workflows) > 1:
+        await _note_twins(owned, workflows)
+    return next((w for w in workflows if not w.ended_badly), workflows[0] if workflows else None)
+
+
+async def _living_twin(owned: OwnedPurchase, ended: Workflow) -> Workflow | None:
+    """Another workflow of the same order that goes on or has succeeded, where the service made two of an order whose
+    answer was lost. It is paid as well, so what comes of it is ours, and so is its cancel."""
+    services, key = owned.services, owned.purchase.key
+    attempts = await services.in_thread(services.journal.attempts, key)
+    if not any(attempt.unclear for attempt in attempts):
+        return None
+    try:
+        workflows = await _tagged(services.client, key)
+    except (Unreachable, ApiError):
+        return None  # the purchase is looked at again until its refund has been seen
+    twins = [workflow for workflow in workflows if workflow.id != ended.id and not workflow.ended_badly]
+    if not twins:
+        return None
+    await _note_twins(owned, [ended, *twins])
+    return twins[0]
+
+
+async def _tagged(client: OrchestrationClient, key: str) -> list[Workflow]:
+    """Every workflow that carries the key, oldest first. Asked without dates: the tag is unique, and our clock may be
+    wrong."""
+    workflows = [workflow for workflow in await client.tagged(key) if workflow.id and workflow.is_of(key)]
+    return sorted(workflows, key=lambda workflow: workflow.created_at)
+
+
+async def _note_twins(owned: OwnedPurchase, workflows: Sequence[Workflow]) -> None:
+    note = report.twins([workflow.id for workflow in workflows])
+    about = owned.purchase.about
+    notes = [earlier for earlier in about.get("notes", ()) if earlier != note]
+    await owned.write(about={**about, "notes": [*notes, note]})
+
+
+# What a workflow says, as columns of the journal.
+
+
+def _money(purchase: Purchase, workflow: Workflow) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if workflow.cost is not None and workflow.cost > purchase.price:
+        facts["price"] = workflow.cost
+    if workflow.transactions:
+        facts |= {"debited": workflow.debited, "credited": workflow.credited, "wallets": workflow.wallets}
+    return facts
+
+
+def _quantity(purchase: Purchase, workflow: Workflow) -> int:
+    return max(int(purchase.about.get("quantity") or 1), len(workflow.images))
+
+
+def _images(owned: OwnedPurchase, workflow: Workflow) -> list[PurchasedImage]:
+    """One image for each picture that was ordered, in order; what may be had is pending until it is on disk."""
+    on_disk = {image.index: image for image in owned.purchase.slots if image.here}
+    seed = owned.purchase.about.get("seed")
+    blobs = {blob.index: blob for blob in workflow.images}
+    # A picture may be attached a little later; what is not there after an hour will not come.
+    young = owned.age() < owned.services.timings.gone_after
+    images = []
+    for index in range(_quantity(owned.purchase, workflow)):
+        image = PurchasedImage(index, seed + index if isinstance(seed, int) else None)
+        images.append(on_disk.get(index) or _image(image, blobs.get(index), workflow, young))
+    return images
+
+
+def _image(image: PurchasedImage, blob: ImageBlob | None, workflow: Workflow, young: bool) -> PurchasedImage:
+    """What is known of one picture from its workflow."""
+    if blob is None:
+        why = "; ".join(workflow.reasons)
+        late = not why and workflow.status == "succeeded" and young
+        return replace(image, reason=why or "CivitAI sent no picture in its place", pending=late)
+    image = replace(image, blob_id=blob.id)
+    if blob.blocked and not (blob.available and blob.url):
+        return replace(image, reason=reason_in_words(blob.blocked_reason), blocked=True)
+    if workflow.status != "succeeded" and not blob.available:
+        return replace(image, reason=f"the workflow {workflow.status} before it was made")
+    return replace(image, pending=True, reason="" if blob.available else "CivitAI says it is not available yet")

@@ -1,0 +1,148 @@
+"""The end of the road: what the caller gets for its order, and what it was really made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..metadata.generation import GenerationData, UsedResource
+from ..settings import BADGE, Settings
+from . import report
+from .accounts import waiting
+from .body import Order
+from .journal import Journal, rollback_note
+from .outcome import BoughtPicture, Outcome
+from .purchase import COLLECTED, FINISHED, Purchase
+from .results import Results
+from .run import Runs
+
+Missing = Sequence[tuple[int, str]]  # place in the batch, reason
+
+
+async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before: bool, settings: Settings) -> Outcome:
+    """The pictures of a purchase and all that is known of them; raises why when there is none. The face calls
+    `collected` when a person has them."""
+    services = runs.services
+    pictures = _pictures(purchase, services.results)
+    if not pictures:
+        if not any(image.pending for image in purchase.slots):
+            await services.in_thread(
+                note_collected, services.journal, purchase.key
+            )  # nothing will come of it; the error says why
+        raise report.why_nothing(purchase, bought_before)
+    if purchase.state == COLLECTED:  # young again, so that its files are not removed
+        await services.in_thread(services.journal.record, purchase.key)
+    missing = tuple((image.index, image.reason) for image in purchase.slots if not image.here)
+    idle = [
+        earlier
+        for earlier in await services.in_thread(waiting, services.journal, settings)
+        if earlier.state == FINISHED and earlier.key != purchase.key and runs.get(earlier.key) is None
+    ]
+    lines = _report(purchase, order, pictures, missing, bought_before, settings)
+    return Outcome(
+        key=purchase.key,
+        pictures=pictures,
+        missing=missing,
+        workflow_id=purchase.workflow_id,
+        air=order.air,
+        cost=float(purchase.cost),
+        paid_now=not bought_before,
+        seed=order.request.seed,
+        status=str(purchase.about.get("status", "succeeded")),
+        report=report.joined([*lines, report.waiting(len(idle)), rollback_note(services.journal)]),
+        blob_urls=services.addresses.of(purchase.key),
+        generation=_generation(purchase, order, pictures, missing, settings),
+        sandbox=settings.sandbox,
+    )
+
+
+def note_collected(journal: Journal, key: str) -> None:
+    """Write down that the pictures of a purchase have reached a person (waits for the disk; not for the loop)."""
+    purchase = journal.get(key)
+    if purchase is None or purchase.state != FINISHED:
+        return
+    if any(image.pending for image in purchase.slots):
+        journal.record(key, about={**purchase.about, "handed_over": True})
+    else:
+        journal.record(key, state=COLLECTED)
+
+
+def _pictures(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+    return tuple(
+        BoughtPicture(
+            image.index,
+            image.seed,
+            results.path(image.file),
+            image.sha256,
+            image.width,
+            image.height,
+            Path(image.file).suffix.lstrip("."),
+        )
+        for image in purchase.slots
+        if image.here and results.has(image.file)
+    )
+
+
+def _report(
+    purchase: Purchase,
+    order: Order,
+    pictures: Sequence[BoughtPicture],
+    missing: Missing,
+    bought_before: bool,
+    settings: Settings,
+) -> list[str]:
+    model, path = report.model_name(order.model) or order.variant.path, order.variant.path
+    return [
+        report.charged_more(purchase),
+        BADGE if settings.sandbox else "",
+        f"{report.count_pictures(len(pictures))} with {model} on {path}, workflow {purchase.workflow_id}.",
+        report.paid(purchase, bought_before),
+        *report.what_came(purchase, pictures, missing, seeds="seed" in order.input),
+        *(str(note) for note in purchase.about.get("notes", ())),
+        *order.notes,
+    ]
+
+
+def _generation(
+    purchase: Purchase, order: Order, pictures: Sequence[BoughtPicture], missing: Missing, settings: Settings
+) -> GenerationData:
+    """What was really asked and came back, from the body that was sent."""
+    sent, model = order.input, order.model
+    return GenerationData(
+        prompt=order.request.prompt,
+        negative_prompt=str(sent.get("negativePrompt") or ""),
+        model_air=order.air,
+        model_name=report.model_name(model),
+        model_version_id=model.version_id if model else None,
+        base_model=model.base_model if model else "",
+        networks=tuple(
+            UsedResource(
+                lora.resource.air,
+                lora.strength,
+                lora.resource.title,
+                version_id=lora.resource.version_id,
+            )
+            for lora in order.loras
+        ),
+        seed=sent.get("seed"),
+        steps=_first(sent, "steps", "numInferenceSteps"),
+        cfg=_first(sent, "cfgScale", "guidanceScale"),
+        sampler=str(_first(sent, "sampler", "sampleMethod") or ""),
+        scheduler=str(_first(sent, "scheduler", "schedule") or ""),
+        width=pictures[0].width,
+        height=pictures[0].height,
+        clip_skip=sent.get("clipSkip"),
+        denoise=_first(sent, "denoiseStrength", "strength"),
+        engine=order.variant.path,
+        workflow_id=purchase.workflow_id,
+        cost=float(purchase.cost),
+        arrived=tuple(picture.index for picture in pictures),
+        missing=dict(missing),
+        source="sandbox" if settings.sandbox else "CivitAI orchestration",
+    )
+
+
+def _first(sent: Mapping[str, Any], *names: str) -> Any:
+    """The field that carries a setting: variants name it differently."""
+    return next((sent[name] for name in names if sent.get(name) is not None), None)

@@ -1,0 +1,266 @@
+"""Every sentence of a purchase: the report of what came, why nothing came, what a cancel did, what is not known.
+
+No sentence calls an order unpaid that may have arrived, and none calls money returned that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ..errors import (
+    AnotherAccount,
+    BadRequest,
+    BlobUnavailable,
+    CivitaiError,
+    Interrupted,
+    OutOfBuzz,
+    StillRunning,
+    TooExpensive,
+    Unconfirmed,
+    WorkflowCanceled,
+    WorkflowEnded,
+    WorkflowExpired,
+    WorkflowFailed,
+)
+from ..resources.version import ModelVersion
+from .body import Order
+from .outcome import BoughtPicture, Outcome
+from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Purchase
+
+_NOTHING = "Nothing was bought."
+
+
+def joined(lines: Iterable[str]) -> str:
+    """The lines that say something, one below the other."""
+    return "\n".join(line for line in lines if line)
+
+
+def count_pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
+def model_name(version: ModelVersion | None) -> str:
+    """Name and version name, as CivitAI's pages show them; empty without a model."""
+    return version.title if version else ""
+
+
+# Before anything is bought.
+
+
+def above_max_buzz(price: int, max_buzz: int) -> TooExpensive:
+    return TooExpensive(f"This would cost {price} Buzz, more than the max_buzz of {max_buzz}. {_NOTHING}")
+
+
+def wallet_too_small(price: int, currencies: Sequence[str]) -> OutOfBuzz:
+    wallets = f"the wallets {', '.join(currencies)}" if currencies else "your wallets"
+    return OutOfBuzz(f"This costs {price} Buzz, more than {wallets} hold. {_NOTHING}", status=402)
+
+
+def not_confirmed(price: int) -> TooExpensive:
+    return TooExpensive(f"The price of {price} Buzz was not confirmed. {_NOTHING}")
+
+
+def another_account(purchase: Purchase, base: str) -> AnotherAccount:
+    what = "at another address" if purchase.base != base else "with another key"
+    return AnotherAccount(
+        f"{purchase.key} was bought {what}, so it is left alone. Set the key and address it was bought with to reach "
+        "it."
+    )
+
+
+def estimate(price: int, affordable: bool, max_buzz: int, order: Order) -> list[str]:
+    lines = [f"{price} Buzz for {count_pictures(order.quantity)} with {order.variant.path}."]
+    if not affordable:
+        lines.append("The wallets that may pay do not hold that much.")
+    if max_buzz and price > max_buzz:
+        lines.append(f"That is above this node's max_buzz of {max_buzz}.")
+    return [*lines, *order.notes]
+
+
+# While nobody knows, and while it goes on.
+
+
+def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
+    return Unconfirmed(
+        f"It is not known whether the order arrived ({error}) It is not sent under another key: queue the same "
+        f"graph again, or run `civitai-bridge journal resume {key}`, and it is found or sent once.",
+        key=key,
+    )
+
+
+def not_sent_again(key: str, refusal: CivitaiError) -> Unconfirmed:
+    """An old order that today's price, limits or person refuse."""
+    why = str(refusal).replace(_NOTHING, "").replace(" before anything was bought", "")
+    return Unconfirmed(
+        f"{why.rstrip()} So it was not sent again, but an earlier attempt of the same order may have arrived: "
+        f"`civitai-bridge journal resume {key}` looks for it.",
+        key=key,
+    )
+
+
+def cancelled_unconfirmed(key: str) -> Unconfirmed:
+    return Unconfirmed(
+        "Cancelled, but it is not known whether the order arrived. It is cancelled as soon as it is found: "
+        f"`civitai-bridge journal resume {key}`.",
+        key=key,
+    )
+
+
+def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
+    return Unconfirmed(
+        f"{refusal} An earlier attempt of the same order got no answer and was not found; "
+        f"`civitai-bridge journal resume {key}` looks again. It is never paid twice.",
+        key=key,
+    )
+
+
+def interrupted(purchase: Purchase) -> Interrupted:
+    return Interrupted(
+        f"Cancelled. CivitAI is asked to stop {purchase.workflow_id or purchase.key}; what had finished by then is "
+        "kept (`civitai-bridge journal list`).",
+        key=purchase.key,
+        workflow_id=purchase.workflow_id,
+    )
+
+
+def still_running(purchase: Purchase, minutes: float) -> StillRunning:
+    return StillRunning(
+        f"Waited {minutes:g} minutes. The job {purchase.workflow_id or purchase.key} goes on and is paid once; to "
+        f"collect it, queue the graph again or run `civitai-bridge journal resume {purchase.key}`.",
+        key=purchase.key,
+        workflow_id=purchase.workflow_id,
+    )
+
+
+def twins(workflow_ids: Sequence[str]) -> str:
+    return (
+        f"CivitAI made {len(workflow_ids)} workflows of this one order and may have charged each: "
+        f"{', '.join(workflow_ids)}. Its support can refund the others."
+    )
+
+
+def cancel_answer(purchase: Purchase, *, never_arrived: bool) -> str:
+    """What a person's cancel came to. `never_arrived`: an hour has shown that the order never reached CivitAI."""
+    key, workflow_id = purchase.key, purchase.workflow_id
+    if purchase.state == REFUSED:
+        return f"{key} was refused by CivitAI before; it cost nothing."
+    if purchase.state == CANCELED and not workflow_id:
+        return f"{key} was never sent; it is cancelled and cost nothing."
+    if purchase.state == CANCELED:
+        return f"{workflow_id} is cancelled. {refund(purchase)}"
+    if purchase.state == FAILED:
+        return f"{workflow_id or key} had failed before. {refund(purchase)}"
+    if purchase.state in (FINISHED, COLLECTED):
+        return f"{workflow_id} had finished before; its pictures are kept (`civitai-bridge journal resume {key}`)."
+    if never_arrived:
+        return f"{key} was not found at CivitAI after an hour. It is closed and no longer counts."
+    if not workflow_id:
+        return (
+            f"It is not known yet whether {key} arrived. It is cancelled as soon as it is found; "
+            "`civitai-bridge journal resume` looks."
+        )
+    return f"CivitAI was asked to cancel {workflow_id}; it says {purchase.about.get('status', purchase.state)}."
+
+
+# At the end.
+
+
+def refund(purchase: Purchase) -> str:
+    if not purchase.debited and not purchase.price:
+        return "It cost nothing."
+    if purchase.credited and purchase.credited >= purchase.debited:
+        return f"The {purchase.credited} Buzz came back."
+    if purchase.credited:
+        return f"{purchase.credited} of {purchase.debited} Buzz came back."
+    return "No refund seen yet; `civitai-bridge journal resume` looks again."
+
+
+def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
+    """The error for a purchase that has no picture to hand over."""
+    pending = [image for image in purchase.slots if image.pending]
+    if pending:
+        reasons = "; ".join(dict.fromkeys(image.reason for image in pending if image.reason))
+        return BlobUnavailable(
+            f"Workflow {purchase.workflow_id} is done and paid, but its pictures could not be fetched yet: "
+            f"{reasons or 'they did not arrive'}. Queue the same graph again or run `civitai-bridge journal resume "
+            f"{purchase.key}`; it is not paid again."
+        )
+    if purchase.state == CANCELED and not purchase.workflow_id:
+        # Somebody else's cancel (another server, the shell), or a row whose process died: our prompt goes on.
+        return WorkflowCanceled(
+            f"The order {purchase.key} was cancelled before it left and cost nothing. Queue the graph again to buy it.",
+            workflow_id="",
+        )
+    if purchase.state == REFUSED:
+        text = f"CivitAI refused the order and charged nothing: {purchase.error}"
+        return BadRequest(text, status=400, detail=purchase.error)
+    return _ended(purchase, bought_before)
+
+
+def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
+    """The workflow is over, and nothing more will come of it."""
+    workflow = f"Workflow {purchase.workflow_id}"
+    reasons = "; ".join(dict.fromkeys(image.reason for image in purchase.slots if image.reason))
+    why = reasons or purchase.error or "CivitAI gave no reason"
+    kind, text = {
+        "canceled": (WorkflowCanceled, f"{workflow} was cancelled."),
+        "expired": (WorkflowExpired, f"{workflow} expired before a worker took it."),
+    }.get(
+        str(purchase.about.get("status", purchase.state)),
+        (WorkflowFailed, f"{workflow} ended without pictures: {why.rstrip('.')}."),
+    )
+    again = ""
+    if bought_before and purchase.slots and all(image.blocked for image in purchase.slots):
+        again = (
+            " Nothing was paid now, for the same request would be withheld again: change the prompt or the seed, or "
+            "turn `reuse_paid` off."
+        )
+    return kind(f"{text} {refund(purchase)}{again}", workflow_id=purchase.workflow_id)
+
+
+def charged_more(purchase: Purchase) -> str:
+    """The first line of a report whose price grew after it was named; else nothing."""
+    quoted, charged = purchase.about.get("quoted"), max(purchase.price, purchase.debited)
+    if not isinstance(quoted, int) or charged <= quoted:
+        return ""
+    return f"CivitAI charged {charged} Buzz, more than the {quoted} it had named. The higher figure counts."
+
+
+def paid(purchase: Purchase, bought_before: bool) -> str:
+    """What it cost, from which wallets, and when it was bought where that is not now."""
+    wallets = ", ".join(f"{amount} {account}" for account, amount in purchase.wallets.items() if amount > 0)
+    cost = f"{purchase.cost} Buzz" + (f" ({wallets})" if wallets else "")
+    if bought_before:
+        when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
+        return f"Answered from what was bought on {when} for {cost}; nothing was paid now."
+    return f"Paid {cost}."
+
+
+def what_came(
+    purchase: Purchase, pictures: Sequence[BoughtPicture], missing: Sequence[tuple[int, str]], *, seeds: bool
+) -> list[str]:
+    """Seeds, pictures that are missing with their reasons, and what came back for them."""
+    lines = []
+    if seeds:
+        numbers = ", ".join(str(picture.seed) for picture in pictures)
+        lines.append(f"Seed{'s' if len(pictures) > 1 else ''} {numbers}.")
+    lines += [f"Picture {index} is missing: {reason}." for index, reason in missing]
+    if missing and purchase.credited:
+        lines.append(f"{purchase.credited} Buzz came back.")
+    return lines
+
+
+def last_line(outcome: Outcome) -> str:
+    """What stays on the node."""
+    paid_now = f"{outcome.cost:g} Buzz" if outcome.paid_now else "nothing paid now"
+    return f"{count_pictures(len(outcome.pictures))} · {paid_now}"
+
+
+def waiting(count: int) -> str:
+    """How many earlier purchases nobody has been given yet."""
+    if not count:
+        return ""
+    return (
+        f"{count} earlier purchase{'s wait' if count > 1 else ' waits'} to be collected: `civitai-bridge journal list`."
+    )

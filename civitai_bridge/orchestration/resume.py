@@ -1,0 +1,76 @@
+"""Looking after what is open in the journal: found by id or tag, its pictures fetched. Never sends an order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from ..errors import CivitaiError, StateTrouble
+from .answers import accept, find_by_tag, learn
+from .cancel import until_cancelled
+from .collect import collect
+from .owned import OwnedPurchase, RowLost, new_owner
+from .purchase import ACCEPTED, CANCELED, FAILED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
+from .run import Runs
+from .services import Services
+from .stop import ask_to_stop
+
+TAKES = 20  # tries to take a purchase whose owner may be dead; that shows after some seconds
+
+log = logging.getLogger(__name__)
+
+
+async def look_after(runs: Runs, purchase: Purchase) -> Purchase:
+    """One purchase as it stands after a look. What is wrong with it alone is its `error`; StateTrouble is raised, for
+    it concerns all."""
+    try:
+        purchase = await _look(runs.services, purchase)
+    except StateTrouble:
+        raise
+    except CivitaiError as error:
+        return replace(purchase, error=str(error))
+    except Exception as error:  # one row that cannot be read must not keep the rest from being found
+        log.exception("The purchase %s could not be looked at", purchase.key)
+        text = f"It could not be looked at ({type(error).__name__}); see the log."
+        return replace(purchase, error=text)
+    if purchase.cancel_wanted and purchase.state == ACCEPTED and not purchase.error:
+        return await until_cancelled(runs, purchase.key, runs.services.timings.cancel_patience)
+    return purchase
+
+
+async def _look(services: Services, purchase: Purchase) -> Purchase:
+    """Take the row, ask what is known now, fetch what is there, give it back."""
+    if purchase.state == PLANNED:
+        return purchase
+    journal, owner = services.journal, new_owner()
+    for _ in range(TAKES):
+        row = await services.in_thread(journal.take, purchase.key, owner)
+        if row is not None:
+            try:
+                await _ask(OwnedPurchase(services, row, owner))
+            except RowLost:
+                pass  # somebody else has it now, and goes on with it
+            break
+        if abs(services.timings.clock() - purchase.heartbeat) < journal.heart_stops:
+            break
+        await asyncio.sleep(journal.heart_stops / TAKES)  # real seconds, as the heart's are
+    return await services.in_thread(journal.get, purchase.key) or purchase
+
+
+async def _ask(owned: OwnedPurchase) -> None:
+    async with owned.held():
+        if owned.purchase.state in (SENT, UNCONFIRMED):
+            workflow = await find_by_tag(owned)
+            if workflow is None:
+                return
+            await accept(owned, workflow)
+        if owned.purchase.state in (ACCEPTED, FAILED, CANCELED) and owned.purchase.workflow_id:
+            client, workflow_id = owned.services.client, owned.purchase.workflow_id
+            workflow = await client.workflow(workflow_id)
+            if owned.purchase.cancel_wanted and not workflow.done:
+                await ask_to_stop(client, workflow_id)
+                workflow = await client.workflow(workflow_id)
+            await learn(owned, workflow)
+        if owned.purchase.state == FINISHED:
+            await collect(owned)

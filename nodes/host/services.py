@@ -1,0 +1,130 @@
+"""The pack as the nodes of this process share it: one App, and the little that outlives a node."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import json
+import logging
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...civitai_bridge.app import App, ModelFolders
+from ...civitai_bridge.errors import CivitaiError
+from ...civitai_bridge.network.background import background_loop
+from ...civitai_bridge.settings import Settings
+from . import folders
+from .watch import ModelWatch
+
+if TYPE_CHECKING:
+    from ...civitai_bridge.catalog.service import CatalogService
+    from ...civitai_bridge.orchestration.fleet import Fleet
+    from ...civitai_bridge.website import Reader
+    from .interrupt import NodeRun
+
+log = logging.getLogger(__name__)
+_LISTS_REMEMBERED = 200  # of LoRAs that were applied
+
+
+class Services:
+    """The App of this ComfyUI, and what its nodes remember. Coroutines are awaited on the background loop alone."""
+
+    def __init__(self) -> None:
+        self.app = App(
+            background_loop().network,
+            load=load_server_settings,
+            folders=lambda _: ModelFolders(folders.model_folders, folders.models_root()),
+        )
+        self.leaving: dict[NodeRun, concurrent.futures.Future[Any]] = {}  # torn down, their stories not ended yet
+        self.unanswered = 0  # look-ups that nobody answered; in a fingerprint it makes ComfyUI ask again
+        self.watches: dict[Path, ModelWatch] = {}  # by state folder, as the index of files is
+        self._accounts: list[str] = []
+        self._applied: dict[str, tuple[bool, ...]] = {}
+        self._seen: weakref.WeakSet[Fleet] = weakref.WeakSet()
+
+    async def fleet(self) -> Fleet:
+        """The Fleet for the settings as they are now. The first time, what was left open is looked after: pictures
+        that are there are fetched, nothing is ordered."""
+        fleet = await self.app.fleet()
+        if fleet not in self._seen:
+            self._seen.add(fleet)
+            if fleet.settings.key:
+                fleet.background(fleet.resume())
+        return fleet
+
+    async def reader(self) -> Reader:
+        """What tells how a picture was made."""
+        return await self.app.reader()
+
+    async def catalog(self) -> CatalogService:
+        """The catalogs; the model files are hashed in the background as they come. The first time, it is written down
+        for the command line where they are."""
+        catalog = await self.app.catalog()
+        home = catalog.settings.home
+        if home not in self.watches:
+            self.watches[home] = ModelWatch(self.app)
+            if not catalog.settings.sandbox:
+                await asyncio.to_thread(_note_folders, home)
+        await self.watches[home].look(catalog)
+        return catalog
+
+    def account(self) -> int:
+        """A number for the key and address that the settings name now, for what hangs on who asks. It tells nothing
+        about the key: ComfyUI writes fingerprints into the graph that pictures carry."""
+        try:
+            settings = self.app.load()
+        except CivitaiError:
+            return -1
+        name = f"{settings.account} {settings.site_url} {settings.sandbox}"
+        if name not in self._accounts:
+            self._accounts.append(name)
+        return self._accounts.index(name)
+
+    def note_applied(self, loras: Any, flags: Sequence[bool]) -> None:
+        """Remember which LoRAs of a list were really applied."""
+        self._applied[_as_key(loras)] = tuple(flags)
+        while len(self._applied) > _LISTS_REMEMBERED:
+            del self._applied[next(iter(self._applied))]
+
+    def applied(self, loras: Any) -> tuple[bool, ...] | None:
+        """Which LoRAs of a list Apply LoRAs really applied in this server; None when it never saw the list."""
+        return self._applied.get(_as_key(loras))
+
+
+@functools.cache
+def services() -> Services:
+    """The one of this process; nothing else in `nodes/` remembers anything."""
+    return Services()
+
+
+def load_server_settings() -> Settings:
+    """The settings of this server: in CIVITAI_BRIDGE_HOME, else in ComfyUI's system user directory, which is noted for
+    the command line. Raises BadSetting."""
+    from ...civitai_bridge.settings import load_settings, note_state_folder
+
+    if os.environ.get("CIVITAI_BRIDGE_HOME"):
+        return load_settings()
+    home = folders.state_folder()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        note_state_folder(home)
+    except CivitaiError as error:
+        log.warning("The command line will not find this server's state folder: %s", error)
+    return load_settings(home=home)
+
+
+def _note_folders(home: Path) -> None:
+    from ...civitai_bridge.model_files.folders import note_folders
+
+    try:
+        note_folders(home, folders.model_folders(), folders.models_root())
+    except (CivitaiError, OSError) as error:
+        log.warning("The command line will not know where the models are: %s", error)
+
+
+def _as_key(loras: Any) -> str:
+    return json.dumps(list(loras or ()), sort_keys=True, default=str)

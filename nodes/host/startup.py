@@ -1,0 +1,91 @@
+"""What is set up once when ComfyUI lists the nodes: routes, odd folder names, and a look at what was left open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from ...civitai_bridge.errors import CivitaiError
+from ...civitai_bridge.network.background import background_loop
+from . import comfyui
+from .services import services
+
+log = logging.getLogger(__name__)
+
+
+def set_up() -> None:
+    """All of it; neither network nor disk is touched before the server has started."""
+    serve_odd_folder_names()
+    wake_for_what_is_open()
+    serve_routes()
+
+
+def wake_for_what_is_open() -> None:
+    """When the server has started and a journal is there, look after it: a cancel that was not heard is asked again,
+    pictures that came late are fetched, without waiting for the next graph."""
+    comfyui.when_started(_wake)
+
+
+async def _wake() -> None:
+    try:
+        settings = await asyncio.to_thread(services().app.load)
+        if settings.key and not settings.sandbox and (settings.home / "journal.sqlite3").is_file():
+            await services().fleet()
+    except CivitaiError as error:
+        log.warning("What is open in the journal could not be looked after: %s", error)
+
+
+def serve_routes() -> None:
+    """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
+    from ...civitai_bridge.routes.table import Context, add_routes
+
+    if (server := comfyui.server()) is None:
+        return
+    context = Context(
+        start=background_loop().start, catalog=services().catalog, reader=services().reader, admin_token=_admin_token
+    )
+    add_routes(server.routes, context)
+    comfyui.when_started(lambda: asyncio.to_thread(make_token))
+
+
+def _admin_token() -> str:
+    from ...civitai_bridge.settings import admin_token
+
+    return admin_token(services().app.load().home)
+
+
+def make_token() -> None:
+    """Have the admin token on disk before somebody asks for it."""
+    try:
+        _admin_token()
+    except (CivitaiError, OSError) as error:
+        log.warning("The admin routes cannot be used: %s", error)
+
+
+def serve_odd_folder_names() -> None:
+    """Serve scripts, help and templates ourselves where aiohttp's static routes answer 404: in folders whose name has
+    a space or non-ASCII letters. Help is also asked for at the part of the name before a dot."""
+    server, folder = comfyui.server(), comfyui.PACK.name
+    if server is None or re.fullmatch(r"[\w@+-]+", folder, re.ASCII):
+        return
+    for name in {folder, folder.split(".")[0].split("@")[0]}:
+        pattern = f"/extensions/{{folder:{re.escape(name)}}}/{{tail:.+}}"
+        server.routes.get(pattern)(_files_of(comfyui.PACK / "web"))
+    templates = f"/workflow_templates/{{folder:{re.escape(folder)}}}/{{tail:.+}}"
+    server.routes.get(templates)(_files_of(comfyui.PACK / "example_workflows"))
+
+
+def _files_of(root: Path) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    async def serve(request: Any) -> Any:
+        from aiohttp import web
+
+        path = (root / request.match_info["tail"]).resolve()
+        if root.resolve() not in path.parents or not path.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(path)
+
+    return serve
