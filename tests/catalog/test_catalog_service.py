@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
 from pack.civitai_bridge.app import ModelFolders, open_catalog
-from pack.civitai_bridge.catalog import obtain as obtain_module
 from pack.civitai_bridge.catalog.service import CatalogService
 from pack.civitai_bridge.catalog.wanted import questions_from
 from pack.civitai_bridge.errors import (
@@ -35,8 +35,8 @@ from pack.civitai_bridge.errors import (
 )
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.model_files.folders import folders_below, known_folders, note_folders
-from pack.civitai_bridge.model_files.hashing import EVERY
-from pack.civitai_bridge.model_files.index import Progress
+from pack.civitai_bridge.model_files.hashing import EVERY, OPTIONAL, Hashing, digest_file
+from pack.civitai_bridge.model_files.progress import HashingProgress
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.sandbox import Sandbox, files
 from pack.civitai_bridge.sandbox import models as catalogue
@@ -423,12 +423,9 @@ MINE = b"\x02\0\0\0\0\0\0\0{}mine"  # CivitAI knows nothing of it
 
 
 @pytest.mark.parametrize("kind", ["CRC32", "BLAKE3"])
-async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(
-    kind: str, room: Room, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("pack.civitai_bridge.model_files.hashing.blake3", lambda: hashlib.sha3_256())
-    for module in ("catalog.check", "model_files.index"):
-        monkeypatch.setattr(f"pack.civitai_bridge.{module}.EVERY", EVERY | {"BLAKE3"})
+async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(kind: str, room: Room):
+    digest = partial(digest_file, optional={**OPTIONAL, "BLAKE3": hashlib.sha3_256})
+    room.catalog.index.hashing = Hashing(kinds=EVERY | {"BLAKE3"}, digest=digest)
     room.put("loras/mine.safetensors", MINE)
     await room.catalog.scan()
     hash_ = {"CRC32": f"{zlib.crc32(MINE):08X}", "BLAKE3": hashlib.sha3_256(MINE).hexdigest()}[kind]
@@ -446,11 +443,11 @@ async def test_no_kind_is_taken_for_what_is_known_or_what_a_picture_says(room: R
     picture = GenerationData(networks=(UsedResource("", name="nobody", hash="01234567"),))
     for asked in (digests(LORA)["SHA256"], digests(LORA)["CRC32"], "12ab34cd56", picture, "nobody.safetensors"):
         assert not (await room.catalog.check(asked)).note, asked
-    assert room.catalog.index.wanted() == frozenset()
+    assert room.catalog.index.required() == frozenset()
 
 
-async def test_a_kind_whose_package_is_not_here_is_said(room: Room, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.catalog.check.EVERY", EVERY - {"BLAKE3"})
+async def test_a_kind_whose_package_is_not_here_is_said(room: Room):
+    room.catalog.index.hashing = Hashing(kinds=EVERY - {"BLAKE3"})
     room.put("loras/mine.safetensors", MINE)
     await room.catalog.scan()
     assert "needs the package blake3" in (await room.catalog.check("ab" * 32)).note
@@ -472,20 +469,19 @@ async def test_while_files_are_hashed_a_report_says_how_far_that_is(room: Room):
     await room.catalog.scan(progress=tell, identified=False)
     assert all("of 3 files are hashed so far." in note for note in seen) and seen
     assert room.catalog.scanning is None and not (await room.catalog.check(str(OTHER), ask=False)).note
-    assert Progress(1200, 50_000, 1, 2).sentence == "1,200 of 50,000 files are hashed so far."
+    assert HashingProgress(1200, 50_000, 1, 2).sentence == "1,200 of 50,000 files are hashed so far."
 
 
 # --- download
 
 
 async def test_a_downloaded_file_is_in_its_folder_in_the_catalog_and_in_the_index_unhashed(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room,
 ):
-    def reading(*_: object, **__: object) -> None:
+    def reading(*_: object, **__: object) -> Any:
         raise AssertionError("the file was read again")
 
-    monkeypatch.setattr("pack.civitai_bridge.catalog.obtain.digest_file", reading)
-    monkeypatch.setattr("pack.civitai_bridge.model_files.index.digest_file", reading)
+    room.catalog.index.hashing = Hashing(digest=reading)
     done = await room.catalog.download(str(LORA))
     assert done.status == "downloaded" and done.file == "storybookLight_v2.safetensors"
     assert Path(done.path) == room.models / "loras" / done.file and Path(done.path).read_bytes() == content(LORA)
@@ -718,14 +714,14 @@ async def test_a_file_that_was_cut_off_is_never_handed_on(room: Room):
     assert here is not None and here.path == done.path
 
 
-async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch):
+async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room):
     await room.catalog.add(str(LORA))
     room.put("loras/storybookLight_v2.safetensors", content(LORA))
     told: list[str] = []
     room.sandbox.requests.clear()
     done = await room.catalog.download(str(LORA), progress=lambda one: told.append(one.text))
     assert (done.status, room.asked()) == ("present", []) and "whole" in told[0]
-    monkeypatch.setattr(obtain_module, "digest_file", None)
+    room.catalog.index.hashing = Hashing(digest=None)  # type: ignore[arg-type]
     assert (await room.catalog.download(str(LORA))).status == "present"
     assert (await room.catalog.scan(identified=False)).disk.hashed == 0
 
