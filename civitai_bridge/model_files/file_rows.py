@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import NotSafetensors
 from .hashing import BLAKE3, CRC32, Digests, Hashing
@@ -61,7 +61,6 @@ CREATE TABLE IF NOT EXISTS kinds (
 _STATE = "path, size, mtime_ns, ctime_ns, device, inode"  # as in ListedFile
 _HASHED = "head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
 _COLUMNS = f"{_STATE}, {_HASHED}"
-_KNOWN = f"{_STATE}, head, sha256, crc32, blake3, gone"
 _MARKS = ", ".join("?" * len(_COLUMNS.split(",")))
 # A kind of hash that was taken before stays where the bytes are the same and it was not taken this time.
 _SET = ", ".join(
@@ -71,6 +70,27 @@ _SET = ", ".join(
     else f"{name} = excluded.{name}"
     for name in _COLUMNS.split(", ")[1:]
 )
+
+
+class KnownFile(NamedTuple):
+    """What the index knows of a path; `head` is the hash of its samples, `gone` is since when it is not there."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: str
+    inode: str
+    head: str
+    sha256: str
+    crc32: str
+    blake3: str
+    gone: float | None
+
+    @property
+    def listed(self) -> ListedFile:
+        """Its state when it was listed last."""
+        return ListedFile(*self[:6])
 
 
 @dataclass(frozen=True)
@@ -114,15 +134,18 @@ def keep_places(connection: sqlite3.Connection, places: Iterable[Place]) -> None
     connection.executemany("INSERT OR REPLACE INTO places (folder, name, path, rank) VALUES (?, ?, ?, ?)", places)
 
 
-def read_known(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
+def read_known(connection: sqlite3.Connection) -> dict[str, KnownFile]:
     """What the index knows of each path, of those that are gone too."""
-    return {row["path"]: dict(row) for row in connection.execute(f"SELECT {_KNOWN} FROM files")}
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples are quicker, and there may be 100,000
+    rows = cursor.execute(f"SELECT {', '.join(KnownFile._fields)} FROM files")
+    return {row[0]: KnownFile._make(row) for row in rows}
 
 
 def read_joined(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     """Every place with its file, in the order of ModelPath's fields; the lower rank of a folder first."""
     cursor = connection.cursor()
-    cursor.row_factory = None  # plain tuples are quicker, and there may be 100,000
+    cursor.row_factory = None
     places = cursor.execute("SELECT folder, name, path, rank FROM places").fetchall()
     places.sort(key=itemgetter(0, 3))
     owners = dict(cursor.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
