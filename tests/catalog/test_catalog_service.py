@@ -19,8 +19,8 @@ pytest.importorskip("jsonschema")
 
 from pack.civitai_bridge.app import ModelFolders, open_catalog
 from pack.civitai_bridge.catalog import obtain as obtain_module
+from pack.civitai_bridge.catalog.query import questions_from
 from pack.civitai_bridge.catalog.service import CatalogService
-from pack.civitai_bridge.catalog.wanted import questions_from
 from pack.civitai_bridge.errors import (
     BadInput,
     CatalogDamaged,
@@ -135,12 +135,12 @@ async def test_nothing_asked_is_all_present(room: Room):
 
 
 async def test_what_is_here_is_told_without_asking(room: Room):
-    assert await room.catalog.here(str(LORA)) is None
+    assert await room.catalog.on_disk(str(LORA)) is None
     await room.catalog.download(str(LORA))
     room.sandbox.requests.clear()
-    here = await room.catalog.here(str(LORA))
+    here = await room.catalog.on_disk(str(LORA))
     assert here is not None and (here.status, here.file) == ("present", "storybookLight_v2.safetensors")
-    assert await room.catalog.here(str(OTHER)) is None and room.asked() == []
+    assert await room.catalog.on_disk(str(OTHER)) is None and room.asked() == []
 
 
 async def test_the_sockets_of_other_nodes_are_understood(room: Room):
@@ -155,8 +155,8 @@ async def test_the_sockets_of_other_nodes_are_understood(room: Room):
     )
     assert [a.located.status for a in (await room.catalog.check(data)).answers] == ["not_found", "missing"]
     one = UsedResource("", name="mine.pt", kind="embedding", hash="0xABCDEFABCD")
-    assert [(q.wanted.folder, q.wanted.hashes) for q in questions_from((one,))] == [("embeddings", ("abcdefabcd",))]
-    assert questions_from(["1", {"air": "", "hash": "0xABCDEFABCD", "name": "n"}])[1].wanted.hashes == ("abcdefabcd",)
+    assert [(q.query.folder, q.query.hashes) for q in questions_from((one,))] == [("embeddings", ("abcdefabcd",))]
+    assert questions_from(["1", {"air": "", "hash": "0xABCDEFABCD", "name": "n"}])[1].query.hashes == ("abcdefabcd",)
     with pytest.raises(BadInput):
         questions_from(7)
 
@@ -711,10 +711,10 @@ async def test_an_own_file_that_came_after_the_entry_is_left_alone(room: Room):
 async def test_a_file_that_was_cut_off_is_never_handed_on(room: Room):
     await room.catalog.add(str(LORA))
     room.put("loras/storybookLight_v2.safetensors", content(LORA)[:100])
-    assert await room.catalog.here(str(LORA)) is None
+    assert await room.catalog.on_disk(str(LORA)) is None
     done = await room.catalog.download(str(LORA))
     assert done.status == "downloaded" and Path(done.path).read_bytes() == content(LORA)
-    here = await room.catalog.here(str(LORA))
+    here = await room.catalog.on_disk(str(LORA))
     assert here is not None and here.path == done.path
 
 
