@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..model_files.index import Ownership, ScanReport
+from ..model_files.indexed import Ownership
+from ..model_files.scan import ScanReport
 from ..resources.version import ModelVersion
 from .entries import Entry
 from .places import Place

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import CivitaiError, NotFound
-from ..model_files.hashing import BLAKE3, CRC32, EVERY
-from ..model_files.index import HashIndex, Progress
+from ..model_files.hashing import BLAKE3, CRC32
+from ..model_files.index import HashIndex
+from ..model_files.progress import HashingProgress
 from ..resources.hashes import bare_hash
 from ..resources.reference import HashReference
 from ..resources.version import ModelVersion
@@ -34,7 +35,7 @@ async def check(
     index: HashIndex,
     asking: Asking | None,
     questions: Sequence[Question],
-    scanning: Progress | None = None,
+    scanning: HashingProgress | None = None,
 ) -> Checked:
     """The answers in the order of the questions. CivitAI is asked only about what the catalogs do not know, and not at
     all without `asking`; its troubles are notes of the answers. `scanning` is how far the scan is that runs now."""
@@ -120,11 +121,11 @@ async def _unhashed_kinds(index: HashIndex, questions: Sequence[Question], answe
     ]
     sentences = []
     for kind in sorted(filter(None, {_KIND_BY_LENGTH.get(len(bare_hash(value))) for value in named})):
-        if await asyncio.to_thread(index.lacks, kind):
-            await asyncio.to_thread(index.want, [kind])
+        if await asyncio.to_thread(index.is_missing, kind):
+            await asyncio.to_thread(index.require, [kind])
             sentences.append(
                 f"It may be the {kind} of a file here: the next scan takes that too."
-                if kind in EVERY
+                if kind in index.hashing.kinds
                 else f"It may be the {kind} of a file here, which needs the package {kind.lower()} to be found."
             )
     return sentences

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..model_files.index import stem_of
+from ..model_files.names import stem_of
 from ..resources.collector import collector_paused
 from ..resources.hashes import AUTO_V2, SHA256, is_of_nothing, spellings
 from ..resources.json_values import text, whole

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..model_files.index import stem_of
-from ..model_files.names import below
+from ..model_files.names import below, stem_of
 from ..resources.hashes import AUTO_V2, SHA256
 from ..resources.json_values import whole
 from .answers import Note

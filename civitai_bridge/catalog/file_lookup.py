@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model_files.index import Files, ModelPath, stem_of
+from ..model_files.indexed import Files, ModelPath
+from ..model_files.names import stem_of
 from ..resources.hashes import AUTO_V2, AUTO_V3, SHA256, names_file, spellings
 from .answers import Note
 from .entries import Entry

@@ -10,7 +10,9 @@ from typing import TypeVar
 
 from ..errors import BadInput
 from ..model_files.folders import Folders, folders_below
-from ..model_files.index import HashIndex, Ownership, ScanReport
+from ..model_files.index import HashIndex
+from ..model_files.indexed import Ownership
+from ..model_files.scan import ScanReport
 from ..resources.version import ModelVersion
 from ..website import SiteClient
 from .answers import Scanned

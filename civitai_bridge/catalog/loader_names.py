@@ -13,7 +13,7 @@ from typing import Any
 
 from ..metadata.generation import GenerationData, UsedResource
 from ..metadata.prompt import name_key, normal_name
-from ..model_files.index import Files, ModelPath, Ownership
+from ..model_files.indexed import Files, ModelPath, Ownership
 from ..resources.hashes import bare_hash
 from ..resources.version import ModelVersion
 from .answers import Answer, Located

@@ -13,9 +13,10 @@ from typing import Any
 
 from ..errors import CivitaiError, NotInCatalog
 from ..model_files.download import Downloads
-from ..model_files.download import Progress as Loading
 from ..model_files.folders import Folders
-from ..model_files.index import HashIndex, Progress, never
+from ..model_files.index import HashIndex
+from ..model_files.progress import DownloadProgress, HashingProgress, ScanControl, never
+from ..model_files.scan import scan
 from ..resources.addresses import hosts_with
 from ..resources.reference import FileReference, read_reference
 from ..resources.version import ModelVersion
@@ -55,7 +56,7 @@ class CatalogService:
         self.store = store or CatalogStore(Path(settings.catalog_folder) if settings.catalog_folder else settings.home)
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
-        self.scanning: Progress | None = None  # how far the scan is that runs now
+        self.scanning: HashingProgress | None = None  # how far the scan is that runs now
         self._library = Library(settings, self.catalogs, self.index, downloads)
         self._hosts = hosts_with(settings.site_url)
 
@@ -133,21 +134,20 @@ class CatalogService:
         identified: bool = True,
         pause: Callable[[], bool] = never,
         cancelled: Callable[[], bool] = never,
-        progress: Callable[[Progress], None] = lambda _: None,
+        progress: Callable[[HashingProgress], None] = lambda _: None,
     ) -> Scanned:
         """Hash what is new, then ask CivitAI whose it is: 10,000 hashes a call, details in hundreds and only of what is
         new. `folder` is a key of ComfyUI, a path that one of them has, or a models root."""
         folders, whole = chosen_folders(folder, self.catalogs.folders.folders)
 
-        def tell(scanning: Progress) -> None:
+        def tell(scanning: HashingProgress) -> None:
             self.scanning = scanning
             progress(scanning)
 
-        self.scanning = Progress(0, 0, 0, 0)
+        self.scanning = HashingProgress(0, 0, 0, 0)
         try:
-            disk = await asyncio.to_thread(
-                lambda: self.index.scan(folders, pause=pause, cancelled=cancelled, progress=tell, whole=whole)
-            )
+            control = ScanControl(pause=pause, cancelled=cancelled, progress=tell)
+            disk = await asyncio.to_thread(scan, self.index, folders, control, whole=whole)
         finally:
             self.scanning = None
         described, trouble = [], ""
@@ -166,7 +166,7 @@ class CatalogService:
         directory: Path | None = None,
         from_graph: bool = False,
         allow_download: bool = True,
-        progress: Callable[[Loading], None] = lambda _: None,
+        progress: Callable[[DownloadProgress], None] = lambda _: None,
         cancelled: Callable[[], bool] = never,
     ) -> Downloaded:
         """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`.

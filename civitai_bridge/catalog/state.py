@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..model_files.folders import Folders
-from ..model_files.index import Files, HashIndex
+from ..model_files.index import HashIndex
+from ..model_files.indexed import Files
 from ..resources.json_values import whole
 from .answers import MISSING, PRESENT, Located
 from .catalog_file import Catalog

@@ -58,7 +58,14 @@ class Journal:
         self._hearts = Hearts(heart_stops, monotonic)
         self.heart_stops = heart_stops
         called = f"The journal {path.name} in the state folder"
-        self.database = Database(path, table.SCHEMA, called=called, consequence=_NOTHING_SENT, patience=patience)
+        self.database = Database(
+            path,
+            table.SCHEMA,
+            called=called,
+            if_damaged="move it away to start a new one, and keep it: it names what was paid",
+            consequence=_NOTHING_SENT,
+            patience=patience,
+        )
         if not self.database.can_lock():
             raise StateTrouble(
                 f"The state folder {path.parent} lies on a drive that cannot lock files, so two programs could "

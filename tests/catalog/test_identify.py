@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from pack.civitai_bridge.errors import (
     BadInput,
 )
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
-from pack.civitai_bridge.model_files.hashing import EVERY
-from pack.civitai_bridge.model_files.index import Progress
+from pack.civitai_bridge.model_files.hashing import EVERY, OPTIONAL, Hashing, digest_file
+from pack.civitai_bridge.model_files.progress import HashingProgress
 
 
 async def test_a_folder_is_identified_in_one_question_and_new_files_alone_in_detail(room: Room):
@@ -96,12 +97,9 @@ MINE = b"\x02\0\0\0\0\0\0\0{}mine"  # CivitAI knows nothing of it
 
 
 @pytest.mark.parametrize("kind", ["CRC32", "BLAKE3"])
-async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(
-    kind: str, room: Room, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("pack.civitai_bridge.model_files.hashing.blake3", lambda: hashlib.sha3_256())
-    for module in ("catalog.check", "model_files.index"):
-        monkeypatch.setattr(f"pack.civitai_bridge.{module}.EVERY", EVERY | {"BLAKE3"})
+async def test_a_hash_of_an_unusual_kind_is_found_after_the_next_scan(kind: str, room: Room):
+    digest = partial(digest_file, optional={**OPTIONAL, "BLAKE3": hashlib.sha3_256})
+    room.catalog.index.hashing = Hashing(kinds=EVERY | {"BLAKE3"}, digest=digest)
     room.put("loras/mine.safetensors", MINE)
     await room.catalog.scan()
     hash_ = {"CRC32": f"{zlib.crc32(MINE):08X}", "BLAKE3": hashlib.sha3_256(MINE).hexdigest()}[kind]
@@ -119,11 +117,11 @@ async def test_no_kind_is_taken_for_what_is_known_or_what_a_picture_says(room: R
     picture = GenerationData(networks=(UsedResource("", name="nobody", hash="01234567"),))
     for asked in (digests(LORA)["SHA256"], digests(LORA)["CRC32"], "12ab34cd56", picture, "nobody.safetensors"):
         assert not (await room.catalog.check(asked)).note, asked
-    assert room.catalog.index.wanted() == frozenset()
+    assert room.catalog.index.required() == frozenset()
 
 
-async def test_a_kind_whose_package_is_not_here_is_said(room: Room, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.catalog.check.EVERY", EVERY - {"BLAKE3"})
+async def test_a_kind_whose_package_is_not_here_is_said(room: Room):
+    room.catalog.index.hashing = Hashing(kinds=EVERY - {"BLAKE3"})
     room.put("loras/mine.safetensors", MINE)
     await room.catalog.scan()
     assert "needs the package blake3" in (await room.catalog.check("ab" * 32)).note
@@ -145,4 +143,4 @@ async def test_while_files_are_hashed_a_report_says_how_far_that_is(room: Room):
     await room.catalog.scan(progress=tell, identified=False)
     assert all("of 3 files are hashed so far." in note for note in seen) and seen
     assert room.catalog.scanning is None and not (await room.catalog.check(str(OTHER), ask=False)).note
-    assert Progress(1200, 50_000, 1, 2).sentence == "1,200 of 50,000 files are hashed so far."
+    assert HashingProgress(1200, 50_000, 1, 2).sentence == "1,200 of 50,000 files are hashed so far."

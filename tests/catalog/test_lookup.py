@@ -15,6 +15,7 @@ from pack.civitai_bridge.catalog.query import Query
 from pack.civitai_bridge.catalog.state import Catalogs, list_entries, map_entries
 from pack.civitai_bridge.catalog.store import CatalogStore
 from pack.civitai_bridge.model_files.index import HashIndex
+from pack.civitai_bridge.model_files.scan import scan
 from pack.civitai_bridge.resources.reference import read_reference
 from pack.civitai_bridge.resources.version import ModelFile, ModelVersion
 
@@ -50,7 +51,7 @@ class Room:
         target.write_text(content)
 
     def look(self, **wanted: Any) -> Located:
-        self.index.scan({key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
+        scan(self.index, {key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
         return self.catalogs.locate(Query(**wanted))
 
 

@@ -15,7 +15,6 @@ pytest.importorskip("jsonschema")
 from catalog_room import LORA, OTHER, Room, content, digests
 
 from pack.civitai_bridge.app import ModelFolders, open_catalog
-from pack.civitai_bridge.catalog import obtain as obtain_module
 from pack.civitai_bridge.errors import (
     BadInput,
     CatalogDamaged,
@@ -23,18 +22,18 @@ from pack.civitai_bridge.errors import (
     DownloadForbidden,
     DownloadRefused,
 )
+from pack.civitai_bridge.model_files.hashing import Hashing
 from pack.civitai_bridge.sandbox import files
 from pack.civitai_bridge.sandbox import models as catalogue
 
 
 async def test_a_downloaded_file_is_in_its_folder_in_the_catalog_and_in_the_index_unhashed(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room,
 ):
-    def reading(*_: object, **__: object) -> None:
+    def reading(*_: object, **__: object) -> Any:
         raise AssertionError("the file was read again")
 
-    monkeypatch.setattr("pack.civitai_bridge.catalog.obtain.digest_file", reading)
-    monkeypatch.setattr("pack.civitai_bridge.model_files.index.digest_file", reading)
+    room.catalog.index.hashing = Hashing(digest=reading)
     done = await room.catalog.download(str(LORA))
     assert done.status == "downloaded" and done.file == "storybookLight_v2.safetensors"
     assert Path(done.path) == room.models / "loras" / done.file and Path(done.path).read_bytes() == content(LORA)
@@ -220,14 +219,14 @@ async def test_a_file_that_was_cut_off_is_never_handed_on(room: Room):
     assert here is not None and here.path == done.path
 
 
-async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch):
+async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room):
     await room.catalog.add(str(LORA))
     room.put("loras/storybookLight_v2.safetensors", content(LORA))
     told: list[str] = []
     room.sandbox.requests.clear()
     done = await room.catalog.download(str(LORA), progress=lambda one: told.append(one.text))
     assert (done.status, room.asked()) == ("present", []) and "whole" in told[0]
-    monkeypatch.setattr(obtain_module, "digest_file", None)
+    room.catalog.index.hashing = Hashing(digest=None)  # type: ignore[arg-type]
     assert (await room.catalog.download(str(LORA))).status == "present"
     assert (await room.catalog.scan(identified=False)).disk.hashed == 0
 
