@@ -56,7 +56,7 @@ class CivitaiBridgeResolve(FreshNode):
             version = await (await services().fleet()).resolve(text_of(reference))
             return version, await locate(version)
 
-        version, local = await cls.run(look_up)
+        version, local = await cls.look(look_up, f"Looking up {text_of(reference)} on CivitAI")
         trigger_words = ", ".join(version.trained_words)
         lines = [f"{version.title} · {version.type} · {version.base_model}", version.air, local.sentence]
         if trigger_words:

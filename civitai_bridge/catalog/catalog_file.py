@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import CatalogDamaged, CatalogTrouble
 from ..model_files.atomic import is_full, is_refused, reason, rename_over, written_beside
-from ..resources.json_values import whole
+from ..resources.json_values import identifier
 from .edit import Document, WrongShape, read_document
 from .entries import Entry, entry_from_json
 
@@ -43,7 +43,7 @@ class Catalog:
         return [
             entry_from_json(raw, self.name, category)
             for category, raw in self.document.entries()
-            if whole(raw.get("civitai_version_id")) == version_id
+            if identifier(raw.get("civitai_version_id")) == version_id
         ]
 
 

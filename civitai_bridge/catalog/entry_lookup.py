@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..model_files.names import below, stem_of
 from ..resources.hashes import AUTO_V2, SHA256
-from ..resources.json_values import whole
+from ..resources.json_values import identifier
 from .answers import Note
 from .entries import Entry, hashes_of
 from .entry_index import EntryIndex, EntryRef, identity
@@ -47,7 +47,7 @@ def _best(snapshot: Snapshot, refs: Sequence[EntryRef], query: Query, hashes: Se
         return refs[0]
 
     def rank(ref: EntryRef) -> tuple[bool, bool, bool]:
-        is_same_file = query.file_id is not None and whole(ref[2].get("civitai_file_id")) == query.file_id
+        is_same_file = query.file_id is not None and identifier(ref[2].get("civitai_file_id")) == query.file_id
         has_hash = any(value in hashes for value in hashes_of(ref[2]))
         return is_same_file, has_hash, own_file(snapshot, snapshot.entries.entry(ref)) is not None
 
@@ -56,7 +56,7 @@ def _best(snapshot: Snapshot, refs: Sequence[EntryRef], query: Query, hashes: Se
 
 def _contradicts(ref: EntryRef, query: Query, hashes: Sequence[str]) -> bool:
     """Whether an entry of the right name is known to be something else."""
-    version_id = whole(ref[2].get("civitai_version_id"))
+    version_id = identifier(ref[2].get("civitai_version_id"))
     if query.version_id is not None and version_id is not None and version_id != query.version_id:
         return True
     full = [value for value in hashes_of(ref[2]) if len(value) == SHA256]

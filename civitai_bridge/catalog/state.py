@@ -10,7 +10,7 @@ from typing import Any
 from ..model_files.folders import Folders
 from ..model_files.index import HashIndex
 from ..model_files.indexed import Files
-from ..resources.json_values import whole
+from ..resources.json_values import identifier
 from .answers import MISSING, PRESENT, Located
 from .catalog_file import Catalog
 from .entries import Entry
@@ -110,6 +110,6 @@ def map_entries(snapshot: Snapshot) -> dict[str, Any]:
                 }
     by_model: dict[str, list[int]] = {}
     for model_id, refs in entries.by_model.items():
-        versions = {whole(ref[2].get("civitai_version_id")) for ref in refs}
+        versions = {identifier(ref[2].get("civitai_version_id")) for ref in refs}
         by_model[str(model_id)] = sorted(version for version in versions if version is not None)
     return {"by_version": by_version, "by_model": by_model}
