@@ -11,10 +11,10 @@ from ..metadata.generation import GenerationData
 
 @dataclass(frozen=True)
 class Terms:
-    """What the person who asks allows. `max_buzz` 0 = the settings' limits; `confirm` is asked with the price before
-    buying."""
+    """What the person who asks allows. `max_buzz` None = no limit but the settings', 0 = nothing may be bought;
+    `confirm` is asked with the price before buying."""
 
-    max_buzz: int = 0
+    max_buzz: int | None = None
     reuse_paid: bool = True
     wait_minutes: float = 30
     prompt_id: str = ""
