@@ -25,9 +25,9 @@ from filelock import FileLock, Timeout
 from .errors import BadSetting
 from .model_files.atomic import reason, replace_file
 from .network.hosts import is_loopback
-from .resources.addresses import SITE
+from .resources.addresses import ORCHESTRATION_HOSTS, SITE
 
-ORCHESTRATION = "https://orchestration.civitai.com"
+ORCHESTRATION = f"https://{ORCHESTRATION_HOSTS[0]}"
 LINK = "https://link.civitai.com"
 WALLETS = ("yellow", "blue", "green")
 
@@ -83,18 +83,20 @@ class Settings:
 
     @property
     def account(self) -> str:
-        """Names the account without telling the key: 16 hex digits of a hash, or `sandbox`."""
+        """Names the key without telling it: 16 hex digits of a hash, or `sandbox`."""
         if self.sandbox:
             return "sandbox"
         return hashlib.sha256(b"civitai-bridge account\0" + self.key.encode()).hexdigest()[:16]
 
     @property
     def base(self) -> str:
-        """The orchestration address in one spelling, for comparing. A sandbox forgets its workflows when it ends, and
-        the next one has other ports: what was ordered there is left alone for ever."""
+        """The orchestration address in one spelling, for comparing; the hosts of one service are one. A sandbox forgets
+        its workflows when it ends, and the next one has other ports: what was ordered there is left alone for ever."""
         parts = urlsplit(self.orchestration_url)
+        host = (parts.hostname or "").lower()
+        host = ORCHESTRATION_HOSTS[0] if host in ORCHESTRATION_HOSTS else host
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
-        return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
+        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
     def require_whole(self) -> Settings:
         """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""

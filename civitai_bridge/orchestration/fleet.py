@@ -21,7 +21,7 @@ from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
 from . import accounts, report
-from .accounts import is_ours, named, need_key
+from .accounts import Accounts, need_key
 from .body import Order
 from .cancel import cancel_purchase
 from .client import OrchestrationClient
@@ -61,6 +61,7 @@ class Fleet:
         self.results = Results(settings.home / "results")
         self.runs = Runs(Services(client, self.journal, self.results, fetch, timings))
         self._services = self.runs.services
+        self._accounts = Accounts(settings, site, self._services)
         self._timings = timings
         self._own_journal = journal is None
         self._pruned = 0.0
@@ -115,16 +116,21 @@ class Fleet:
         stoppable = partial(until_stopped, caller.stopped, tick=self._timings.tick)
         with self._reservations.enter(terms.prompt_id) as place:
             caller.progress(State("resolving", "Looking up the model on CivitAI"))
-            order = await stoppable(prepare(request, self.settings, self._look_up))
-            purchase = await existing(self._services, order, terms, self.settings)
+            order = await stoppable(self._prepared(request))
+            purchase = await stoppable(existing(self._services, order, terms, self._accounts))
             if purchase is not None:
                 return order, purchase, True
             caller.progress(State("pricing", "Asking the price"))
             price = await stoppable(acceptable_price(self.client, order, terms, self.settings, self._timings))
             caller.progress(State("reserving", f"Reserving {price} Buzz", price=price))
-            new = planned(order, price, terms, self.settings)
+            new = planned(order, price, terms, await self._accounts.buyer())
             purchase = await reserved(place, new, caller.stopped, tick=self._timings.tick)
             return order, purchase, purchase.key != new.key
+
+    async def _prepared(self, request: GenerationRequest) -> Order:
+        """The order; whose the key is, which a new key makes us ask, is asked meanwhile."""
+        order, _ = await asyncio.gather(prepare(request, self.settings, self._look_up), self._accounts.buyer())
+        return order
 
     async def collected(self, key: str) -> None:
         """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then
@@ -140,7 +146,7 @@ class Fleet:
 
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
-        purchase = await self._services.in_thread(named, self.journal, name, self.settings)
+        purchase = await self._accounts.named(name)
         if purchase is None:
             need_key(self.settings)
             await ask_to_stop(self.client, name)
@@ -149,16 +155,15 @@ class Fleet:
 
     async def resume(self, key: str = "", *, on_row: Callable[[Purchase], None] = lambda _: None) -> list[Purchase]:
         """Look after what is open in the journal: by id, by tag, and fetch what is there. Never sends an order, never
-        buys. Purchases of another account or address are left alone (with `key`, AnotherAccount is raised)."""
+        buys. Purchases of another user or service are left alone (with `key`, AnotherAccount is raised)."""
         if key:
-            purchase = await self._services.in_thread(named, self.journal, key, self.settings)
+            purchase = await self._accounts.named(key)
             if purchase is None:
                 raise BadInput(f"The journal has no purchase {key!r}. `civitai-bridge journal list` shows what it has.")
             purchases = [purchase]
         else:
             now = self._timings.clock()
-            rows = await self._services.in_thread(self.journal.rows)
-            purchases = [row for row in rows if still_open(row, now) and is_ours(row, self.settings)]
+            purchases = [purchase for purchase in await self._accounts.owned() if still_open(purchase, now)]
         if purchases:
             need_key(self.settings)
         seen = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlencode, urlsplit
 
+# One service under three names: the documented one, the one its blobs live at, a regional proxy.
+ORCHESTRATION_HOSTS = ("orchestration.civitai.com", "orchestration-new.civitai.com", "orchestration-proxy.civitai.com")
 SITE = "https://civitai.com"
 # One site under several names: they have the same pages, routes and keys.
 SITE_HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red"})
