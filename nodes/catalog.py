@@ -191,7 +191,7 @@ class CivitaiBridgeDownload(Node):
 async def _fingerprint(reference: str) -> str:
     """The path, time and size of the file as 16 hex digits, `""` without a file. Core writes fingerprints into saved
     graphs, where no path of this machine belongs."""
-    local = await (await services().catalog()).here(reference)
+    local = await (await services().catalog()).on_disk(reference)
     if local is None:
         return ""
     status = os.stat(local.path)
