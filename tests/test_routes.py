@@ -28,8 +28,7 @@ from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.routes.access import SESSION, is_own_page
 from pack.civitai_bridge.routes.table import Context, add_routes, finite
-from pack.civitai_bridge.sandbox import Sandbox, files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, models
 from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.settings import Settings
 
@@ -159,7 +158,7 @@ async def test_a_file_that_is_here_is_present(room: Room):
     await room.admin("POST", f"/admin/civitai/add/{LORA}")
     target = room.models / "loras" / "storybookLight_v2.safetensors"
     target.parent.mkdir()
-    target.write_bytes(files.content(catalogue.VERSIONS[LORA].files[0]))
+    target.write_bytes(files.content(models.VERSIONS[LORA].files[0]))
     lora = (await room.admin("GET", f"/admin/civitai/image/{IMAGE}")).data["resources"][1]
     assert lora["catalog_status"] == "present"
     found = (await room.admin("GET", "/admin/civitai/catalog")).data

@@ -38,19 +38,18 @@ from pack.civitai_bridge.model_files.folders import folders_below, known_folders
 from pack.civitai_bridge.model_files.hashing import EVERY
 from pack.civitai_bridge.model_files.index import Progress
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.sandbox import Sandbox, files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, models
 from pack.civitai_bridge.settings import Settings, load_settings
 
 LORA, OTHER = 300001, 300003
 
 
 def content(version_id: int, number: int = 0) -> bytes:
-    return files.content(catalogue.VERSIONS[version_id].files[number])
+    return files.content(models.VERSIONS[version_id].files[number])
 
 
 def digests(version_id: int, number: int = 0) -> dict[str, str]:
-    return files.hashes(catalogue.VERSIONS[version_id].files[number])
+    return files.hashes(models.VERSIONS[version_id].files[number])
 
 
 class Room:
@@ -107,7 +106,7 @@ async def test_a_whole_life_from_not_found_to_present(room: Room):
 async def test_every_kind_of_reference_finds_its_entry(room: Room):
     await room.catalog.add(str(LORA))
     room.sandbox.requests.clear()
-    version, stated = catalogue.VERSIONS[LORA], digests(LORA)
+    version, stated = models.VERSIONS[LORA], digests(LORA)
     known = [
         str(LORA), version.air, f"https://civitai.com/models/{version.model_id}?modelVersionId={LORA}",
         stated["SHA256"], stated["AutoV2"], stated["AutoV3"], stated["SHA256"][:12], "storybookLight_v2.safetensors",
@@ -146,12 +145,12 @@ async def test_what_is_here_is_told_without_asking(room: Room):
 async def test_the_sockets_of_other_nodes_are_understood(room: Room):
     await room.catalog.add(str(LORA))
     loras = [
-        {"air": catalogue.VERSIONS[LORA].air, "strength": 1},
+        {"air": models.VERSIONS[LORA].air, "strength": 1},
         {"air": "", "name": "storybooklight_v2", "strength": 1},
     ]
     assert [a.located.status for a in (await room.catalog.check(loras)).answers] == ["missing", "missing"]
     data = GenerationData(
-        model_air=catalogue.VERSIONS[128078].air, networks=(UsedResource("", name="x", version_id=LORA),)
+        model_air=models.VERSIONS[128078].air, networks=(UsedResource("", name="x", version_id=LORA),)
     )
     assert [a.located.status for a in (await room.catalog.check(data)).answers] == ["not_found", "missing"]
     one = UsedResource("", name="mine.pt", kind="embedding", hash="0xABCDEFABCD")
@@ -288,8 +287,8 @@ async def test_only_what_is_not_on_disk_is_removed(room: Room):
 
 
 async def test_one_file_of_a_version_is_removed_alone(room: Room):
-    version = catalogue.VERSIONS[300021]
-    first, other = (catalogue.file_id(version, file) for file in version.files[:2])
+    version = models.VERSIONS[300021]
+    first, other = (models.file_id(version, file) for file in version.files[:2])
     for id_ in (first, other):
         await room.catalog.add(f"{version.air}+{id_}")
     names = [entry["file"] for entry in room.entries()]
@@ -502,7 +501,7 @@ async def test_a_downloaded_file_is_in_its_folder_in_the_catalog_and_in_the_inde
 async def test_missing_hashes_are_taken_from_the_file(room: Room):
     done = await room.catalog.download("300037")
     one = room.catalog.index.files().by_name["loras", done.file]
-    assert one.autov3 == files.fast_hashes(catalogue.VERSIONS[300037].files[0])["AutoV3"].lower()
+    assert one.autov3 == files.fast_hashes(models.VERSIONS[300037].files[0])["AutoV3"].lower()
     unscanned = await room.catalog.download("300035")
     assert "no hash" in unscanned.notes[0] and unscanned.sha256
 
@@ -731,8 +730,8 @@ async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room, monkeypat
 
 
 async def test_an_old_entry_without_a_files_id_does_not_take_another_file(room: Room):
-    version = catalogue.VERSIONS[300021]
-    first, other = (catalogue.file_id(version, file) for file in version.files[:2])
+    version = models.VERSIONS[300021]
+    first, other = (models.file_id(version, file) for file in version.files[:2])
     added = await room.catalog.add("300021")
     path = room.settings.home / "models.json"
     path.write_text(re.sub(r'\s*"civitai_file_id": \d+,', "", path.read_text()))

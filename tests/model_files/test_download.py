@@ -41,8 +41,7 @@ from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.network.fetch import Opened, open_file
 from pack.civitai_bridge.resources.version import ModelFile
-from pack.civitai_bridge.sandbox import Sandbox, files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, models
 from pack.civitai_bridge.settings import Settings
 from pack.civitai_bridge.website import SiteClient
 
@@ -91,7 +90,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
 
 
 def content(version_id: int, number: int = 0) -> bytes:
-    return files.content(catalogue.VERSIONS[version_id].files[number])
+    return files.content(models.VERSIONS[version_id].files[number])
 
 
 def blind(version_id: int = 1, name: str = "x.safetensors", **more: Any) -> ModelFile:
@@ -163,7 +162,7 @@ async def test_a_file_without_hashes_is_held_against_its_size_alone(room: Room):
 
 @pytest.mark.parametrize("kind", ["AutoV2", "AutoV3", "CRC32", "BLAKE3"])
 async def test_without_a_sha256_any_other_hash_is_checked(room: Room, kind: str):
-    stated = files.hashes(catalogue.VERSIONS[LORA].files[0])
+    stated = files.hashes(models.VERSIONS[LORA].files[0])
     file = replace(await room.file(LORA), hashes={kind.upper(): stated[kind].upper()})
     room.sandbox.site.storage.troubles.append("wrong")
     if kind == "BLAKE3" and BLAKE3 not in EVERY:
