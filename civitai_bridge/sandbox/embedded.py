@@ -33,10 +33,10 @@ class Embedded:
     def stop(self) -> None:
         async def close() -> None:
             await self.sandbox.__aexit__()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._loop.shutdown_default_executor()
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result(15)

@@ -1,4 +1,4 @@
-"""What the site's two routes make of a stored image: tRPC's generation data and an item of the REST list."""
+"""What the site's two routes make of a stored image: tRPC's generation data and an entry of the REST list."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def _resource(image: Image, version_id: int, weight: float | None) -> dict[str, 
 
 
 def listed(image: Image, media: str, *, with_meta: bool, wrapped: bool, with_tags: bool) -> dict[str, Any]:
-    """An item of `/images`: the raw stored meta, wrapped once more for some queries."""
+    """An entry of `/images`: the raw stored meta, wrapped once more for some queries."""
     meta: Any = image.open_meta if with_meta else None
-    item = {
+    entry = {
         "id": image.id,
         "url": address(image, media),
         "hash": "U5F5vH00~q00~q00M{00" if image.type != "audio" else None,
@@ -110,8 +110,9 @@ def listed(image: Image, media: str, *, with_meta: bool, wrapped: bool, with_tag
         "baseModel": image.base,
         "modelVersionIds": [version_id for version_id, _ in image.resources],
     }  # fmt: skip
-    return item | ({"tags": [{"id": 1, "name": "sea"}]} if with_tags else {})
+    return entry | ({"tags": [{"id": 1, "name": "sea"}]} if with_tags else {})
 
 
 def address(image: Image, media: str) -> str:
+    """The address of an image's file on the media host."""
     return f"{media}/sandbox/{image.uuid}/original=true/{image.uuid}.{_ENDINGS[image.type]}"

@@ -97,6 +97,7 @@ def _end(orchestrator: Orchestrator, run: Run, status: str) -> None:
 
 
 def cancel(orchestrator: Orchestrator, run: Run) -> None:
+    """End a workflow because a person says so. Raises Refusal (409) for one that is over."""
     if run.status in TERMINAL:
         raise problem(409, "Conflict", "The workflow is over already.")
     if run.task:
@@ -108,8 +109,8 @@ def _part(paid: Mapping[str, int], amount: int) -> dict[str, int]:
     """`amount` Buzz of what was paid, from the first wallets on."""
     part: dict[str, int] = {}
     for wallet, held in paid.items():
-        if taken := min(held, amount - sum(part.values())):
-            part[wallet] = taken
+        if share := min(held, amount - sum(part.values())):
+            part[wallet] = share
     return part
 
 
@@ -117,10 +118,10 @@ def _size(data: Mapping[str, Any]) -> tuple[int, int]:
     """Pixels of a resolved input, also where the variant speaks of shapes."""
     if data.get("width") and data.get("height"):
         return int(data["width"]), int(data["height"])
-    if found := re.fullmatch(r"(\d+)x(\d+)", str(data.get("size", ""))):
-        return int(found[1]), int(found[2])
-    if found := re.fullmatch(r"([\d.]+):([\d.]+)", str(data.get("aspectRatio", ""))):
-        ratio = float(found[1]) / float(found[2])
+    if match := re.fullmatch(r"(\d+)x(\d+)", str(data.get("size", ""))):
+        return int(match[1]), int(match[2])
+    if match := re.fullmatch(r"([\d.]+):([\d.]+)", str(data.get("aspectRatio", ""))):
+        ratio = float(match[1]) / float(match[2])
         return round(1024 * ratio**0.5 / 8) * 8, round(1024 / ratio**0.5 / 8) * 8
     sizes = {"square": (512, 512), "portrait_4_3": (768, 1024), "portrait_16_9": (576, 1024)}
     sizes |= {"landscape_4_3": (1024, 768), "landscape_16_9": (1024, 576)}

@@ -44,10 +44,10 @@ def listed_files(version: Version, base: str, *, route: str = "id") -> list[dict
     """The files that a route names; a VAE linked from another version comes last, under that version's file id."""
     if version.mode == "Archived":
         return []
-    found = [_file(version, file, base, version, route=route) for file in version.files if file.public]
+    answers = [_file(version, file, base, version, route=route) for file in version.files if file.public]
     for other in (models.VERSIONS[id] for id in version.linked):
-        found.append(_file(other, other.files[0], base, version, route=route))
-    return found
+        answers.append(_file(other, other.files[0], base, version, route=route))
+    return answers
 
 
 def _gate(version: Version) -> dict[str, Any] | None:
@@ -57,6 +57,7 @@ def _gate(version: Version) -> dict[str, Any] | None:
 
 
 def usable(version: Version) -> bool:
+    """Whether it has a public file."""
     return primary(version) is not None
 
 
@@ -94,13 +95,17 @@ def full(version: Version, base: str, *, route: str = "id") -> dict[str, Any]:
     return body
 
 
-def mini(version: Version, base: str, wanted: str = "") -> dict[str, Any]:
-    """The body of `/model-versions/mini/:id`; `wanted` is a file id."""
-    file = next((f for f in version.files if str(file_id(version, f)) == wanted), None) if wanted else primary(version)
+def mini(version: Version, base: str, wanted_id: str = "") -> dict[str, Any]:
+    """The body of `/model-versions/mini/:id`; `wanted_id` is a file id."""
+    file = (
+        next((f for f in version.files if str(file_id(version, f)) == wanted_id), None)
+        if wanted_id
+        else primary(version)
+    )
     assert file is not None, "the route has looked"
-    tail = f"?fileId={wanted}" if wanted else ""
+    tail = f"?fileId={wanted_id}" if wanted_id else ""
     body = {
-        "air": version.air + (f"+{wanted}" if wanted else ""),
+        "air": version.air + (f"+{wanted_id}" if wanted_id else ""),
         "versionName": version.name,
         "modelName": version.model,
         "userId": 1,
@@ -131,10 +136,12 @@ def mini(version: Version, base: str, wanted: str = "") -> dict[str, Any]:
 def model(model_id: int, base: str) -> dict[str, Any] | None:
     """The body of `/models/:id`: no `modelId`, `air` or `usageControl` in its versions, nulls and empty lists left
     out."""
-    mine = sorted((v for v in models.VERSIONS.values() if v.model_id == model_id and visible(v)), key=lambda v: -v.id)
-    if not mine:
+    versions = sorted(
+        (v for v in models.VERSIONS.values() if v.model_id == model_id and visible(v)), key=lambda v: -v.id
+    )
+    if not versions:
         return None
-    first = mine[0]
+    first = versions[0]
     body: dict[str, Any] = {
         "id": model_id,
         "name": first.model,
@@ -153,7 +160,7 @@ def model(model_id: int, base: str) -> dict[str, Any] | None:
         "stats": {"downloadCount": first.downloads, "thumbsUpCount": 7, "thumbsDownCount": 0, "commentCount": 0},
         "creator": {"username": "sandbox", "image": None},
         "tags": ["sandbox"],
-        "modelVersions": [_of_model(v, base, number) for number, v in enumerate(mine)],
+        "modelVersions": [_of_model(v, base, number) for number, v in enumerate(versions)],
     }
     if first.mode:
         body["mode"] = first.mode

@@ -90,15 +90,15 @@ def _tuples(row: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
 
 def _short(text: str) -> str:
     """Camel case of Latin letters and digits, at most 20 characters, cut between words."""
-    found = ""
+    name = ""
     for number, word in enumerate(re.findall(r"[A-Za-z0-9]+", text)):
         part = (
             word[:1].upper() + word[1:] if number else (word.lower() if word.isupper() else word[:1].lower() + word[1:])
         )
-        if found and len(found) + len(part) > 20:
+        if name and len(name) + len(part) > 20:
             break
-        found += part
-    return found[:20] or "model"
+        name += part
+    return name[:20] or "model"
 
 
 def shown_name(version: Version, file: File) -> str:
@@ -111,29 +111,33 @@ def shown_name(version: Version, file: File) -> str:
 
 
 def download_name(version: Version, file: File) -> str:
+    """The name that a download carries."""
     return file.override or shown_name(version, file)
 
 
-def score(file: File, wanted: dict[str, str]) -> float:
+def score(file: File, preferences: dict[str, str]) -> float:
     """How the site ranks files: for each key that a file states, its weight up or down."""
     stated = metadata(file, whole=True)
     points = 1000.0
     for key, weight in _WEIGHTS:
         if stated.get(key):
-            points += weight if stated[key] == wanted.get(key) else -weight
+            points += weight if stated[key] == preferences.get(key) else -weight
     return points + (1000 if file.type in ("Model", "Pruned Model", "Diffusion Model", "UNet") else 0)
 
 
 def primary(version: Version) -> File | None:
+    """The file that the site gives when nobody asks for another."""
     public = [file for file in version.files if file.public]
     return max(public, key=lambda file: score(file, PREFERENCES)) if public else None
 
 
 def file_id(version: Version, file: File) -> int:
+    """The id of a file: its version's id and its place."""
     return version.id * 10 + version.files.index(file)
 
 
 def file_of(id: int) -> tuple[Version, File] | None:
+    """Version and file of an id; None where there is none."""
     version = VERSIONS.get(id // 10)
     if version is None or id % 10 >= len(version.files):
         return None
@@ -141,6 +145,7 @@ def file_of(id: int) -> tuple[Version, File] | None:
 
 
 def metadata(file: File, *, whole: bool = False) -> dict[str, str]:
+    """What the site states of a file; `whole` = its quantisation too."""
     stated = {"format": file.format, "size": file.size, "fp": file.fp}
     if whole:
         stated["quantType"] = file.quant
@@ -148,50 +153,53 @@ def metadata(file: File, *, whole: bool = False) -> dict[str, str]:
 
 
 def visible(version: Version | None) -> bool:
+    """Whether the public routes show a version."""
     return version is not None and version.status == "Published" and version.rated and not version.deleted
 
 
 @lru_cache(maxsize=1)
 def _index() -> dict[str, list[tuple[Version, File]]]:
     """Every stored hash but BLAKE3 -> the files that have it, in the order of their ids."""
-    found: dict[str, list[tuple[Version, File]]] = {}
+    files: dict[str, list[tuple[Version, File]]] = {}
     for version in sorted(VERSIONS.values(), key=lambda v: v.id):
         for file in version.files if visible(version) else ():
             if file.scanned:
                 for kind, value in _files.fast_hashes(file).items():
                     if kind not in file.lacks:
-                        found.setdefault(value, []).append((version, file))
-    return found
+                        files.setdefault(value, []).append((version, file))
+    return files
 
 
 @lru_cache(maxsize=1)
 def _slow_index() -> dict[str, list[tuple[Version, File]]]:
-    found: dict[str, list[tuple[Version, File]]] = {}
+    files: dict[str, list[tuple[Version, File]]] = {}
     for version, file in dict.fromkeys(pair for pairs in _index().values() for pair in pairs):
         if "BLAKE3" not in file.lacks:
-            found.setdefault(_files.blake3_of(file), []).append((version, file))
-    return found
+            files.setdefault(_files.blake3_of(file), []).append((version, file))
+    return files
 
 
 def by_hash(text: str) -> Version | None:
     """The earliest published version with a file of this hash, of any kind, whole and in any case."""
-    wanted = text.upper()
-    pairs = _index().get(wanted) or (_slow_index().get(wanted) if len(wanted) == 64 else None) or []
+    asked = text.upper()
+    pairs = _index().get(asked) or (_slow_index().get(asked) if len(asked) == 64 else None) or []
     return min((version for version, _ in pairs), key=lambda v: v.published, default=None)
 
 
-def by_sha256(wanted: set[str]) -> list[tuple[Version, File]]:
+def by_sha256(asked: set[str]) -> list[tuple[Version, File]]:
     """Every file with one of these (upper-case) SHA-256, in the database's order; a version may come twice."""
-    pairs = [pair for sha in wanted for pair in _index().get(sha, ()) if len(sha) == 64]
+    pairs = [pair for sha in asked for pair in _index().get(sha, ()) if len(sha) == 64]
     return sorted(pairs, key=lambda pair: file_id(*pair))
 
 
 def by_air(air: str) -> Version | None:
+    """The version that an AIR names."""
     tail = air.rsplit("@", 1)[-1].split("+")[0]
     return VERSIONS.get(int(tail)) if tail.isdigit() else None
 
 
 def sha256(file: File) -> str:
+    """SHA-256 of the bytes in upper-case hex."""
     return _files.fast_hashes(file)["SHA256"]
 
 

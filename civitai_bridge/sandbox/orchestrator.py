@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any
 
 from .life import live
-from .money import ORDER, price
+from .money import ORDER, fees_of, price
 from .orders import checked, first_picture
 from .script import Job
 from .views import view
@@ -27,10 +28,14 @@ def order(
     wallets = ["yellow"] if body.get("allowMatureContent") else list(body.get("currencies") or ORDER)
     job = orchestrator.script.next_job(str(steps[0].get("prompt", ""))) if not whatif else Job()
     total = cost + (job.extra if not whatif else 0)
-    paid = orchestrator.bank.split(user, total, wallets)
+    fees = fees_of(steps[0], orchestrator.script.fees)
+    charged = total + math.ceil(sum(fees.values()))
+    paid = orchestrator.bank.split(user, charged, wallets)
     data = new_workflow(orchestrator.runs, user, body, steps, total, factors)
+    if fees:
+        data["cost"]["fees"] = fees
     if whatif:
-        planned = paid or {wallets[0]: total}
+        planned = paid or {wallets[0]: charged}
         data["transactions"] = {"list": transactions("debit", planned), "insufficientBuzz": paid is None}
         if key and orchestrator.script.whatif_claims_key:
             run = Run(user, key, data, job, {}, time.time())

@@ -1,4 +1,4 @@
-"""The sandbox's storage: signed addresses on an origin of their own, in the manner of R2 (site-api §6.4).
+"""The sandbox's storage: signed addresses on an origin of their own, in the manner of R2.
 
 It refuses an Authorization header, HEAD, a wrong or expired signature; it knows ranges; and it breaks its word where a
 file's `sends` or the queue of troubles says so.
@@ -6,6 +6,7 @@ file's `sends` or the queue of troubles says so.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -16,10 +17,9 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from . import drawing, files, images
-from . import models as catalogue
+from . import drawing, files, images, models
 
-TROUBLES = ("cut", "short", "wrong", "expired", "no range", "slow")
+TROUBLES = ("cut", "short", "wrong", "expired", "no range", "slow", "hang")
 _SECRET = b"sandbox storage"
 
 
@@ -31,15 +31,15 @@ class Storage:
     seconds: float = 86400.0
     troubles: deque[str] = field(default_factory=deque)
 
-    def address(self, version: catalogue.Version, file: files.File) -> str:
+    def address(self, version: models.Version, file: files.File) -> str:
         """A signed address for one file; `expired` files get one that is over already."""
-        path = f"/models/{catalogue.file_id(version, file)}/{quote(file.name.rsplit('/', 1)[-1])}"
+        path = f"/models/{models.file_id(version, file)}/{quote(file.name.rsplit('/', 1)[-1])}"
         end = int(time.time() + (-60 if file.sends == "expired" else self.seconds))
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Expires": end,
             "X-Amz-Signature": _sign(path, end),
-            "response-content-disposition": disposition(catalogue.download_name(version, file)),
+            "response-content-disposition": disposition(models.download_name(version, file)),
         }
         return f"{self.base}{path}?{urlencode(query)}"
 
@@ -54,7 +54,7 @@ class Storage:
             return _xml(403, "SignatureDoesNotMatch", "The request signature we calculated does not match.")
         if int(end) < time.time() or trouble == "expired":
             return _xml(403, "AccessDenied", "Request has expired")
-        found = catalogue.file_of(int(request.match_info["id"]))
+        found = models.file_of(int(request.match_info["id"]))
         if found is None:
             return _xml(404, "NoSuchKey", "The specified key does not exist.")
         content, trouble = files.content(found[1]), trouble or found[1].sends
@@ -82,11 +82,13 @@ class Storage:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{len(content)}"})
             status, part = 206, content[first : last + 1]
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        if trouble != "cut":
+        if trouble not in ("cut", "hang"):
             return web.Response(status=status, body=part, headers=headers)
         answer = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(part))})
         await answer.prepare(request)
         await answer.write(part[: len(part) // 2])
+        if trouble == "hang":
+            await asyncio.sleep(3600)
         if request.transport is not None:
             request.transport.close()  # what was written still goes out; the rest never comes
         return answer
