@@ -23,10 +23,12 @@ def control_routes(script: Script, site: Website, bank: Bank, log: RequestLog) -
 
 
 async def _control(script: Script, site: Website, bank: Bank, request: web.Request) -> web.StreamResponse:
-    """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, site {…}, balances {wallet: Buzz},
-    random {seed, chance, jobs}."""
+    """JSON of any of: calm true (forget the faults before), faults [{route, kind, …}], jobs [{…}], switches {…},
+    site {…}, balances {wallet: Buzz}, random {seed, chance, jobs}."""
     wishes = await request.json()
     try:
+        if wishes.get("calm"):
+            script.faults.clear()
         for fault in wishes.get("faults", ()):
             script.fault(**fault)
         for job in wishes.get("jobs", ()):
