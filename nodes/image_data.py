@@ -58,7 +58,7 @@ class CivitaiBridgeImageData(Node):
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         async def read(run: NodeRun) -> ImageData:
-            return await (await services().reader()).image(text_of(reference))
+            return await (await services().app.reader()).image(text_of(reference))
 
         return _node_output(await cls.run(read))
 
@@ -115,7 +115,7 @@ class CivitaiBridgeReadImage(Node):
 
         async def read(run: NodeRun) -> ImageData:
             try:
-                return await (await services().reader()).file(path)
+                return await (await services().app.reader()).file(path)
             except OSError as error:
                 raise BadInput(f"The picture {image!r} cannot be read: {reason(error)}.") from error
 

@@ -13,7 +13,7 @@ from .host.services import services
 from .sockets import Loras
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.loader_names import LoraOnHand
+    from ..civitai_bridge.catalog.loader_names import LoraFile
 
 FOLDER = "loras"
 _EMPTY = "There is no LoRA in the list."
@@ -39,19 +39,19 @@ class _LoraNode(Node):
         return folders.listing_of(FOLDER)
 
     @classmethod
-    async def find(cls, loras: Any, missing: str) -> list[LoraOnHand]:
+    async def find(cls, loras: Any, missing: str) -> list[LoraFile]:
         """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
         from ..civitai_bridge.errors import BadInput
 
-        async def look(run: NodeRun) -> list[LoraOnHand]:
-            return await _loras_on_hand(run, list(loras or ()), download=missing == "download")
+        async def look(run: NodeRun) -> list[LoraFile]:
+            return await _lora_files(run, list(loras or ()), download=missing == "download")
 
-        on_hand = await cls.run(look)
-        lacking = [lora for lora in on_hand if lora.lacking]
+        files = await cls.run(look)
+        lacking = [lora for lora in files if lora.lacking]
         if lacking and missing != "skip":
-            sentences = " ".join(f"{lora.title}: {lora.found.sentence}" for lora in lacking)
-            raise BadInput(f"{len(lacking)} of {len(on_hand)} LoRAs cannot be applied. {sentences}")
-        return on_hand
+            sentences = " ".join(f"{lora.title}: {lora.file.sentence}" for lora in lacking)
+            raise BadInput(f"{len(lacking)} of {len(files)} LoRAs cannot be applied. {sentences}")
+        return files
 
 
 class CivitaiBridgeApplyLoras(_LoraNode):
@@ -89,13 +89,13 @@ class CivitaiBridgeApplyLoras(_LoraNode):
     @classmethod
     async def execute(cls, model: Any, loras: Any, clip: Any = None, missing: str = "error") -> io.NodeOutput:
         loader = comfyui.core_nodes().LoraLoader
-        on_hand = await cls.find(loras, missing)
-        for lora in on_hand:
+        files = await cls.find(loras, missing)
+        for lora in files:
             if lora.used:
                 clip_strength = lora.clip if clip is not None else 0.0
-                model, clip = loader().load_lora(model, clip, lora.found.file, lora.strength, clip_strength)
-        services().note_applied(loras, [lora.used for lora in on_hand])
-        return output_with_report(model, clip, report=_report(on_hand))
+                model, clip = loader().load_lora(model, clip, lora.file.name, lora.strength, clip_strength)
+        services().note_applied(loras, [lora.used for lora in files])
+        return output_with_report(model, clip, report=_report(files))
 
 
 class CivitaiBridgeLoraStack(_LoraNode):
@@ -119,33 +119,33 @@ class CivitaiBridgeLoraStack(_LoraNode):
     async def execute(cls, loras: Any, missing: str = "error") -> io.NodeOutput:
         from ..civitai_bridge.metadata.prompt import normal_name, write_tag
 
-        on_hand = await cls.find(loras, missing)
-        stack = [(lora.found.file, lora.strength, lora.clip) for lora in on_hand if lora.used]
+        files = await cls.find(loras, missing)
+        stack = [(lora.file.name, lora.strength, lora.clip) for lora in files if lora.used]
         tags = [
             write_tag("lora", normal_name(file).rpartition("/")[2], strength, None if clip == strength else clip)
             for file, strength, clip in stack
         ]
-        return output(stack, " ".join(tags), report=_report(on_hand))
+        return output(stack, " ".join(tags), report=_report(files))
 
 
-async def _loras_on_hand(run: NodeRun, loras: list[Any], *, download: bool) -> list[LoraOnHand]:
+async def _lora_files(run: NodeRun, loras: list[Any], *, download: bool) -> list[LoraFile]:
     """Each LoRA with its file; with `download` those that are missing and have a reference are loaded first."""
-    from ..civitai_bridge.catalog.loader_names import loras_on_hand
+    from ..civitai_bridge.catalog.loader_names import lora_files
 
     catalog = await services().catalog()
-    on_hand = await loras_on_hand(catalog, loras, lambda: folders.listed(FOLDER))
-    references = [lora.reference for lora in on_hand if lora.lacking and lora.reference] if download else []
+    files = await lora_files(catalog, loras, lambda: folders.listed(FOLDER))
+    references = [lora.reference for lora in files if lora.lacking and lora.reference] if download else []
     for reference in references:
         await catalog.download(reference, from_graph=True, progress=run.show_download, cancelled=run.cancelled)
-    return await loras_on_hand(catalog, loras, lambda: folders.listed(FOLDER)) if references else on_hand
+    return await lora_files(catalog, loras, lambda: folders.listed(FOLDER)) if references else files
 
 
-def _report(on_hand: list[LoraOnHand]) -> str:
-    return "\n".join(_line(lora) for lora in on_hand) or _EMPTY
+def _report(files: list[LoraFile]) -> str:
+    return "\n".join(_line(lora) for lora in files) or _EMPTY
 
 
-def _line(lora: LoraOnHand) -> str:
+def _line(lora: LoraFile) -> str:
     if lora.off:
         return f"{lora.title}: off (weight 0)."
     weights = f"{lora.strength:g}" if lora.clip == lora.strength else f"{lora.strength:g}, clip {lora.clip:g}"
-    return f"{lora.title} at {weights}: {lora.found.sentence}"
+    return f"{lora.title} at {weights}: {lora.file.sentence}"

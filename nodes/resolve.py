@@ -92,12 +92,12 @@ async def locate(version: ModelVersion) -> LocalFile:
     """The file of a version on this machine: by its hash first, by its exact file name last. On the background
     loop."""
     from ..civitai_bridge.catalog.answers import Answer
-    from ..civitai_bridge.catalog.check import Wanted
-    from ..civitai_bridge.catalog.loader_names import on_hand
+    from ..civitai_bridge.catalog.loader_names import loader_file
+    from ..civitai_bridge.catalog.wanted import Wanted
     from ..civitai_bridge.resources.ecosystems import folder_of
 
     catalog = await services().catalog()
-    located = await asyncio.to_thread(catalog.catalogs.locate, Wanted.from_resource(version))
+    located = await asyncio.to_thread(catalog.catalogs.locate, Wanted.from_version(version))
     files = await asyncio.to_thread(catalog.index.files)
     looked, seen = [], set()
     for file in sorted(version.files, key=lambda file: not file.primary):
@@ -106,9 +106,9 @@ async def locate(version: ModelVersion) -> LocalFile:
             continue
         seen.add(folder)
         listed = await asyncio.to_thread(folders.listed, folder)
-        here = on_hand(Answer(version.air, located, version), folder, listed, files)
-        if here.file:
-            return LocalFile(here.file, f"Present: {here.sentence}")
+        here = loader_file(Answer(version.air, located, version), folder, listed, files)
+        if here.name:
+            return LocalFile(here.name, f"Present: {here.sentence}")
         looked.append(here.sentence)
     if not looked:
         return LocalFile("", f"{version.name} has no file that a ComfyUI loader reads.")

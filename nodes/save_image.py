@@ -72,7 +72,7 @@ class CivitaiBridgeSaveImage(Node):
         format: str = "png",
         generation: GenerationData | None = None,
     ) -> io.NodeOutput:
-        from ..civitai_bridge.metadata.comfy.reader import upstream
+        from ..civitai_bridge.metadata.comfy.graph import upstream
 
         graph, node = as_queued(getattr(cls.hidden, "prompt", None) or {}), str(cls.node_id())
         # Only what leads to these pictures: another branch of the graph made others.

@@ -26,7 +26,8 @@ from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network import retries
 from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.routes import SESSION, Context, add_routes, finite, is_own_page
+from pack.civitai_bridge.routes.access import SESSION, is_own_page
+from pack.civitai_bridge.routes.table import Context, add_routes, finite
 from pack.civitai_bridge.sandbox import Sandbox, files
 from pack.civitai_bridge.sandbox import models as catalogue
 from pack.civitai_bridge.sandbox.images import IMAGES
@@ -70,7 +71,7 @@ class Room:
         )
         self.context = Context(
             start=self.behind.start,
-            desk=self.app.catalog,
+            catalog=self.app.catalog,
             reader=self.app.reader,
             admin_token=lambda: "the-admin-token",
             patience=20.0,
@@ -322,7 +323,7 @@ async def test_what_nobody_foresaw_is_json_too(room: Room, caplog: pytest.LogCap
     async def broken() -> Any:
         raise ZeroDivisionError("secret detail")
 
-    async with TestServer(serving(replace(room.context, desk=broken))) as server:
+    async with TestServer(serving(replace(room.context, catalog=broken))) as server:
         room.url = f"http://127.0.0.1:{server.port}"
         answer = await room.admin("GET", "/admin/civitai/catalog")
     assert answer.status == 500 and "console" in answer.data["error"] and "secret" not in answer.text
@@ -502,7 +503,7 @@ async def test_a_get_without_an_origin_needs_the_session(room: Room):
 
 
 async def test_a_session_of_another_process_is_nothing_here(room: Room):
-    other = Context(room.context.start, room.context.desk, room.context.reader, room.context.admin_token)
+    other = Context(room.context.start, room.context.catalog, room.context.reader, room.context.admin_token)
     assert (await room.ask("GET", "/admin/civitai/catalog", browser(room) | {SESSION: other.session})).status == 401
 
 

@@ -1,36 +1,91 @@
-"""What the desk answers: values with `as_json()` for programs and `report` for people."""
+"""What is answered about resources, downloads and scans: with `as_json()` for programs and `report` for people."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..model_files.index import Ownership, ScanReport
+from ..model_files.indexed import Ownership
+from ..model_files.scan import ScanReport
 from ..resources.version import ModelVersion
-from .check import MISSING, NOT_FOUND, PRESENT, UNKNOWN, Located
+from .entries import Entry
+from .places import Place
 
+PRESENT, MISSING, NOT_FOUND, UNKNOWN = "present", "missing", "not_found", "unknown"
 DOWNLOADED = "downloaded"
+ADDED, ALREADY, RESTRICTED, REMOVED, PROMOTED = "added", "already_exists", "restricted", "removed", "promoted"
+_MEMBERS = {
+    ADDED: ("status", "file", "name", "category", "dest"),
+    ALREADY: ("status", "file"),
+    RESTRICTED: ("status", "reason"),
+    REMOVED: ("status", "file"),
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a status cannot say; `code` is for programs."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Located:
+    """The answer for one resource. `status` is `present` (an entry and its file), `missing` (an entry without its
+    file), `not_found` (no entry) or `unknown` (nobody can say which version is meant). `how` is what decided (`version
+    id`, `full hash`, `short hash`, `name`); `entry` and `place` are None where there is none."""
+
+    status: str
+    how: str = ""
+    entry: Entry | None = None
+    place: Place | None = None
+    notes: tuple[Note, ...] = field(default=())
+
+    @property
+    def file(self) -> str:
+        """The name for a loader of ComfyUI, `""` where no file is here."""
+        return self.place.name if self.place else ""
+
+    def has_note(self, *codes: str) -> bool:
+        """Whether one of these codes is noted."""
+        return any(note.code in codes for note in self.notes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The members that the routes add to a resource."""
+        entry = self.entry
+        members: dict[str, Any] = {"catalog_status": self.status, "catalog_file": entry.file if entry else None}
+        if entry is not None:
+            members.update(catalog_dest=entry.dest, catalog_name=entry.name)
+        if self.notes:
+            members["catalog_notes"] = [note.text for note in self.notes]
+        return members
+
+    def sentence(self) -> str:
+        """One line for a report."""
+        file = f" ({self.entry.file})" if self.entry else (f" ({self.file})" if self.file else "")
+        return " ".join([f"{self.status}{file}.", *(note.text for note in self.notes)])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One resource and its status. `resource` is what CivitAI says of it, None where it was not asked or knows none."""
+    """One resource and its status. `version` is what CivitAI says of it, None where it was not asked or knows none."""
 
     text: str
     located: Located
-    resource: ModelVersion | None = None
+    version: ModelVersion | None = None
 
     @property
     def name(self) -> str:
-        entry, resource = self.located.entry, self.resource
-        if resource is not None and resource.name:
-            return resource.title
+        entry, version = self.located.entry, self.version
+        if version is not None and version.name:
+            return version.title
         return (entry.name or entry.file) if entry else self.located.file or self.text
 
     @property
     def version_id(self) -> int | None:
         entry = self.located.entry
-        return self.resource.version_id if self.resource else entry.version_id if entry else None
+        return self.version.version_id if self.version else entry.version_id if entry else None
 
     def as_json(self) -> dict[str, Any]:
         entry, located = self.located.entry, self.located
@@ -39,14 +94,14 @@ class Answer:
             "status": located.status,
             "name": self.name,
             "version_id": self.version_id,
-            "base_model": self.resource.base_model if self.resource else entry.base_model if entry else "",
+            "base_model": self.version.base_model if self.version else entry.base_model if entry else "",
             "catalog": entry.catalog if entry else None,
             "category": entry.category if entry else None,
             "dest": entry.dest if entry else None,
             "file": entry.file if entry else None,
             "path": located.place.path if located.place else None,
             "how": located.how,
-            "notes": [shade.text for shade in located.shades],
+            "notes": [note.text for note in located.notes],
         }
 
     @property
@@ -72,9 +127,9 @@ class Checked:
         return "\n".join(answer.text for answer in self.answers if answer.located.status != PRESENT)
 
     def as_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"all_present": self.all_present}
-        found["resources"] = [answer.as_json() for answer in self.answers]
-        return {**found, "note": self.note} if self.note else found
+        resources = [answer.as_json() for answer in self.answers]
+        note = {"note": self.note} if self.note else {}
+        return {"all_present": self.all_present, "resources": resources, **note}
 
     @property
     def report(self) -> str:
@@ -86,6 +141,58 @@ class Checked:
         total = ", ".join(f"{number} {status}" for status, number in count.items() if number)
         lines = [*(answer.report for answer in self.answers), f"{total.replace('_', ' ')}."]
         return "\n".join([self.note, *lines] if self.note else lines)
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of adding or removing. `more` are the other files of which an entry was removed."""
+
+    status: str
+    file: str = ""
+    name: str = ""
+    category: str = ""
+    dest: str = ""
+    reason: str = ""
+    more: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The members that `POST /admin/civitai/add/{version_id}` answers with for each status."""
+        members = {member: getattr(self, member) for member in _MEMBERS[self.status]}
+        return {**members, "more": list(self.more)} if self.more else members
+
+    @property
+    def report(self) -> str:
+        """One sentence for a person."""
+        match self.status:
+            case "added":
+                return f"Added: {self.name} ({self.file} in {self.dest})."
+            case "already_exists":
+                return f"It is in the catalog already: {self.file}."
+            case "removed":
+                return f"Removed: {', '.join((self.file, *self.more))}."
+        return f"Not added. {self.reason}."
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What became of moving an entry to loras.json: `promoted` with file and category, or `already_exists`."""
+
+    status: str
+    file: str = ""
+    category: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The members that `POST /admin/civitai/promote-to-lora/{version_id}` answers with."""
+        if self.status == ALREADY:
+            return {"status": ALREADY}
+        return {"status": self.status, "file": self.file, "category": self.category}
+
+    @property
+    def report(self) -> str:
+        """One sentence for a person."""
+        if self.status == ALREADY:
+            return "It is in loras.json already."
+        return f"Moved to loras.json: {self.file} in {self.category}."
 
 
 @dataclass(frozen=True)
@@ -111,8 +218,8 @@ class Downloaded:
 
     @property
     def report(self) -> str:
-        what = {DOWNLOADED: "Downloaded", PRESENT: "Here already"}[self.status]
-        return "\n".join([f"{what}: {self.name} -> {self.path}", *self.notes])
+        verb = {DOWNLOADED: "Downloaded", PRESENT: "Here already"}[self.status]
+        return "\n".join([f"{verb}: {self.name} -> {self.path}", *self.notes])
 
 
 @dataclass(frozen=True)
@@ -133,7 +240,7 @@ class Scanned:
             "files": disk.files, "hashed": disk.hashed, "moved": disk.moved, "gone": disk.gone,
             "unchanged": disk.unchanged, "stopped": disk.stopped, "troubles": list(disk.troubles),
             "identified": self.identified, "unidentified": self.unidentified, "catalogued": self.catalogued,
-            "new": [{"sha256": one.sha256, "version_id": one.version_id, **one.about} for one in self.described],
+            "new": [{"sha256": new.sha256, "version_id": new.version_id, **new.about} for new in self.described],
             "trouble": self.trouble or None,
         }  # fmt: skip
 
@@ -146,7 +253,7 @@ class Scanned:
             f"CivitAI knows {self.identified} of them and does not know {self.unidentified}; {self.catalogued} are in "
             "a catalog.",
         ]
-        lines += [f"New: {one.about.get('name')} ({one.about.get('base_model')})" for one in self.described[:20]]
+        lines += [f"New: {owner.about.get('name')} ({owner.about.get('base_model')})" for owner in self.described[:20]]
         if len(self.described) > 20:
             lines.append(f"… and {len(self.described) - 20} more.")
         if disk.stopped:

@@ -1,399 +1,290 @@
-"""The text of a catalog with the places of what may change in it: an edit touches nothing else, byte for byte.
+"""The text of a catalog, in pieces: an edit makes new pieces and leaves every other byte as it was written.
 
-People edit these files by hand and other tools write them (facts/catalog.md), so a file is never written anew from its
-values. The text is walked as far down as `categories[].models`; below, json's own scanner reads whole arrays at once.
+People edit these files by hand and other tools write them, so a file is never written out of its values. What stands
+around the `models` arrays is small, and is spliced as a text; each array is kept as blocks of entries, with their text
+and their values, so that neither reading nor editing a large file holds the interpreter for long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from json.decoder import scanstring  # type: ignore[attr-defined]
+from functools import cached_property
 from typing import Any
 
-from .shelf import no_collecting
+from ..resources.collector import collector_paused
+from ..resources.json_values import decimal, whole
+from .layout import Layout, add_last, decode, layout_of, skip_blanks, spans
 
-_SPACE = re.compile(r"[ \t\r\n]*")
-_LONE = re.compile("[\ud800-\udfff]")
-_decode = json.JSONDecoder().raw_decode
-
-
-@dataclass(frozen=True)
-class Edit:
-    """`text` instead of the characters `start:end`."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Category:
-    """A category, its entries, and the span of its `models` array (0, 0 where it has none)."""
-
-    id: str
-    start: int
-    end: int
-    models_start: int
-    models_end: int
-    entries: Sequence[Any] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Document:
-    """A catalog's text, read. `top` are the spans of version, date and categories as far as they are there."""
-
-    text: str = field(repr=False)
-    start: int
-    end: int
-    version: Any
-    top: Mapping[str, tuple[int, int]]
-    categories: tuple[Category, ...]
-
-    def entries(self) -> Iterator[tuple[Category, Mapping[str, Any]]]:
-        for category in self.categories:
-            for raw in category.entries:
-                if isinstance(raw, dict):
-                    yield category, raw
-
-    def after(self, edits: Sequence[Edit], version: int, added: tuple[int, Any] | None = None) -> Document:
-        """The document that these edits make, without reading it again. `added` is an entry that one of them put at the
-        end of the category of this number. Only for edits below `categories[].models` and of version and date."""
-        moved = sorted((edit.end, len(edit.text) - (edit.end - edit.start)) for edit in edits)
-
-        def to(place: int) -> int:
-            return place + sum(by for end, by in moved if end <= place)
-
-        categories = []
-        for number, category in enumerate(self.categories):
-            entries = category.entries
-            if added is not None and added[0] == number:
-                entries = [*entries, added[1]]
-            moved_to = {name: to(getattr(category, name)) for name in ("start", "end", "models_start", "models_end")}
-            categories.append(replace(category, **moved_to, entries=entries))
-        return Document(
-            text=apply(self.text, edits),
-            start=self.start,
-            end=to(self.end),
-            version=version,
-            top={key: (to(a), to(b)) for key, (a, b) in self.top.items()},
-            categories=tuple(categories),
-        )
+_BLOCK = 64 * 1024  # characters that are parsed in one go: a third of a millisecond
+_MODELS = re.compile(r'"models"[ \t\r\n]*:[ \t\r\n]*\[')  # no string can hold it: its quotes would be escaped
+_PLACE = re.compile(_MODELS.pattern + r"(\d+)\]")
+Entry = Mapping[str, Any]
 
 
 class WrongShape(ValueError):
     """Valid JSON, and no catalog; the text is the rest of a sentence."""
 
 
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring elements of an array: the text from the first to where the next block begins, and their values."""
+
+    text: str = field(repr=False)
+    values: list[Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Models:
+    """What stands between the brackets of a `models` array: blanks, elements, blanks."""
+
+    before: str = ""
+    blocks: tuple[Block, ...] = ()
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join([self.before, *(block.text for block in self.blocks), self.after])
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A catalog's text, read. In the `skeleton` each `models` array holds its number in `models` alone."""
+
+    skeleton: str = field(repr=False)
+    models: tuple[Models, ...] = field(repr=False)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The values of the skeleton."""
+        return json.loads(self.skeleton.removeprefix("\ufeff"))
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        pieces, at = [], 0
+        for place in _PLACE.finditer(self.skeleton):
+            pieces += [self.skeleton[at : place.start(1)], self.models[int(place[1])].text]
+            at = place.end(1)
+        return "".join([*pieces, self.skeleton[at:]])
+
+    def categories(self) -> Iterator[tuple[str, int | None]]:
+        """The id of each category (`""` where it has none), and the number of its array where it has one."""
+        for category in self.data.get("categories", ()):
+            if isinstance(category, dict):
+                identity, models = category.get("id"), category.get("models")
+                yield identity if isinstance(identity, str) else "", models[0] if models else None
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """Each entry as it is written, with the id of its category."""
+        for identity, number in self.categories():
+            for block in self.models[number].blocks if number is not None else ():
+                for value in block.values:
+                    if isinstance(value, dict):
+                        yield identity, value
+
+
 def read_document(text: str) -> Document:
     """Raises json.JSONDecodeError, WrongShape, and ValueError or RecursionError for numbers and depths beyond
     measure."""
-    with no_collecting():
-        return _read(text)
+    pieces, models, at = [], [], 0
+    with collector_paused():
+        while begin := _MODELS.search(text, at):
+            array, end = _read_models(text, begin.end())
+            pieces.append(f"{text[at : begin.end()]}{len(models)}")
+            models.append(array)
+            at = end
+    document = Document("".join([*pieces, text[at:]]), tuple(models))
+    try:
+        data = document.data
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(error.msg, text, _place_in(text, document, error.pos)) from None
+    _check_shape(data)
+    return document
 
 
-def _read(text: str) -> Document:
-    start = _skip(text, 1 if text.startswith("\ufeff") else 0)
-    if text[start : start + 1] != "{":
-        _decode(text, start)
+def _place_in(text: str, document: Document, pos: int) -> int:
+    """Where a place of the skeleton (without its byte-order mark) is in the whole text."""
+    pos += text.startswith("\ufeff")
+    before = [place for place in _PLACE.finditer(document.skeleton) if place.end(1) <= pos]
+    return pos + sum(len(document.models[int(place[1])].text) - len(place[1]) for place in before)
+
+
+def _check_shape(data: Any) -> None:
+    if not isinstance(data, dict):
         raise WrongShape("begins with no object")
-    top: dict[str, tuple[int, int]] = {}
-    found: dict[str, Any] = {}
-
-    def value(key: str, at: int) -> int:
-        if key == "categories" and text[at : at + 1] == "[":
-            found[key], end = _categories(text, at)
-        else:
-            found[key], end = _decode(text, at)
-        top[key] = (at, end)
-        return end
-
-    end = _walk_object(text, start, value)
-    if (rest := _skip(text, end)) != len(text):
-        raise json.JSONDecodeError("Extra data", text, rest)
-    categories = found.get("categories", ())
-    if not isinstance(categories, tuple):
+    if not isinstance(data.get("categories", []), list):
         raise WrongShape("has `categories` that are no list")
-    return Document(text, start, end, found.get("version"), top, categories)
+    for category in data.get("categories", ()):
+        if isinstance(category, dict) and "models" in category:
+            models = category["models"]
+            if not (isinstance(models, list) and len(models) == 1 and isinstance(models[0], int)):
+                raise WrongShape(f"has a category {category.get('id')!r} whose `models` are no list")
 
 
-def with_entry(document: Document, category: str, name: str, entry: Mapping[str, Any] | str) -> tuple[list[Edit], int]:
-    """The edits that put an entry at the end of a category, which is made where it is not there, and the number of that
-    category (-1 = made). An entry that is a text stays that text."""
-    text = document.text
-    number = next((n for n, c in enumerate(document.categories) if c.id == category and c.models_end), -1)
-    style = _style(document)
-    written = entry if isinstance(entry, str) else style.object(entry, depth=4)
-    if number >= 0:
-        chosen = document.categories[number]
-        return [_append(text, chosen.models_start, chosen.models_end, written, style, depth=3)], number
-    bare = next((c for c in document.categories if c.id == category), None)
-    models = style.array(written, depth=3)
-    if bare is not None:
-        return [_add_member(text, bare.start, bare.end, "models", models, style, depth=2)], -1
-    made = style.object({"id": category, "name": name}, depth=2, more=f'"models"{style.colon}{models}')
-    if "categories" in document.top:
-        return [_append(text, *document.top["categories"], made, style, depth=1)], -1
-    whole = style.array(made, depth=1)
-    return [_add_member(text, document.start, document.end, "categories", whole, style, depth=0)], -1
+def _read_models(text: str, at: int) -> tuple[Models, int]:
+    """The array whose content begins at `at`, and the place of its closing bracket."""
+    start = skip_blanks(text, at)
+    before, blocks, glue = text[at:start], [], ""
+    if text[start : start + 1] == "]":
+        return Models(before), start
+    while True:
+        values, end = _read_block(text, start, glue)
+        comma = skip_blanks(text, end)
+        if text[comma : comma + 1] == "]":
+            return Models(before, (*blocks, Block(text[start:end], values)), text[end:comma]), comma
+        if text[comma : comma + 1] != ",":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, comma)
+        following = skip_blanks(text, comma + 1)
+        blocks.append(Block(text[start:following], values))
+        glue, start = glue or text[end - 1 : following + 1], following
 
 
-def without_entries(document: Document, gone: Callable[[Mapping[str, Any]], bool]) -> tuple[list[Edit], list[str]]:
-    """The edits that take entries away, and the text of each that goes."""
-    edits, texts = [], []
-    for category in document.categories:
-        if not any(isinstance(raw, dict) and gone(raw) for raw in category.entries):
-            continue
-        spans, values = _elements(document.text, category.models_start)
-        going = [isinstance(raw, dict) and gone(raw) for raw in values]
-        texts += [document.text[a:b] for (a, b), goes in zip(spans, going, strict=True) if goes]
-        if all(going):
-            edits.append(Edit(category.models_start + 1, category.models_end - 1, ""))
-            continue
-        last = max(n for n, goes in enumerate(going) if not goes)
-        for n, goes in enumerate(going[: last + 1]):
-            if goes:
-                edits.append(Edit(spans[n][0], spans[n + 1][0], ""))
-        if last + 1 < len(spans):
-            edits.append(Edit(spans[last][1], spans[-1][1], ""))
-    return edits, texts
+def _read_block(text: str, start: int, glue: str) -> tuple[list[Any], int]:
+    """About a block of elements from `start` on, and where the last one ends. `glue` is what stands between two of
+    them, with the brackets on both sides; that it is no part of an element where it is found is certain once
+    everything before it proves to be whole elements."""
+    cut = text.find(glue, start + _BLOCK) if glue else -1
+    if cut > 0:
+        with contextlib.suppress(json.JSONDecodeError):  # inside of an element, or of another array
+            return json.loads(f"[{text[start : cut + 1]}]"), cut + 1
+    values, end = [], start
+    while True:
+        value, end = decode(text, end)
+        values.append(value)
+        comma = skip_blanks(text, end)
+        if text[comma : comma + 1] != "," or end - start > _BLOCK or not glue:
+            return values, end
+        end = skip_blanks(text, comma + 1)
 
 
-def stamped(document: Document, date: str) -> tuple[list[Edit], int]:
-    """The edits for a save: `version` counted up by one, `date` set (facts/catalog.md); and the new version."""
-    now = document.version
+def append_entry(document: Document, category: str, name: str, entry: Entry | str) -> Document:
+    """The document with an entry at the end of a category, which is made where it is not there. An entry that is a text
+    stays that text."""
+    layout = _layout(document)
+    number = next((n for identity, n in document.categories() if identity == category and n is not None), None)
+    if number is None:
+        number = len(document.models)
+        document = Document(_with_category(document, category, name, layout), (*document.models, Models()))
+    text = entry if isinstance(entry, str) else layout.entry(entry)
+    models = list(document.models)
+    models[number] = _appended(models[number], Block(text, [json.loads(text)]), layout)
+    return replace(document, models=tuple(models))
+
+
+def _layout(document: Document) -> Layout:
+    blocks = [block for models in document.models for block in models.blocks]
+    first = next((block.text for block in blocks if block.values[0] and isinstance(block.values[0], dict)), "")
+    is_ascii = document.skeleton.isascii() and all(block.text.isascii() for block in blocks)
+    return layout_of(document.skeleton, first[: decode(first, 0)[1]] if first else "", is_ascii)
+
+
+def _appended(models: Models, added: Block, layout: Layout) -> Models:
+    if not models.blocks:
+        after = models.before if "\n" in models.before else layout.line(3)
+        return Models(layout.line(4), (added,), after)
+    *others, last = models.blocks
+    first = models.blocks[0].text
+    comma = skip_blanks(first, decode(first, 0)[1]) + 1
+    blanks = first[comma : skip_blanks(first, comma)] if comma < len(first) else models.before or layout.after_comma(4)
+    if len(last.text) < _BLOCK:
+        joined = Block(f"{last.text},{blanks}{added.text}", [*last.values, *added.values])
+        return replace(models, blocks=(*others, joined))
+    return replace(models, blocks=(*others, Block(f"{last.text},{blanks}", last.values), added))
+
+
+def _with_category(document: Document, category: str, name: str, layout: Layout) -> str:
+    """The skeleton with an array for a category, whose number is the next one."""
+    skeleton, start = document.skeleton, document.skeleton.index("{")
+    array = f'"models"{layout.colon}[{len(document.models)}]'
+    top = {key: (start, end) for key, start, end in spans(skeleton, start)}
+    made = layout.category({"id": category, "name": name}, array)
+    if "categories" not in top:
+        written = f'"categories"{layout.colon}[{layout.line(2)}{made}{layout.line(1)}]'
+        return add_last(skeleton, start, skeleton.rindex("}") + 1, written, layout, 0)
+    bare = next((n for n, (identity, _) in enumerate(document.categories()) if identity == category), None)
+    if bare is None:
+        return add_last(skeleton, *top["categories"], made, layout, 1)
+    objects = [(start, end) for _, start, end in spans(skeleton, top["categories"][0]) if skeleton[start] == "{"]
+    return add_last(skeleton, *objects[bare], array, layout, 2)
+
+
+def remove_entries(document: Document, is_meant: Callable[[Entry], bool]) -> tuple[Document, list[str]]:
+    """The document without the entries that are meant, and the text of each of them."""
+    thinned = [_without(models, is_meant) for models in document.models]
+    texts = [text for _, removed in thinned for text in removed]
+    return (replace(document, models=tuple(models for models, _ in thinned)) if texts else document), texts
+
+
+def entry_texts(document: Document, is_meant: Callable[[Entry], bool]) -> list[str]:
+    """The text of each entry that is meant."""
+    return remove_entries(document, is_meant)[1]
+
+
+def _without(models: Models, is_meant: Callable[[Entry], bool]) -> tuple[Models, list[str]]:
+    blocks, texts = [], []
+    for block in models.blocks:
+        stays = [not (isinstance(value, dict) and is_meant(value)) for value in block.values]
+        if not all(stays):
+            places = _elements(block.text)
+            texts += [block.text[start:end] for (start, end), stay in zip(places, stays, strict=True) if not stay]
+            block = _thinned(block, places, stays)
+        if block.values:
+            blocks.append(block)
+    if not texts:
+        return models, texts
+    if not blocks:
+        return Models(), texts
+    last = blocks[-1]
+    trimmed = Block(last.text[: _elements(last.text)[-1][1]], last.values)
+    return replace(models, blocks=(*blocks[:-1], trimmed)), texts
+
+
+def _thinned(block: Block, places: Sequence[tuple[int, int]], stays: Sequence[bool]) -> Block:
+    """A block without those elements that do not stay."""
+    begins = [start for start, _ in places[1:]] + [len(block.text)]
+    pieces = [block.text[start:begin] for (start, _), begin in zip(places, begins, strict=True)]
+    text = "".join(piece for piece, stay in zip(pieces, stays, strict=True) if stay)
+    return Block(text, [value for value, stay in zip(block.values, stays, strict=True) if stay])
+
+
+def _elements(text: str) -> list[tuple[int, int]]:
+    """The span of every element in the text of a block."""
+    places, at = [], 0
+    while at < len(text):
+        end = decode(text, at)[1]
+        places.append((at, end))
+        at = skip_blanks(text, skip_blanks(text, end) + 1)
+    return places
+
+
+def stamp(document: Document, date: str) -> Document:
+    """The document as a save writes it: `version` counted up by one, in the type that it has, and `date` set."""
+    now = document.data.get("version")
     is_text = isinstance(now, str) and now.isascii() and now.isdigit() and len(now) < 20
-    is_number = isinstance(now, int) and not isinstance(now, bool)
-    is_number = is_number or (isinstance(now, float) and abs(now) < 2**53)  # 12.0, as other languages write it
-    number = (int(now) if is_text or is_number else 0) + 1
-    written = {"version": f'"{number}"' if is_text else str(number), "date": json.dumps(date)}
-    edits = [Edit(*document.top[key], value) for key, value in written.items() if key in document.top]
-    missing = [f'"{key}"{_style(document).colon}{value}' for key, value in written.items() if key not in document.top]
-    if missing:
-        at = document.start + 1
-        style = _style(document)
-        empty = document.text[_skip(document.text, at)] == "}"
-        lead = style.line(1)
-        edits.append(Edit(at, at, "".join(lead + m + ("" if empty and m is missing[-1] else ",") for m in missing)))
-    return edits, number
+    number = whole(now) if is_text else decimal(now)
+    version = str((int(number) if number is not None and abs(number) < 2**53 else 0) + 1)  # also 12.0, and "12"
+    dated = _with_top(document, "date", json.dumps(date))
+    return _with_top(dated, "version", f'"{version}"' if is_text else version)
 
 
-def apply(text: str, edits: Sequence[Edit]) -> str:
-    """The text after edits that do not overlap."""
-    parts, at = [], 0
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-        parts += [text[at : edit.start], edit.text]
-        at = edit.end
-    return "".join([*parts, text[at:]])
+def _with_top(document: Document, key: str, value: str) -> Document:
+    """The document with an outermost member set, put in as the first one where it is not there."""
+    skeleton, at = document.skeleton, document.skeleton.index("{")
+    top = {name: (start, end) for name, start, end in spans(skeleton, at)}
+    if key in top:
+        start, end = top[key]
+        return replace(document, skeleton=skeleton[:start] + value + skeleton[end:])
+    layout = _layout(document)
+    comma = "," if top else ""
+    written = f"{layout.line(1)}{json.dumps(key)}{layout.colon}{value}{comma}"
+    return replace(document, skeleton=skeleton[: at + 1] + written + skeleton[at + 1 :])
 
 
 def with_member(entry: str, key: str, value: str) -> str:
     """An entry's text with one more member at its end, written as its others are."""
-    style = replace(_Style(), newline="", unit="")
-    return apply(entry, [_add_member(entry, 0, len(entry), key, value, style, depth=0)])
-
-
-# --- reading
-
-
-def _walk_object(text: str, at: int, value: Callable[[str, int], int]) -> int:
-    """Walk the members of the object at `at`; `value(key, start of the value)` answers where it ends."""
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "}":
-        return at + 1
-    while True:
-        if text[at : at + 1] != '"':
-            raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
-        key, at = scanstring(text, at + 1, True)
-        at = _skip(text, at)
-        if text[at : at + 1] != ":":
-            raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
-        at = _skip(text, value(key, _skip(text, at + 1)))
-        if text[at : at + 1] == "}":
-            return at + 1
-        if text[at : at + 1] != ",":
-            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-        at = _skip(text, at + 1)
-
-
-def _walk_array(text: str, at: int, value: Callable[[int], int]) -> int:
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "]":
-        return at + 1
-    while True:
-        at = _skip(text, value(at))
-        if text[at : at + 1] == "]":
-            return at + 1
-        if text[at : at + 1] != ",":
-            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-        at = _skip(text, at + 1)
-
-
-def _categories(text: str, at: int) -> tuple[tuple[Category, ...], int]:
-    found: list[Category] = []
-
-    def element(start: int) -> int:
-        if text[start : start + 1] != "{":
-            return _decode(text, start)[1]
-        seen: dict[str, tuple[Any, int, int]] = {}
-
-        def value(key: str, begin: int) -> int:
-            decoded, end = _decode(text, begin)
-            if key in ("id", "models"):
-                seen[key] = (decoded, begin, end)
-            return end
-
-        end = _walk_object(text, start, value)
-        name = seen.get("id", ("", 0, 0))[0]
-        models, begin, stop = seen.get("models", ([], 0, 0))
-        if not isinstance(models, list):
-            raise WrongShape(f"has a category {name!r} whose `models` are no list")
-        found.append(Category(name if isinstance(name, str) else "", start, end, begin, stop, models))
-        return end
-
-    end = _walk_array(text, at, element)
-    return tuple(found), end
-
-
-def _elements(text: str, at: int) -> tuple[list[tuple[int, int]], list[Any]]:
-    spans: list[tuple[int, int]] = []
-    values: list[Any] = []
-
-    def element(start: int) -> int:
-        value, end = _decode(text, start)
-        spans.append((start, end))
-        values.append(value)
-        return end
-
-    _walk_array(text, at, element)
-    return spans, values
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-# --- writing
-
-
-@dataclass(frozen=True)
-class _Style:
-    """How a file is written. `newline` is `""` where everything stands on one line; `first`, `between` and `last` are
-    the blanks inside an entry as the file has them, None where it has no entry to copy from."""
-
-    newline: str = "\n"
-    unit: str = "  "
-    colon: str = ": "
-    ascii: bool = False
-    first: str | None = None
-    between: str | None = None
-    last: str | None = None
-    lists_in_lines: bool = False
-
-    def line(self, depth: int) -> str:
-        return self.newline + self.unit * depth if self.newline else ""
-
-    def gap(self, depth: int) -> str:
-        """What stands after a comma."""
-        return self.line(depth) or (" " if self.colon.endswith(" ") else "")
-
-    def array(self, element: str, depth: int) -> str:
-        return f"[{self.line(depth + 1)}{element}{self.line(depth)}]"
-
-    def object(self, members: Mapping[str, Any], depth: int, more: str = "") -> str:
-        copied = depth == 4 and self.first is not None
-        first = self.first if copied else self.line(depth + 1)
-        between = self.between if copied else self.gap(depth + 1)
-        last = self.last if copied else self.line(depth)
-        written = [f"{self._json(key)}{self.colon}{self._value(value, depth + 1)}" for key, value in members.items()]
-        return "{" + f"{first}{f',{between}'.join([*written, *filter(None, [more])])}{last}" + "}"
-
-    def _value(self, value: Any, depth: int) -> str:
-        if isinstance(value, list) and value and self.lists_in_lines and self.newline:
-            inner = f",{self.line(depth + 1)}".join(self._json(item) for item in value)
-            return f"[{self.line(depth + 1)}{inner}{self.line(depth)}]"
-        return self._json(value)
-
-    def _json(self, value: Any) -> str:
-        text = json.dumps(value, ensure_ascii=self.ascii)
-        return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # no file can hold one as it is
-
-
-def _style(document: Document) -> _Style:
-    """Copied from the first entry of the file, and from the file's first member for what an entry cannot tell."""
-    text = document.text
-    lead = _blank(text, document.start + 1)
-    newline = "\r\n" if "\r\n" in lead else ("\n" if "\n" in lead else "")
-    unit = lead.rsplit("\n", 1)[-1] if newline else ""
-    colon = ": "
-    if text[document.start + 1 + len(lead)] == '"':
-        _, at = scanstring(text, document.start + 2 + len(lead), True)
-        colon = text[at : _skip(text, _skip(text, at) + 1)]
-    if text[document.start + 1 + len(lead)] == "}" and len(text) < 10:
-        newline, unit = "\n", "  "  # an empty object tells nothing: as we write ourselves
-    style = _Style(newline, unit, colon if "\n" not in colon else ": ", ascii=text.isascii())
-    sample = next(
-        (c for c in document.categories if c.entries and isinstance(c.entries[0], dict) and c.entries[0]), None
-    )
-    if sample is None:
-        return style
-    start = _skip(text, sample.models_start + 1)
-    members: list[tuple[int, int]] = []
-
-    def value(_: str, begin: int) -> int:
-        end = _decode(text, begin)[1]
-        members.append((begin, end))
-        return end
-
-    end = _walk_object(text, start, value)
-    first = _blank(text, start + 1)
-    between = first or style.gap(5)
-    if len(members) > 1:
-        between = _blank(text, text.index(",", members[0][1]) + 1)
-    last = text[_before_blanks(text, end - 1) : end - 1]
-    lists = [text[a:b] for a, b in members if text[a] == "[" and _skip(text, a + 1) != b - 1]
-    _, at = scanstring(text, _skip(text, start + 1) + 1, True)
-    return replace(
-        style,
-        colon=text[at : members[0][0]],
-        first=first,
-        between=between,
-        last=last,
-        lists_in_lines=any("\n" in one for one in lists) or (not lists and "\n" in first),
-    )
-
-
-def _append(text: str, start: int, end: int, written: str, style: _Style, depth: int) -> Edit:
-    """Put an element at the end of the array `start:end`, with the blanks that stand between its first two."""
-    first = _skip(text, start + 1)
-    if first == end - 1:
-        lead = _blank(text, start + 1)
-        close = lead if "\n" in lead else style.line(depth)
-        return Edit(start + 1, end - 1, f"{style.line(depth + 1)}{written}{close}")
-    after = _skip(text, _decode(text, first)[1])
-    gap = _blank(text, after + 1) if text[after] == "," else (_blank(text, start + 1) or style.gap(depth + 1))
-    at = _before_blanks(text, end - 1)
-    return Edit(at, at, f",{gap}{written}")
-
-
-def _add_member(text: str, start: int, end: int, key: str, value: str, style: _Style, depth: int) -> Edit:
-    """Put a member at the end of the object `start:end`."""
-    lead = _blank(text, start + 1)
-    member = f"{json.dumps(key)}{style.colon}{value}"
-    if _skip(text, start + 1) == end - 1:
-        return Edit(start + 1, end - 1, f"{style.line(depth + 1)}{member}{style.line(depth)}")
-    at = _before_blanks(text, end - 1)
-    return Edit(at, at, f",{lead or ' '}{member}")
-
-
-def _blank(text: str, at: int) -> str:
-    return text[at : _skip(text, at)]
-
-
-def _before_blanks(text: str, at: int) -> int:
-    while text[at - 1] in " \t\r\n":
-        at -= 1
-    return at
+    layout = Layout(newline="", unit="")
+    return add_last(entry, 0, len(entry), f"{json.dumps(key)}{layout.colon}{value}", layout, 0)

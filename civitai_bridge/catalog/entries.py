@@ -1,4 +1,4 @@
-"""One entry of a catalog as a value, and the entry that a version becomes (facts/catalog.md, site-api §8.5)."""
+"""One entry of a catalog as a value, and the entry that a version becomes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from ..errors import BadInput
 from ..resources.addresses import SITE, download_url
-from ..resources.ecosystems import LORA_TYPES, folder_of
+from ..resources.ecosystems import folder_of
+from ..resources.hashes import SHA256, bare_hash
+from ..resources.json_values import identifier, text
 from ..resources.version import ModelFile, ModelVersion
 
 MODELS, LORAS = "models.json", "loras.json"
@@ -22,9 +24,9 @@ _CATEGORY_NAMES = {
     "wan_loras": "Wan LoRAs", "flux_loras": "Flux LoRAs", "sdxl_loras": "SDXL LoRAs", "sd15_loras": "SD 1.5 LoRAs",
     "other_loras": "Other LoRAs", "animatediff_models": "AnimateDiff Models",
 }  # fmt: skip
-# Types for which catalog.md names a place and site-api §7.2 none.
+# Types for which CivitAI's own table of folders has none.
 _DEST_BY_MODEL = {"AestheticGradient": "embeddings", "Poses": "controlnet"}
-# Base models whose checkpoints ship as a bare diffusion model (facts/catalog.md).
+# Base models whose checkpoints ship as a bare diffusion model, as the first programs that wrote these files had it.
 _BARE = ("flux", "wan", "hunyuan video", "cogvideox", "ltx")
 _LORA_CATEGORIES = (
     ("wan", "wan_loras"),
@@ -56,7 +58,8 @@ class Entry:
 
     @property
     def sha256(self) -> str:
-        return next((value for value in self.hashes if len(value) == 64), "")
+        """The SHA256 of the whole file, `""` where the entry does not name it."""
+        return next((value for value in self.hashes if len(value) == SHA256), "")
 
 
 def entry_from_json(raw: Mapping[str, Any], catalog: str = MODELS, category: str = "") -> Entry:
@@ -64,13 +67,13 @@ def entry_from_json(raw: Mapping[str, Any], catalog: str = MODELS, category: str
     return Entry(
         catalog=catalog,
         category=category,
-        file=_text(raw.get("file")),
-        dest=_text(raw.get("dest")),
-        name=_text(raw.get("name")),
-        version_id=whole(raw.get("civitai_version_id")),
-        model_id=whole(raw.get("civitai_model_id")),
-        file_id=whole(raw.get("civitai_file_id")),
-        base_model=_text(raw.get("base_model")) or _text(raw.get("civitai_base_model")),
+        file=text(raw.get("file")),
+        dest=text(raw.get("dest")),
+        name=text(raw.get("name")),
+        version_id=identifier(raw.get("civitai_version_id")),
+        model_id=identifier(raw.get("civitai_model_id")),
+        file_id=identifier(raw.get("civitai_file_id")),
+        base_model=text(raw.get("base_model")) or text(raw.get("civitai_base_model")),
         hashes=hashes_of(raw),
         raw=raw,
     )
@@ -78,27 +81,8 @@ def entry_from_json(raw: Mapping[str, Any], catalog: str = MODELS, category: str
 
 def hashes_of(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """The hashes that an entry names, in lower case without `0x`."""
-    found = []
-    for key in ("hash", "sha256", "autov3"):
-        value = raw.get(key)
-        if value and isinstance(value, str):
-            found.append(bare_hash(value))
-    return tuple(found)
-
-
-def bare_hash(text: str) -> str:
-    """A hash as it is compared: lower case, without the `0x` that some trainers write (site-api §4)."""
-    low = text.strip().lower()
-    return low[2:] if low.startswith("0x") else low
-
-
-def whole(value: object) -> int | None:
-    """A number of CivitAI, which files written by others may hold as a string."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) < 20:
-        return int(value)
-    return None
+    values = (raw.get(key) for key in ("hash", "sha256", "autov3"))
+    return tuple(bare_hash(value) for value in values if value and isinstance(value, str))
 
 
 def category_name(category: str) -> str:
@@ -106,64 +90,56 @@ def category_name(category: str) -> str:
     return _CATEGORY_NAMES.get(category) or category.replace("_", " ").title()
 
 
-def place_of(resource: ModelVersion, file: ModelFile) -> tuple[str, str]:
+def place_of(version: ModelVersion, file: ModelFile) -> tuple[str, str]:
     """Category and dest, by the file's type first, then by the model's. Raises BadInput for what is no model file."""
-    model_type = resource.model_type or resource.type
-    dest = folder_of(model_type, file.type) or _DEST_BY_MODEL.get(resource.model_type, "")
+    model_type = version.model_type or version.type
+    dest = folder_of(model_type, file.type) or _DEST_BY_MODEL.get(version.model_type, "")
     if not dest:
         raise BadInput(
-            f"{resource.name} is of type {model_type or 'unknown'} with a file of type {file.type or 'unknown'}, for "
+            f"{version.name} is of type {model_type or 'unknown'} with a file of type {file.type or 'unknown'}, for "
             "which ComfyUI has no model folder; it is not added."
         )
-    if dest == "checkpoints" and resource.base_model.lower().startswith(_BARE):
+    if dest == "checkpoints" and version.base_model.lower().startswith(_BARE):
         dest = "diffusion_models"
     return _CATEGORY.get(dest, dest), dest
 
 
 def lora_category(base_model: str) -> str:
-    """The category in `loras.json` (facts/catalog.md)."""
+    """The category in `loras.json` of a LoRA for this base model."""
     low = base_model.strip().lower()
     return next((category for head, category in _LORA_CATEGORIES if low.startswith(head)), "other_loras")
 
 
-def display_name(resource: ModelVersion, file: ModelFile) -> str:
+def display_name(version: ModelVersion, file: ModelFile) -> str:
     """`<model> <version> [<base model> <PRECISION>]`, without what is unknown or says the same twice."""
-    version = resource.version_name if resource.version_name != resource.name else ""
-    inside = " ".join(filter(None, (resource.base_model, file.precision.upper())))
-    return " ".join(filter(None, (resource.name, version, f"[{inside}]" if inside else "")))
+    version_name = version.version_name if version.version_name != version.name else ""
+    inside = " ".join(filter(None, (version.base_model, file.precision.upper())))
+    return " ".join(filter(None, (version.name, version_name, f"[{inside}]" if inside else "")))
 
 
-def new_entry(resource: ModelVersion, file: ModelFile, *, name: str, dest: str) -> dict[str, Any]:
+def new_entry(version: ModelVersion, file: ModelFile, *, name: str, dest: str) -> dict[str, Any]:
     """The entry of a version's file; `name` is the file's name on disk. Keys as in existing files, then what later
     look-ups need."""
     hashes = {kind.upper(): value.upper() for kind, value in file.hashes.items()}
     entry: dict[str, Any] = {
-        "name": display_name(resource, file),
+        "name": display_name(version, file),
         "file": name,
         "dest": dest,
         "source": "civitai",
-        "civitai_version_id": resource.version_id,
-        "civitai_model_id": resource.model_id,
+        "civitai_version_id": version.version_id,
+        "civitai_model_id": version.model_id,
         "civitai_file_id": file.id or None,
         "size_gb": round(file.size_kb / 1_000_000, 3) if file.size_kb is not None else None,
-        "base_model": resource.base_model,
+        "base_model": version.base_model,
         "tags": [],
-        "trigger_words": list(resource.trained_words),
-        "downloads": resource.downloads,
+        "trigger_words": list(version.trained_words),
+        "downloads": version.downloads,
         "hash": hashes.get("SHA256"),
         "autov3": hashes.get("AUTOV3"),
-        "air": resource.air,
-        "type": resource.model_type or resource.type,
-        "usage_control": resource.usage_control,
-        "nsfw_level": resource.nsfw_level,
-        "download_url": download_url(SITE, resource.version_id, file.id),
+        "air": version.air,
+        "type": version.model_type or version.type,
+        "usage_control": version.usage_control,
+        "nsfw_level": version.nsfw_level,
+        "download_url": download_url(SITE, version.version_id, file.id),
     }
     return {key: value for key, value in entry.items() if value is not None}
-
-
-def is_lora(resource: ModelVersion) -> bool:
-    return resource.type in LORA_TYPES
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
 """Which file of a loader is meant: hash first, name last, and a part of a name never counts.
 
-The catalogs and the index of hashes answer first (check.py). What they do not know yet is looked for by its exact file
-name in ComfyUI's own list; a file of that name whose bytes are known to be others is not it.
+The catalogs and the index of hashes answer first. What they do not know yet is looked for by its exact file name in
+ComfyUI's own list; a file of that name whose bytes are known to be others is not it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from ..metadata.generation import GenerationData, UsedResource
 from ..metadata.prompt import name_key, normal_name
-from ..model_files.index import Files, ModelPath, Ownership
+from ..model_files.indexed import Files, ModelPath, Ownership
+from ..resources.hashes import bare_hash
 from ..resources.version import ModelVersion
-from .answers import Answer
-from .check import Located, is_other
-from .entries import bare_hash
+from .answers import Answer, Located
+from .file_lookup import is_other
 from .service import CatalogService
 
 _WRITTEN = frozenset({"prompt", "negative_prompt", "comfy"})  # where a person, or a graph, wrote the weight itself
-_UNSURE = frozenset({"other_bytes", "ambiguous"})
+_UNSURE = ("other_bytes", "ambiguous")
 _FOLDERS = {
     "checkpoint": ("checkpoints", "diffusion_models"), "lora": ("loras",), "lyco": ("loras",), "vae": ("vae",),
     "embedding": ("embeddings",), "hypernet": ("hypernetworks",), "upscaler": ("upscale_models",),
@@ -30,23 +30,23 @@ _FOLDERS = {
 
 
 @dataclass(frozen=True)
-class OnHand:
-    """`file` is the name for a loader, `""` where none is here; `sentence` says how it was found, or why not."""
+class LoaderFile:
+    """`name` is the name for a loader, `""` where no file is here; `sentence` says how it was found, or why not."""
 
-    file: str
+    name: str
     sentence: str
 
 
 @dataclass(frozen=True)
-class LoraOnHand:
+class LoraFile:
     """A LoRA of CIVITAI_LORAS and its file; strengths as the wire says them. `again`: another entry of the list means
-    the same file and has the word."""
+    the same file and wins."""
 
     title: str
     reference: str
     strength: float
     clip: float
-    found: OnHand
+    file: LoaderFile
     source: str = ""
     again: bool = False
 
@@ -56,86 +56,82 @@ class LoraOnHand:
 
     @property
     def used(self) -> bool:
-        return bool(self.found.file) and not self.off and not self.again
+        return bool(self.file.name) and not self.off and not self.again
 
     @property
     def lacking(self) -> bool:
-        return not self.found.file and not self.off
+        return not self.file.name and not self.off
 
 
-async def loras_on_hand(
-    desk: CatalogService, loras: Sequence[Mapping[str, Any]], listed: Callable[[], Sequence[str]]
-) -> list[LoraOnHand]:
+async def lora_files(
+    catalog: CatalogService, loras: Sequence[Mapping[str, Any]], listed: Callable[[], Sequence[str]]
+) -> list[LoraFile]:
     """Each LoRA with its file in ComfyUI's folder `loras`; what is off is not looked for. `listed` are the names that
     ComfyUI's loaders offer."""
-    wanted = [lora for lora in loras if _strengths(lora) != (0.0, 0.0)]
-    answers = iter((await desk.check(wanted)).answers if wanted else ())
-    names, files = await asyncio.to_thread(lambda: (listed(), desk.index.files()))
-    found = []
+    applied = [lora for lora in loras if _strengths(lora) != (0.0, 0.0)]
+    answers = iter((await catalog.check(applied)).answers if applied else ())
+    names, files = await asyncio.to_thread(lambda: (listed(), catalog.index.files()))
+    return _once([_lora_file(lora, answers, names, files) for lora in loras])
+
+
+def _lora_file(lora: Mapping[str, Any], answers: Any, names: Sequence[str], files: Files) -> LoraFile:
+    strength, clip = _strengths(lora)
+    named = (lora.get(key) for key in ("name", "air", "version_id", "hash"))
+    title = str(next(filter(None, named), "without a name"))
+    if not strength and not clip:
+        return LoraFile(title, "", strength, clip, LoaderFile("", "off (weight 0)."))
+    # What CivitAI resolved bears its title there, which is no file's name.
+    resolved = lora.get("air") or lora.get("version_id")
+    name = str(lora.get("file") or ("" if resolved else lora.get("name")) or "")
+    hashes = [bare_hash(str(lora["hash"]))] if lora.get("hash") else []
+    file = loader_file(next(answers), "loras", names, files, name=name, hashes=hashes)
+    return LoraFile(title, str(resolved or lora.get("hash") or ""), strength, clip, file, str(lora.get("source") or ""))
+
+
+def _once(loras: Sequence[LoraFile]) -> list[LoraFile]:
+    """Two entries of one file are one LoRA that was named twice: what the prompt or the graph says wins, else the
+    first."""
+    winners: dict[str, LoraFile] = {}
     for lora in loras:
-        strength, clip = _strengths(lora)
-        title = str(
-            lora.get("name") or lora.get("air") or lora.get("version_id") or lora.get("hash") or "without a name"
-        )
-        if not strength and not clip:
-            found.append(LoraOnHand(title, "", strength, clip, OnHand("", "off (weight 0).")))
-            continue
-        answer = next(answers)
-        # What CivitAI resolved bears its title there, which is no file's name (facts/site-api.md §8.2).
-        resolved = lora.get("air") or lora.get("version_id")
-        name = str(lora.get("file") or ("" if resolved else lora.get("name")) or "")
-        hashes = [bare_hash(str(lora["hash"]))] if lora.get("hash") else []
-        here = on_hand(answer, "loras", names, files, name=name, hashes=hashes)
-        reference = str(resolved or lora.get("hash") or "")
-        found.append(LoraOnHand(title, reference, strength, clip, here, str(lora.get("source") or "")))
-    return _once(found)
+        if lora.used:
+            winner = winners.setdefault(lora.file.name, lora)
+            if lora.source in _WRITTEN and winner.source not in _WRITTEN:
+                winners[lora.file.name] = lora
+    return [
+        lora if winners.get(lora.file.name, lora) is lora or not lora.used else _beaten(lora, winners) for lora in loras
+    ]
 
 
-def _once(found: list[LoraOnHand]) -> list[LoraOnHand]:
-    """Two entries of one file are one LoRA that was named twice: what the prompt or the graph says has the word, else
-    the first."""
-    best: dict[str, int] = {}
-    for place, one in enumerate(found):
-        if one.used:
-            held = best.setdefault(one.found.file, place)
-            if one.source in _WRITTEN and found[held].source not in _WRITTEN:
-                best[one.found.file] = place
-    kept = []
-    for place, one in enumerate(found):
-        held = best.get(one.found.file, place)
-        if one.used and held != place:
-            said = f"the same file as {found[held].title} ({one.found.file}), whose weight has the word."
-            one = replace(one, found=OnHand(one.found.file, said), again=True)
-        kept.append(one)
-    return kept
+def _beaten(lora: LoraFile, winners: Mapping[str, LoraFile]) -> LoraFile:
+    name = lora.file.name
+    sentence = f"the same file as {winners[name].title} ({name}), whose weight has the word."
+    return replace(lora, file=LoaderFile(name, sentence), again=True)
 
 
-def on_hand(
+def loader_file(
     answer: Answer, folder: str, listed: Sequence[str], files: Files, *, name: str = "", hashes: Sequence[str] = ()
-) -> OnHand:
-    """The file of one answer of the desk among those that ComfyUI lists in a folder. A file of the right name whose
-    bytes are known to have none of the wanted `hashes` is not it."""
-    located, resource = answer.located, answer.resource
-    unsure = _UNSURE & {shade.code for shade in located.shades}
-    place = located.place
-    if place is not None and place.folder == folder and not unsure:
-        other = next((shade.text for shade in located.shades if shade.code == "other_file"), "")
-        return OnHand(place.name, " ".join(filter(None, (f"{place.name}, {_how(located)}.", other))))
-    entry = located.entry
-    names = _names(resource) or ([entry.file] if entry and entry.file else [name] if name else [])
+) -> LoaderFile:
+    """The file of an answer among those that ComfyUI lists in a folder. A file of the right name whose bytes are known
+    to have none of the bare `hashes` is not it."""
+    located, version = answer.located, answer.version
+    place, entry = located.place, located.entry
+    if place is not None and place.folder == folder and not located.has_note(*_UNSURE):
+        other = next((note.text for note in located.notes if note.code == "other_file"), "")
+        return LoaderFile(place.name, " ".join(filter(None, (f"{place.name}, {_how(located)}.", other))))
+    names = _names(version) or ([entry.file] if entry and entry.file else [name] if name else [])
     tried = []
-    for one in names:
-        match = exact(one, listed)
+    for candidate in names:
+        match = exact(candidate, listed)
         if isinstance(match, str):
-            there = files.by_name.get((folder, match))
-            if _is_other(there, resource) or (there is not None and is_other(there, hashes)):
-                tried.append(f"{match} has other bytes")
-                continue
-            return OnHand(match, f"{match}, by its exact file name, not by its content.")
-        tried.append(f"no {one}" if not match else f"{len(match)} files called {one}")
-    reasons = [shade.text for shade in located.shades if shade.code in (*_UNSURE, "not_asked")]
+            file = files.by_name.get((folder, match))
+            if file is None or not (_is_of_another(file, version) or is_other(file, hashes)):
+                return LoaderFile(match, f"{match}, by its exact file name, not by its content.")
+            tried.append(f"{match} has other bytes")
+        else:
+            tried.append(f"no {candidate}" if not match else f"{len(match)} files called {candidate}")
+    reasons = [note.text for note in located.notes if note.code in (*_UNSURE, "not_asked")]
     why = f"{'; '.join(tried[:3]) or 'no file name is known'} in {folder}."
-    return OnHand("", " ".join([f"not here: {why}", *reasons]))
+    return LoaderFile("", " ".join([f"not here: {why}", *reasons]))
 
 
 def exact(name: str, listed: Sequence[str]) -> str | tuple[str, ...]:
@@ -144,9 +140,9 @@ def exact(name: str, listed: Sequence[str]) -> str | tuple[str, ...]:
 
     assert exact("ink", ["a/Ink.safetensors", "ink2.safetensors"]) == "a/Ink.safetensors"
     """
-    whole = [one for one in listed if normal_name(one).casefold() == normal_name(name).casefold()]
-    found = whole or [one for one in listed if name_key(one) == name_key(name)]
-    return found[0] if len(found) == 1 else tuple(found)
+    whole = [file for file in listed if normal_name(file).casefold() == normal_name(name).casefold()]
+    matches = whole or [file for file in listed if name_key(file) == name_key(name)]
+    return matches[0] if len(matches) == 1 else tuple(matches)
 
 
 def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownership]) -> GenerationData:
@@ -154,22 +150,25 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
 
     Only for what the graph that ran says: its names are files of this machine."""
 
-    def known(one: UsedResource) -> UsedResource:
-        file = _file(files, one.name, _FOLDERS.get(one.kind, ()))
-        if file is None or not file.sha256 or one.hash:
-            return one
+    def known(used: UsedResource) -> UsedResource:
+        file = _named_file(files, used.name, _FOLDERS.get(used.kind, ()))
+        if file is None or not file.sha256 or used.hash:
+            return used
         owner = owners.get(file.sha256)
         about = owner.about if owner and owner.version_id else {}
         return replace(
-            one,
+            used,
             hash=file.sha256[:10],
-            air=one.air or str(about.get("air") or ""),
-            version_id=one.version_id or (owner.version_id if owner and owner.version_id else None),
-            base_model=one.base_model or str(about.get("base_model") or ""),
+            air=used.air or str(about.get("air") or ""),
+            version_id=used.version_id or (owner.version_id if owner and owner.version_id else None),
+            base_model=used.base_model or str(about.get("base_model") or ""),
         )
 
-    model = known(data.model or UsedResource("", kind="checkpoint"))
-    vae = known(data.vae_file) if data.vae_file else None
+    model = known(
+        UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id,
+                hash=data.model_hash, base_model=data.base_model)
+    )  # fmt: skip
+    vae = known(UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)) if data.vae else None
     return replace(
         data,
         model_air=model.air,
@@ -183,30 +182,28 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
     )
 
 
-def _file(files: Files, name: str, folders: Sequence[str]) -> ModelPath | None:
+def _named_file(files: Files, name: str, folders: Sequence[str]) -> ModelPath | None:
     """The file that a loader's name means: exactly, else the only one of that stem."""
     if not name:
         return None
     for folder in folders:
-        if found := files.by_name.get((folder, name)) or files.by_name.get((folder, name.replace("\\", "/"))):
-            return found
-    alike = [one for one in files.all if one.folder in folders and name_key(one.name) == name_key(name)]
-    return alike[0] if len({one.path for one in alike}) == 1 else None
+        if file := files.by_name.get((folder, name)) or files.by_name.get((folder, name.replace("\\", "/"))):
+            return file
+    alike = [file for file in files.all if file.folder in folders and name_key(file.name) == name_key(name)]
+    return alike[0] if len({file.path for file in alike}) == 1 else None
 
 
-def _names(resource: ModelVersion | None) -> list[str]:
-    if resource is None:
+def _names(version: ModelVersion | None) -> list[str]:
+    if version is None:
         return []
-    usable = [file for file in resource.files if file.type in ("Model", "Pruned Model", "")] or list(resource.files)
+    usable = [file for file in version.files if file.type in ("Model", "Pruned Model", "")] or list(version.files)
     return [file.name for file in sorted(usable, key=lambda file: not file.primary) if file.name]
 
 
-def _is_other(file: ModelPath | None, resource: ModelVersion | None) -> bool:
+def _is_of_another(file: ModelPath, version: ModelVersion | None) -> bool:
     """Whether a file's bytes are known, and known to be none of the version's."""
-    if file is None or not file.sha256 or resource is None:
-        return False
-    theirs = {value.lower() for one in resource.files for kind, value in one.hashes.items() if kind.upper() == "SHA256"}
-    return bool(theirs) and file.sha256 not in theirs
+    stated = {each.sha256 for each in version.files if each.sha256} if version is not None else set()
+    return bool(file.sha256 and stated) and file.sha256 not in stated
 
 
 def _how(located: Located) -> str:

@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The grammar of all commands; each family adds its own."""
-    from . import account, catalog, demo, generate, image, journal, resolve, sandbox
+    from . import account, catalog, demo, doctor, generate, image, journal, resolve, sandbox
 
     parser = Parser(
         prog="civitai-bridge",
@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal):
+    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
         if not any(action.dest == "json" for action in command._actions):

@@ -53,7 +53,7 @@ def _with_catalog(story: CatalogStory) -> Command:
 
 
 async def _list(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    entries = await catalog.list_()
+    entries = await catalog.list()
     rows = [(entry["status"], entry["catalog"], f"{entry['dest']}/{entry['file']}", entry["name"]) for entry in entries]
     context.data(entries, table(rows) or "The catalogs are empty.")
     return 0
@@ -84,7 +84,7 @@ async def _remove(context: Context, catalog: CatalogService, arguments: argparse
 
 
 async def _map(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    index = await catalog.map_()
+    index = await catalog.map()
     entries = index["by_version"].items()
     lines = [f"{version}: {entry['status']} {entry['dest']}/{entry['file']}" for version, entry in entries]
     context.data(index, "\n".join(lines) or "The catalogs are empty.")
@@ -92,11 +92,11 @@ async def _map(context: Context, catalog: CatalogService, arguments: argparse.Na
 
 
 async def _scan(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    from ..model_files.index import Progress
+    from ..model_files.progress import HashingProgress
 
     with ProgressBar(context, bytes=True) as bar, stopped_by_ctrl_c() as stopped:
 
-        def show(progress: Progress) -> None:
+        def show(progress: HashingProgress) -> None:
             text = f"{progress.files}/{progress.of_files} {Path(progress.path).name}"
             bar.show(text, progress.bytes, progress.of_bytes)
 
@@ -108,12 +108,12 @@ async def _scan(context: Context, catalog: CatalogService, arguments: argparse.N
 
 
 async def _download(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    from ..model_files.download import Progress
+    from ..model_files.progress import DownloadProgress
 
     folder = arguments.dir.expanduser().absolute() if arguments.dir else None
     with ProgressBar(context, bytes=True) as bar, stopped_by_ctrl_c() as stopped:
 
-        def show(progress: Progress) -> None:
+        def show(progress: DownloadProgress) -> None:
             bar.show(progress.text or progress.name, progress.bytes, progress.of_bytes)
 
         downloaded = await catalog.download(

@@ -59,9 +59,9 @@ class Context:
     @asynccontextmanager
     async def app(self) -> AsyncIterator[App]:
         """The pack for one command; with CIVITAI_BRIDGE_SANDBOX=1 on a sandbox."""
-        from ..app import open_app
+        from ..app import PLAIN, open_app
 
-        async with open_app(self.settings, self.tuning) as app:
+        async with open_app(self.settings, self.tuning or PLAIN) as app:
             yield app
 
     @asynccontextmanager

@@ -68,6 +68,14 @@ def whole(value: object) -> int | None:
     return value if -LARGEST < value < LARGEST else None
 
 
+def identifier(value: object) -> int | None:
+    """An id of CivitAI, as catalogs of other programs write it: a whole number, also as text in ASCII digits.
+
+    assert identifier("710001.0") == 710001 and identifier("٧") is None
+    """
+    return None if isinstance(value, str) and not value.isascii() else whole(value)
+
+
 def number(value: object) -> float | None:
     """A finite number as JSON, a text or a graph writes it; None for anything else, `nan` and `inf` included.
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import InvalidAir, Unreadable
 from .air import Air
 from .ecosystems import CHECKPOINT_TYPES, LORA_TYPES, air_type, ecosystem_of
+from .hashes import bare_hash, names_file
 from .json_values import decimal, integer, items, mapping, objects
 
 _DANGERS = {"virusScanResult": "a virus", "pickleScanResult": "code that runs when it is opened"}
@@ -34,6 +35,15 @@ class ModelFile:
     format: str = ""
     precision: str = ""
     danger: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA256 that CivitAI states, in lower case; `""` before it has scanned the file."""
+        return next((value.lower() for kind, value in self.hashes.items() if kind.upper() == "SHA256"), "")
+
+    def has_hash(self, value: str) -> bool:
+        """Whether a hash is one of those that CivitAI states, of any kind."""
+        return names_file(bare_hash(value), {stated.lower() for stated in self.hashes.values()})
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,14 @@ class ModelVersion:
     def primary(self) -> ModelFile | None:
         """The file that a download without a file's id gives."""
         return _primary(self.files)
+
+    def file_of_id(self, file_id: int | None) -> ModelFile | None:
+        """The file with this id."""
+        return next((file for file in self.files if file_id and file.id == file_id), None)
+
+    def file_of_hash(self, value: str) -> ModelFile | None:
+        """The file of which CivitAI states this hash."""
+        return next((file for file in self.files if file.has_hash(value)), None)
 
 
 def version_from_json(data: Any) -> ModelVersion:

@@ -15,7 +15,7 @@ from . import comfyui
 from .services import services
 
 if TYPE_CHECKING:
-    from ...civitai_bridge.model_files.download import Progress
+    from ...civitai_bridge.model_files.progress import DownloadProgress
     from ...civitai_bridge.orchestration.outcome import State
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class NodeRun:
         """Where a purchase is, on the node."""
         self.tell(state.text, state.fraction)
 
-    def show_download(self, progress: Progress) -> None:
+    def show_download(self, progress: DownloadProgress) -> None:
         """How far a file is, on the node."""
         fraction = progress.bytes / progress.of_bytes if progress.of_bytes else None
         self.tell(progress.text or f"Loading {progress.name}", fraction)

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from pack_root import ROOT
 
-from pack.civitai_bridge.catalog.add import add, choose_file, is_entry_of, remove, restriction
-from pack.civitai_bridge.catalog.check import Catalogs
+from pack.civitai_bridge.catalog.add import add, choose_file, is_entry_of, restriction
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS, Entry, entry_from_json, lora_category, place_of
 from pack.civitai_bridge.catalog.promote import promote
+from pack.civitai_bridge.catalog.remove import remove
+from pack.civitai_bridge.catalog.state import Catalogs
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
 from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
 from pack.civitai_bridge.model_files.names import below, safe_name, with_suffix
@@ -332,7 +333,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("where", ["intend", "append", "take", "done"])
+@pytest.mark.parametrize("where", ["intend", "append", "remove", "done"])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_promote_killed_anywhere_is_finished_or_undone(
@@ -381,7 +382,7 @@ def test_what_a_person_noted_twice_is_moved_twice(store: CatalogStore):
     assert [(e["note"], e["strength"]) for e in entries(store, LORAS)] == [("mine 1", 1.0), ("mine 2", 0.5)]
 
 
-@pytest.mark.parametrize("where", ["intend", "append", "take", "done"])
+@pytest.mark.parametrize("where", ["intend", "append", "remove", "done"])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("calls", [1, 2])
 @pytest.mark.parametrize("edited", [False, True])
@@ -422,7 +423,7 @@ def test_a_promote_that_cannot_finish_says_where_the_entry_is(store: CatalogStor
         raise CatalogTrouble("the disk is full.")
 
     with monkeypatch.context() as patch, pytest.raises(CatalogTrouble, match=r"stands in loras\.json now"):
-        patch.setattr(Change, "take", full)
+        patch.setattr(Change, "remove", full)
         promote(store, 7)
     assert entries(store) == [] and len(entries(store, LORAS)) == 1
 
@@ -450,9 +451,9 @@ def test_an_entry_without_a_files_id_is_known_by_its_hash(entry: dict[str, Any],
 
 def test_a_name_that_another_file_on_disk_has_is_not_taken(store: CatalogStore):
     free = ["ink7_7.safetensors"]
-    assert add(store, lora(), free=lambda dest, name, file: dest == "loras" and name in free).file == free[0]
+    assert add(store, lora(), is_free=lambda dest, name, file: dest == "loras" and name in free).file == free[0]
     with pytest.raises(BadInput, match="Every name for ink8"):
-        add(store, lora(8), free=lambda *_: False)
+        add(store, lora(8), is_free=lambda *_: False)
 
 
 # --- remove

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from pack.civitai_bridge.catalog.check import Catalogs, Located, Wanted
+from pack.civitai_bridge.catalog.answers import Located
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS
+from pack.civitai_bridge.catalog.state import Catalogs, list_entries, map_entries
 from pack.civitai_bridge.catalog.store import CatalogStore
+from pack.civitai_bridge.catalog.wanted import Wanted
 from pack.civitai_bridge.model_files.index import HashIndex
+from pack.civitai_bridge.model_files.scan import scan
 from pack.civitai_bridge.resources.reference import read_reference
 from pack.civitai_bridge.resources.version import ModelFile, ModelVersion
 
@@ -48,7 +51,7 @@ class Room:
         target.write_text(content)
 
     def look(self, **wanted: Any) -> Located:
-        self.index.scan({key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
+        scan(self.index, {key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
         return self.catalogs.locate(Wanted(**wanted))
 
 
@@ -58,7 +61,7 @@ def room(tmp_path: Path) -> Room:
 
 
 def codes(located: Located) -> list[str]:
-    return [shade.code for shade in located.shades]
+    return [note.code for note in located.notes]
 
 
 def test_the_four_statuses(room: Room):
@@ -194,7 +197,7 @@ def test_another_version_and_another_file_are_told_apart(room: Room):
     room.write(entry(1, "a-fp8.pt", civitai_file_id=11, hash="aa" * 32))
     found = room.look(version_id=2, model_id=10)
     assert (found.status, codes(found)) == ("not_found", ["other_version"])
-    assert "a-fp8.pt" in found.shades[0].text
+    assert "a-fp8.pt" in found.notes[0].text
     assert codes(room.look(version_id=1, file_id=12)) == ["other_file"]
     assert codes(room.look(version_id=1, hashes=("bb" * 32,))) == ["other_file"]
     assert codes(room.look(version_id=1, file_id=11, hashes=("AA" * 32,))) == []
@@ -210,7 +213,10 @@ def test_a_file_with_other_bytes_than_its_entry_says_is_said(room: Room):
     room.put("models/loras/a.pt")
     found = room.look(version_id=1)
     assert (found.status, found.place, codes(found)) == ("missing", None, ["other_bytes"])
-    assert room.catalogs.list_()[0][1] is None and room.catalogs.map()["by_version"]["1"]["status"] == "missing"
+    assert (
+        list_entries(room.catalogs.snapshot())[0]["path"] is None
+        and map_entries(room.catalogs.snapshot())["by_version"]["1"]["status"] == "missing"
+    )
     room.put("models/loras/a.pt", "written anew, and hashed by nobody yet")
     assert room.catalogs.locate(Wanted(version_id=1)).status == "present"
 
@@ -242,7 +248,7 @@ def test_the_map_is_doubly_indexed(room: Room):
     room.write(entry(1, "a.pt"), entry("2", "b.pt"), entry(None, "c.pt"))
     room.write(entry(1, "a.pt", dest="nowhere"), name=LORAS)
     room.put("models/loras/a.pt")
-    found = room.catalogs.map()
+    found = map_entries(room.catalogs.snapshot())
     assert found["by_version"] == {
         "1": {"file": "a.pt", "dest": "loras", "name": "Title 1", "base_model": "SDXL 1.0", "status": "present", "catalog": MODELS},
         "2": {"file": "b.pt", "dest": "loras", "name": "Title 2", "base_model": "SDXL 1.0", "status": "missing", "catalog": MODELS},
@@ -254,7 +260,7 @@ def test_the_map_is_doubly_indexed(room: Room):
 def test_odd_entries_harm_nobody(room: Room):
     room.write({"file": 3, "dest": None, "civitai_version_id": 1, "hash": 7}, {}, {"civitai_version_id": [1]})
     assert room.look(version_id=1).status == "missing"
-    assert room.catalogs.map()["by_version"]["1"]["file"] == ""
+    assert map_entries(room.catalogs.snapshot())["by_version"]["1"]["file"] == ""
 
 
 @pytest.mark.parametrize(
@@ -275,8 +281,8 @@ def test_a_reference_is_looked_for_as_far_as_it_says(text: str, wanted: Wanted):
 def test_a_resource_is_looked_for_by_all_it_has():
     file = ModelFile(7, "a.pt", "Model", 1.0, {"SHA256": "AA", "AutoV3": "BB", "CRC32": "CC"}, primary=True)
     resource = ModelVersion("urn:air:sdxl:lora:civitai:1@2", 2, 1, "A", "v1", "SDXL 1.0", "lora", files=(file,))
-    assert Wanted.from_resource(resource) == Wanted(2, 1, None, ("AA", "BB"), "a.pt")
-    assert Wanted.from_resource(resource, file).file_id == 7
+    assert Wanted.from_version(resource) == Wanted(2, 1, None, ("AA", "BB"), "a.pt")
+    assert Wanted.from_version(resource, file).file_id == 7
 
 
 @pytest.mark.parametrize("length", [10, 12])

@@ -46,8 +46,8 @@ def work(folder: Path, first: int) -> None:
                 log.write(f"removing {number - 3}\n")
                 log.flush()
                 with store.changing() as change:
-                    change.remove(MODELS, number - 3)
-                    change.remove(LORAS, number - 3)
+                    for name in (MODELS, LORAS):
+                        change.remove(name, lambda raw, gone=number - 3: raw.get("civitai_version_id") == gone)
                 log.write(f"removed {number - 3}\n")
                 log.flush()
 

@@ -1,0 +1,144 @@
+"""One catalog on disk: read, and saved so that nothing is lost. Nothing is written over a text that was not read.
+
+models.json             the catalog
+models.json.previous    as it was before the last save
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CatalogDamaged, CatalogTrouble
+from ..model_files.atomic import is_full, is_refused, reason, rename_over, written_beside
+from ..resources.json_values import identifier
+from .edit import Document, WrongShape, read_document
+from .entries import Entry, entry_from_json
+
+_EMPTY = '{\n  "version": 0,\n  "date": "",\n  "categories": []\n}\n'
+_NO_CATALOG = read_document(_EMPTY)  # one value, so that nobody takes it for a change
+State = tuple[int, int, int]  # size, time in ns and inode
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalog as it was read. `state` is that of the file then, None where there was none."""
+
+    name: str
+    document: Document
+    state: State | None
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, in the order of the file."""
+        for category, raw in self.document.entries():
+            yield entry_from_json(raw, self.name, category)
+
+    def of_version(self, version_id: int) -> list[Entry]:
+        """The entries of a version of CivitAI."""
+        return [
+            entry_from_json(raw, self.name, category)
+            for category, raw in self.document.entries()
+            if identifier(raw.get("civitai_version_id")) == version_id
+        ]
+
+
+def read_catalog(path: Path, name: str, known: Catalog | None = None) -> Catalog:
+    """Read a catalog, an empty one where there is no file; `known` where the file is still as it was then. Raises
+    CatalogDamaged, CatalogTrouble."""
+    try:
+        if known is not None and known.state == _state(os.stat(path)):
+            return known
+        with open(path, "rb") as source:
+            state = _state(os.fstat(source.fileno()))
+            content = source.read()
+    except FileNotFoundError:
+        return Catalog(name, _NO_CATALOG, None)
+    except OSError as error:
+        raise trouble(path, error, "read") from error
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise _damaged(path, "it is not UTF-8 text", line, column) from error
+    return Catalog(name, _parsed(path, text), state)
+
+
+def _parsed(path: Path, text: str) -> Document:
+    try:
+        return read_document(text)
+    except json.JSONDecodeError as error:
+        raise _damaged(path, error.msg, error.lineno, error.colno) from error
+    except WrongShape as error:
+        raise CatalogDamaged(
+            f"{path} is no catalog: it {error}. It is left as it is; correct it, or move it away.", path=str(path)
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise CatalogDamaged(
+            f"{path} cannot be read as JSON: {error}. It is left as it is; correct it by hand.", path=str(path)
+        ) from error
+
+
+def save_catalog(path: Path, read: Catalog, document: Document) -> Catalog | None:
+    """Make a catalog's file hold another document, and keep the version before it. None where the file is not (any
+    more) what was read. Raises CatalogTrouble."""
+    try:
+        with written_beside(path, document.text.encode("utf-8")) as part:
+            if (_state(os.stat(path)) if path.exists() else None) != read.state:
+                return None
+            if read.state is not None:
+                with contextlib.suppress(OSError):  # a file system without modes
+                    os.chmod(part, os.stat(path).st_mode & 0o777)
+                _keep_previous(path)
+            rename_over(part, path)
+        return Catalog(read.name, document, _state(os.stat(path)))
+    except OSError as error:
+        raise trouble(path, error, "written") from error
+
+
+def _keep_previous(path: Path) -> None:
+    """The file as it is now becomes `.previous`: a second name for the same bytes, a copy where there are no such."""
+    beside = path.with_name(f".{path.name}.previous.part")
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(path, beside)
+    except OSError:
+        shutil.copyfile(path, beside)
+    rename_over(beside, _previous(path))
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
+
+
+def _state(seen: os.stat_result) -> State:
+    return seen.st_size, seen.st_mtime_ns, seen.st_ino
+
+
+def _damaged(path: Path, why: str, line: int, column: int) -> CatalogDamaged:
+    before = " (the version before the last save stands beside it as .previous)" if _previous(path).exists() else ""
+    return CatalogDamaged(
+        f"{path} is not valid JSON, line {line}, column {column}: {why}. It is left as it is; correct it by "
+        f"hand{before}.",
+        path=str(path),
+        line=line,
+        column=column,
+    )
+
+
+def trouble(path: Path, error: OSError, verb: str) -> CatalogTrouble:
+    """The sentence for an error of the system; `verb` is what was not possible (`read`, `written`, `changed`)."""
+    if is_full(error):
+        why = "the disk is full, or a quota is used up; make room and try again"
+    elif is_refused(error) and getattr(error, "winerror", None) == 32:
+        why = "another program has it open; close it there and try again"
+    elif is_refused(error):
+        why = "it may not be written here (read-only, or another user's)" if verb != "read" else "access is denied"
+    else:
+        why = reason(error)
+    return CatalogTrouble(f"{path} cannot be {verb}: {why}. Nothing was changed.", path=str(path))
