@@ -25,9 +25,8 @@ from filelock import FileLock, Timeout
 from .errors import BadSetting
 from .model_files.atomic import reason, replace_file
 from .network.hosts import is_loopback
-from .resources.addresses import ORCHESTRATION_HOSTS, SITE
+from .resources.addresses import ORCHESTRATION, ORCHESTRATION_ADDRESSES, SITE
 
-ORCHESTRATION = f"https://{ORCHESTRATION_HOSTS[0]}"
 LINK = "https://link.civitai.com"
 WALLETS = ("yellow", "blue", "green")
 
@@ -90,13 +89,16 @@ class Settings:
 
     @property
     def base(self) -> str:
-        """The orchestration address in one spelling, for comparing; the hosts of one service are one. A sandbox forgets
-        its workflows when it ends, and the next one has other ports: what was ordered there is left alone for ever."""
+        """The orchestration address in one spelling, for comparing. A sandbox forgets its workflows when it ends, and
+        the next one has other ports: what was ordered there is left alone for ever."""
         parts = urlsplit(self.orchestration_url)
-        host = (parts.hostname or "").lower()
-        host = ORCHESTRATION_HOSTS[0] if host in ORCHESTRATION_HOSTS else host
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
-        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+        return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
+
+    @property
+    def service(self) -> str:
+        """The orchestration service, by its address; one that has several addresses is one service."""
+        return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
     def require_whole(self) -> Settings:
         """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""

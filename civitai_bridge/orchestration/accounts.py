@@ -27,7 +27,7 @@ def need_key(settings: Settings) -> None:
 
 def buyer_in(journal: Journal, settings: Settings) -> Buyer:
     """Who buys with these settings, as far as the journal knows (reads it; not for the event loop)."""
-    return Buyer(settings.account, settings.base, users.user_of(journal, settings.account))
+    return Buyer(settings.account, settings.service, users.user_of(journal, settings.account))
 
 
 def waiting(journal: Journal, settings: Settings) -> list[Purchase]:
@@ -48,9 +48,9 @@ class Accounts:
         self._asking = asyncio.Lock()
 
     @property
-    def base(self) -> str:
+    def service(self) -> str:
         """The service's address, in one spelling."""
-        return self._settings.base
+        return self._settings.service
 
     async def buyer(self) -> Buyer:
         """Who buys: the journal's knowledge, else the site's answer."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..resources.addresses import ORCHESTRATION_HOSTS
+from ..resources.addresses import ORCHESTRATION, ORCHESTRATION_ADDRESSES
 
 _PICTURES = ("image", "images", "mask", "maskImage")  # come back as addresses of the service's own
 
@@ -27,8 +27,7 @@ def request_hash(account: str, base_url: str, body: Mapping[str, Any], seed: int
 
 def earlier_hashes(accounts: Iterable[str], base_url: str, body: Mapping[str, Any], seed: int) -> list[str]:
     """What earlier versions called this request, for each key that ever bought and each address of the service."""
-    service = f"https://{ORCHESTRATION_HOSTS[0]}"
-    bases = [f"https://{host}" for host in ORCHESTRATION_HOSTS] if base_url == service else [base_url]
+    bases = ORCHESTRATION_ADDRESSES if base_url == ORCHESTRATION else (base_url,)
     asked = by_content(body)
     return [request_hash(account, base, asked, seed) for account in accounts for base in bases]
 

@@ -38,7 +38,7 @@ async def prepare(request: GenerationRequest, settings: Settings, look_up: LookU
             raise BadInput(f"A LoRA{name} has no reference, so it cannot be sent to CivitAI.")
         loras.append(ResolvedLora(lora_version, lora.strength))
     rules = OrderRules(
-        base=settings.base,
+        base=settings.service,
         currencies=settings.currencies,
         mature_content=settings.mature_content,
         family_mismatch=settings.lora_family_mismatch,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import StateTrouble
-from ..resources.addresses import ORCHESTRATION_HOSTS
+from ..resources.addresses import ORCHESTRATION, ORCHESTRATION_ADDRESSES
 from .echo import by_content
 from .limits import Spending, net_cost
 from .purchase import (
@@ -100,9 +100,8 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
     if "user_id" not in columns:
         connection.execute("ALTER TABLE purchases ADD COLUMN user_id TEXT NOT NULL DEFAULT ''")
     if version < VERSION:
-        for host in ORCHESTRATION_HOSTS[1:]:
-            bases = (f"https://{ORCHESTRATION_HOSTS[0]}", f"https://{host}")
-            connection.execute("UPDATE purchases SET base = ? WHERE base = ?", bases)
+        for address in ORCHESTRATION_ADDRESSES[1:]:
+            connection.execute("UPDATE purchases SET base = ? WHERE base = ?", (ORCHESTRATION, address))
         ended = f"SELECT key, body FROM purchases WHERE state IN ({_marks(OVER)}) AND body LIKE '%\"data:%'"
         for key, body in connection.execute(ended, OVER).fetchall():
             connection.execute("UPDATE purchases SET body = ? WHERE key = ?", (without_pictures(body), key))

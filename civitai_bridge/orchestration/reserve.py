@@ -32,7 +32,7 @@ async def existing(services: Services, order: Order, terms: Terms, accounts: Acc
     """The user's purchase of this very request that is under way, not collected, or (if the terms take it) collected
     and still on disk. Raises AnotherAccount where an equal one is alive, nobody can tell whose it is, and the terms
     take what was bought."""
-    journal, base = services.journal, accounts.base
+    journal, base = services.journal, accounts.service
     keys = await services.in_thread(users.accounts, journal)
     earlier = earlier_hashes(keys, base, order.body, order.request.seed)
     await services.in_thread(users.carry_over, journal, order.hash, earlier, base)
