@@ -6,7 +6,6 @@ The money and the pictures are written into the journal here and nowhere else.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -69,11 +68,17 @@ async def search(owned: OwnedPurchase, seconds: float | None = None) -> bool:
     """Look for the workflow by its tag for some seconds, by default for half a minute; the list lags behind a submit.
     True when it was found and taken over."""
     timings = owned.services.timings
-    for _ in range(math.ceil((timings.look_for if seconds is None else seconds) / timings.settle)):
-        await timings.sleep(timings.settle)
-        if await look_by_tag(owned):
-            return True
-    return False
+    left = timings.look_for if seconds is None else seconds
+    try:
+        while left > 0:
+            owned.activity = report.looking_for_order(left)
+            await timings.sleep(min(timings.settle, left))
+            left -= timings.settle
+            if await look_by_tag(owned):
+                return True
+        return False
+    finally:
+        owned.activity = ""
 
 
 async def look_by_tag(owned: OwnedPurchase) -> bool:

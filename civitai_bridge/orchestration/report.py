@@ -81,6 +81,10 @@ def estimate(price: int, affordable: bool, max_buzz: int, order: Order) -> list[
 # While nobody knows, and while it goes on.
 
 
+def looking_for_order(seconds: float) -> str:
+    return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
+
+
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
     return Unconfirmed(
         f"It is not known whether the order arrived ({error}) It is not sent under another key: queue the same "

@@ -75,6 +75,11 @@ class PurchaseRun:
         return self._owned.workflow
 
     @property
+    def activity(self) -> str:
+        """What is waited for, in words; `""` where the phase says it."""
+        return self._owned.activity
+
+    @property
     def phase(self) -> str:
         """submitting, fetching, or what the service says of the workflow."""
         if self.purchase.state in (PLANNED, SENT, UNCONFIRMED):

@@ -23,8 +23,10 @@ class Timings:
 
     questions: int = 4  # attempts to ask one price
     submits: int = 4  # attempts of one submit in one go
-    submit: float = 150.0  # until a POST that was cut off counts as no longer worked on
-    settle: float = 5.0  # before CivitAI's list knows of a submit; two POSTs of one key must not overlap
+    lost: float = 15.0  # before a POST whose answer was lost is sent again; two of one key must not overlap
+    lost_picture: float = 20.0  # besides, for each source picture that CivitAI fetches while it answers
+    lost_late: float = 30.0  # besides, where somebody on the way stopped waiting and CivitAI may go on
+    settle: float = 5.0  # between two looks by tag: the list lags behind a submit
     look_for: float = 30.0  # for which a workflow whose answer was lost is looked for
 
     long_poll: int = 30  # asked of the service; its own site holds 15, its edge cuts at about 100

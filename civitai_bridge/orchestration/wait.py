@@ -100,7 +100,7 @@ async def _read(runs: Runs, purchase: Purchase) -> Purchase:
 def _state(run: PurchaseRun, seconds: float) -> State:
     """One line for the node: phase, queue position, price, seconds."""
     purchase, workflow, phase = run.purchase, run.workflow, run.phase
-    text, fraction = _PHASES.get(phase, phase.capitalize()), None
+    text, fraction = run.activity or _PHASES.get(phase, phase.capitalize()), None
     if workflow and workflow.preceding_jobs and phase in ("unassigned", "scheduled"):
         text = f"{text} · {workflow.preceding_jobs} before"
     if phase == "fetching":

@@ -132,9 +132,9 @@ async def test_a_post_that_is_still_worked_on_gets_no_second_one_beside_it(make:
     errand.cancel()
     await asyncio.gather(errand, return_exceptions=True)
     await first.close()
-    later = make(sleep=lambda seconds: asyncio.sleep(seconds / 200))
+    later = make(sleep=lambda seconds: asyncio.sleep(seconds / 50))
     again = asyncio.ensure_future(later.generate(WANTED, Terms()))
-    asyncio.get_running_loop().call_later(0.4, fleet.work.set)  # 80 s by the clock of `later`
+    asyncio.get_running_loop().call_later(0.5, fleet.work.set)  # 25 s by the clock of `later`
     outcome = await again
     assert (fleet.most, fleet.charges) == (1, 1) and len(outcome.pictures) == 2
 
@@ -350,14 +350,14 @@ async def test_pauses_are_bounded_however_often_it_failed():
 
 
 async def test_a_row_that_cannot_be_read_keeps_no_other_from_being_found(make: Servers, fleet: FakeService):
-    fleet.polls_until_done = 10
+    fleet.polls_until_done = MOST_PATIENT
     bridge = make()
     for seed in (1, 2):
         wanted = type(WANTED)(model="128078", prompt="x", seed=seed)
         with pytest.raises(StillRunning):
             await bridge.generate(wanted, Terms(wait_minutes=0.001))
     await bridge.close()
-    await asyncio.sleep(0.3)
+    fleet.polls_until_done = 1
     fleet.workflows["7-1"]["steps"] = [{"$type": "imageGen", "name": 7, "output": {"images": [3]}}]
     fleet.workflows["7-1"]["status"] = "succeeded"
     rows = await make().resume()
@@ -582,8 +582,8 @@ async def test_a_cut_connection_gets_its_time_before_the_next_post(make: Servers
         return await posts[-1]
 
     fleet.submit = cut  # type: ignore[method-assign]
-    bridge = make(sleep=lambda seconds: asyncio.sleep(seconds / 200))
-    asyncio.get_running_loop().call_later(0.5, fleet.work.set)  # 100 s by the clock of the bridge
+    bridge = make(sleep=lambda seconds: asyncio.sleep(seconds / 20))
+    asyncio.get_running_loop().call_later(0.5, fleet.work.set)  # 10 s by the clock of the bridge
     outcome = await bridge.generate(WANTED, Terms())
     await asyncio.gather(*posts)
     assert (fleet.most, fleet.charges) == (1, 1) and len(outcome.pictures) == 2
