@@ -704,7 +704,9 @@ async def test_of_two_runs_of_one_order_the_one_with_pictures_is_taken(make: Ser
         return
     outcome = await bridge.generate(WANTED, Terms())
     assert outcome.workflow_id == "7-twin" and len(outcome.pictures) == 2
-    assert "made 2 workflows of this one order" in outcome.report
+    assert "made more than one workflow of this order (7-twin)" in outcome.report
+    twin = bridge.journal.get("7-1")
+    assert twin is not None and (twin.state, twin.cost) == ("failed", 0), "the money of the other is looked after too"
 
 
 async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: FakeService):
@@ -722,5 +724,5 @@ async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: Fak
     bridge = make()
     with pytest.raises(Interrupted):
         await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: "accepted" in states(bridge)))
-    await until(lambda: states(bridge) == ["canceled"])
+    await until(lambda: set(states(bridge)) == {"canceled"})
     assert {workflow["status"] for workflow in fleet.workflows.values()} == {"canceled"}
