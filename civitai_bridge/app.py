@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .catalog.service import CatalogService
+from .model_files.download import Downloads
+from .model_files.folders import known_folders
+from .network.client import HttpClient
+from .network.hosts import is_loopback, next_port
+from .network.retries import retrying
+from .orchestration.client import OrchestrationClient
+from .orchestration.fleet import Fleet
+from .orchestration.journal import Journal
 from .orchestration.timings import DEFAULTS, Timings
+from .resources.addresses import hosts_with
 from .settings import Settings, load_settings
+from .website import ImageClient, Lookups, Reader, SiteClient
 
 if TYPE_CHECKING:
-    from .catalog.service import CatalogService
-    from .network.client import HttpClient
-    from .orchestration.fleet import Fleet
-    from .orchestration.journal import Journal
     from .sandbox import Embedded, Sandbox
-    from .website import Lookups, Reader
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What only tests and benchmarks change; the defaults are what a person gets. None = the default of its folder.
-
+    """What only tests and benchmarks change; the defaults are what a person gets.
 
     timings       the clock, the pauses between two tries and two looks, and how long a purchase waits for what
     idle          seconds after which a Fleet is closed that nobody asked for
@@ -45,6 +50,9 @@ class Tuning:
     sandbox_pace: float = 1.0
 
 
+PLAIN = Tuning()
+
+
 @dataclass(frozen=True)
 class ModelFolders:
     """Where model files are. `paths` gives ComfyUI's folder keys with their paths, as they are at that moment; `root`
@@ -56,7 +64,6 @@ class ModelFolders:
 
 def noted_folders(settings: Settings) -> ModelFolders:
     """The model folders of a process that is not ComfyUI: as the environment or the server's note names them."""
-    from .model_files.folders import known_folders
 
     folders, root = known_folders(settings)
     return ModelFolders(lambda: folders, root)
@@ -65,22 +72,23 @@ def noted_folders(settings: Settings) -> ModelFolders:
 class App:
     """The pack as it is set up now. Settings are read again at each call, so that a change holds at once; what hangs on
     them (clients, what was looked up) is made again when they changed. `network` gives the HttpClient of the loop on
-    which the App is used; whoever hands it in closes it."""
+    which the App is used, and whoever hands it in closes it; without one the App opens its own when it needs one."""
 
     def __init__(
         self,
-        network: Callable[[], Awaitable[HttpClient]],
+        network: Callable[[], Awaitable[HttpClient]] | None = None,
         *,
         load: Callable[[], Settings] = load_settings,
         folders: Callable[[Settings], ModelFolders] = noted_folders,
-        tuning: Tuning | None = None,
+        tuning: Tuning = PLAIN,
     ) -> None:
         self.load = load
-        self.tuning = tuning or Tuning()
+        self.tuning = tuning
         self._network = network
         self._folders = folders
+        self._client: HttpClient | None = None
         self._embedded: Embedded | None = None
-        self._starting = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._fleets: dict[Settings, Fleet] = {}
         self._asked: dict[Settings, float] = {}  # when each Fleet was last asked for, in seconds of this process
         self._readers: dict[Settings, Reader] = {}
@@ -90,10 +98,12 @@ class App:
     async def connected(self) -> tuple[Settings, HttpClient]:
         """The settings as they are now, with the sandbox's addresses where it stands in for CivitAI, and the network.
         Raises BadSetting."""
-        from .network.hosts import is_loopback, next_port
 
         settings = await asyncio.to_thread(self.load)
-        network = await self._network()
+        async with self._opening:
+            if self._client is None:
+                self._client = await (self._network() if self._network else HttpClient().__aenter__())
+            network = self._client
         network.use_proxy(settings.proxy)
         if settings.sandbox:
             sandbox = await self.sandbox()
@@ -105,7 +115,7 @@ class App:
 
     async def sandbox(self) -> Sandbox:
         """The sandbox of this App, started when it is first asked for."""
-        async with self._starting:
+        async with self._opening:
             if self._embedded is None:
                 from .sandbox import Embedded
 
@@ -114,7 +124,6 @@ class App:
 
     async def journal(self) -> Journal:
         """The journal of the state folder, opened once. Raises StateTrouble."""
-        from .orchestration.journal import Journal
 
         home = (await asyncio.to_thread(self.load)).home
         if home not in self._journals:
@@ -135,7 +144,8 @@ class App:
             await self._close_idle()
             journal = await self.journal()
             if settings not in self._fleets:
-                self._fleets[settings] = open_fleet(settings, network, journal=journal, tuning=self.tuning)
+                self._fleets[settings] = fleet = open_fleet(settings, network, journal=journal, tuning=self.tuning)
+                fleet.look_for_twins()
         return self._fleets[settings]
 
     async def _close_idle(self) -> None:
@@ -177,42 +187,26 @@ class App:
             await asyncio.to_thread(opened.close)
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
-            self._embedded = None
+        client, self._client, self._embedded = self._client, None, None
+        if client is not None and self._network is None:
+            await client.__aexit__()
 
 
 @asynccontextmanager
-async def open_app(load: Callable[[], Settings] = load_settings, tuning: Tuning | None = None) -> AsyncIterator[App]:
-    """An App with a network of its own, opened by the first who needs one; for one command."""
-    from .network.client import HttpClient
-
-    opening = asyncio.Lock()
-    clients: list[HttpClient] = []
-    async with AsyncExitStack() as stack:
-
-        async def network() -> HttpClient:
-            async with opening:
-                if not clients:
-                    clients.append(await stack.enter_async_context(HttpClient()))
-            return clients[0]
-
-        app = App(network, load=load, tuning=tuning)
-        try:
-            yield app
-        finally:
-            await app.close()
+async def open_app(load: Callable[[], Settings] = load_settings, tuning: Tuning = PLAIN) -> AsyncIterator[App]:
+    """An App for one command."""
+    app = App(load=load, tuning=tuning)
+    try:
+        yield app
+    finally:
+        await app.close()
 
 
 def open_fleet(
-    settings: Settings, network: HttpClient, *, journal: Journal | None = None, tuning: Tuning | None = None
+    settings: Settings, network: HttpClient, *, journal: Journal | None = None, tuning: Tuning = PLAIN
 ) -> Fleet:
     """A Fleet on the network of this loop: reads are repeated, submits are not, pictures are fetched without a
     credential. Without a journal it opens and closes that of the settings' state folder."""
-    from .network.retries import retrying
-    from .orchestration.client import OrchestrationClient
-    from .orchestration.fleet import Fleet
-    from .website import SiteClient
-
-    tuning = tuning or Tuning()
     send = network.send_to(settings.orchestration_url, settings.key or None)
     return Fleet(
         settings,
@@ -224,14 +218,9 @@ def open_fleet(
     )
 
 
-def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning | None = None) -> Reader:
+def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning = PLAIN) -> Reader:
     """A Reader on the network of this loop. The public list is asked without the key, so that a wrong one cannot hide
     what everybody may see."""
-    from .network.retries import retrying
-    from .resources.addresses import hosts_with
-    from .website import ImageClient, Reader, SiteClient
-
-    tuning = tuning or Tuning()
     public = retrying(network.send_to(settings.site_url), sleep=tuning.timings.sleep)
     keyed = None
     if settings.key:
@@ -245,16 +234,10 @@ def open_catalog(
     folders: ModelFolders,
     *,
     lookups: Lookups | None = None,
-    tuning: Tuning | None = None,
+    tuning: Tuning = PLAIN,
 ) -> CatalogService:
     """The catalogs on the network of this loop; with the `lookups` of a Reader on the same account nothing is asked
     twice."""
-    from .catalog.service import CatalogService
-    from .model_files.download import Downloads
-    from .network.retries import retrying
-    from .website import SiteClient
-
-    tuning = tuning or Tuning()
     send = network.send_to(settings.site_url, settings.key or None)
     downloads = Downloads(settings, send, network.open_file, sleep=tuning.timings.sleep)
     site = SiteClient(retrying(send, sleep=tuning.timings.sleep))

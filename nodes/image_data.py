@@ -58,9 +58,9 @@ class CivitaiBridgeImageData(Node):
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
         async def read(run: NodeRun) -> ImageData:
-            return await (await services().reader()).image(text_of(reference))
+            return await (await services().app.reader()).image(text_of(reference))
 
-        return _node_output(await cls.run(read))
+        return _node_output(await cls.look(read, f"Asking CivitAI about {text_of(reference)}"))
 
 
 class CivitaiBridgeReadImage(Node):
@@ -115,11 +115,11 @@ class CivitaiBridgeReadImage(Node):
 
         async def read(run: NodeRun) -> ImageData:
             try:
-                return await (await services().reader()).file(path)
+                return await (await services().app.reader()).file(path)
             except OSError as error:
                 raise BadInput(f"The picture {image!r} cannot be read: {reason(error)}.") from error
 
-        image_data = await cls.run(read)
+        image_data = await cls.look(read, "Reading the picture")
         pixels, _, _ = batch([png_from_file(path.read_bytes())])
         return _node_output(image_data, to_tensor(pixels))
 

@@ -74,7 +74,7 @@ def _with_applied(
 
 def _source(value: Any) -> str:
     """The node at the other end of a wire, `""` without one."""
-    from ..civitai_bridge.metadata.comfy.reader import link_of
+    from ..civitai_bridge.metadata.comfy.graph import link_of
 
     link = link_of(value)
     return link[0] if link else ""

@@ -72,13 +72,13 @@ class CivitaiBridgeSaveImage(Node):
         format: str = "png",
         generation: GenerationData | None = None,
     ) -> io.NodeOutput:
-        from ..civitai_bridge.metadata.comfy.reader import upstream
+        from ..civitai_bridge.metadata.comfy.graph import upstream
 
         graph, node = as_queued(getattr(cls.hidden, "prompt", None) or {}), str(cls.node_id())
         # Only what leads to these pictures: another branch of the graph made others.
         leading = upstream(graph, node, "images")
         generation, notes = of_these_pictures(generation, graph, node, leading)
-        text = await cls.run(lambda _: _picture_text(leading, generation))
+        text = await cls.look(lambda _: _picture_text(leading, generation), "Looking up the files' hashes")
         graphs: dict[str, str] = {}
         if comfyui.metadata_is_off():
             text = replace(text, text="")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.network.fetch import Fetched
+from pack.civitai_bridge.orchestration import limits, purchase_table
 from pack.civitai_bridge.orchestration.client import OrchestrationClient
 from pack.civitai_bridge.orchestration.fleet import Fleet
 from pack.civitai_bridge.orchestration.journal import Journal
@@ -264,6 +265,12 @@ async def buy(bridge: Fleet, wanted: GenerationRequest = WANTED, terms: Terms | 
     outcome = await bridge.generate(wanted, terms or Terms(), **options)
     await bridge.collected(outcome.key)
     return outcome
+
+
+def spent(journal: Journal, base: str, **more: Any) -> int:
+    """Net Buzz of an address, as the limits count it."""
+    with journal.database.transaction("") as connection:
+        return limits.spent(purchase_table.spendings(connection, base), **more)
 
 
 def states(bridge: Fleet) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a newcomer types:  python3 tools/dev.py demo | test | check | bench | fire | fire-catalog | test-comfyui
+"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | test-comfyui
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -22,8 +22,8 @@ TORCH = "torch==2.13.0+cpu" if sys.platform.startswith("linux") else "torch>=2.7
 
 def main(arguments: list[str]) -> int:
     targets = {
-        "demo": demo, "test": test, "check": check, "bench": bench, "fire": fire, "fire-catalog": fire_catalog,
-        "test-comfyui": test_comfyui,
+        "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
+        "fire-catalog": fire_catalog, "test-comfyui": test_comfyui,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -74,6 +74,12 @@ def bench() -> int:
     python = environment("bench")
     torch(python)
     return run([python, str(ROOT / "tests" / "benchmarks" / "run.py")])
+
+
+def cases() -> int:
+    """How many texts of pictures are read right, per family."""
+    python = environment("dev")
+    return run([python, str(ROOT / "tests" / "metadata" / "cases.py")])
 
 
 def fire() -> int:

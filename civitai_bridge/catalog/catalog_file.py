@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import CatalogDamaged, CatalogTrouble
 from ..model_files.atomic import is_full, is_refused, reason, rename_over, written_beside
-from ..resources.json_values import whole
+from ..resources.json_values import identifier
 from .edit import Document, WrongShape, read_document
 from .entries import Entry, entry_from_json
 
@@ -43,16 +43,16 @@ class Catalog:
         return [
             entry_from_json(raw, self.name, category)
             for category, raw in self.document.entries()
-            if whole(raw.get("civitai_version_id")) == version_id
+            if identifier(raw.get("civitai_version_id")) == version_id
         ]
 
 
-def read_catalog(path: Path, name: str, known: Catalog | None = None) -> Catalog:
-    """Read a catalog, an empty one where there is no file; `known` where the file is still as it was then. Raises
+def read_catalog(path: Path, name: str, previous: Catalog | None = None) -> Catalog:
+    """Read a catalog, an empty one where there is no file; `previous` where the file is still as it was then. Raises
     CatalogDamaged, CatalogTrouble."""
     try:
-        if known is not None and known.state == _state(os.stat(path)):
-            return known
+        if previous is not None and previous.state == _state(os.stat(path)):
+            return previous
         with open(path, "rb") as source:
             state = _state(os.fstat(source.fileno()))
             content = source.read()

@@ -10,7 +10,7 @@ from ..errors import BadInput
 from ..resources.addresses import SITE, download_url
 from ..resources.ecosystems import folder_of
 from ..resources.hashes import SHA256, bare_hash
-from ..resources.json_values import text, whole
+from ..resources.json_values import identifier, text
 from ..resources.version import ModelFile, ModelVersion
 
 MODELS, LORAS = "models.json", "loras.json"
@@ -70,9 +70,9 @@ def entry_from_json(raw: Mapping[str, Any], catalog: str = MODELS, category: str
         file=text(raw.get("file")),
         dest=text(raw.get("dest")),
         name=text(raw.get("name")),
-        version_id=whole(raw.get("civitai_version_id")),
-        model_id=whole(raw.get("civitai_model_id")),
-        file_id=whole(raw.get("civitai_file_id")),
+        version_id=identifier(raw.get("civitai_version_id")),
+        model_id=identifier(raw.get("civitai_model_id")),
+        file_id=identifier(raw.get("civitai_file_id")),
         base_model=text(raw.get("base_model")) or text(raw.get("civitai_base_model")),
         hashes=hashes_of(raw),
         raw=raw,

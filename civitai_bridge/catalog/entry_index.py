@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..model_files.index import stem_of
+from ..model_files.names import stem_of
 from ..resources.collector import collector_paused
 from ..resources.hashes import AUTO_V2, SHA256, is_of_nothing, spellings
-from ..resources.json_values import text, whole
+from ..resources.json_values import identifier, text
 from .catalog_file import Catalog
 from .entries import Entry, entry_from_json, hashes_of
 
@@ -46,7 +46,7 @@ class EntryIndex:
     def by_model(self) -> Mapping[int, list[EntryRef]]:
         by_model: dict[int, list[EntryRef]] = {}
         for ref in self.refs():
-            model_id = whole(ref[2].get("civitai_model_id"))
+            model_id = identifier(ref[2].get("civitai_model_id"))
             if model_id is not None:
                 by_model.setdefault(model_id, []).append(ref)
         return by_model
@@ -69,7 +69,7 @@ def index_entries(catalogs: tuple[Catalog, Catalog]) -> EntryIndex:
     with collector_paused():
         for ref in _refs(catalogs):
             raw = ref[2]
-            version_id = whole(raw.get("civitai_version_id"))
+            version_id = identifier(raw.get("civitai_version_id"))
             if version_id is not None:
                 by_version.setdefault(version_id, []).append(ref)
             for value in hashes_of(raw):
@@ -91,4 +91,4 @@ def _refs(catalogs: tuple[Catalog, Catalog]) -> Iterator[EntryRef]:
 
 def identity(raw: Mapping[str, Any]) -> object:
     """What makes two entries one model file: the version, else the bytes, else the name."""
-    return whole(raw.get("civitai_version_id")) or next(iter(hashes_of(raw)), None) or raw.get("file")
+    return identifier(raw.get("civitai_version_id")) or next(iter(hashes_of(raw)), None) or raw.get("file")

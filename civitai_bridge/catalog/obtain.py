@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadInput, CatalogTrouble, DownloadForbidden, FileTrouble, StateTrouble
-from ..model_files.download import DownloadedFile, Downloads, check_allowed, forbidden_to_graphs, is_file
-from ..model_files.download import Progress as Loading
-from ..model_files.hashing import Digests, digest_file
-from ..model_files.index import HashIndex, ModelPath, never
-from ..model_files.names import safe_name
+from ..model_files.download import Downloads
+from ..model_files.download_rules import check_allowed, forbidden_to_graphs
+from ..model_files.hashing import Digests
+from ..model_files.index import HashIndex
+from ..model_files.indexed import ModelPath
+from ..model_files.names import is_safetensors, safe_name
+from ..model_files.progress import DownloadProgress, never
+from ..model_files.verify import DownloadedFile, is_file, stated_hashes
 from ..resources.reference import AirReference, HashReference, Reference, VersionReference
 from ..resources.version import ModelFile, ModelVersion
 from ..settings import Settings
@@ -23,8 +26,8 @@ from .answers import DOWNLOADED, PRESENT, Downloaded, Located
 from .entries import Entry, place_of
 from .identify import ownership
 from .places import Place
+from .query import Query
 from .state import Catalogs
-from .wanted import Wanted
 
 Resolve = Callable[[], Awaitable[ModelVersion]]
 
@@ -51,7 +54,7 @@ class Permission:
 class Watch:
     """How far a download is goes to `progress`; it ends when `cancelled()` is true."""
 
-    progress: Callable[[Loading], None] = lambda _: None
+    progress: Callable[[DownloadProgress], None] = lambda _: None
     cancelled: Callable[[], bool] = never
 
 
@@ -68,8 +71,8 @@ async def obtain(
     """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`. What is
     here already is not loaded again, and CivitAI is not asked about it where its entry says enough. Raises
     DownloadTrouble and its kin, and what `resolve` raises."""
-    if directory is None and (here := await find_here(library, text, reference, watch.progress)):
-        return here
+    if directory is None and (present := await find_here(library, text, reference, watch.progress)):
+        return present
     if permission.from_graph:
         if reason := forbidden_to_graphs(library.settings, text, permission.allow_download):
             raise DownloadForbidden(reason)
@@ -80,9 +83,9 @@ async def obtain(
         target = directory / _usable_name(file)
         loaded = await _load(library, version, file, target, watch)
         return _downloaded(version, loaded, Place("", "", str(target)), str(directory), ())
-    wanted = Wanted.from_version(version, file)
-    if here := await asyncio.to_thread(_this_file, library, text, wanted, watch.progress):
-        return here
+    query = Query.from_version(version, file)
+    if present := await asyncio.to_thread(_this_file, library, text, query, watch.progress):
+        return present
     dest, place = await asyncio.to_thread(_target, library.catalogs, version, file)
     loaded = await _load(library, version, file, Path(place.path), watch)
     notes = await asyncio.to_thread(_register, library, version, file, dest, place, loaded)
@@ -109,28 +112,30 @@ def file_meant(version: ModelVersion, reference: Reference) -> int | None:
 
 
 async def find_here(
-    library: Library, text: str, reference: Reference, progress: Callable[[Loading], None] = lambda _: None
+    library: Library, text: str, reference: Reference, progress: Callable[[DownloadProgress], None] = lambda _: None
 ) -> Downloaded | None:
     """What would be had without asking anybody; None where CivitAI must be asked. `text` is what was asked for."""
-    wanted = Wanted.from_reference(reference)
+    query = Query.from_reference(reference)
 
     def look() -> Downloaded | None:
-        located = library.catalogs.locate(wanted)
-        if located.entry is None or located.how != "version id" or wanted.file_id or located.has_note("other_file"):
+        located = library.catalogs.locate(query)
+        if located.entry is None or located.how != "version id" or query.file_id or located.has_note("other_file"):
             return None
-        return _as_it_is(library, text, wanted, located, progress)
+        return _as_it_is(library, text, query, located, progress)
 
     return await asyncio.to_thread(look)
 
 
-def _this_file(library: Library, text: str, wanted: Wanted, progress: Callable[[Loading], None]) -> Downloaded | None:
+def _this_file(
+    library: Library, text: str, query: Query, progress: Callable[[DownloadProgress], None]
+) -> Downloaded | None:
     """This very file of a version, where it is here."""
-    located = library.catalogs.locate(wanted)
-    return None if located.has_note("other_file") else _as_it_is(library, text, wanted, located, progress)
+    located = library.catalogs.locate(query)
+    return None if located.has_note("other_file") else _as_it_is(library, text, query, located, progress)
 
 
 def _as_it_is(
-    library: Library, text: str, wanted: Wanted, located: Located, progress: Callable[[Loading], None]
+    library: Library, text: str, query: Query, located: Located, progress: Callable[[DownloadProgress], None]
 ) -> Downloaded | None:
     """The file that was located, unless it is unsure which one is meant, or its bytes are not its entry's."""
     place, entry = located.place, located.entry
@@ -144,12 +149,12 @@ def _as_it_is(
         place.path,
         entry.dest if entry else place.folder,
         (entry.name or entry.file) if entry else text,
-        (entry.version_id if entry else wanted.version_id) or 0,
+        (entry.version_id if entry else query.version_id) or 0,
         notes=tuple(note.text for note in located.notes),
     )
 
 
-def _is_whole(library: Library, place: Place, entry: Entry, progress: Callable[[Loading], None]) -> bool:
+def _is_whole(library: Library, place: Place, entry: Entry, progress: Callable[[DownloadProgress], None]) -> bool:
     """Whether a file has its entry's bytes, as far as that says; one that no scan has hashed yet is hashed now."""
     if not entry.sha256:
         return True
@@ -159,8 +164,8 @@ def _is_whole(library: Library, place: Place, entry: Entry, progress: Callable[[
         known = _indexed(library.index, place)
         if known is not None and known.size == size:
             return known.sha256 == entry.sha256
-        progress(Loading(path.name, 0, size, f"{path.name} is here; reading whether it is whole"))
-        digests = digest_file(path)
+        progress(DownloadProgress(path.name, 0, size, f"{path.name} is here; reading whether it is whole"))
+        digests = library.index.hashing.digest(path)
     except (FileTrouble, OSError):
         return False
     if place.folder:
@@ -206,7 +211,8 @@ def _register(
     notes = [] if loaded.verified else [f"CivitAI states no hash of {file.name} yet; only its size was checked."]
     try:
         rank = library.catalogs.folders.rank(place)
-        library.index.learn(place.folder, place.name, place.path, rank, _digests(file, loaded))
+        digests = _digests(file, loaded, library.index.hashing.digest)
+        library.index.learn(place.folder, place.name, place.path, rank, digests)
         library.index.own([ownership(loaded.sha256, version)])
     except (StateTrouble, FileTrouble) as error:
         notes.append(f"The index of files was not told: {error}")
@@ -240,12 +246,11 @@ def _downloaded(
     )
 
 
-def _digests(file: ModelFile, loaded: DownloadedFile) -> Digests:
+def _digests(file: ModelFile, loaded: DownloadedFile, digest: Callable[[Path], Digests]) -> Digests:
     """The hashes of a verified file as CivitAI states them; it is read again only where it states too few."""
-    stated = {kind.upper(): value.lower() for kind, value in file.hashes.items()}
-    is_safetensors = loaded.path.name.lower().endswith((".safetensors", ".sft"))
-    if not loaded.verified or "AUTOV1" not in stated or (is_safetensors and "AUTOV3" not in stated):
-        return digest_file(loaded.path)
+    stated = stated_hashes(file)
+    if not loaded.verified or "AUTOV1" not in stated or (is_safetensors(loaded.path.name) and "AUTOV3" not in stated):
+        return digest(loaded.path)
     return Digests(
         size=loaded.size,
         mtime_ns=loaded.path.stat().st_mtime_ns,

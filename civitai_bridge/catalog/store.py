@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import CatalogBusy, CatalogTrouble
 from ..model_files.atomic import replace_file
-from ..resources.json_values import text, whole
+from ..resources.json_values import identifier, text
 from .catalog_file import Catalog, read_catalog, save_catalog, trouble
 from .edit import Document, append_entry, remove_entries, stamp
 from .entries import LORAS, MODELS, category_name
@@ -188,6 +188,6 @@ class Change:
 
 def is_lora_of(raw: Mapping[str, Any], version_id: int, file: str) -> bool:
     """Whether an entry as it is written is the LoRA file of this name of a version."""
-    if whole(raw.get("civitai_version_id")) != version_id:
+    if identifier(raw.get("civitai_version_id")) != version_id:
         return False
     return text(raw.get("file")) == file and text(raw.get("dest")) == "loras"

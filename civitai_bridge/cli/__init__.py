@@ -9,6 +9,7 @@ not confirmed · 130 stopped waiting
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -25,6 +26,9 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> int:
     """Run one command and return its exit code. Never raises for what a person can do something about."""
     words = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what it cannot write is escaped, never a traceback
     try:
         arguments = build_parser().parse_args(words)
     except WrongUsage as error:
@@ -67,7 +71,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The grammar of all commands; each family adds its own."""
-    from . import account, catalog, demo, generate, image, journal, resolve, sandbox
+    from . import account, catalog, demo, doctor, generate, image, journal, resolve, sandbox
 
     parser = Parser(
         prog="civitai-bridge",
@@ -75,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal):
+    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
         if not any(action.dest == "json" for action in command._actions):

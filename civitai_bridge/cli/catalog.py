@@ -92,11 +92,11 @@ async def _map(context: Context, catalog: CatalogService, arguments: argparse.Na
 
 
 async def _scan(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    from ..model_files.index import Progress
+    from ..model_files.progress import HashingProgress
 
     with ProgressBar(context, bytes=True) as bar, stopped_by_ctrl_c() as stopped:
 
-        def show(progress: Progress) -> None:
+        def show(progress: HashingProgress) -> None:
             text = f"{progress.files}/{progress.of_files} {Path(progress.path).name}"
             bar.show(text, progress.bytes, progress.of_bytes)
 
@@ -108,12 +108,12 @@ async def _scan(context: Context, catalog: CatalogService, arguments: argparse.N
 
 
 async def _download(context: Context, catalog: CatalogService, arguments: argparse.Namespace) -> int:
-    from ..model_files.download import Progress
+    from ..model_files.progress import DownloadProgress
 
     folder = arguments.dir.expanduser().absolute() if arguments.dir else None
     with ProgressBar(context, bytes=True) as bar, stopped_by_ctrl_c() as stopped:
 
-        def show(progress: Progress) -> None:
+        def show(progress: DownloadProgress) -> None:
             bar.show(progress.text or progress.name, progress.bytes, progress.of_bytes)
 
         downloaded = await catalog.download(

@@ -52,13 +52,13 @@ class _Walk:
 
 
 async def _demo(context: Context, arguments: argparse.Namespace) -> int:
-    from ..app import open_app
+    from ..app import PLAIN, open_app
 
     walk = _Walk(context, Path(arguments.output))
     walk.folder.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="civitai-bridge-demo-"))
     try:
-        async with open_app(lambda: Settings(key="sandbox", home=home, sandbox=True), context.tuning) as app:
+        async with open_app(lambda: Settings(key="sandbox", home=home, sandbox=True), context.tuning or PLAIN) as app:
             fleet = await app.fleet()
             walk.tell("SANDBOX: a pretend CivitAI on this machine. No key, no Buzz, no network.")
             await _resolve(walk, fleet)

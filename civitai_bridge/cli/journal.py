@@ -10,7 +10,7 @@ from ..errors import NotFound
 from .context import Context, accept_json, runs
 
 if TYPE_CHECKING:
-    from ..orchestration.journal import Purchase
+    from ..orchestration.purchase import Purchase
     from ..orchestration.results import Results
     from ..settings import Settings
 

@@ -11,7 +11,7 @@ LORA_KINDS = ("lora", "lyco")  # the kinds that ComfyUI's LoRA loaders read
 NETWORK_KINDS = ("lora", "lyco", "hypernet")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UsedResource:
     """A resource that takes part in a picture (a LoRA or one of its kin, an embedding, a VAE …) and how strongly.
 
@@ -53,7 +53,7 @@ class UsedResource:
         return _stated(self, always=("air", "weight", "name", "kind"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Upscale:
     """The second pass of a picture ("Hires fix", a second sampler): None and `""` mean "not said"."""
 
@@ -71,7 +71,7 @@ class Upscale:
         return _stated(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GenerationData:
     """What was asked and what came back. None means "not said"; nothing is invented.
 

@@ -9,7 +9,6 @@ The first number is the text encoder's weight, the second the UNet's, which is t
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -19,7 +18,8 @@ KINDS = {"lora": "lora", "lyco": "lyco", "loha": "lyco", "locon": "lyco", "hyper
 _EXTENSIONS = (".safetensors", ".ckpt", ".pt", ".bin")
 # What is between the brackets holds no bracket, so each character is looked at once.
 _TAG = re.compile(r"<(lora|lyco|loha|locon|hypernet):([^<>\n]*)>", re.IGNORECASE | re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
+# No more digits than a float has room for.
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]+)\s*")
 # Named arguments that other extensions read; they say nothing about the two weights.
 _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
 _BLANKS = re.compile(r"[ \t]+")
@@ -69,21 +69,21 @@ def _tag(text: str, match: re.Match[str]) -> Tag | None:
     name = normal_name(name)
     if not name or _escaped(text, start):
         return None
-    plain: list[float] = []
+    weights: list[float] = []
     named: dict[str, float] = {}
     odd: list[str] = []
     for arg in args:
-        if (value := read_number(arg)) is not None:
-            plain.append(value)
+        if (weight := read_number(arg)) is not None:
+            weights.append(weight)
             continue
         key, equals, argument = arg.partition("=")
-        key, value = key.strip().lower(), read_number(argument)
-        if equals and key in ("te", "unet") and value is not None:
-            named[key] = value
+        key, weight = key.strip().lower(), read_number(argument)
+        if equals and key in ("te", "unet") and weight is not None:
+            named[key] = weight
         elif not (equals and key in _OTHER_ARGS):
             odd.append(arg.strip())
-    clip = named.get("te", plain[0] if plain else 1.0)
-    model = named.get("unet", plain[1] if len(plain) > 1 else clip)
+    clip = named.get("te", weights[0] if weights else 1.0)
+    model = named.get("unet", weights[1] if len(weights) > 1 else clip)
     return Tag(KINDS[match[1].lower()], name, model, None if clip == model else clip, match[0], start, end, tuple(odd))
 
 
@@ -98,10 +98,7 @@ def _escaped(text: str, start: int) -> bool:
 
 def read_number(text: str) -> float | None:
     """A weight as tags and attention write it: finite, without exponent."""
-    if _NUMBER.fullmatch(text.strip()) is None:
-        return None
-    value = float(text)
-    return value if math.isfinite(value) else None
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def normal_name(name: str) -> str:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from .a1111.reader import read_a1111
-from .comfy.reader import extra_metadata, read_comfy
+from .comfy.generator import extra_metadata
+from .comfy.reader import read_comfy
 from .container.reader import read_texts
 from .container.texts import Texts
 from .fooocus import read_fooocus, read_ruined

@@ -1,15 +1,14 @@
 """Sampler names in four spellings: A1111's labels, ComfyUI's names, and the two dialects of the orchestrator.
 
-Sources: CivitAI's own label mapping (facts/orchestration-api.md §5.7) for the first columns; the sdcpp column follows
-the enum's plain correspondences (§5.3). A name that no row knows is said to be unknown; nothing is guessed.
+Sources: CivitAI's own label mapping (`samplerMap` of github.com/civitai/civitai, `src/server/common/constants.ts`) for
+the first columns; the sdcpp column follows the plain correspondences of its enum in the orchestrator's contract. A name
+that no row knows is said to be unknown; nothing is guessed.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from ..errors import UnknownLabel
 
@@ -86,14 +85,26 @@ _OWN_SCHEDULES = {
     "dpmpp_2m": "karras", "dpmpp_sde": "karras", "dpmpp_2s_ancestral": "karras", "dpm_2": "karras",
     "dpm_2_ancestral": "karras", "dpmpp_2m_sde": "exponential", "dpmpp_3m_sde": "exponential",
 }  # fmt: skip
-# The same for labels that have no name in ComfyUI.
+# The schedules of labels that have no name in ComfyUI.
 _OWN_SCHEDULES_BY_LABEL = {"dpm++ 2m sde heun": "exponential", "restart": "karras"}
 
 SAMPLER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _ROWS if name))
 SCHEDULER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _SCHEDULES if name))
 
-_BY_LABEL = {label.lower(): name for label, name, _ in _ROWS if name} | {"undefined": "dpmpp_2m"}
-_SCHEDULE_BY_LABEL = {label.lower(): name for label, name, _ in _SCHEDULES}
+# Everything that a label may be, in lower case: ComfyUI's name, a label with its schedule, a label alone.
+_SAMPLINGS: dict[str, Sampling] = {
+    **{name: Sampling(name, "") for name in SAMPLER_NAMES if name != AUTO},
+    **{
+        f"{label} {schedule}".lower(): Sampling(name, scheduler)
+        for label, name, _ in _ROWS if name
+        for schedule, scheduler, _ in _SCHEDULES
+    },
+    **{label.lower(): Sampling(name, "") for label, name, _ in _ROWS if name},
+    "undefined": Sampling("dpmpp_2m", "karras"),
+}  # fmt: skip
+_SCHEDULERS = {name: name for name in SCHEDULER_NAMES if name != AUTO} | {
+    label.lower(): name for label, name, _ in _SCHEDULES
+}
 _LABELS = {name: label for label, name, _ in reversed(_ROWS) if name}
 _SCHEDULE_LABELS = {name: label for label, name, _ in reversed(_SCHEDULES)} | {"normal": "Normal"}
 _TO_SDCPP = {name: method for _, name, method in _ROWS if name and method}
@@ -105,72 +116,57 @@ def from_label(label: str, schedule: str = "") -> Sampling:
 
     assert from_label("DPM++ 2M Karras") == from_label("DPM++ 2M", "Automatic") == Sampling("dpmpp_2m", "karras")
     Raises UnknownLabel for a label that no table has."""
-    text = " ".join(label.split()).lower()
-    scheduler = ""
-    if _is_automatic(schedule):
-        found = from_label(label)
-        return Sampling(found.sampler, found.scheduler or _OWN_SCHEDULES.get(found.sampler, "normal"))
-    if schedule:
-        word = " ".join(schedule.split()).lower()
-        scheduler = _SCHEDULE_BY_LABEL.get(word) or (word if word in SCHEDULER_NAMES[1:] else "")
-        if not scheduler:
-            raise UnknownLabel(f"The schedule type {schedule!r} is unknown; nothing stands in for it.")
-    if text not in _BY_LABEL:
-        for word, name, _ in _SCHEDULES:
-            if text.endswith(" " + word.lower()) and text[: -len(word) - 1] in _BY_LABEL:
-                return Sampling(_BY_LABEL[text[: -len(word) - 1]], scheduler or name)
-        if text in SAMPLER_NAMES and text != AUTO:
-            return Sampling(text, scheduler)
-        raise UnknownLabel(f"The sampler {label!r} is unknown; nothing stands in for it.")
-    return Sampling(_BY_LABEL[text], scheduler or ("karras" if text == "undefined" else ""))
+    sampling = _SAMPLINGS.get(_folded(label))
+    if sampling is None:
+        raise UnknownLabel(_unknown_sampler(label))
+    if not schedule:
+        return sampling
+    automatic = _folded(schedule) == _AUTOMATIC
+    scheduler = _automatic(label, sampling) if automatic else _SCHEDULERS.get(_folded(schedule))
+    if scheduler is None:
+        raise UnknownLabel(_unknown_schedule(schedule))
+    return Sampling(sampling.sampler, scheduler)
 
 
-@functools.lru_cache(1024)  # a handful of labels makes up nearly all of what is read
 def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...]]:
     """As `from_label`, for what a stranger wrote: a word that no table has is kept as it is and named in a note."""
-    short = len(label) + len(schedule) < 80
-    return _remembered(label, schedule) if short else _read(label, schedule)
-
-
-def _is_automatic(schedule: str) -> bool:
-    return schedule.strip().lower() == _AUTOMATIC
-
-
-def _read(label: str, schedule: str) -> tuple[Sampling, tuple[str, ...]]:
     notes: list[str] = []
-    automatic = _is_automatic(schedule)
-    try:
-        found = from_label(label, schedule)
-        if automatic and found.scheduler != "normal":
-            notes.append(
-                f"The schedule of {label.strip()} is A1111's automatic one: {found.scheduler} stands in for it."
-            )
-        return found, tuple(notes)
-    except UnknownLabel:
-        pass
-    if automatic:
-        found, unknown = _read(label, "")
-        own = _OWN_SCHEDULES_BY_LABEL.get(" ".join(label.split()).lower(), "")
-        what = f"{own} stands in for it" if own else "nothing stands in for it"
-        return Sampling(found.sampler, own), (
-            *unknown,
-            f"The schedule of {label.strip()} is A1111's automatic one: {what}.",
-        )
-    sampler, scheduler = label.strip(), schedule.strip()
-    for part in ("sampler", "schedule"):
-        try:
-            if part == "sampler" and sampler:
-                sampler, found = (one := from_label(label)).sampler, one.scheduler
-                scheduler = scheduler or found
-            elif part == "schedule" and schedule:
-                scheduler = from_label("Euler", schedule).scheduler
-        except UnknownLabel as unknown:
-            notes.append(str(unknown))
-    return Sampling(sampler, scheduler), tuple(notes)
+    sampling = _SAMPLINGS.get(_folded(label))
+    if sampling is None:
+        sampling = Sampling(label.strip(), "")
+        if sampling.sampler:
+            notes.append(_unknown_sampler(label))
+    if not schedule:
+        return sampling, tuple(notes)
+    scheduler = _SCHEDULERS.get(_folded(schedule))
+    if _folded(schedule) == _AUTOMATIC:
+        scheduler = _automatic(label, sampling)
+        if scheduler != "normal":
+            stand_in = f"{scheduler or 'nothing'} stands in for it"
+            notes.append(f"The schedule of {label.strip()} is A1111's automatic one: {stand_in}.")
+    elif scheduler is None:
+        scheduler = schedule.strip()
+        notes.append(_unknown_schedule(schedule))
+    return Sampling(sampling.sampler, scheduler), tuple(notes)
 
 
-# There are few labels, and a folder of pictures repeats them.
-_remembered = lru_cache(256)(_read)
+def _automatic(label: str, sampling: Sampling) -> str:
+    """What A1111's "Automatic" is for a label; `""` where nobody knows."""
+    if _folded(label) not in _SAMPLINGS:
+        return _OWN_SCHEDULES_BY_LABEL.get(_folded(label), "")
+    return sampling.scheduler or _OWN_SCHEDULES.get(sampling.sampler, "normal")
+
+
+def _unknown_sampler(label: str) -> str:
+    return f"The sampler {label!r} is unknown; nothing stands in for it."
+
+
+def _unknown_schedule(schedule: str) -> str:
+    return f"The schedule type {schedule!r} is unknown; nothing stands in for it."
+
+
+def _folded(label: str) -> str:
+    return " ".join(label.lower().split())
 
 
 def to_label(sampler: str) -> str:
@@ -193,10 +189,10 @@ def schedule_for_dialect(scheduler: str, choices: Sequence[str], dialect: str) -
     return _translate(scheduler, choices, _SCHEDULE_TO_SDCPP if dialect == "sdcpp" else {}, "scheduler")
 
 
-def _translate(name: str, choices: Sequence[str], table: dict[str, str], what: str) -> str:
+def _translate(name: str, choices: Sequence[str], table: dict[str, str], field: str) -> str:
     translated = table.get(name, name)
     if translated in choices:
         return translated
-    back = {theirs: ours for ours, theirs in table.items()}
+    back = {method: own for own, method in table.items()}
     takes = ", ".join(dict.fromkeys(back.get(choice, choice) for choice in choices))
-    raise UnknownLabel(f"This engine has no {what} {name!r}. It takes: {takes}.")
+    raise UnknownLabel(f"This engine has no {field} {name!r}. It takes: {takes}.")

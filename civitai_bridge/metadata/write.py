@@ -12,7 +12,8 @@ from typing import Any
 
 from .a1111.write import write_a1111
 from .civitai_upload import Recognition, recognised
-from .comfy.reader import MADE_ELSEWHERE, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, WEIGHT_OF, not_known, read_graph
+from .comfy.reader import read_graph
+from .comfy.remarks import CALLED, MADE_ELSEWHERE, NOT_WRITTEN, PARTLY_WRITTEN_PROMPT, WEIGHT_OF, not_known
 from .generation import GenerationData, UsedResource
 from .prompt import clean_prompt, name_key
 from .quantities import shown
@@ -26,8 +27,6 @@ _SETTINGS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _MODEL = ("model_air", "model_name", "model_version_id", "model_id", "base_model", "model_hash")
 _UNSAID = (None, "")
-# Fields that a note of the graph's reader names when another node makes them.
-_NOTED = ("seed", "steps", "cfg", "denoise", "guidance", "networks")
 _WRITTEN_IN_PARTS = ("prompt", "negative_prompt")
 _NAMES = {
     "lora": "LoRA", "lyco": "LyCORIS", "hypernet": "hypernetwork", "vae": "VAE", "upscaler": "upscaler",
@@ -119,8 +118,8 @@ def merge(local: GenerationData, wired: GenerationData) -> tuple[GenerationData,
         key: value for key, value in local.extra.items() if key != MADE_ELSEWHERE
     }  # fmt: skip
     found = elsewhere - left
-    answered = {not_known(name) for name in found if name.startswith(WEIGHT_OF) or name in _NOTED}
-    answered |= {UNWRITTEN_PROMPT} if "prompt" in fields else set()
+    answered = {not_known(name) for name in found if name.startswith(WEIGHT_OF) or name in CALLED}
+    answered |= {NOT_WRITTEN[name] for name in found if name in NOT_WRITTEN}
     answered |= {PARTLY_WRITTEN_PROMPT} if elsewhere.intersection(_WRITTEN_IN_PARTS) <= fields.keys() else set()
     notes = tuple(note for note in local.notes if note not in answered)
     return replace(local, **{**fields, "extra": extra, "notes": notes}), tuple(lines)

@@ -1,6 +1,6 @@
 """One SQLite file of ours: opened for its owner alone, written in transactions, its errors in words.
 
-database = Database(path, schema, called="The journal journal.sqlite3")
+database = Database(path, schema, called="The journal journal.sqlite3", if_damaged="…", consequence="…")
 with database.transaction("Nothing was sent.") as connection:
     connection.execute("…")
 """
@@ -20,14 +20,25 @@ from ..errors import StateTrouble
 class Database:
     """Safe to use from several threads and processes at once: one writer at a time, in WAL where the drive can do it.
 
-    `called` begins every sentence about it. `durable` waits for the disk at each commit (`synchronous=FULL`).
+    `called` begins every sentence about it, `if_damaged` says what to do when it is no database any more,
+    `consequence` ends them. `durable` waits for the disk at each commit (`synchronous=FULL`).
     `patience` is how many seconds another program's write is waited for. Raises StateTrouble."""
 
     def __init__(
-        self, path: Path, schema: str, *, called: str, consequence: str, durable: bool = True, patience: float = 30.0
+        self,
+        path: Path,
+        schema: str,
+        *,
+        called: str,
+        if_damaged: str,
+        consequence: str,
+        durable: bool = True,
+        patience: float = 30.0,
     ) -> None:
         self.path = path
         self._called = called
+        self._if_damaged = if_damaged
+        self._consequence = consequence
         self._lock = threading.RLock()
         try:
             _make_private(path)
@@ -37,21 +48,28 @@ class Database:
             self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._connection.executescript(schema)
         except (OSError, sqlite3.Error) as error:
-            raise self._trouble(error, consequence) from error
+            raise self._trouble(error, None) from error
 
     @contextlib.contextmanager
-    def transaction(self, consequence: str) -> Iterator[sqlite3.Connection]:
-        """Everything in the block is written together or not at all. `consequence` ends the sentence when it is not."""
+    def reading(self, consequence: str | None = None) -> Iterator[sqlite3.Connection]:
+        """The connection, held against the other threads of this process, for questions alone."""
         with self._lock:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise self._trouble(error, consequence) from error
+            except sqlite3.Error as error:
+                raise self._trouble(error, consequence) from error
+
+    @contextlib.contextmanager
+    def transaction(self, consequence: str | None = None) -> Iterator[sqlite3.Connection]:
+        """Everything in the block is written together or not at all. `consequence` ends the sentence when it is not."""
+        with self.reading(consequence) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
 
     def can_lock(self) -> bool:
@@ -76,8 +94,21 @@ class Database:
         with self._lock:
             self._connection.close()
 
-    def _trouble(self, error: Exception, consequence: str) -> StateTrouble:
-        return StateTrouble(f"{self._called} cannot be used: {_in_words(error)}. {consequence}")
+    def _trouble(self, error: Exception, consequence: str | None) -> StateTrouble:
+        ending = self._consequence if consequence is None else consequence
+        return StateTrouble(f"{self._called} cannot be used: {self._in_words(error)}. {ending}")
+
+    def _in_words(self, error: Exception) -> str:
+        text = str(error)
+        if "full" in text or "No space" in text:
+            return "the disk is full"
+        if "locked" in text or "busy" in text:
+            return "another program holds it locked, or the drive cannot lock files"
+        if "readonly" in text or isinstance(error, PermissionError) or "unable to open" in text:
+            return "the folder cannot be written"
+        if "not a database" in text or "malformed" in text:
+            return f"the file is damaged; {self._if_damaged}"
+        return text
 
 
 def _make_private(path: Path) -> None:
@@ -87,16 +118,3 @@ def _make_private(path: Path) -> None:
         # process holds on it (sqlite.org/howtocorrupt.html §2.2), and its WAL would be taken away beside it.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     os.chmod(path, 0o600)
-
-
-def _in_words(error: Exception) -> str:
-    text = str(error)
-    if "full" in text or "No space" in text:
-        return "the disk is full"
-    if "locked" in text or "busy" in text:
-        return "another program holds it locked, or the drive cannot lock files"
-    if "readonly" in text or isinstance(error, PermissionError) or "unable to open" in text:
-        return "the folder cannot be written"
-    if "not a database" in text or "malformed" in text:
-        return "the file is damaged; move it away to start a new one, and keep it: it names what was paid"
-    return text

@@ -1,4 +1,4 @@
-"""Names of files that strangers chose -> names that stay in their folder, on every system."""
+"""Names of model files: made safe where a stranger chose them, compared, told apart by their endings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+MODEL_ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx")
+SAFETENSORS_ENDINGS = (".safetensors", ".sft")
+_MODEL_ENDINGS = frozenset(ending[1:] for ending in MODEL_ENDINGS)
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])")
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]')
 _PLAIN = re.compile(r"[^/\\:\0]+")
@@ -51,3 +54,42 @@ def below(root: str | Path, name: str) -> str | None:
     if not name or any(part in ("", ".", "..") or ":" in part or "\0" in part for part in parts):
         return None
     return os.path.join(root, *parts)
+
+
+def is_safetensors(name: str) -> bool:
+    """Whether a file is a safetensors file by its name."""
+    return name.lower().endswith(SAFETENSORS_ENDINGS)
+
+
+def stem_of(name: str) -> str:
+    """A model file's name as it is compared: without folder and ending, case folded, without the `civitai_<id>_` that
+    some download tools put before it.
+
+    assert stem_of("style/Ink.safetensors") == stem_of("civitai_12_ink.PT") == "ink"
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1].casefold()
+    stem, _, ending = last.rpartition(".")
+    if stem and ending in _MODEL_ENDINGS:
+        last = stem
+    if last.startswith("civitai_"):
+        number, _, rest = last[8:].partition("_")
+        if number.isdigit() and rest:
+            return rest
+    return last
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written down: POSIX allows bytes that are no UTF-8, Windows half characters."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def no_text(path: str) -> str:
+    """A sentence about a name that is no text."""
+    shown = path.encode("utf-8", "replace").decode()
+    return f"{shown} is left out, because its name is no valid text (UTF-8); rename it."

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..errors import CivitaiError
@@ -105,3 +106,23 @@ async def wait_for(work: concurrent.futures.Future[T]) -> T:
     if work.cancelled():
         raise CivitaiError("The work in the background was stopped; the journal knows what became of it.")
     return work.result()
+
+
+async def until_cancelled(
+    work: Coroutine[Any, Any, T], cancelled: Callable[[], bool], stopped: CivitaiError, *, every: float = 0.2
+) -> T:
+    """Run something to its end; when `cancelled()` turns true it is torn down within `every` seconds, whatever it waits
+    for, and `stopped` is raised. Only for work that has cost nothing and may end anywhere."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=every))[0]:
+            if cancelled():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):  # our own; it may have ended all the same
+                    return await task
+                raise stopped
+        return task.result()
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise

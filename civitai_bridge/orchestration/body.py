@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import BadInput, FieldRefused, UnknownVariant
@@ -21,7 +21,7 @@ from . import fields
 from .echo import request_hash
 from .fields import Part
 from .fitting import Family, check_model, loras_field, model_field, vae_field
-from .request import GenerationRequest, ResolvedLora
+from .request import UNKNOWN_SEED, GenerationRequest, ResolvedLora
 from .sizes import size
 from .source_pictures import pictures
 from .variants import CREATE, EDIT, VARIANT, Variant, engine_for, find
@@ -83,6 +83,7 @@ def build(
     """Build and check an order. Raises BadInput with the field and its range, WrongFamily, NotGeneratable,
     UnknownVariant."""
     rules = rules or OrderRules()
+    request, unknown_seed = _seed_known(request)
     _check_finite(request, loras)
     check_model(model)
     path, preset = _engine(request, model)
@@ -90,6 +91,7 @@ def build(
     chosen = model.base_model if model else str({**variant.selectors, **preset}.get("modelVersion", "")).upper()
     family = Family(variant, model, chosen, rules.family_mismatch)
     parts = [
+        unknown_seed,
         *_asked(request, variant, model, preset),
         loras_field(loras, family),
         vae_field(vae, family),
@@ -124,7 +126,7 @@ def _asked(
         size(request, variant),
         fields.quantity(request, variant),
         fields.number(variant, "steps", request.steps, ("steps", "numInferenceSteps")),
-        fields.number(variant, "cfg", request.cfg, ("cfgScale", "guidanceScale")),
+        fields.guidance(request, variant),
         fields.sampling(request, variant),
         fields.seed(request, variant),
         fields.number(variant, "clip_skip", request.clip_skip, ("clipSkip",)),
@@ -177,10 +179,17 @@ def _notes(request: GenerationRequest, variant: Variant, parts: Sequence[Part]) 
 
 
 def _check_finite(request: GenerationRequest, loras: Sequence[ResolvedLora]) -> None:
-    numbers = [("cfg", request.cfg), ("denoise", request.denoise)]
+    numbers = [("cfg", request.cfg), ("guidance", request.guidance), ("denoise", request.denoise)]
     for name, number in [*numbers, *(("a LoRA's strength", lora.strength) for lora in loras)]:
         if not math.isfinite(number):
             raise FieldRefused(name, number, "a number")
+
+
+def _seed_known(request: GenerationRequest) -> tuple[GenerationRequest, Part]:
+    """A seed of -1 says that nobody knows it; an order has one all the same, so that it can be told from others."""
+    if request.seed != UNKNOWN_SEED:
+        return request, Part()
+    return replace(request, seed=0), Part(notes=("The seed -1 says that it is not known; 0 stands in.",))
 
 
 def _engine(request: GenerationRequest, model: ModelVersion | None) -> tuple[str, Mapping[str, Any]]:

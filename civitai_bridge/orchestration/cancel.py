@@ -7,7 +7,7 @@ import asyncio
 from ..settings import Settings
 from . import report
 from .accounts import need_key
-from .owned import new_owner
+from .owners import new_owner
 from .purchase import ACCEPTED, CANCELED, COLLECTED, FAILED, FINISHED, PLANNED, REFUSED, SENT, UNCONFIRMED, Purchase
 from .run import Runs
 from .services import Services

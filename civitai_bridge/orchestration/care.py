@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from ..errors import CivitaiError
 from ..settings import Settings
 from .accounts import is_ours
-from .owned import OwnedPurchase, RowLost, new_owner
+from .owned import OwnedPurchase, RowLost
+from .owners import new_owner
 from .purchase import ACCEPTED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase, still_open
 from .resume import look_after
 from .run import Runs

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ..errors import Unreadable
 from ..network.exchange import Request, Send, expect
+from ..resources.json_values import mapping, objects, text
 from .workflow import Workflow, workflow_from_json
 
 SUBMIT_SECONDS = 150.0  # source pictures are fetched during the POST, about 20 s each (measured)
@@ -43,12 +44,13 @@ class OrchestrationClient:
         return _workflow(await self._send_once(request))
 
     async def submit(self, body: str) -> Workflow:
-        """Send a paid workflow, exactly the stored text, once. Raises ApiError or Unreachable; only `submit` repeats
+        """Send a paid workflow, exactly the stored text, once. Without `wait`, whose default is 0: older deployments
+        take it as a boolean and answer 400 to a number. Raises ApiError or Unreachable; only `submit` repeats
         it."""
         request = Request(
             "POST",
             _ROOT,
-            query=(("wait", "0"), ("hideMatureContent", "false")),
+            query=(("hideMatureContent", "false"),),
             content=body.encode(),
             content_type="application/json",
             timeout=SUBMIT_SECONDS,
@@ -77,8 +79,7 @@ class OrchestrationClient:
         data = expect(
             await self._send(Request("GET", _ROOT, query=query, of_order=True)), service="CivitAI's orchestrator"
         )
-        items = data.get("items") if isinstance(data, Mapping) else None
-        return [workflow_from_json(item) for item in items or [] if isinstance(item, Mapping)]
+        return [workflow_from_json(workflow) for workflow in objects(mapping(data).get("items"))]
 
     async def cancel(self, workflow_id: str) -> None:
         """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError
@@ -90,7 +91,7 @@ class OrchestrationClient:
         """A fresh signed address of a blob; `""` when the service gives none."""
         request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh", of_order=True)
         data = expect(await self._send(request), service="CivitAI's orchestrator")
-        return str(data.get("url") or "") if isinstance(data, Mapping) else ""
+        return text(mapping(data).get("url"))
 
 
 def _workflow(response: Any) -> Workflow:

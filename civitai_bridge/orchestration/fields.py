@@ -48,7 +48,7 @@ def check_range(variant: Variant, name: str, value: float, ours: str = "") -> No
     if not math.isfinite(value):
         raise FieldRefused(ours or name, value, "a number", variant.path)
     if (low is not None and value < low) or (high is not None and value > high):
-        raise FieldRefused(ours or name, value, _range_in_words(low, high), variant.path)
+        raise FieldRefused(ours or name, value, range_in_words(low, high), variant.path)
 
 
 def checked(variant: Variant, name: str, value: Any) -> Any:
@@ -70,7 +70,7 @@ def checked(variant: Variant, name: str, value: Any) -> Any:
 def prompts(request: GenerationRequest, variant: Variant) -> Part:
     """The prompt, which must be there, and the negative prompt where the variant takes one."""
     if not request.prompt.strip():
-        raise FieldRefused("prompt", request.prompt, "a text", variant.path)
+        raise BadInput("The prompt is empty.")
     _check_text(variant, "prompt", request.prompt)
     fields = {"prompt": request.prompt}
     if not request.negative_prompt.strip():
@@ -103,6 +103,19 @@ def number(variant: Variant, ours: str, value: float, names: Iterable[str]) -> P
     if ours == "clip_skip" and value < 1:
         raise FieldRefused(ours, value, "1 or more", variant.path)
     return Part({name: value})
+
+
+def guidance(request: GenerationRequest, variant: Variant) -> Part:
+    """CFG and guidance. Where the variant has one field for both, the guidance goes in if it is set."""
+    name = variant.guidance_field
+    if not request.guidance or name is None:
+        cfg = number(variant, "cfg", request.cfg, ("cfgScale", "guidanceScale"))
+        return Part(cfg.fields, unused=(*cfg.unused, *(("guidance",) if request.guidance else ())))
+    check_range(variant, name, request.guidance, "guidance")
+    note = f"The guidance {request.guidance:g} is sent as {name}, which is the guidance of {variant.path}"
+    if request.cfg:
+        note += f"; the cfg of {request.cfg:g} has no field there"
+    return Part({name: request.guidance}, (f"{note}.",))
 
 
 def sampling(request: GenerationRequest, variant: Variant) -> Part:
@@ -171,7 +184,8 @@ def _check_text(variant: Variant, name: str, text: str, ours: str = "") -> None:
         )
 
 
-def _range_in_words(low: float | None, high: float | None) -> str:
+def range_in_words(low: float | None, high: float | None) -> str:
+    """A range of which one end may be open; at least one of them is there."""
     if low is not None and high is not None:
         return f"{_digits(low)} to {_digits(high)}"
     return f"{_digits(low)} or more" if low is not None else f"{_digits(high)} or less"

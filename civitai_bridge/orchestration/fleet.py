@@ -66,6 +66,7 @@ class Fleet:
         self._own_journal = journal is None
         self._pruned = 0.0
         self._care: asyncio.Task[None] | None = None
+        self._looks: asyncio.Task[None] | None = None
         self._reservations = Reservations(partial(reserve_together, self.runs, settings), quiet=timings.quiet)
         self._resolve = partial(resolve, site, hosts=hosts_with(settings.site_url))
         self._look_up = partial(self._resolve, for_generation=True)
@@ -172,10 +173,11 @@ class Fleet:
         if self._care is None and self.settings.key:
             self._care = asyncio.get_running_loop().create_task(take_care(self.runs, self.settings))
 
-    async def second_looks(self) -> None:
-        """Look again for twins of orders whose answer was lost, where it is due: for each command of the shell."""
+    def look_for_twins(self) -> None:
+        """Look again for twins of orders whose answer was lost, where it is due: when a face opens the fleet. `close`
+        waits a while for it, so that the commands of the shell get it done."""
         if self.settings.key:
-            await second_looks(self.runs, self.settings)
+            self._looks = asyncio.get_running_loop().create_task(second_looks(self.runs, self.settings))
 
     def waiting(self) -> list[Purchase]:
         """Purchases whose pictures nobody has been given yet, oldest first (reads the journal; not for the event
@@ -193,9 +195,12 @@ class Fleet:
 
     async def close(self) -> None:
         """Stop driving purchases: rows keep their state and are released, so that the next process goes on."""
-        if self._care is not None:
-            self._care.cancel()
-        await asyncio.gather(self.runs.close(), self._services.background.close())
+        if self._looks is not None:
+            await asyncio.wait({self._looks}, timeout=self._timings.twin_patience)
+        own = [task for task in (self._care, self._looks) if task is not None]
+        for task in own:
+            task.cancel()
+        await asyncio.gather(self.runs.close(), self._services.background.close(), *own, return_exceptions=True)
         await asyncio.to_thread(self._services.journal_thread.shutdown)
         if self._own_journal:
             self.journal.close()

@@ -17,23 +17,9 @@ from typing import Any
 from ..errors import StateTrouble
 from ..model_files.database import Database
 from . import purchase_table as table
-from .hearts import HEART_STOPS, Hearts
-from .limits import Limits, check_limits, spent
-from .purchase import (  # noqa: F401
-    ACCEPTED,
-    CANCELED,
-    COLLECTED,
-    FAILED,
-    FINISHED,
-    PLANNED,
-    REFUSED,
-    SENT,
-    UNCONFIRMED,
-    Attempt,
-    PlannedPurchase,
-    Purchase,
-    PurchasedImage,
-)
+from .limits import Limits, check_limits
+from .owners import HEART_STOPS, Hearts
+from .purchase import ACCEPTED, CANCELED, PLANNED, SENT, UNCONFIRMED, Attempt, PlannedPurchase, Purchase
 
 _NOTHING_SENT = "Nothing was sent without it."
 _ROW_KEPT = "What was ordered keeps its key there, so nothing is paid twice; queue the same graph again later."
@@ -58,12 +44,21 @@ class Journal:
         self._hearts = Hearts(heart_stops, monotonic)
         self.heart_stops = heart_stops
         called = f"The journal {path.name} in the state folder"
-        self.database = Database(path, table.SCHEMA, called=called, consequence=_NOTHING_SENT, patience=patience)
+        self.database = Database(
+            path,
+            table.SCHEMA,
+            called=called,
+            if_damaged="move it away to start a new one, and keep it: it names what was paid",
+            consequence=_NOTHING_SENT,
+            patience=patience,
+        )
         if not self.database.can_lock():
             raise StateTrouble(
                 f"The state folder {path.parent} lies on a drive that cannot lock files, so two programs could "
                 "buy the same twice. Set CIVITAI_BRIDGE_HOME to a folder on a local drive. Nothing was sent."
             )
+        with self.database.transaction(_NOTHING_SENT) as connection:
+            _close_unsent(connection, self._hearts, clock())
 
     def close(self) -> None:
         """Close the file."""
@@ -103,7 +98,7 @@ class Journal:
         owner who is alive."""
         now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
-            table.cancel_unsent(connection, lambda purchase: self._hearts.stopped(purchase, now), now)
+            _close_unsent(connection, self._hearts, now)
             serving: list[str] = []
             fresh: dict[tuple[str, str, str], PlannedPurchase] = {}
             for each in planned:
@@ -209,10 +204,6 @@ class Journal:
                 "UPDATE purchases SET owner = '', heartbeat = 0 WHERE key = ? AND owner = ?", (key, owner)
             )
 
-    def spent(self, base: str, *, prompt_id: str = "", since: float | None = None) -> int:
-        with self.database.transaction(_ROW_KEPT) as connection:
-            return spent(table.spendings(connection, base), prompt_id=prompt_id, since=since)
-
 
 def find_equal(
     journal: Journal, request_hash: str, account: str, base: str, *, usable: Callable[[Purchase], bool]
@@ -231,6 +222,14 @@ def rollback_note(journal: Journal) -> str:
     return f"The state folder's drive cannot do SQLite's WAL; the journal runs with a rollback journal ({mode})."
 
 
+def _close_unsent(connection: sqlite3.Connection, hearts: Hearts, now: float) -> None:
+    """What never left and whose owner is gone holds no Buzz any more: its process died before the POST."""
+    for purchase in table.read_all(connection, (PLANNED,)):
+        if hearts.stopped(purchase, now):
+            facts = {"state": CANCELED, "error": "never sent: its process ended before the order left"}
+            table.update(connection, purchase.key, facts, now)
+
+
 def _end_attempt(connection: sqlite3.Connection, key: str, number: int, outcome: str) -> None:
     connection.execute("UPDATE attempts SET outcome = ? WHERE key = ? AND number = ?", (outcome, key, number))
 
@@ -241,5 +240,5 @@ def _check_limits(
     """Raise LimitReached where what is planned, all at one address, does not fit beside what was spent there."""
     if planned:
         # The key of the first has a row only when it is admitted again, and then counts by its new price alone.
-        spent = table.spendings(connection, planned[0].base, but=planned[0].key)
-        check_limits(planned, limits, spent, now)
+        spendings = table.spendings(connection, planned[0].base, but=planned[0].key)
+        check_limits(planned, limits, spendings, now)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -17,11 +16,6 @@ from .workflow import Workflow
 
 class RowLost(Exception):
     """Somebody else owns the row now; nothing of ours is written any more."""
-
-
-def new_owner() -> str:
-    """A random name for one ownership."""
-    return uuid.uuid4().hex
 
 
 class OwnedPurchase:

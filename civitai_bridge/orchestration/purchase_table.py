@@ -11,7 +11,6 @@ from ..errors import StateTrouble
 from .limits import Spending, net_cost
 from .purchase import (
     ALIVE,
-    CANCELED,
     COLLECTED,
     FINISHED,
     PLANNED,
@@ -175,13 +174,6 @@ def spendings(connection: sqlite3.Connection, base: str, *, but: str = "") -> li
         (base, *UNSURE_OR_PAID, but),
     )
     return [Spending(created, prompt_id, net_cost(*money)) for created, prompt_id, *money in rows.fetchall()]
-
-
-def cancel_unsent(connection: sqlite3.Connection, is_gone: Callable[[Purchase], bool], now: float) -> None:
-    """Close what never left and has no owner any more: its process died before the POST, so it cost nothing."""
-    for row in connection.execute("SELECT * FROM purchases WHERE state = ?", (PLANNED,)).fetchall():
-        if is_gone(purchase_from_row(row)):
-            update(connection, row["key"], {"state": CANCELED, "error": "never sent"}, now)
 
 
 def _marks(values: Iterable[Any]) -> str:

@@ -10,6 +10,7 @@ from ..metadata.samplers import AUTO
 from ..resources.version import ModelVersion
 
 DEFAULT_DENOISE = 0.7
+UNKNOWN_SEED = -1  # as A1111 and others write it
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class ResolvedLora:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What a person asked: the generate node's inputs. 0, "" and "auto" mean "what the variant itself would take".
+    """What a person asked: the generate node's inputs. 0, "" and "auto" mean "what the variant itself would take"; the
+    seed -1 that it is not known. `cfg` is classifier-free guidance, `guidance` what guidance-distilled models take.
 
     `image` and `mask` are PNG bytes; `extra` are a variant's own fields, by the contract's names."""
 
@@ -57,3 +59,4 @@ class GenerationRequest:
     image: bytes | None = field(default=None, repr=False)
     mask: bytes | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    guidance: float = 0.0

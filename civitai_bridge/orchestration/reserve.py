@@ -14,7 +14,7 @@ from .body import Order
 from .journal import find_equal
 from .limits import Limits
 from .outcome import Caller, Terms
-from .owned import new_owner
+from .owners import new_owner
 from .prepare import acceptable_price
 from .purchase import PLANNED, PlannedPurchase, Purchase
 from .reservations import Reservation

@@ -11,7 +11,8 @@ from ..errors import CivitaiError, StateTrouble
 from .answers import accept, find_by_tag, learn
 from .cancel import until_cancelled
 from .collect import collect
-from .owned import OwnedPurchase, RowLost, new_owner
+from .owned import OwnedPurchase, RowLost
+from .owners import new_owner
 from .purchase import ACCEPTED, CANCELED, FAILED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
 from .run import Runs
 from .services import Services

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 
 from ..errors import FieldRefused
-from .fields import Part, check_range
+from .fields import Part, range_in_words
 from .request import GenerationRequest
 from .source_pictures import png_size
-from .variants import Variant
+from .variants import Field, Variant
 
 _STEP = {"sd1": 16, "sdxl": 16, "flux1": 16}  # pixels, as CivitAI's recipe pages ask; everything else takes 8
 _IMAGE_SIZES: Mapping[str, tuple[float, float]] = {
@@ -23,8 +23,8 @@ _IMAGE_SIZES: Mapping[str, tuple[float, float]] = {
 
 
 def size(request: GenerationRequest, variant: Variant) -> Part:
-    """The size of the pictures. Raises FieldRefused outside the variant's range, and where only one of the two sides
-    is set although the two together choose the shape."""
+    """The size of the pictures; what is outside the variant's range is fitted to it, with a note. Raises FieldRefused
+    for a negative side, and where only one of the two is set although the two together choose the shape."""
     width, height = request.width, request.height
     if width < 0 or height < 0:
         raise FieldRefused("width" if width < 0 else "height", min(width, height), "0 or more")
@@ -45,24 +45,44 @@ def size(request: GenerationRequest, variant: Variant) -> Part:
 
 
 def _in_pixels(request: GenerationRequest, variant: Variant) -> Part:
-    fields, notes = {}, []
+    """The sides that were asked for, or that the variant must be told (the source's own), fitted to its limits."""
     source = png_size(request.image) if request.image else (1024, 1024)
-    for name, side, of_source in zip(("width", "height"), (request.width, request.height), source, strict=True):
-        if not side and variant.fields[name].required:
-            # The variant must be told: the source's own size where there is one.
-            side = min(max(of_source, 64), int(variant.fields[name].maximum or 2048))
-        if side:
-            fields[name] = _rounded(variant, name, side)
-            if fields[name] != side:
-                step = _STEP.get(variant.family, 8)
-                notes.append(f"{name} {side} became {fields[name]}: {variant.path} takes multiples of {step}.")
-    return Part(fields, tuple(notes))
-
-
-def _rounded(variant: Variant, name: str, side: int) -> int:
+    asked = {
+        name: side or own
+        for name, side, own in zip(("width", "height"), (request.width, request.height), source, strict=True)
+        if side or variant.fields[name].required
+    }
+    fitted = _fitted(asked, variant)
     step = _STEP.get(variant.family, 8)
-    check_range(variant, name, side)
-    limits = variant.fields[name]
+    sides = {name: _rounded(side, variant.fields[name], step) for name, side in fitted.items()}
+    if fitted != asked:
+        limits = [variant.fields[name] for name in asked]
+        ranges = " and ".join(dict.fromkeys(range_in_words(limit.minimum, limit.maximum) for limit in limits))
+        size_asked, size_sent = (" x ".join(str(side) for side in each.values()) for each in (asked, sides))
+        which = "The size" if len(asked) == 2 else f"The {next(iter(asked))}"
+        return Part(sides, (f"{which} {size_asked} became {size_sent}: {variant.path} takes {ranges} pixels a side.",))
+    notes = [
+        f"{name} {side} became {sides[name]}: {variant.path} takes multiples of {step}."
+        for name, side in asked.items()
+        if sides[name] != side
+    ]
+    return Part(sides, tuple(notes))
+
+
+def _fitted(asked: Mapping[str, int], variant: Variant) -> Mapping[str, float]:
+    """The sides within the variant's limits, in the shape that was asked for where the limits leave room for it."""
+    limits = {name: (variant.fields[name].minimum or 1, variant.fields[name].maximum or math.inf) for name in asked}
+    smallest = max((limits[name][0] / side for name, side in asked.items()), default=1)
+    largest = min((limits[name][1] / side for name, side in asked.items()), default=1)
+    if smallest <= 1 <= largest:
+        return asked
+    if smallest <= largest:
+        factor = largest if largest < 1 else smallest
+        return {name: side * factor for name, side in asked.items()}
+    return {name: min(max(side, limits[name][0]), limits[name][1]) for name, side in asked.items()}
+
+
+def _rounded(side: float, limits: Field, step: int) -> int:
     rounded = max(round(side / step) * step, math.ceil(max(limits.minimum or step, 1) / step) * step)
     return rounded if limits.maximum is None else min(rounded, math.floor(limits.maximum / step) * step)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,18 @@ class Variant:
     selectors: Mapping[str, str]
     fields: Mapping[str, Field]
     retired: bool = False
-    family: str = field(default="")
+    family: str = ""
+    cfg_is_guidance: bool = False
 
     @property
     def model_field(self) -> str | None:
         """The field that carries the checkpoint's AIR; None where a selector alone chooses the model."""
         return next((name for name in _MODEL_FIELDS if name in self.fields and self.fields[name].type == "air"), None)
+
+    @property
+    def guidance_field(self) -> str | None:
+        """The field of guidance-distilled models: `guidanceScale`, or `cfgScale` where that is what it means."""
+        return "guidanceScale" if "guidanceScale" in self.fields else "cfgScale" if self.cfg_is_guidance else None
 
     @property
     def lora_shape(self) -> str | None:
@@ -77,13 +83,15 @@ class Variant:
 @functools.cache
 def variants() -> Mapping[str, Mapping[str, Variant]]:
     """path -> operation -> Variant, in the contract's order. Read once, on first use."""
-    here = Path(__file__).parent
-    families = json.loads((here / "engines.json").read_text(encoding="utf-8"))["families"]
+    ours = _table("engines.json")
     table: dict[str, dict[str, Variant]] = {}
-    for data in json.loads((here / "variants.json").read_text(encoding="utf-8"))["variants"]:
-        fields = {name: Field(**{**f, "choices": tuple(f.get("choices", ()))}) for name, f in data["fields"].items()}
+    for data in _table("variants.json")["variants"]:
+        fields = {
+            name: Field(**{**own, "choices": tuple(own.get("choices", ()))}) for name, own in data["fields"].items()
+        }
         path, operation = data["path"], data["operation"]
-        variant = Variant(path, operation, data["selectors"], fields, data["retired"], families.get(path, ""))
+        family, guided = ours["families"].get(path, ""), path in ours["cfg_is_guidance"]
+        variant = Variant(path, operation, data["selectors"], fields, data["retired"], family, guided)
         table.setdefault(path, {})[operation] = variant
     return table
 
@@ -96,21 +104,21 @@ def paths() -> list[str]:
 def find(path: str, kind: str) -> Variant:
     """The variant of a path for create, variant or edit. Raises UnknownVariant with what there is."""
     if path not in variants():
-        close = [known for known in paths() if path.lower() in known.lower()]
+        close = [offered for offered in paths() if path.lower() in offered.lower()]
         hint = f" Did you mean {', '.join(close[:4])}?" if path and close else f" There are: {', '.join(paths())}."
         raise UnknownVariant(f"There is no engine {path!r}.{hint}")
     operations = variants()[path]
     for variant in operations.values():
         if variant.kind == kind or variant.kind == "":
             return variant
-    offered = ", ".join(v.kind for v in operations.values())
+    offered = ", ".join(variant.kind for variant in operations.values())
     raise UnknownVariant(f"{path} has no operation {kind!r}; it has: {offered}.")
 
 
 def engine_for(base_model: str) -> tuple[str, Mapping[str, Any]]:
     """The engine of a base model and the fields that this base model sets. Raises UnknownVariant where there is
     none."""
-    entry = _engines().get(base_model)
+    entry = _table("engines.json")["base_models"].get(base_model)
     if entry is None:
         raise UnknownVariant(
             f"CivitAI's fleet has no image engine for {base_model or 'a model without a base model'}. "
@@ -124,9 +132,8 @@ def engine_for(base_model: str) -> tuple[str, Mapping[str, Any]]:
 
 
 @functools.cache
-def _engines() -> Mapping[str, Any]:
-    here = Path(__file__).parent
-    return json.loads((here / "engines.json").read_text(encoding="utf-8"))["base_models"]
+def _table(name: str) -> Mapping[str, Any]:
+    return json.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
 
 
 def fits(variant: Variant, ecosystem: str, base_model: str, chosen: str = "") -> bool:

@@ -15,7 +15,7 @@ from ..errors import Interrupted
 from . import report
 from .cancel import cancel_in_passing
 from .outcome import Caller, State
-from .owned import new_owner
+from .owners import new_owner
 from .purchase import ACCEPTED, CANCELED, COLLECTED, FAILED, PLANNED, REFUSED, SENT, UNCONFIRMED, Purchase
 from .run import PurchaseRun, Runs
 from .submit import Admit

@@ -140,7 +140,7 @@ def workflow_from_json(data: Any) -> Workflow:
         created_at=text(data.get("createdAt")),
         tags=tuple(tag for tag in items(data.get("tags")) if isinstance(tag, str)),
         external_id=text(data.get("externalId")),
-        cost=_whole(mapping(data.get("cost")).get("total")),
+        cost=_cost(mapping(data.get("cost"))),
         transactions=tuple(_transaction(entry) for entry in objects(money.get("list"))),
         insufficient_buzz=money.get("insufficientBuzz") is True,
         images=tuple(_images(step.get("output"))),
@@ -158,6 +158,18 @@ def reason_in_words(reason: str) -> str:
     if reason in _REASONS:
         return _REASONS[reason]
     return clean(reason)
+
+
+def _cost(cost: Mapping[str, Any]) -> int | None:
+    """The most that the answer can mean, in whole Buzz: `total`, or the sum of its parts where that is more. Whether
+    `total` holds the creators' `fees` (AIR -> Buzz) the contract does not say; that it holds the tips it does."""
+    total = decimal(cost.get("total"))
+    if total is None:
+        return None
+    parts = [cost.get("base")]
+    for name in ("fixed", "fees", "tips"):
+        parts += mapping(cost.get(name)).values()
+    return _whole(max(total, sum(amount for amount in map(decimal, parts) if amount is not None)))
 
 
 def _transaction(entry: Mapping[str, Any]) -> Transaction:
@@ -217,8 +229,8 @@ def _progress(step: Mapping[str, Any]) -> float | None:
     rates = [step.get("estimatedProgressRate")]
     if rates[0] is None:
         rates = [job.get("estimatedProgressRate") for job in objects(step.get("jobs"))]
-    known = [rate for rate in map(decimal, rates) if rate is not None]
-    return min(1.0, max(0.0, sum(known) / len(known))) if known else None
+    numbers = [rate for rate in map(decimal, rates) if rate is not None]
+    return min(1.0, max(0.0, sum(numbers) / len(numbers))) if numbers else None
 
 
 def _preceding(step: Mapping[str, Any]) -> int | None:

@@ -60,12 +60,20 @@ def whole(value: object) -> int | None:
         if digits.removeprefix("-").isdigit() and digits.isascii() and len(digits) <= 20:
             value = int(digits)
         else:
-            value = number(digits) if digits.isascii() else None
+            value = number(digits)
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) and value.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if -LARGEST < value < LARGEST else None
+
+
+def identifier(value: object) -> int | None:
+    """An id of CivitAI, as catalogs of other programs write it: a whole number, also as text in ASCII digits.
+
+    assert identifier("710001.0") == 710001 and identifier("٧") is None
+    """
+    return None if isinstance(value, str) and not value.isascii() else whole(value)
 
 
 def number(value: object) -> float | None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InvalidAir, UnknownReference
+from ..model_files.names import MODEL_ENDINGS
 from .addresses import MEDIA_HOSTS, SITE_HOSTS
 from .air import Air
 from .hashes import bare_hash, is_of_nothing
 
 # A short hash may be several kinds; the API tries them all, so one name a length is enough.
 _HASH_KINDS = {8: "AutoV1 or CRC32", 10: "AutoV2", 12: "AutoV3", 64: "SHA256 or BLAKE3"}
-_ENDINGS = (".safetensors", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".sft", ".gguf", ".pkl", ".onnx", ".zip")
+_ENDINGS = (*MODEL_ENDINGS, ".zip")
 LARGEST_ID = 2**31 - 1  # ids are int4 on the site; a larger one answers 500
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -84,3 +85,10 @@ def price(step: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
     else:
         each = 39.0
     return max(1, math.ceil(each * count)), {"base": each, "quantity": float(count)}
+
+
+def fees_of(step: Mapping[str, Any], fees: Mapping[str, float]) -> dict[str, float]:
+    """What creators take for an input: AIR to Buzz, for every picture, for each of the named models and LoRAs in it."""
+    count = int(step.get("quantity") or step.get("numImages") or 1)
+    text = json.dumps(step)
+    return {air: fee * count for air, fee in fees.items() if json.dumps(air) in text}

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import copy
 import io
+import math
 import re
 import secrets
 import time
@@ -19,7 +20,7 @@ from PIL import Image
 from . import models as catalogue
 from . import schema
 from .drawing import draw
-from .money import ORDER, Bank, price
+from .money import ORDER, Bank, fees_of, price
 from .script import Job, Script
 
 TERMINAL = ("succeeded", "failed", "expired", "canceled")
@@ -118,10 +119,14 @@ class Orchestrator:
         wallets = ["yellow"] if body.get("allowMatureContent") else list(body.get("currencies") or ORDER)
         job = self.script.next_job(str(steps[0].get("prompt", ""))) if not whatif else Job()
         total = cost + (job.extra if not whatif else 0)
-        paid = self.bank.split(user, total, wallets)
+        fees = fees_of(steps[0], self.script.fees)
+        charged = total + math.ceil(sum(fees.values()))
+        paid = self.bank.split(user, charged, wallets)
         data = self._workflow(user, body, steps, total, factors)
+        if fees:
+            data["cost"]["fees"] = fees
         if whatif:
-            planned = paid or {wallets[0]: total}
+            planned = paid or {wallets[0]: charged}
             data["transactions"] = {"list": _transactions("debit", planned), "insufficientBuzz": paid is None}
             if key and self.script.whatif_claims_key:
                 run = Run(user, key, data, job, {}, time.time())

@@ -65,7 +65,8 @@ class Job:
 
 @dataclass
 class Script:
-    """Switches stand for how a deployment is; queues for what happens next."""
+    """Switches stand for how a deployment is; queues for what happens next. `fees` are what creators take, AIR to Buzz
+    a picture; they are charged beside the `total` that is named."""
 
     dialect: str = "S"
     strict: bool = False
@@ -80,6 +81,7 @@ class Script:
     wait_refused: bool = False
     get_without_wait_202: bool = False
     cancel_of_ended: int = 409
+    fees: dict[str, float] = field(default_factory=dict)
     faults: dict[str, deque[Fault]] = field(default_factory=dict)
     jobs: deque[Job] = field(default_factory=deque)
     chance: float = 0.0

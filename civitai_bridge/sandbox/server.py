@@ -334,10 +334,12 @@ class Sandbox:
     # -------------------------------------------------------------------------------------------------------
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
-        """JSON of any of: faults [{route, kind, …}], jobs [{…}], switches {…}, site {…}, balances {wallet: Buzz},
-        random {seed, chance, jobs}."""
+        """JSON of any of: calm true (forget the faults before), faults [{route, kind, …}], jobs [{…}], switches {…},
+        site {…}, balances {wallet: Buzz}, random {seed, chance, jobs}."""
         wishes = await request.json()
         try:
+            if wishes.get("calm"):
+                self.script.faults.clear()
             for fault in wishes.get("faults", ()):
                 self.script.fault(**fault)
             for job in wishes.get("jobs", ()):

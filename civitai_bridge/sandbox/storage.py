@@ -6,6 +6,7 @@ file's `sends` or the queue of troubles says so.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -19,7 +20,7 @@ from aiohttp import web
 from . import drawing, files, images
 from . import models as catalogue
 
-TROUBLES = ("cut", "short", "wrong", "expired", "no range", "slow")
+TROUBLES = ("cut", "short", "wrong", "expired", "no range", "slow", "hang")
 _SECRET = b"sandbox storage"
 
 
@@ -82,11 +83,13 @@ class Storage:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{len(content)}"})
             status, part = 206, content[first : last + 1]
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        if trouble != "cut":
+        if trouble not in ("cut", "hang"):
             return web.Response(status=status, body=part, headers=headers)
         answer = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(part))})
         await answer.prepare(request)
         await answer.write(part[: len(part) // 2])
+        if trouble == "hang":
+            await asyncio.sleep(3600)
         if request.transport is not None:
             request.transport.close()  # what was written still goes out; the rest never comes
         return answer

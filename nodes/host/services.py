@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...civitai_bridge.app import App, ModelFolders
 from ...civitai_bridge.errors import CivitaiError
 from ...civitai_bridge.network.background import background_loop
 from ...civitai_bridge.settings import Settings
@@ -21,9 +20,9 @@ from . import folders
 from .watch import ModelWatch
 
 if TYPE_CHECKING:
+    from ...civitai_bridge.app import App
     from ...civitai_bridge.catalog.service import CatalogService
     from ...civitai_bridge.orchestration.fleet import Fleet
-    from ...civitai_bridge.website import Reader
     from .interrupt import NodeRun
 
 log = logging.getLogger(__name__)
@@ -34,17 +33,23 @@ class Services:
     """The App of this ComfyUI, and what its nodes remember. Coroutines are awaited on the background loop alone."""
 
     def __init__(self) -> None:
-        self.app = App(
-            background_loop().network,
-            load=load_server_settings,
-            folders=lambda _: ModelFolders(folders.model_folders, folders.models_root()),
-        )
         self.leaving: dict[NodeRun, concurrent.futures.Future[Any]] = {}  # torn down, their stories not ended yet
         self.unanswered = 0  # look-ups that nobody answered; in a fingerprint it makes ComfyUI ask again
         self.watches: dict[Path, ModelWatch] = {}  # by state folder, as the index of files is
         self._accounts: list[str] = []
         self._applied: dict[str, tuple[bool, ...]] = {}
         self._seen: weakref.WeakSet[Fleet] = weakref.WeakSet()
+
+    @functools.cached_property
+    def app(self) -> App:
+        """The pack; loaded with the first node that runs."""
+        from ...civitai_bridge.app import App, ModelFolders
+
+        return App(
+            background_loop().network,
+            load=load_server_settings,
+            folders=lambda _: ModelFolders(folders.model_folders, folders.models_root()),
+        )
 
     async def fleet(self) -> Fleet:
         """The Fleet for the settings as they are now. The first time, what was left open is looked after: pictures
@@ -54,10 +59,6 @@ class Services:
             self._seen.add(fleet)
             fleet.take_care()
         return fleet
-
-    async def reader(self) -> Reader:
-        """What tells how a picture was made."""
-        return await self.app.reader()
 
     async def catalog(self) -> CatalogService:
         """The catalogs; the model files are hashed in the background as they come. The first time, it is written down
@@ -75,7 +76,7 @@ class Services:
         """A number for the key and address that the settings name now, for what hangs on who asks. It tells nothing
         about the key: ComfyUI writes fingerprints into the graph that pictures carry."""
         try:
-            settings = self.app.load()
+            settings = load_server_settings()
         except CivitaiError:
             return -1
         name = f"{settings.account} {settings.site_url} {settings.sandbox}"

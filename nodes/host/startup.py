@@ -12,7 +12,7 @@ from typing import Any
 from ...civitai_bridge.errors import CivitaiError
 from ...civitai_bridge.network.background import background_loop
 from . import comfyui
-from .services import services
+from .services import load_server_settings, services
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def wake_for_what_is_open() -> None:
 
 async def _wake() -> None:
     try:
-        settings = await asyncio.to_thread(services().app.load)
+        settings = await asyncio.to_thread(load_server_settings)
         if settings.key and not settings.sandbox and (settings.home / "journal.sqlite3").is_file():
             await services().fleet()
     except CivitaiError as error:
@@ -46,7 +46,10 @@ def serve_routes() -> None:
     if (server := comfyui.server()) is None:
         return
     context = Context(
-        start=background_loop().start, catalog=services().catalog, reader=services().reader, admin_token=_admin_token
+        start=background_loop().start,
+        catalog=services().catalog,
+        reader=lambda: services().app.reader(),
+        admin_token=_admin_token,
     )
     add_routes(server.routes, context)
     comfyui.when_started(lambda: asyncio.to_thread(make_token))
@@ -55,7 +58,7 @@ def serve_routes() -> None:
 def _admin_token() -> str:
     from ...civitai_bridge.settings import admin_token
 
-    return admin_token(services().app.load().home)
+    return admin_token(load_server_settings().home)
 
 
 def make_token() -> None:

@@ -17,7 +17,7 @@ from . import comfyui, folders
 if TYPE_CHECKING:
     from ...civitai_bridge.app import App
     from ...civitai_bridge.catalog.service import CatalogService
-    from ...civitai_bridge.model_files.index import Progress
+    from ...civitai_bridge.model_files.progress import HashingProgress
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class ModelWatch:
 
 def _listing(catalog: CatalogService) -> object:
     """What makes a scan due when it changes."""
-    return {key: folders.listing_of(key) for key in folders.model_folders()}, catalog.index.wanted()
+    return {key: folders.listing_of(key) for key in folders.model_folders()}, catalog.index.required()
 
 
 async def _scan(catalog: CatalogService) -> None:
@@ -75,11 +75,11 @@ async def _scan(catalog: CatalogService) -> None:
         log.log(logging.INFO if is_news else logging.DEBUG, "%s", scanned.report)
 
 
-def log_tenths() -> Callable[[Progress], None]:
+def log_tenths() -> Callable[[HashingProgress], None]:
     """Logs each tenth of the bytes that are hashed; called from several threads."""
     lock, logged = threading.Lock(), 0
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: HashingProgress) -> None:
         nonlocal logged
         with lock:
             tenth = progress.bytes * 10 // max(1, progress.of_bytes)

@@ -20,10 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from civitai_bridge.catalog.entries import MODELS
+from civitai_bridge.catalog.query import Query
 from civitai_bridge.catalog.store import CatalogStore
-from civitai_bridge.catalog.wanted import Wanted
+from civitai_bridge.model_files.file_rows import keep_places, keep_rows
 from civitai_bridge.model_files.hashing import digest_file
 from civitai_bridge.model_files.index import HashIndex
+from civitai_bridge.model_files.listing import Place
+from civitai_bridge.model_files.progress import ScanControl
+from civitai_bridge.model_files.scan import scan
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES, FILES = 100_000, 50_000
@@ -63,8 +67,8 @@ def statuses(row: Row, folder: Path) -> None:
         if number <= FILES:
             (models / f"model_{number:06}.safetensors").touch()
         wanted.append([
-            Wanted(version_id=number), Wanted(hashes=(sha(number),)), Wanted(hashes=(sha(number)[:10],)),
-            Wanted(name=f"model_{number:06}"),
+            Query(version_id=number), Query(hashes=(sha(number),)), Query(hashes=(sha(number)[:10],)),
+            Query(name=f"model_{number:06}"),
         ][n % 4])  # fmt: skip
     rows = [
         (
@@ -86,13 +90,13 @@ def statuses(row: Row, folder: Path) -> None:
         )
         for n in range(1, FILES + 1)
     ]
-    index._keep(rows)
     places = [
-        ("loras", f"model_{n:06}.safetensors", str(models / f"model_{n:06}.safetensors"), 0)
+        Place("loras", f"model_{n:06}.safetensors", str(models / f"model_{n:06}.safetensors"), 0)
         for n in range(1, FILES + 1)
     ]
-    with index._transaction() as db:
-        db.executemany("INSERT INTO places (folder, name, path, rank) VALUES (?, ?, ?, ?)", places)
+    with index.database.transaction() as connection:
+        keep_rows(connection, rows)
+        keep_places(connection, places)
     index.close()
     script = f"""
 import json, pickle, sys, time
@@ -212,7 +216,7 @@ def scanning(row: Row, folder: Path) -> None:
     index = HashIndex(folder / "scan.sqlite3")
     start = time.perf_counter()
     with delays() as late:
-        report = index.scan(models)
+        report = scan(index, models)
     first = time.perf_counter() - start
     assert report.hashed == 10_001, report
     row("p99 delay of an event loop during a first scan", p99(late) * 1000, "<= 20 ms", p99(late) <= 0.02,
@@ -221,7 +225,7 @@ def scanning(row: Row, folder: Path) -> None:
     for _ in range(7):
         with delays() as late:
             start = time.perf_counter()
-            report = index.scan(models)
+            report = scan(index, models)
             times.append(time.perf_counter() - start)
         late_again += late
         assert report.unchanged == 10_001 and not report.hashed
@@ -252,7 +256,7 @@ def hashing(row: Row, big: Path, folder: Path) -> None:
         return best / gb
 
     each = alone(0, None) + alone(10, None) + alone(0x100000, 0x110000)
-    taken = min(_timed(lambda: digest_file(big, threads=1)) for _ in range(3)) / gb
+    taken = min(_timed(lambda: digest_file(big)) for _ in range(3)) / gb
     ratio = (1 / taken) / (1 / each)
     row("hashing from the page cache, one reading, one core", ratio, ">= 0.9", ratio >= 0.9,
         f"{1 / taken:.2f} GB/s; SHA256 + AutoV3 + AutoV1 alone {each:.2f} s per GB together")  # fmt: skip
@@ -267,7 +271,7 @@ def hashing(row: Row, big: Path, folder: Path) -> None:
     total = sum(path.stat().st_size for path in (folder / "pool").iterdir()) / 1e9
     index = HashIndex(folder / "pool.sqlite3")
     spent = time.process_time()
-    seconds = _timed(lambda: index.scan(files))
+    seconds = _timed(lambda: scan(index, files))
     used = (time.process_time() - spent) / seconds
     ratio = (total / seconds) / (used / each)
     row(f"… the pool on {cores} cores, by cores used", ratio, ">= 0.9", ratio >= 0.9,
@@ -275,7 +279,7 @@ def hashing(row: Row, big: Path, folder: Path) -> None:
     index.close()
     index = HashIndex(folder / "pool2.sqlite3")
     spent = time.process_time()
-    seconds = _timed(lambda: index.scan(files, pause=lambda: True))
+    seconds = _timed(lambda: scan(index, files, ScanControl(pause=lambda: True)))
     used = (time.process_time() - spent) / seconds
     row(
         "… cores used while a prompt runs", used, f"<= {cores / 2:g}", used <= cores / 2 * 1.02, "CPU seconds / seconds"

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, extra_metadata, read_comfy, read_graph
+from pack.civitai_bridge.metadata.comfy.generator import extra_metadata
+from pack.civitai_bridge.metadata.comfy.reader import read_comfy, read_graph
+from pack.civitai_bridge.metadata.comfy.remarks import MADE_ELSEWHERE
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.metadata.write import merge
 
@@ -278,7 +280,7 @@ WIRES: list[tuple[str, dict[str, Any], object]] = [
     ("a slot that is not there", {"20": node("PrimitiveInt", value=30), "3s": 5}, None),
     ("mathematics", {"20": node("MathExpression|pysssss", expression="a*2", a=10)}, None),
     ("a sum", {"20": node("CM_IntBinaryOperation", op="Add", a=["21", 0], b=5), "21": node("PrimitiveInt", value=100)}, None),
-    ("a branch", {"20": node("ImpactConditionalBranch", cond=False, tt_value=["21", 0], ff_value=["22", 0]), "21": node("PrimitiveInt", value=1), "22": node("PrimitiveInt", value=2)}, None),
+    ("a branch", {"20": node("ImpactConditionalBranch", cond=False, tt_value=["21", 0], ff_value=["22", 0]), "21": node("PrimitiveInt", value=1), "22": node("PrimitiveInt", value=2)}, 2),
     ("an image's size", {"20": node("GetImageSize+", image=["21", 0]), "21": node("LoadImage", image="x.png")}, None),
     ("megapixels", {"20": node("ImageScaleToMegapixel", value=2, base=["21", 0]), "21": node("PrimitiveInt", value=1024)}, None),
     ("a node of ours", {"20": node("CivitaiBridgeGenerationSettings", generation=["21", 0]), "21": node("CivitaiBridgeImageData", reference=["22", 0]),
@@ -312,7 +314,7 @@ PROMPTS: list[tuple[str, dict[str, Any], str, bool]] = [
     ("a language model", {"20": node("OllamaGenerate", prompt="Write of a dog", model="llama3", seed=3)}, "", False),
     ("a language model behind words", {"20": node("StringConcatenate", string_a="best", string_b=["21", 0], delimiter=", "), "21": node("OllamaGenerate", prompt="Write of a dog")}, "best", False),
     ("a switch", {"20": node("TextSwitch", text_a="A", text_b="B", select=2)}, "", False),
-    ("a replacement", {"20": node("StringReplace", string="a dog", find="dog", replace="cat")}, "", False),
+    ("a replacement", {"20": node("StringReplace", string="a dog", find="dog", replace="cat")}, "a cat", True),
     ("a node of ours", {"20": node("CivitaiBridgeImageData", reference=["21", 0]), "21": node("PrimitiveString", value="900001")}, "", False),
     ("a circle", {"20": node("StringConcatenate", string_a="a", string_b=["20", 0], delimiter=", ")}, "a", False),
 ]  # fmt: skip
@@ -392,7 +394,8 @@ def test_a_picture_beside_it_lends_it_nothing():
     assert any("several pictures" in note for note in data.notes)
     other["o3"]["inputs"]["latent_image"] = ["3", 0]
     data = read({**core(), **other})
-    assert [one.name for one in data.networks] == ["ink.safetensors", "pen.safetensors"] and data.notes == ()
+    assert [one.name for one in data.networks] == ["ink.safetensors", "pen.safetensors"]
+    assert data.notes == ("The picture was sampled again without being enlarged: KSampler, steps 20, denoise 1.0.",)
 
 
 def test_long_graphs_take_time_by_their_length():

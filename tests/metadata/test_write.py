@@ -14,7 +14,9 @@ from test_comfy_reader import core, node
 from pack.civitai_bridge.metadata.a1111.reader import read_a1111
 from pack.civitai_bridge.metadata.a1111.write import carried, write_a1111
 from pack.civitai_bridge.metadata.civitai_upload import recognised, resources_of, uploaded_meta
-from pack.civitai_bridge.metadata.comfy.reader import MADE_ELSEWHERE, read_graph, upstream
+from pack.civitai_bridge.metadata.comfy.graph import upstream
+from pack.civitai_bridge.metadata.comfy.reader import read_graph
+from pack.civitai_bridge.metadata.comfy.remarks import MADE_ELSEWHERE
 from pack.civitai_bridge.metadata.container.exif import exif_of
 from pack.civitai_bridge.metadata.container.reader import read_texts
 from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource

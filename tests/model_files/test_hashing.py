@@ -1,4 +1,4 @@
-"""Hashes by the letter of facts/site-api.md §4, from one reading; headers without tensors."""
+"""Hashes as CivitAI takes them, all from one reading."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pack.civitai_bridge.errors import FileChanged, FileTrouble, NotSafetensors
-from pack.civitai_bridge.model_files import hashing as digests
-from pack.civitai_bridge.model_files.hashing import CRC32, EVERY, USUAL, digest_file, read_header
+from pack.civitai_bridge.errors import FileChanged, FileTrouble
+from pack.civitai_bridge.model_files.hashing import CRC32, EVERY, OPTIONAL, USUAL, digest_file
 
 MEGA = 1024 * 1024
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -54,29 +53,26 @@ CONTENTS = {
     "past the AutoV1 block": pattern(MEGA + 65536 + 7),
     "several pieces": safetensors({"__metadata__": {"a": "b"}}, pattern(5 * MEGA + 13)),
     "a header of several pieces": safetensors({"x" * (2 * MEGA): 1}, pattern(MEGA)),
-    "whole pieces": pattern(4 * 512 * 1024),
+    "whole chunks": pattern(4 * MEGA),
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("two_threads", [False, True])
 @pytest.mark.parametrize("name", CONTENTS)
-def test_every_hash_covers_the_bytes_that_the_site_says(name: str, threads: int, tmp_path: Path):
+def test_every_hash_covers_the_bytes_that_the_site_says(name: str, two_threads: bool, tmp_path: Path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(CONTENTS[name])
-    taken = digest_file(path, kinds=EVERY, threads=threads).by_kind()
+    taken = digest_file(path, kinds=EVERY, two_threads=two_threads).by_kind()
     taken.pop("BLAKE3", None)
     assert taken == expected(CONTENTS[name])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=4000), piece=st.integers(1, 700), threads=st.integers(1, 3))
-def test_pieces_of_any_size_give_the_same_hashes(
-    content: bytes, piece: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(digests, "_PIECE", piece)
+@given(content=st.binary(max_size=4000), size=st.integers(1, 700), two_threads=st.booleans())
+def test_chunks_of_any_size_give_the_same_hashes(content: bytes, size: int, two_threads: bool, tmp_path: Path):
     path = tmp_path / "model.bin"
     path.write_bytes(content)
-    taken = digest_file(path, kinds={CRC32}, threads=threads).by_kind()
+    taken = digest_file(path, kinds={CRC32}, two_threads=two_threads, chunk_size=size).by_kind()
     assert taken == expected(content)
 
 
@@ -87,19 +83,19 @@ def test_a_small_file_has_the_autov1_of_nothing(tmp_path: Path):
     assert (taken.autov1, taken.autov3, taken.crc32, taken.blake3) == (NOTHING[:8], "", "", "")
 
 
-def test_blake3_is_taken_where_the_package_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(digests, "blake3", lambda: hashlib.sha512())
+def test_blake3_is_taken_where_the_package_is_there(tmp_path: Path):
+    optional = {**OPTIONAL, "BLAKE3": hashlib.sha512}
     path = tmp_path / "x"
     path.write_bytes(b"abc")
-    assert digest_file(path, kinds={"BLAKE3"}).blake3 == hashlib.sha512(b"abc").hexdigest()
-    assert digest_file(path, kinds=USUAL).blake3 == ""
+    assert digest_file(path, kinds={"BLAKE3"}, optional=optional).blake3 == hashlib.sha512(b"abc").hexdigest()
+    assert digest_file(path, kinds=USUAL, optional=optional).blake3 == ""
 
 
 def test_a_file_is_read_once(tmp_path: Path):
     path = tmp_path / "x"
     path.write_bytes(pattern(3 * MEGA))
     seen: list[int] = []
-    digest_file(path, kinds=EVERY, threads=2, on_piece=seen.append)
+    digest_file(path, kinds=EVERY, two_threads=True, on_chunk=seen.append)
     assert sum(seen) == 3 * MEGA
 
 
@@ -124,7 +120,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_noticed(change: str, tmp_path
                 os.replace(other, path)
 
     with pytest.raises(FileChanged, match="changed while"):
-        digest_file(path, on_piece=write)
+        digest_file(path, on_chunk=write)
 
 
 def test_whoever_watches_may_break_off(tmp_path: Path):
@@ -135,7 +131,7 @@ def test_whoever_watches_may_break_off(tmp_path: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        digest_file(path, threads=2, on_piece=stop)
+        digest_file(path, two_threads=True, on_chunk=stop)
 
 
 def test_what_is_not_there_or_no_file_is_said(tmp_path: Path):
@@ -143,55 +139,3 @@ def test_what_is_not_there_or_no_file_is_said(tmp_path: Path):
         digest_file(tmp_path / "none")
     with pytest.raises(FileTrouble):
         digest_file(tmp_path)
-    with pytest.raises(FileTrouble):
-        read_header(tmp_path / "none")
-
-
-def test_a_header_tells_names_and_keeps_the_rest_to_itself(tmp_path: Path):
-    facts = {
-        "ss_output_name": "ink",
-        "modelspec.title": "Ink é",
-        "sshs_model_hash": "ab",
-        "ss_tag_frequency": "{}",
-        "format": "pt",
-    }
-    tensors = {f"layer.{n}": {"dtype": "F16", "shape": [1], "data_offsets": [n, n + 2]} for n in range(50)}
-    path = tmp_path / "x.safetensors"
-    for header in ({"__metadata__": facts, **tensors}, {**tensors, "__metadata__": facts}):
-        path.write_bytes(safetensors(header, b"\0" * 100))
-        assert read_header(path).facts == {
-            "ss_output_name": "ink",
-            "modelspec.title": "Ink é",
-            "sshs_model_hash": "ab",
-        }
-    path.write_bytes(safetensors(tensors, b"\0" * 100))
-    assert read_header(path).facts == {}
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"", "only 0 bytes"),
-        (b"abc", "only 3 bytes"),
-        ((2**63).to_bytes(8, "little") + b"{}", "header says 9223372036854775808 bytes"),
-        ((2**64 - 1).to_bytes(8, "little") + b"{}", "cut off"),
-        ((0).to_bytes(8, "little"), "no JSON"),
-        ((2).to_bytes(8, "little") + b"[]", "no JSON"),
-        ((2).to_bytes(8, "little") + b'{"', "no JSON"),
-        ((9).to_bytes(8, "little") + b'{"a":1 "b', "no JSON"),
-        ((4).to_bytes(8, "little") + b"\xff\xfe{}", "no text"),
-        ((200_005).to_bytes(8, "little") + b'{"a":' + b"[" * 200_000, "no JSON"),
-    ],
-    ids=range(10),
-)
-def test_what_is_no_safetensors_header_is_said(content: bytes, sentence: str, tmp_path: Path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(NotSafetensors, match=sentence):
-        read_header(path)
-
-
-def test_metadata_that_is_no_object_tells_nothing(tmp_path: Path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(safetensors({"__metadata__": [1], "a": 2}))
-    assert read_header(path).facts == {}

@@ -322,8 +322,8 @@ def test_files_that_come_later_are_hashed_and_asked_about_without_a_key(
     desk = scanned(nodes)
     assert names(desk) == ["late.safetensors"] and [one.version_id for one in desk.index.files().all] == [LORA]
     assert "/api/v1/model-versions/by-hash/ids" in [seen.path for seen in sandbox.requests]
-    desk.index.want(["CRC32"])
-    assert not scanned(nodes).index.lacks("CRC32")
+    desk.index.require(["CRC32"])
+    assert not scanned(nodes).index.is_missing("CRC32")
 
 
 def test_files_are_looked_at_again_when_it_is_due_and_not_sooner(
@@ -356,29 +356,29 @@ def test_a_scan_that_fails_is_logged_whatever_it_was(
     def broken(*_: object, **__: object) -> None:
         raise UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
 
-    monkeypatch.setattr("pack.civitai_bridge.model_files.index.HashIndex.scan", broken)
+    monkeypatch.setattr("pack.civitai_bridge.catalog.service.scan", broken)
     desk = scanned(nodes)
     assert "could not be looked at" in caplog.text and "surrogates" in caplog.text and desk.scanning is None
 
 
 def test_how_far_the_hashing_is_stands_in_the_log(nodes: Any, caplog: pytest.LogCaptureFixture):
-    from pack.civitai_bridge.model_files.index import Progress
+    from pack.civitai_bridge.model_files.progress import HashingProgress
 
     caplog.set_level("INFO")
     tell = nodes.watch.log_tenths()
     for done in range(0, 1001, 25):
-        tell(Progress(done, 1000, done, 1000))
+        tell(HashingProgress(done, 1000, done, 1000))
     assert (
         len(caplog.messages) == 10 and caplog.messages[0] == "10 % of the bytes; 100 of 1,000 files are hashed so far."
     )
-    nodes.watch.log_tenths()(Progress(1, 1, 0, 0))
+    nodes.watch.log_tenths()(HashingProgress(1, 1, 0, 0))
 
 
 def test_check_says_that_files_are_hashed_still(catalog: Any, nodes: Any, monkeypatch: pytest.MonkeyPatch):
-    from pack.civitai_bridge.model_files.index import Progress
+    from pack.civitai_bridge.model_files.progress import HashingProgress
 
     desk = scanned(nodes)
-    desk.scanning = Progress(1200, 50_000, 1, 2)
+    desk.scanning = HashingProgress(1200, 50_000, 1, 2)
     report = run(catalog.CivitaiBridgeCatalogCheck, resources=str(OTHER)).args[2]
     assert report.startswith("1,200 of 50,000 files are hashed so far.") and report.endswith("1 not found.")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, reply
+from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, reply, spent
 
 from pack.civitai_bridge.errors import Interrupted, StillRunning, Unreachable
 from pack.civitai_bridge.network.exchange import Request, Response
@@ -58,7 +58,7 @@ async def test_a_twin_that_shows_up_when_the_job_ends_is_named_with_its_price_an
     assert len(service.submits) == 2 and len(outcome.pictures) == 2
     assert "made more than one workflow of this order" in outcome.report and "7-twin (16 Buzz" in outcome.report
     assert "`civitai-bridge cancel 7-twin`" in outcome.report
-    assert server.journal.spent(BASE) == 32, "both count for the limits"
+    assert spent(server.journal, BASE) == 32, "both count for the limits"
     twin = server.journal.get("7-twin")
     assert twin is not None and twin.about["twin_of"] == outcome.key
     (row,) = await server.resume(twin.key)
@@ -79,7 +79,7 @@ async def test_a_twin_that_shows_up_within_the_minute_after_is_found_by_the_seco
     while (twin := server.journal.get("7-twin")) is None or twin.state != "finished":
         await asyncio.sleep(0.01)
     notes = server.journal.get(outcome.key).about["notes"]  # type: ignore[union-attr]
-    assert any("7-twin" in note for note in notes) and server.journal.spent(BASE) == 32
+    assert any("7-twin" in note for note in notes) and spent(server.journal, BASE) == 32
 
 
 async def test_the_next_command_of_the_shell_makes_the_second_look(make: Servers):
@@ -93,14 +93,18 @@ async def test_the_next_command_of_the_shell_makes_the_second_look(make: Servers
     await server.close()
     service.visible = True
     early = make(clock=clock)
-    await early.second_looks()
+    early.look_for_twins()
+    await early.close()
     assert early.journal.get("7-twin") is None, "its minute has not passed"
     clock.ahead = 61
     later = make(clock=clock)
-    await later.second_looks()
+    later.look_for_twins()
+    await later.close()
     asked = service.count("list")
     assert later.journal.get("7-twin") is not None
-    await later.second_looks()
+    again = make(clock=clock)
+    again.look_for_twins()
+    await again.close()
     assert service.count("list") == asked, "and once is enough"
     assert "7-twin" in str(later.journal.get(outcome.key).about["notes"])  # type: ignore[union-attr]
 
@@ -114,7 +118,7 @@ async def test_a_twin_that_still_runs_is_cancelled_by_its_name(make: Servers):
     service.on_poll = show
     server, _ = await twice(make, service)
     assert "7-twin is cancelled" in await server.cancel("7-twin")
-    assert service.workflows["7-twin"]["status"] == "canceled" and server.journal.spent(BASE) == 16
+    assert service.workflows["7-twin"]["status"] == "canceled" and spent(server.journal, BASE) == 16
 
 
 async def left_open(make: Servers, fleet: FakeService, count: int, **options: Any) -> None:

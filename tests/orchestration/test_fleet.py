@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_service import WANTED, Answer, FakeService, Servers, Shifted, buy, picture, reply, states
+from fake_service import WANTED, Answer, FakeService, Servers, Shifted, buy, picture, reply, spent, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
@@ -163,7 +163,7 @@ async def test_a_clear_no_costs_nothing_and_says_why(bridge: Fleet, fleet: FakeS
     fleet.before["submit"] = [reply(403, "Insufficient buzz")]
     with pytest.raises(OutOfBuzz):
         await bridge.generate(WANTED, Terms())
-    assert states(bridge) == ["refused"] and bridge.journal.spent(bridge.settings.base) == 0
+    assert states(bridge) == ["refused"] and spent(bridge.journal, bridge.settings.base) == 0
     await bridge.generate(WANTED, Terms())
     assert len({body["externalId"] for body in fleet.submits}) == 2
 
@@ -213,7 +213,7 @@ async def test_a_higher_charge_is_the_first_line(bridge: Fleet, fleet: FakeServi
     fleet.charged = 20
     outcome = await bridge.generate(WANTED, Terms())
     assert outcome.report.splitlines()[0].startswith("CivitAI charged 20 Buzz, more than the 16")
-    assert bridge.journal.spent(bridge.settings.base) == 20 and outcome.cost == 20
+    assert spent(bridge.journal, bridge.settings.base) == 20 and outcome.cost == 20
     assert fleet.count("cancel") == 0
 
 
@@ -289,7 +289,7 @@ async def test_a_cancel_reaches_the_job_and_the_refund_is_noted(bridge: Fleet, f
         await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: pressed))
     while fleet.workflows["7-1"]["status"] != "canceled" or states(bridge) != ["canceled"]:
         await asyncio.sleep(0.01)
-    assert bridge.journal.spent(bridge.settings.base) == 0
+    assert spent(bridge.journal, bridge.settings.base) == 0
 
 
 async def test_a_cancel_during_the_post_is_carried_out_when_the_id_is_known(bridge: Fleet, fleet: FakeService):
@@ -389,13 +389,13 @@ def test_nothing_is_called_refunded_that_was_not(credit: bool, make: Servers, fl
         fleet.end = {"status": "failed", "transactions": {"list": money}}
         with pytest.raises(WorkflowFailed, match="came back" if credit else "No refund seen yet"):
             await bridge.generate(WANTED, Terms())
-        assert bridge.journal.spent(bridge.settings.base) == (0 if credit else 16)
+        assert spent(bridge.journal, bridge.settings.base) == (0 if credit else 16)
         if not credit:
             fleet.workflows["7-1"]["transactions"]["list"].append(
                 {"type": "credit", "amount": 16, "accountType": "blue"}
             )
             await bridge.resume()
-            assert bridge.journal.spent(bridge.settings.base) == 0, "the ledger looks again"
+            assert spent(bridge.journal, bridge.settings.base) == 0, "the ledger looks again"
 
     asyncio.run(story())
 

@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from fake_service import spent
 
 from pack.civitai_bridge.errors import LimitReached, StateTrouble
-from pack.civitai_bridge.orchestration.hearts import HEART_STOPS
 from pack.civitai_bridge.orchestration.journal import Journal, rollback_note
 from pack.civitai_bridge.orchestration.limits import Limits
+from pack.civitai_bridge.orchestration.owners import HEART_STOPS
 from pack.civitai_bridge.orchestration.purchase import (
     ACCEPTED,
     CANCELED,
@@ -187,18 +188,18 @@ def test_a_clock_that_jumps_back_frees_nothing(journal: Journal, clock: Clock):
 def test_refunds_give_back_and_higher_charges_count(journal: Journal):
     (row,) = reserve(journal, plan("a"))
     journal.record(row.key, state=ACCEPTED, price=14, debited=14)
-    assert journal.spent("https://a") == 14
+    assert spent(journal, "https://a") == 14
     journal.record(row.key, price=3)
-    assert journal.spent("https://a") == 14, "the higher figure counts"
+    assert spent(journal, "https://a") == 14, "the higher figure counts"
     journal.record(row.key, state=FAILED, credited=14)
-    assert journal.spent("https://a") == 0
+    assert spent(journal, "https://a") == 0
 
 
 @pytest.mark.parametrize(("state", "counts"), [(REFUSED, 0), (UNCONFIRMED, 10), (SENT, 10), (FAILED, 10)])
 def test_what_may_have_been_paid_counts(journal: Journal, state: str, counts: int):
     (row,) = reserve(journal, plan())
     journal.record(row.key, state=state)
-    assert journal.spent("https://a") == counts
+    assert spent(journal, "https://a") == counts
 
 
 def test_a_row_that_never_left_stops_counting_when_its_process_died(journal: Journal, clock: Clock):
@@ -266,7 +267,7 @@ def test_a_row_that_is_admitted_again_counts_again(journal: Journal, clock: Cloc
     clock.goes_on(24 * 3600)
     again = journal.readmit(old.key, 12, "p", limits)
     assert (again.price, again.prompt_id, again.created) == (12, "p", clock.now)
-    assert journal.spent("https://a", since=clock.now - 60) == 12
+    assert spent(journal, "https://a", since=clock.now - 60) == 12
 
 
 def test_attempts_are_noted_one_by_one(journal: Journal):
@@ -285,7 +286,7 @@ def test_a_cancel_before_the_post_keeps_it_from_leaving(journal: Journal):
     (row,) = reserve(journal, plan())
     assert journal.want_cancel(row.key).state == CANCELED
     assert journal.begin_attempt(row.key, "o") is None
-    assert journal.spent("https://a") == 0
+    assert spent(journal, "https://a") == 0
 
 
 def test_a_cancel_after_the_post_is_kept_for_later(journal: Journal):
@@ -336,7 +337,7 @@ def test_two_connections_race_for_one_limit(tmp_path: Path):
     for thread in threads:
         thread.join()
     assert len(reached) == 11
-    assert journals[0].spent("https://a") == 50
+    assert spent(journals[0], "https://a") == 50
     for journal in journals:
         journal.close()
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, picture, reply, states
+from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, picture, reply, spent, states
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
@@ -157,10 +157,18 @@ async def test_a_clock_that_jumps_while_the_post_is_under_way_sends_no_second_on
 async def test_somebody_elses_cancel_does_not_look_like_ours(make: Servers, fleet: FakeService):
     """Core's interrupt would take the siblings with it; only our own prompt's button may become that."""
     fleet.before["submit"] = [Response(429, {}, b"")] * 3
-    bridge = make()
+    cancelled = asyncio.Event()
+
+    async def pause(_: float) -> None:
+        await cancelled.wait()
+
+    bridge, other = make(sleep=pause), make()
     errand = asyncio.ensure_future(bridge.generate(WANTED, Terms()))
     await until(lambda: fleet.count("submit") > 0)
-    await make().cancel(bridge.journal.rows()[0].key)
+    cancel = asyncio.ensure_future(other.cancel(bridge.journal.rows()[0].key))
+    await until(lambda: bridge.journal.rows()[0].cancel_wanted)
+    cancelled.set()
+    await cancel
     with pytest.raises(WorkflowCanceled, match="cancelled"):
         await errand
 
@@ -456,7 +464,7 @@ async def test_an_empty_wallet_says_so_on_the_node_and_costs_nothing(make: Serve
     bridge = make()
     with pytest.raises(OutOfBuzz, match="Buzz"):
         await bridge.generate(WANTED, Terms())
-    assert bridge.journal.spent(BASE) == 0
+    assert spent(bridge.journal, BASE) == 0
 
 
 # --- the second review
@@ -599,7 +607,7 @@ async def test_a_cancelled_order_that_never_arrived_is_closed_after_an_hour(make
     assert "not known yet" in await bridge.cancel(key)
     clock.ahead = 7200.0
     assert "closed and no longer counts" in await bridge.cancel(key)
-    assert bridge.journal.spent(BASE) == 0
+    assert spent(bridge.journal, BASE) == 0
 
 
 async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Servers, fleet: FakeService):
@@ -611,7 +619,7 @@ async def test_a_clear_no_is_believed_when_an_hour_has_shown_nothing(make: Serve
     clock.ahead = 2 * 3600.0
     with pytest.raises(CivitaiError, match="no such sampler"):
         await bridge.generate(WANTED, Terms())
-    assert states(bridge) == ["refused"] and bridge.journal.spent(BASE) == 0
+    assert states(bridge) == ["refused"] and spent(bridge.journal, BASE) == 0
 
 
 async def test_a_cancel_of_what_ended_says_how_it_ended(make: Servers, fleet: FakeService):

@@ -122,3 +122,19 @@ def test_a_reason_is_cut_and_cleaned():
 def test_missing_parts_are_empty(data: dict[str, Any]):
     workflow = workflow_from_json(data)
     assert (workflow.images, workflow.cost, workflow.debited) == ((), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "counts"),
+    [
+        ({"base": 16, "total": 16}, 16),
+        ({"base": 16, "fees": {"urn:air:sdxl:lora:civitai:1@2": 3.5}, "total": 16}, 20),
+        ({"base": 16, "fees": {"a": 2, "b": 3}, "total": 21}, 21),
+        ({"base": 16, "fixed": {"loras": 4}, "tips": {"civitai": 1, "creators": 2}, "total": 16}, 23),
+        ({"base": 16, "fees": ["not", "a map"], "tips": None, "total": 18}, 18),
+        ({"base": 16, "total": None}, None),
+    ],
+)
+def test_the_most_that_a_price_can_mean_counts(cost: dict[str, Any], counts: int | None):
+    """Whether `total` holds the creators' fees the contract does not say."""
+    assert workflow_from_json({"cost": cost}).cost == counts

@@ -101,6 +101,14 @@ async def test_wallets_are_split_and_refunded(call: Caller):
     assert balances == {"blue": 3, "yellow": 100}
 
 
+async def test_creators_fees_are_charged_beside_the_total(call: Caller):
+    call.sandbox.script.fees = {INPUT["model"]: 2.5, "urn:air:sdxl:lora:civitai:1@2": 7}
+    for path in (FLEET + "?whatif=true", FLEET):
+        _, order = await call("POST", path, body())
+        assert order["cost"]["total"] == 1 and order["cost"]["fees"] == {INPUT["model"]: 5}
+        assert sum(entry["amount"] for entry in order["transactions"]["list"]) == 6
+
+
 async def test_too_little_buzz(call: Caller):
     call.sandbox.bank.opening = {"blue": 0, "yellow": 0}
     assert await call("POST", FLEET, body()) == (403, "Insufficient buzz")

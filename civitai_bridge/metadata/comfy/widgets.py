@@ -1,0 +1,138 @@
+"""A drawn node's widget values by name: as the page wrote them, or from its list by the names of the node's row.
+
+A list that is longer or shorter than the names, or whose values are not of the kinds that the names want, is never
+taken by its order alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...resources.json_values import number, whole
+from .graph import Unwritten
+from .nodes import Row, row
+from .page import Drawn
+from .remarks import Remarks
+
+_CONTROLS = ("fixed", "randomize", "increment", "decrement", "increment-wrap")
+_SEEDS = ("seed", "noise_seed")
+_WHOLE = {"seed", "noise_seed", "steps", "width", "height", "start_at_step", "end_at_step", "batch_size", "clip_skip",
+          "stop_at_clip_layer", "empty_latent_width", "empty_latent_height", "lora_count", "num_loras"}  # fmt: skip
+_NUMBERS = {"cfg", "denoise", "guidance", "strength_model", "strength_clip", "lora_model_strength", "scale_by",
+            "lora_clip_strength", "upscale_by", "denoise_strength"}  # fmt: skip
+_WORDS = {"sampler_name", "scheduler", "ckpt_name", "unet_name", "vae_name", "lora_name", "control_net_name", "text",
+          "positive", "negative", "prompt", "model_name", "text_g", "text_l", "clip_l", "t5xxl"}  # fmt: skip
+# Texts of which the page chooses one of {several|words} when it queues them, and in which it leaves out comments.
+_DYNAMIC = {"text", "prompt", "positive", "negative", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "wildcard_text",
+            "positive_prompt", "negative_prompt", "llama", "user_prompt"}  # fmt: skip
+_COMMENTS = re.compile(r"/\*.*?\*/|(?<!:)//[^\n]*", re.S)
+_CHOICE = re.compile(r"(?<!\\)\{[^{}]*\|[^{}]*\}")
+_BRACES = re.compile(r"(?<!\\)\{([^{}|]*)\}")
+
+
+def widget_values(node: Drawn, remarks: Remarks) -> dict[str, Any]:
+    """The values of a node's widgets by name, with those that an instance sets for it; what is drawn by chance when
+    the page is queued is not written."""
+    values = {**_by_name(node, remarks), **node.set_values}
+    if "ildcard" in node.kind or "Primitive" in node.kind:
+        return values
+    return {name: _queued(value, remarks) if name in _DYNAMIC else value for name, value in values.items()}
+
+
+def _by_name(node: Drawn, remarks: Remarks) -> dict[str, Any]:
+    values = node.values
+    if isinstance(values, Mapping):
+        return {str(name): value for name, value in values.items()}
+    if not isinstance(values, list):
+        return {}
+    own = tuple(slot.widget for slot in node.slots if slot.widget)
+    table = _names(row(node.kind), len(values))
+    named: dict[str, Any] = {}
+    if table or own:
+        fitting = _aligned(table, values, exact=False) if table else None
+        fitting = _aligned(own, values, exact=True) if fitting is None else fitting
+        if fitting is None:
+            remarks.note(f"The values of {node.kind[:60]} do not fit its widgets; they are not read.")
+        else:
+            named, left = fitting
+            if left and table:
+                extent = "more" if left > 0 else "fewer"
+                remarks.note(f"{node.kind[:60]} has {extent} values than widgets that are known here.")
+    return {**named, **_unnamed_loras(values)}
+
+
+def _names(of: Row, count: int) -> tuple[str, ...]:
+    """The names that a row gives widgets, with those that come again and again as far as there are values."""
+    names = tuple(of.get("widgets", ()))
+    each = of.get("each", ())
+    again = range(1, 1 + max(count - len(names), 0) // len(each)) if each else ()
+    return (*names, *(name.format(i) for i in again for name in each))
+
+
+def _aligned(names: Sequence[str], values: Sequence[Any], *, exact: bool) -> tuple[dict[str, Any], int] | None:
+    """(values by name, how many values are left over or, negative, missing) where each value is of the kind that its
+    name wants; behind a seed may stand what the page does with it after a run. None where they do not fit."""
+    named: dict[str, Any] = {}
+    at = 0
+    for i, name in enumerate(names):
+        if at >= len(values):
+            return None if exact else (named, i - len(names))
+        if not _fits(name, values[at]):
+            return None
+        named[name] = values[at]
+        at += 1
+        if name.endswith(_SEEDS) and at < len(values) and _is_control(values[at], names[i + 1 : i + 2]):
+            at += 1
+    left = len(values) - at
+    if left and _is_control(values[at], ()):
+        left -= 1
+    return None if exact and left else (named, 0 if _is_harmless(values[len(values) - left :]) else left)
+
+
+def _is_harmless(values: Sequence[Any]) -> bool:
+    """Whether values beyond the known widgets are those of buttons and previews."""
+    return all(value in (None, "", "image", {}) or isinstance(value, (list, Mapping)) for value in values)
+
+
+def _is_control(value: object, following: Sequence[str]) -> bool:
+    """Whether a value says what becomes of a seed after a run: a word, or `true` and `false` on pages of 2023."""
+    if isinstance(value, bool):
+        return not following or following[0] in _WHOLE | _NUMBERS | _WORDS
+    return isinstance(value, str) and value in _CONTROLS
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a value is of the kind that a widget of this name holds; a widget that became an input may hold null."""
+    if value is None:
+        return True
+    kinds: tuple[tuple[set[str], Callable[[object], Any]], ...] = ((_WHOLE, whole), (_NUMBERS, number))
+    for names, read in kinds:
+        if name in names:
+            return not isinstance(value, str) and read(value) is not None
+    return name not in _WORDS or isinstance(value, (str, Mapping))
+
+
+def _unnamed_loras(values: Sequence[Any]) -> dict[str, Any]:
+    """The LoRAs that stand in a list as objects, with no names of their own."""
+    loras: dict[str, Any] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, Mapping) and isinstance(value.get("lora"), str):
+            loras[f"lora_{i}"] = value
+        elif (
+            isinstance(value, list) and value and all(isinstance(entry, Mapping) and "name" in entry for entry in value)
+        ):
+            loras["loras"] = value
+    return loras
+
+
+def _queued(value: object, remarks: Remarks) -> object:
+    """A text as the page queues it: without comments, with its choices made, which nobody knows any more."""
+    if not isinstance(value, str):
+        return value
+    if _CHOICE.search(value):
+        remarks.note("A text holds {several|words} of which one was drawn when it ran; which one is not written.")
+        return Unwritten()
+    if "//" in value or "/*" in value:
+        value = _COMMENTS.sub("", value)
+    return _BRACES.sub(r"\1", value).replace("\\{", "{").replace("\\}", "}") if "{" in value else value
