@@ -18,6 +18,8 @@ from .owned import OwnedPurchase
 from .purchase import ACCEPTED, CANCELED, FAILED, Purchase
 from .workflow import Workflow
 
+_TAKEN_OVER = ("air", "model", "variant", "prompt", "quantity", "seed")  # what is known of the order itself
+
 
 async def workflows_of(client: OrchestrationClient, key: str) -> list[Workflow]:
     """Every workflow that carries the key of a purchase, oldest first. Asked without dates: the tag is unique, and our
@@ -58,7 +60,7 @@ def write_twins(journal: Journal, purchase: Purchase, workflow_id: str, twins: S
 def _columns(purchase: Purchase, twin: Workflow) -> Mapping[str, Any]:
     over = twin.ended_badly and not any(blob.available for blob in twin.images)
     ended = CANCELED if twin.status == "canceled" else FAILED
-    about = {name: value for name, value in purchase.about.items() if name not in ("notes", "unknown_since", "status")}
+    about = {name: purchase.about[name] for name in _TAKEN_OVER if name in purchase.about}
     return {
         "request_hash": purchase.request_hash,
         "account": purchase.account,
