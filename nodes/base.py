@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 
 from ..civitai_bridge.settings import BADGE, is_sandbox
-from .host.interrupt import Story, run_story
+from .host.interrupt import Story, run_story, stoppable
 
 T = TypeVar("T")
 
@@ -23,8 +23,13 @@ class Node(io.ComfyNode):
 
     @classmethod
     async def run(cls, story: Story[T]) -> T:
-        """Run a story on the background loop; ComfyUI's button and the node's progress are the story's `NodeRun`."""
+        """Run a story that may buy on the background loop; what to do about ComfyUI's button is the story's affair."""
         return await run_story(story, cls.node_id())
+
+    @classmethod
+    async def look(cls, story: Story[T], doing: str = "Asking CivitAI") -> T:
+        """Run a story that costs nothing: `doing` is shown meanwhile, and ComfyUI's button ends it at once."""
+        return await run_story(stoppable(story, doing), cls.node_id())
 
 
 class FreshNode(Node):

@@ -60,7 +60,7 @@ class CivitaiBridgeCatalogCheck(FreshNode):
         async def check(run: NodeRun) -> Checked:
             return await (await services().catalog()).check(text_of(resources) if is_text else resources)
 
-        checked = await cls.run(check)
+        checked = await cls.look(check, "Looking into the catalogs")
         return output_with_report(checked.all_present, checked.missing, report=checked.report)
 
 
@@ -93,7 +93,7 @@ class CivitaiBridgeCatalogAdd(FreshNode):
             added = await catalog.add(text)
             return added, added.category or await _category(catalog, added.file and text)
 
-        added, category = await cls.run(add)
+        added, category = await cls.look(add, f"Looking up {text} on CivitAI")
         return output_with_report(added.status, added.file, category, report=added.report)
 
 
@@ -125,7 +125,7 @@ class CivitaiBridgeCatalogPromote(FreshNode):
             promoted = await catalog.promote(text)
             return promoted, promoted.category or await _category(catalog, text)
 
-        promoted, category = await cls.run(promote)
+        promoted, category = await cls.look(promote, f"Looking up {text} on CivitAI")
         return output_with_report(promoted.status, category, report=promoted.report)
 
 
@@ -179,7 +179,7 @@ class CivitaiBridgeDownload(Node):
         async def download(run: NodeRun) -> Downloaded | str:
             return await _download(run, text_of(reference), bool(allow_download))
 
-        downloaded = await cls.run(download)
+        downloaded = await cls.look(download, f"Looking up {text_of(reference)} on CivitAI")
         if isinstance(downloaded, str):
             return output(comfyui.blocker(downloaded), "missing", report=downloaded)
         if downloaded.file:
@@ -191,7 +191,7 @@ class CivitaiBridgeDownload(Node):
 async def _fingerprint(reference: str) -> str:
     """The path, time and size of the file as 16 hex digits, `""` without a file. Core writes fingerprints into saved
     graphs, where no path of this machine belongs."""
-    local = await (await services().catalog()).here(reference)
+    local = await (await services().catalog()).on_disk(reference)
     if local is None:
         return ""
     status = os.stat(local.path)

@@ -165,18 +165,18 @@ class CivitaiBridgeEstimate(FreshNode):
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
         from ..civitai_bridge.orchestration.outcome import Caller
 
-        async def ask(run: NodeRun) -> tuple[Order, Estimate]:
+        async def ask(run: NodeRun) -> tuple[OrderInputs, Estimate]:
             fleet = await services().fleet()
             order = await asyncio.to_thread(read_inputs, inputs, run.prompt_id)
             return order, await fleet.estimate(order.request, order.terms, Caller(cancelled=run.cancelled))
 
-        order, estimate = await cls.run(ask)
+        order, estimate = await cls.look(ask, "Asking the price")
         report = "\n".join([estimate.report, *order.notes])
         return output(float(estimate.cost), estimate.affordable, report, report=report)
 
 
 @dataclass(frozen=True)
-class Order:
+class OrderInputs:
     """The inputs of the node: what is asked, what its person allows, and what a wired generation says besides."""
 
     request: GenerationRequest
@@ -184,7 +184,7 @@ class Order:
     notes: tuple[str, ...]
 
 
-async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Order, Fleet, Outcome, tuple[Any, Any, list[str]]]:
+async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[OrderInputs, Fleet, Outcome, tuple[Any, Any, list[str]]]:
     """Buy on the background loop, decode beside it."""
     from ..civitai_bridge.errors import BlobDamaged
     from ..civitai_bridge.orchestration.outcome import Caller
@@ -202,7 +202,7 @@ async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Order, Fleet, Outc
         raise
 
 
-def read_inputs(inputs: dict[str, Any], prompt_id: str) -> Order:
+def read_inputs(inputs: dict[str, Any], prompt_id: str) -> OrderInputs:
     """The node's inputs as an order; what is absent stands at its default. Raises NotAPicture."""
     from ..civitai_bridge.orchestration.fill import filled
     from ..civitai_bridge.orchestration.outcome import Terms
@@ -234,4 +234,4 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> Order:
         prompt_id=prompt_id,
     )
     request, notes = filled(request, inputs.get("generation"))
-    return Order(request, terms, notes)
+    return OrderInputs(request, terms, notes)

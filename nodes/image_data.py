@@ -60,7 +60,7 @@ class CivitaiBridgeImageData(Node):
         async def read(run: NodeRun) -> ImageData:
             return await (await services().app.reader()).image(text_of(reference))
 
-        return _node_output(await cls.run(read))
+        return _node_output(await cls.look(read, f"Asking CivitAI about {text_of(reference)}"))
 
 
 class CivitaiBridgeReadImage(Node):
@@ -119,7 +119,7 @@ class CivitaiBridgeReadImage(Node):
             except OSError as error:
                 raise BadInput(f"The picture {image!r} cannot be read: {reason(error)}.") from error
 
-        image_data = await cls.run(read)
+        image_data = await cls.look(read, "Reading the picture")
         pixels, _, _ = batch([png_from_file(path.read_bytes())])
         return _node_output(image_data, to_tensor(pixels))
 

@@ -46,7 +46,7 @@ class _LoraNode(Node):
         async def look(run: NodeRun) -> list[LoraFile]:
             return await _lora_files(run, list(loras or ()), download=missing == "download")
 
-        files = await cls.run(look)
+        files = await cls.look(look, "Looking for the LoRAs")
         lacking = [lora for lora in files if lora.lacking]
         if lacking and missing != "skip":
             sentences = " ".join(f"{lora.title}: {lora.file.sentence}" for lora in lacking)

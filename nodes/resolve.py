@@ -56,7 +56,7 @@ class CivitaiBridgeResolve(FreshNode):
             version = await (await services().fleet()).resolve(text_of(reference))
             return version, await locate(version)
 
-        version, local = await cls.run(look_up)
+        version, local = await cls.look(look_up, f"Looking up {text_of(reference)} on CivitAI")
         trigger_words = ", ".join(version.trained_words)
         lines = [f"{version.title} · {version.type} · {version.base_model}", version.air, local.sentence]
         if trigger_words:
@@ -93,11 +93,11 @@ async def locate(version: ModelVersion) -> LocalFile:
     loop."""
     from ..civitai_bridge.catalog.answers import Answer
     from ..civitai_bridge.catalog.loader_names import loader_file
-    from ..civitai_bridge.catalog.wanted import Wanted
+    from ..civitai_bridge.catalog.query import Query
     from ..civitai_bridge.resources.ecosystems import folder_of
 
     catalog = await services().catalog()
-    located = await asyncio.to_thread(catalog.catalogs.locate, Wanted.from_version(version))
+    located = await asyncio.to_thread(catalog.catalogs.locate, Query.from_version(version))
     files = await asyncio.to_thread(catalog.index.files)
     looked, seen = [], set()
     for file in sorted(version.files, key=lambda file: not file.primary):

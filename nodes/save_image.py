@@ -78,7 +78,7 @@ class CivitaiBridgeSaveImage(Node):
         # Only what leads to these pictures: another branch of the graph made others.
         leading = upstream(graph, node, "images")
         generation, notes = of_these_pictures(generation, graph, node, leading)
-        text = await cls.run(lambda _: _picture_text(leading, generation))
+        text = await cls.look(lambda _: _picture_text(leading, generation), "Looking up the files' hashes")
         graphs: dict[str, str] = {}
         if comfyui.metadata_is_off():
             text = replace(text, text="")

@@ -145,7 +145,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Added:
-    """What became of adding or removing. `more` are the other files of which an entry was removed."""
+    """What became of adding or removing. `also` are the other files of which an entry was removed."""
 
     status: str
     file: str = ""
@@ -153,12 +153,12 @@ class Added:
     category: str = ""
     dest: str = ""
     reason: str = ""
-    more: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The members that `POST /admin/civitai/add/{version_id}` answers with for each status."""
         members = {member: getattr(self, member) for member in _MEMBERS[self.status]}
-        return {**members, "more": list(self.more)} if self.more else members
+        return {**members, "more": list(self.also)} if self.also else members
 
     @property
     def report(self) -> str:
@@ -169,7 +169,7 @@ class Added:
             case "already_exists":
                 return f"It is in the catalog already: {self.file}."
             case "removed":
-                return f"Removed: {', '.join((self.file, *self.more))}."
+                return f"Removed: {', '.join((self.file, *self.also))}."
         return f"Not added. {self.reason}."
 
 

@@ -47,12 +47,12 @@ class Catalog:
         ]
 
 
-def read_catalog(path: Path, name: str, known: Catalog | None = None) -> Catalog:
-    """Read a catalog, an empty one where there is no file; `known` where the file is still as it was then. Raises
+def read_catalog(path: Path, name: str, previous: Catalog | None = None) -> Catalog:
+    """Read a catalog, an empty one where there is no file; `previous` where the file is still as it was then. Raises
     CatalogDamaged, CatalogTrouble."""
     try:
-        if known is not None and known.state == _state(os.stat(path)):
-            return known
+        if previous is not None and previous.state == _state(os.stat(path)):
+            return previous
         with open(path, "rb") as source:
             state = _state(os.fstat(source.fileno()))
             content = source.read()

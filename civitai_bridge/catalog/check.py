@@ -15,8 +15,8 @@ from ..resources.reference import HashReference
 from ..resources.version import ModelVersion
 from ..website import Lookups, SiteClient, describe, identify
 from .answers import NOT_FOUND, UNKNOWN, Answer, Checked
+from .query import Query, Question
 from .state import Catalogs
-from .wanted import Question, Wanted
 
 _AT_ONCE = 8  # questions to CivitAI about the newest versions of models
 _KIND_BY_LENGTH = {64: BLAKE3, 8: CRC32}  # what a hash may be that is of no usual kind
@@ -39,12 +39,12 @@ async def check(
 ) -> Checked:
     """The answers in the order of the questions. CivitAI is asked only about what the catalogs do not know, and not at
     all without `asking`; its troubles are notes of the answers. `scanning` is how far the scan is that runs now."""
-    located = await asyncio.to_thread(lambda: list(catalogs.locate_all(q.wanted for q in questions)))
+    located = await asyncio.to_thread(lambda: list(catalogs.locate_all(question.query for question in questions)))
     answers = [Answer(question.text, answer) for question, answer in zip(questions, located, strict=True)]
     unknown = [number for number, answer in enumerate(located) if answer.status in (NOT_FOUND, UNKNOWN)]
     if asking is not None and unknown:
-        asked = await _ask(asking, [questions[number].wanted for number in unknown])
-        again = await asyncio.to_thread(lambda: list(catalogs.locate_all(wanted for wanted, _ in asked)))
+        asked = await _ask(asking, [questions[number].query for number in unknown])
+        again = await asyncio.to_thread(lambda: list(catalogs.locate_all(query for query, _ in asked)))
         for number, answer, (_, version) in zip(unknown, again, asked, strict=True):
             answers[number] = Answer(questions[number].text, answer, version)
     sentences = await _unhashed_kinds(index, questions, answers)
@@ -53,16 +53,16 @@ async def check(
     return Checked(tuple(answers), " ".join(sentences))
 
 
-async def _ask(asking: Asking, wanted: Sequence[Wanted]) -> list[tuple[Wanted, ModelVersion | None]]:
+async def _ask(asking: Asking, queries: Sequence[Query]) -> list[tuple[Query, ModelVersion | None]]:
     """What CivitAI adds to each, in as few requests as it allows."""
-    models = {each.model_id for each in wanted if each.model_id and not each.names_bytes}
+    models = {each.model_id for each in queries if each.model_id and not each.names_bytes}
     newest = await _newest_versions(asking.site, models)
-    wanted = [_with_newest(each, newest) for each in wanted]
-    versions = await describe(asking.site, {each.version_id for each in wanted if each.version_id}, asking.lookups)
-    hashes = {each.hashes[0] for each in wanted if each.hashes and not each.version_id}
+    queries = [_with_newest(query, newest) for query in queries]
+    versions = await describe(asking.site, {each.version_id for each in queries if each.version_id}, asking.lookups)
+    hashes = {each.hashes[0] for each in queries if each.hashes and not each.version_id}
     by_hash = await identify(asking.site, hashes, asking.lookups)
-    asked: list[tuple[Wanted, ModelVersion | None]] = []
-    for each in wanted:
+    asked: list[tuple[Query, ModelVersion | None]] = []
+    for each in queries:
         try:
             version = versions[each.version_id] if each.version_id else by_hash[each.hashes[0]] if each.hashes else None
         except CivitaiError as error:
@@ -87,26 +87,26 @@ async def _newest_versions(site: SiteClient, model_ids: set[int]) -> dict[int, i
     return dict(zip(ids, await asyncio.gather(*map(newest, ids)), strict=True))
 
 
-def _with_newest(wanted: Wanted, newest: Mapping[int, int | CivitaiError]) -> Wanted:
-    if wanted.model_id is None or wanted.names_bytes:
-        return wanted
-    version_id = newest.get(wanted.model_id)
+def _with_newest(query: Query, newest: Mapping[int, int | CivitaiError]) -> Query:
+    if query.model_id is None or query.names_bytes:
+        return query
+    version_id = newest.get(query.model_id)
     if isinstance(version_id, int):
-        return replace(wanted, version_id=version_id)
+        return replace(query, version_id=version_id)
     if version_id is None or isinstance(version_id, NotFound):
-        return wanted
-    return replace(wanted, trouble=str(version_id))
+        return query
+    return replace(query, trouble=str(version_id))
 
 
-def _joined(wanted: Wanted, version: ModelVersion | None) -> Wanted:
+def _joined(query: Query, version: ModelVersion | None) -> Query:
     """What was known, and what CivitAI adds to it; a hash that was named stays the one that is looked for."""
     if version is None:
-        return wanted
-    file = version.file_of_id(wanted.file_id)
-    if file is None and wanted.hashes:
-        file = version.file_of_hash(wanted.hashes[0])
-    stated = Wanted.from_version(version, file)
-    return replace(stated, hashes=tuple(dict.fromkeys((*wanted.hashes, *stated.hashes))), folder=wanted.folder)
+        return query
+    file = version.file_of_id(query.file_id)
+    if file is None and query.hashes:
+        file = version.file_of_hash(query.hashes[0])
+    stated = Query.from_version(version, file)
+    return replace(stated, hashes=tuple(dict.fromkeys((*query.hashes, *stated.hashes))), folder=query.folder)
 
 
 async def _unhashed_kinds(index: HashIndex, questions: Sequence[Question], answers: Sequence[Answer]) -> list[str]:
@@ -114,7 +114,7 @@ async def _unhashed_kinds(index: HashIndex, questions: Sequence[Question], answe
     remembered, and scans take them from then on. The hashes of pictures are of usual kinds, of models that were never
     here, and are not taken for it."""
     named = [
-        question.wanted.hashes[0]
+        question.query.hashes[0]
         for question, answer in zip(questions, answers, strict=True)
         if isinstance(question.reference, HashReference)
         if not (answer.located.place or answer.located.entry or answer.version)

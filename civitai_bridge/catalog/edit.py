@@ -165,7 +165,9 @@ def append_entry(document: Document, category: str, name: str, entry: Entry | st
     """The document with an entry at the end of a category, which is made where it is not there. An entry that is a text
     stays that text."""
     layout = _layout(document)
-    number = next((n for identity, n in document.categories() if identity == category and n is not None), None)
+    number = next(
+        (array for identity, array in document.categories() if identity == category and array is not None), None
+    )
     if number is None:
         number = len(document.models)
         document = Document(_with_category(document, category, name, layout), (*document.models, Models()))
@@ -186,14 +188,14 @@ def _appended(models: Models, added: Block, layout: Layout) -> Models:
     if not models.blocks:
         after = models.before if "\n" in models.before else layout.line(3)
         return Models(layout.line(4), (added,), after)
-    *others, last = models.blocks
+    *earlier, last = models.blocks
     first = models.blocks[0].text
     comma = skip_blanks(first, decode(first, 0)[1]) + 1
     blanks = first[comma : skip_blanks(first, comma)] if comma < len(first) else models.before or layout.after_comma(4)
     if len(last.text) < _BLOCK:
         joined = Block(f"{last.text},{blanks}{added.text}", [*last.values, *added.values])
-        return replace(models, blocks=(*others, joined))
-    return replace(models, blocks=(*others, Block(f"{last.text},{blanks}", last.values), added))
+        return replace(models, blocks=(*earlier, joined))
+    return replace(models, blocks=(*earlier, Block(f"{last.text},{blanks}", last.values), added))
 
 
 def _with_category(document: Document, category: str, name: str, layout: Layout) -> str:
@@ -201,13 +203,13 @@ def _with_category(document: Document, category: str, name: str, layout: Layout)
     skeleton, start = document.skeleton, document.skeleton.index("{")
     array = f'"models"{layout.colon}[{len(document.models)}]'
     top = {key: (start, end) for key, start, end in spans(skeleton, start)}
-    made = layout.category({"id": category, "name": name}, array)
+    written_category = layout.category({"id": category, "name": name}, array)
     if "categories" not in top:
-        written = f'"categories"{layout.colon}[{layout.line(2)}{made}{layout.line(1)}]'
+        written = f'"categories"{layout.colon}[{layout.line(2)}{written_category}{layout.line(1)}]'
         return add_last(skeleton, start, skeleton.rindex("}") + 1, written, layout, 0)
-    bare = next((n for n, (identity, _) in enumerate(document.categories()) if identity == category), None)
+    bare = next((place for place, (identity, _) in enumerate(document.categories()) if identity == category), None)
     if bare is None:
-        return add_last(skeleton, *top["categories"], made, layout, 1)
+        return add_last(skeleton, *top["categories"], written_category, layout, 1)
     objects = [(start, end) for _, start, end in spans(skeleton, top["categories"][0]) if skeleton[start] == "{"]
     return add_last(skeleton, *objects[bare], array, layout, 2)
 

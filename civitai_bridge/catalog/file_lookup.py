@@ -14,7 +14,7 @@ from .answers import Note
 from .entries import Entry
 from .entry_index import EntryIndex
 from .places import ModelFolders, Place, folder_key
-from .wanted import Wanted
+from .query import Query
 
 SHORT = (8, AUTO_V2, AUTO_V3)  # hex digits of the hashes that may fit several files
 
@@ -37,12 +37,12 @@ def own_file(snapshot: Snapshot, entry: Entry) -> Place | None:
 
 def is_other(file: ModelPath, hashes: Sequence[str]) -> bool:
     """Whether a file's bytes are known, and none of these bare hashes is theirs."""
-    known = {file.sha256, file.sha256[:AUTO_V2], file.autov1, file.autov3, file.blake3, file.crc32}
-    return bool(file.sha256 and hashes) and not any(names_file(value, known) for value in hashes)
+    hashes_of_file = {file.sha256, file.sha256[:AUTO_V2], file.autov1, file.autov3, file.blake3, file.crc32}
+    return bool(file.sha256 and hashes) and not any(names_file(value, hashes_of_file) for value in hashes)
 
 
 def file_of_entry(
-    snapshot: Snapshot, wanted: Wanted, hashes: Sequence[str], entry: Entry
+    snapshot: Snapshot, query: Query, hashes: Sequence[str], entry: Entry
 ) -> tuple[Place | None, tuple[Note, ...]]:
     """The file of an entry: its own, else the same bytes under another name."""
     notes: tuple[Note, ...] = ()
@@ -51,7 +51,7 @@ def file_of_entry(
         if not _has_other_bytes(snapshot, entry, own):
             return own, notes
         notes = (Note("other_bytes", f"{own.name} has other bytes than the catalog says."),)
-    place = _with_bytes(snapshot, wanted, hashes, entry.hashes)
+    place = _with_bytes(snapshot, query, hashes, entry.hashes)
     if place is not None:
         text = f"The same bytes are here under another name: {place.name} in {place.folder}."
         notes = (*notes, Note("same_bytes", text))
@@ -67,52 +67,50 @@ def _has_other_bytes(snapshot: Snapshot, entry: Entry, place: Place) -> bool:
     return False
 
 
-def uncatalogued_file(
-    snapshot: Snapshot, wanted: Wanted, hashes: Sequence[str]
-) -> tuple[Place | None, tuple[Note, ...]]:
+def uncatalogued_file(snapshot: Snapshot, query: Query, hashes: Sequence[str]) -> tuple[Place | None, tuple[Note, ...]]:
     """A file that no entry names: by its bytes, then whose they are, then by its exact name."""
-    place = _with_bytes(snapshot, wanted, hashes, ())
+    place = _with_bytes(snapshot, query, hashes, ())
     if place is not None:
         return place, ()
     is_full = any(len(value) == SHA256 for value in hashes)
-    if wanted.version_id is not None:
-        place = _first_on_disk(snapshot, wanted, snapshot.files.by_version.get(wanted.version_id, ()))
+    if query.version_id is not None:
+        place = _first_on_disk(snapshot, query, snapshot.files.by_version.get(query.version_id, ()))
         if place is None or not is_full:
             return place, ()
         text = f"Another file of the same version is here: {place.name} in {place.folder}."
         return place, (Note("other_file", text),)
-    if wanted.name and not is_full:
-        named = [file for file in snapshot.files.by_stem.get(stem_of(wanted.name), ()) if _fits(file, wanted)]
+    if query.name and not is_full:
+        named = [file for file in snapshot.files.by_stem.get(stem_of(query.name), ()) if _fits(file, query)]
         named = [file for file in named if not is_other(file, hashes)]
         if len({file.path for file in named}) == 1:
-            return _first_on_disk(snapshot, wanted, named), ()
+            return _first_on_disk(snapshot, query, named), ()
     return None, ()
 
 
-def _with_bytes(snapshot: Snapshot, wanted: Wanted, hashes: Sequence[str], catalogued: Sequence[str]) -> Place | None:
+def _with_bytes(snapshot: Snapshot, query: Query, hashes: Sequence[str], catalogued: Sequence[str]) -> Place | None:
     """The file that has one of the full hashes, or a short one that only its bytes have; `catalogued` are the hashes of
     the entry."""
     by_hash = snapshot.files.by_hash
     for value in dict.fromkeys(value for value in (*hashes, *catalogued) if len(value) == SHA256):
-        if place := _first_on_disk(snapshot, wanted, by_hash.get(value, ())):
+        if place := _first_on_disk(snapshot, query, by_hash.get(value, ())):
             return place
     for value in hashes:
         if len(value) in SHORT:
             files = next((by_hash.get(spelling, ()) for spelling in spellings(value) if spelling in by_hash), ())
-            if len({file.sha256 for file in files}) == 1 and (place := _first_on_disk(snapshot, wanted, files)):
+            if len({file.sha256 for file in files}) == 1 and (place := _first_on_disk(snapshot, query, files)):
                 return place
     return None
 
 
-def _first_on_disk(snapshot: Snapshot, wanted: Wanted, files: Sequence[ModelPath]) -> Place | None:
-    """The first of them that is there still, in the wanted folder if one is named; not below a path that its key no
+def _first_on_disk(snapshot: Snapshot, query: Query, files: Sequence[ModelPath]) -> Place | None:
+    """The first of them that is there still, in the folder that is asked for; not below a path that its key no
     longer has."""
-    for file in sorted(files, key=lambda file: not _fits(file, wanted)):
+    for file in sorted(files, key=lambda file: not _fits(file, query)):
         roots = snapshot.roots.get(file.folder)
         if (not roots or file.path.startswith(roots)) and os.path.isfile(file.path):
             return Place(file.folder, file.name, file.path)
     return None
 
 
-def _fits(file: ModelPath, wanted: Wanted) -> bool:
-    return not wanted.folder or folder_key(file.folder) == folder_key(wanted.folder)
+def _fits(file: ModelPath, query: Query) -> bool:
+    return not query.folder or folder_key(file.folder) == folder_key(query.folder)

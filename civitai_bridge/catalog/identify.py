@@ -16,8 +16,8 @@ from ..model_files.scan import ScanReport
 from ..resources.version import ModelVersion
 from ..website import SiteClient
 from .answers import Scanned
+from .query import Query
 from .state import Catalogs
-from .wanted import Wanted
 
 T = TypeVar("T")
 _IDS_AT_ONCE, _DETAILS_AT_ONCE = 10_000, 100  # hashes that the two routes of CivitAI take in one request
@@ -70,9 +70,9 @@ async def ask_owners(site: SiteClient, index: HashIndex) -> AsyncIterator[Owners
 def _keep_details(index: HashIndex, asked: Iterable[str], versions: Mapping[str, ModelVersion]) -> None:
     stated = {sha: file.hashes for sha, version in versions.items() for file in version.files if file.has_hash(sha)}
     index.state(stated)
-    known = index.owners()
+    owners = index.owners()
     # A version without a usable file has no details on CivitAI; it is not asked for again and again.
-    nameless = [replace(known[sha], about={"name": ""}) for sha in asked if sha not in versions]
+    nameless = [replace(owners[sha], about={"name": ""}) for sha in asked if sha not in versions]
     index.own([*(ownership(sha, version) for sha, version in versions.items()), *nameless])
 
 
@@ -88,7 +88,7 @@ def count_known(
     """What a scan found, and how much of that CivitAI and the catalogs know."""
     files = list({file.path: file for file in index.files().all}.values())
     identified = sum(bool(file.version_id) for file in files)
-    hashed = [Wanted(hashes=(file.sha256,), version_id=file.version_id or None) for file in files if file.sha256]
+    hashed = [Query(hashes=(file.sha256,), version_id=file.version_id or None) for file in files if file.sha256]
     catalogued = sum(located.entry is not None for located in catalogs.locate_all(hashed))
     return Scanned(disk, identified, len(hashed) - identified, catalogued, tuple(described), trouble)
 

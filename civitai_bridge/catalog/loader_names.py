@@ -150,7 +150,7 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
 
     Only for what the graph that ran says: its names are files of this machine."""
 
-    def known(used: UsedResource) -> UsedResource:
+    def identified(used: UsedResource) -> UsedResource:
         file = _named_file(files, used.name, _FOLDERS.get(used.kind, ()))
         if file is None or not file.sha256 or used.hash:
             return used
@@ -164,11 +164,11 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
             base_model=used.base_model or str(about.get("base_model") or ""),
         )
 
-    model = known(
+    model = identified(
         UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id,
                 hash=data.model_hash, base_model=data.base_model)
     )  # fmt: skip
-    vae = known(UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)) if data.vae else None
+    vae = identified(UsedResource("", name=data.vae, kind="vae", hash=data.vae_hash)) if data.vae else None
     return replace(
         data,
         model_air=model.air,
@@ -176,9 +176,9 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
         model_version_id=model.version_id,
         base_model=model.base_model,
         vae_hash=vae.hash if vae else data.vae_hash,
-        networks=tuple(map(known, data.networks)),
-        embeddings=tuple(map(known, data.embeddings)),
-        others=tuple(map(known, data.others)),
+        networks=tuple(map(identified, data.networks)),
+        embeddings=tuple(map(identified, data.embeddings)),
+        others=tuple(map(identified, data.others)),
     )
 
 

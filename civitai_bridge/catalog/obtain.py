@@ -26,8 +26,8 @@ from .answers import DOWNLOADED, PRESENT, Downloaded, Located
 from .entries import Entry, place_of
 from .identify import ownership
 from .places import Place
+from .query import Query
 from .state import Catalogs
-from .wanted import Wanted
 
 Resolve = Callable[[], Awaitable[ModelVersion]]
 
@@ -71,8 +71,8 @@ async def obtain(
     """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`. What is
     here already is not loaded again, and CivitAI is not asked about it where its entry says enough. Raises
     DownloadTrouble and its kin, and what `resolve` raises."""
-    if directory is None and (here := await find_here(library, text, reference, watch.progress)):
-        return here
+    if directory is None and (present := await find_here(library, text, reference, watch.progress)):
+        return present
     if permission.from_graph:
         if reason := forbidden_to_graphs(library.settings, text, permission.allow_download):
             raise DownloadForbidden(reason)
@@ -83,9 +83,9 @@ async def obtain(
         target = directory / _usable_name(file)
         loaded = await _load(library, version, file, target, watch)
         return _downloaded(version, loaded, Place("", "", str(target)), str(directory), ())
-    wanted = Wanted.from_version(version, file)
-    if here := await asyncio.to_thread(_this_file, library, text, wanted, watch.progress):
-        return here
+    query = Query.from_version(version, file)
+    if present := await asyncio.to_thread(_this_file, library, text, query, watch.progress):
+        return present
     dest, place = await asyncio.to_thread(_target, library.catalogs, version, file)
     loaded = await _load(library, version, file, Path(place.path), watch)
     notes = await asyncio.to_thread(_register, library, version, file, dest, place, loaded)
@@ -115,27 +115,27 @@ async def find_here(
     library: Library, text: str, reference: Reference, progress: Callable[[DownloadProgress], None] = lambda _: None
 ) -> Downloaded | None:
     """What would be had without asking anybody; None where CivitAI must be asked. `text` is what was asked for."""
-    wanted = Wanted.from_reference(reference)
+    query = Query.from_reference(reference)
 
     def look() -> Downloaded | None:
-        located = library.catalogs.locate(wanted)
-        if located.entry is None or located.how != "version id" or wanted.file_id or located.has_note("other_file"):
+        located = library.catalogs.locate(query)
+        if located.entry is None or located.how != "version id" or query.file_id or located.has_note("other_file"):
             return None
-        return _as_it_is(library, text, wanted, located, progress)
+        return _as_it_is(library, text, query, located, progress)
 
     return await asyncio.to_thread(look)
 
 
 def _this_file(
-    library: Library, text: str, wanted: Wanted, progress: Callable[[DownloadProgress], None]
+    library: Library, text: str, query: Query, progress: Callable[[DownloadProgress], None]
 ) -> Downloaded | None:
     """This very file of a version, where it is here."""
-    located = library.catalogs.locate(wanted)
-    return None if located.has_note("other_file") else _as_it_is(library, text, wanted, located, progress)
+    located = library.catalogs.locate(query)
+    return None if located.has_note("other_file") else _as_it_is(library, text, query, located, progress)
 
 
 def _as_it_is(
-    library: Library, text: str, wanted: Wanted, located: Located, progress: Callable[[DownloadProgress], None]
+    library: Library, text: str, query: Query, located: Located, progress: Callable[[DownloadProgress], None]
 ) -> Downloaded | None:
     """The file that was located, unless it is unsure which one is meant, or its bytes are not its entry's."""
     place, entry = located.place, located.entry
@@ -149,7 +149,7 @@ def _as_it_is(
         place.path,
         entry.dest if entry else place.folder,
         (entry.name or entry.file) if entry else text,
-        (entry.version_id if entry else wanted.version_id) or 0,
+        (entry.version_id if entry else query.version_id) or 0,
         notes=tuple(note.text for note in located.notes),
     )
 

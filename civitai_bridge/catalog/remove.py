@@ -11,28 +11,28 @@ from ..resources.version import ModelVersion
 from .add import is_entry_of
 from .answers import REMOVED, Added
 from .entries import LORAS, MODELS, Entry, entry_from_json
+from .query import Query
 from .state import Catalogs
-from .wanted import Wanted
 
 IsMeant = Callable[[Entry], bool]
 
 
-def remove(catalogs: Catalogs, is_meant: IsMeant, what: str) -> Added:
-    """Take the entries that are meant out of both catalogs; `what` says which these are. Raises StillOnDisk while a
+def remove(catalogs: Catalogs, is_meant: IsMeant, name: str) -> Added:
+    """Take the entries that are meant out of both catalogs; `name` says which these are. Raises StillOnDisk while a
     file of theirs is here, NotInCatalog."""
     with catalogs.store.changing() as change:
-        entries = [entry for name in (MODELS, LORAS) for entry in change.load(name).entries() if is_meant(entry)]
+        entries = [entry for catalog in (MODELS, LORAS) for entry in change.load(catalog).entries() if is_meant(entry)]
         if not entries:
-            raise NotInCatalog(f"{what} is in no catalog.", path=str(catalogs.store.folder))
+            raise NotInCatalog(f"{name} is in no catalog.", path=str(catalogs.store.folder))
         for entry in entries:
             if place := catalogs.place(entry):
                 raise StillOnDisk(
                     f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
                 )
-        for name in (MODELS, LORAS):
-            change.remove(name, lambda raw, name=name: is_meant(entry_from_json(raw, name)))
-    first, *more = dict.fromkeys(entry.file for entry in entries)
-    return Added(REMOVED, file=first, more=tuple(more))
+        for catalog in (MODELS, LORAS):
+            change.remove(catalog, lambda raw: is_meant(entry_from_json(raw)))
+    first, *also = dict.fromkeys(entry.file for entry in entries)
+    return Added(REMOVED, file=first, also=tuple(also))
 
 
 async def meant_entries(
@@ -52,19 +52,19 @@ async def meant_entries(
         parsed = FileReference(name)
     if isinstance(parsed, FileReference):
         return await asyncio.to_thread(_named, catalogs, name), reference
-    wanted = Wanted.from_reference(parsed)
+    query = Query.from_reference(parsed)
     if isinstance(parsed, HashReference):
-        entry = (await asyncio.to_thread(catalogs.locate, wanted)).entry
+        entry = (await asyncio.to_thread(catalogs.locate, query)).entry
         if entry is not None:
             return lambda other: _key(other) == _key(entry), reference
         version = await resolve(reference)
         file = version.file_of_hash(parsed.hash)
         if file is not None:
             return lambda other: is_entry_of(other, version, file), reference
-        wanted = Wanted.from_version(version)
-    version_id = wanted.version_id or (await resolve(reference)).version_id
-    if wanted.file_id:
-        key = version_id, wanted.file_id
+        query = Query.from_version(version)
+    version_id = query.version_id or (await resolve(reference)).version_id
+    if query.file_id:
+        key = version_id, query.file_id
         return lambda other: (other.version_id, other.file_id) == key, f"File {key[1]} of version {version_id}"
     return lambda other: other.version_id == version_id, f"Version {version_id}"
 

@@ -28,10 +28,10 @@ from .check import Asking, check
 from .identify import ask_owners, chosen_folders, count_known
 from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain
 from .promote import promote
+from .query import Query, questions_from
 from .remove import meant_entries, remove
 from .state import Catalogs, list_entries, map_entries
 from .store import CatalogStore
-from .wanted import Wanted, questions_from
 
 
 class CatalogService:
@@ -85,9 +85,9 @@ class CatalogService:
     async def add(self, text: str) -> Added:
         """Put a version into models.json without downloading it. What is there already needs no question."""
         reference = read_reference(text, hosts=self._hosts)
-        wanted = Wanted.from_reference(reference)
-        if wanted.version_id and wanted.file_id is None:
-            located = await asyncio.to_thread(self.catalogs.locate, wanted)
+        query = Query.from_reference(reference)
+        if query.version_id and query.file_id is None:
+            located = await asyncio.to_thread(self.catalogs.locate, query)
             if located.entry is not None and located.how == "version id":
                 return Added(ALREADY, file=located.entry.file)
         version = await self.resolve(text)
@@ -110,16 +110,16 @@ class CatalogService:
     async def remove(self, text: str) -> Added:
         """Take entries out of the catalogs whose files are not on disk: those of a version, or the one that a file id,
         a hash or a file name means."""
-        is_meant, what = await meant_entries(self.catalogs, text, self._hosts, self.resolve)
-        return await asyncio.to_thread(remove, self.catalogs, is_meant, what)
+        is_meant, name = await meant_entries(self.catalogs, text, self._hosts, self.resolve)
+        return await asyncio.to_thread(remove, self.catalogs, is_meant, name)
 
     async def _version_id(self, text: str) -> int:
         """The version of a reference; by the catalogs alone where they know it."""
         reference = read_reference(text, hosts=self._hosts)
-        wanted = Wanted.from_reference(reference)
-        if wanted.version_id:
-            return wanted.version_id
-        entry = (await asyncio.to_thread(self.catalogs.locate, wanted)).entry
+        query = Query.from_reference(reference)
+        if query.version_id:
+            return query.version_id
+        entry = (await asyncio.to_thread(self.catalogs.locate, query)).entry
         if entry is not None and entry.version_id:
             return entry.version_id
         if isinstance(reference, FileReference):
@@ -140,9 +140,9 @@ class CatalogService:
         new. `folder` is a key of ComfyUI, a path that one of them has, or a models root."""
         folders, whole = chosen_folders(folder, self.catalogs.folders.folders)
 
-        def tell(told: HashingProgress) -> None:
-            self.scanning = told
-            progress(told)
+        def tell(scanning: HashingProgress) -> None:
+            self.scanning = scanning
+            progress(scanning)
 
         self.scanning = HashingProgress(0, 0, 0, 0)
         try:
@@ -181,6 +181,6 @@ class CatalogService:
             watch=Watch(progress, cancelled),
         )
 
-    async def here(self, text: str) -> Downloaded | None:
+    async def on_disk(self, text: str) -> Downloaded | None:
         """What `download` would have without asking anybody; None where it would have to."""
         return await find_here(self._library, text, read_reference(text, hosts=self._hosts))

@@ -12,13 +12,14 @@ from ..model_files.index import HashIndex
 from ..model_files.indexed import Files
 from ..resources.json_values import identifier
 from .answers import MISSING, PRESENT, Located
+from .catalog_file import Catalog
 from .entries import Entry
 from .entry_index import EntryIndex, index_entries
 from .file_lookup import Snapshot, own_file
 from .lookup import locate
 from .places import ModelFolders, Place
+from .query import Query
 from .store import CatalogStore
-from .wanted import Wanted
 
 
 class Catalogs:
@@ -47,7 +48,7 @@ class Catalogs:
         """One state of everything. Raises CatalogTrouble and its kin, StateTrouble."""
         both = self.store.load_both()
         entries = self._entries
-        if entries is None or any(a.document is not b.document for a, b in zip(entries.catalogs, both, strict=True)):
+        if entries is None or any(map(_differ, entries.catalogs, both)):
             self._entries = entries = index_entries(both)
         folders = self.folders
         roots = {
@@ -56,18 +57,22 @@ class Catalogs:
         }
         return Snapshot(entries, self._index.files() if self._index else Files(), folders, roots)
 
-    def locate(self, wanted: Wanted) -> Located:
+    def locate(self, query: Query) -> Located:
         """The answer for one resource."""
-        return locate(self.snapshot(), wanted)
+        return locate(self.snapshot(), query)
 
-    def locate_all(self, wanted: Iterable[Wanted]) -> Iterator[Located]:
+    def locate_all(self, queries: Iterable[Query]) -> Iterator[Located]:
         """Look up many against one state of catalogs and disk."""
         snapshot = self.snapshot()
-        return (locate(snapshot, each) for each in wanted)
+        return (locate(snapshot, each) for each in queries)
 
     def place(self, entry: Entry) -> Place | None:
         """Where an entry's own file is, None where it is not on disk: also where another has its name."""
         return own_file(self.snapshot(), entry)
+
+
+def _differ(catalog: Catalog, now: Catalog) -> bool:
+    return catalog.document is not now.document
 
 
 def list_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import NotSafetensors
 from .hashing import BLAKE3, CRC32, Digests, Hashing
@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS files (
     facts TEXT NOT NULL,
     trouble TEXT NOT NULL,
     gone REAL,
-    ctime_ns INTEGER NOT NULL DEFAULT 0
+    ctime_ns INTEGER NOT NULL DEFAULT 0,
+    unproved INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_by_sha256 ON files (sha256);
 CREATE TABLE IF NOT EXISTS places (
@@ -58,10 +59,10 @@ CREATE TABLE IF NOT EXISTS kinds (
     kind TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 """
+ADDED_COLUMNS = ("ctime_ns", "unproved")  # that an index of before may lack; both are 0 where nothing is known
 _STATE = "path, size, mtime_ns, ctime_ns, device, inode"  # as in ListedFile
 _HASHED = "head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
 _COLUMNS = f"{_STATE}, {_HASHED}"
-_KNOWN = f"{_STATE}, head, sha256, crc32, blake3, gone"
 _MARKS = ", ".join("?" * len(_COLUMNS.split(",")))
 # A kind of hash that was taken before stays where the bytes are the same and it was not taken this time.
 _SET = ", ".join(
@@ -73,13 +74,46 @@ _SET = ", ".join(
 )
 
 
+class KnownFile(NamedTuple):
+    """What the index knows of a path; `head` is the hash of its samples, `gone` is since when it is not there.
+    `unproved` = its hashes were taken over from another name or state, and are still to be taken from its bytes."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: str
+    inode: str
+    head: str
+    sha256: str
+    crc32: str
+    blake3: str
+    gone: float | None
+    unproved: int
+
+    @property
+    def listed(self) -> ListedFile:
+        """Its state when it was listed last."""
+        return ListedFile(*self[:6])
+
+
+class Adopted(NamedTuple):
+    """A file that is taken for one that is known under `path`, whose hashes it gets at once; `unproved` = it is hashed
+    all the same when there is time."""
+
+    file: ListedFile
+    path: str
+    unproved: bool
+
+
 @dataclass(frozen=True)
 class Changes:
-    """What a listing shows against the index: files to hash; files known under another name or inode (with that name);
-    files never seen or changed; paths of files that came back; paths that are gone."""
+    """What a listing shows against the index: files to hash, and files to hash after all of them; files known under
+    another name or inode; files never seen or changed; paths of files that came back; paths that are gone."""
 
     to_hash: tuple[ListedFile, ...]
-    adopted: tuple[tuple[ListedFile, str], ...]
+    to_prove: tuple[ListedFile, ...]
+    adopted: tuple[Adopted, ...]
     fresh: tuple[ListedFile, ...]
     returned: tuple[str, ...]
     gone: tuple[str, ...]
@@ -105,7 +139,9 @@ def hashed_row(file: ListedFile, digests: Digests, hashing: Hashing) -> tuple[An
 def keep_rows(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     """Take in files that were hashed."""
     connection.executemany(
-        f"INSERT INTO files ({_COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (path) DO UPDATE SET {_SET}, gone = NULL", rows
+        f"INSERT INTO files ({_COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (path) DO UPDATE SET {_SET}, "
+        "unproved = 0, gone = NULL",
+        rows,
     )
 
 
@@ -114,22 +150,25 @@ def keep_places(connection: sqlite3.Connection, places: Iterable[Place]) -> None
     connection.executemany("INSERT OR REPLACE INTO places (folder, name, path, rank) VALUES (?, ?, ?, ?)", places)
 
 
-def read_known(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
+def read_known(connection: sqlite3.Connection) -> dict[str, KnownFile]:
     """What the index knows of each path, of those that are gone too."""
-    return {row["path"]: dict(row) for row in connection.execute(f"SELECT {_KNOWN} FROM files")}
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples are quicker, and there may be 100,000
+    rows = cursor.execute(f"SELECT {', '.join(KnownFile._fields)} FROM files")
+    return {row[0]: KnownFile._make(row) for row in rows}
 
 
 def read_joined(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     """Every place with its file, in the order of ModelPath's fields; the lower rank of a folder first."""
     cursor = connection.cursor()
-    cursor.row_factory = None  # plain tuples are quicker, and there may be 100,000
+    cursor.row_factory = None
     places = cursor.execute("SELECT folder, name, path, rank FROM places").fetchall()
     places.sort(key=itemgetter(0, 3))
     owners = dict(cursor.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
-    columns = "path, size, sha256, autov1, autov3, blake3, crc32, output_name, trouble"
+    columns = "path, size, sha256, autov1, autov3, blake3, crc32, output_name, trouble, mtime_ns, 1 - unproved"
     rows = cursor.execute(f"SELECT {columns} FROM files WHERE gone IS NULL")
     files = {row[0]: row[1:] for row in rows}  # joined here: half the time of a JOIN
-    return [(*place, *row, owners.get(row[1], 0)) for place in places if (row := files.get(place[2]))]
+    return [(*place, *row[:-2], owners.get(row[1], 0), *row[-2:]) for place in places if (row := files.get(place[2]))]
 
 
 def note_changes(
@@ -162,10 +201,11 @@ def _note_files(connection: sqlite3.Connection, changes: Changes, now: float) ->
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS adopted AS SELECT * FROM files LIMIT 0")
     connection.execute("DELETE FROM adopted")  # files may have swapped names: all are read first
     connection.executemany(
-        f"INSERT INTO adopted ({_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, {_HASHED} FROM files WHERE path = ?",
-        [(*file, known_path) for file, known_path in changes.adopted],
+        f"INSERT INTO adopted ({_COLUMNS}, unproved) SELECT ?, ?, ?, ?, ?, ?, {_HASHED}, ? FROM files WHERE path = ?",
+        [(*file, unproved, path) for file, path, unproved in changes.adopted],
     )
-    connection.execute(f"INSERT OR REPLACE INTO files ({_COLUMNS}) SELECT {_COLUMNS} FROM adopted")
+    columns = f"{_COLUMNS}, unproved"
+    connection.execute(f"INSERT OR REPLACE INTO files ({columns}) SELECT {columns} FROM adopted")
     connection.executemany(
         f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, '', '', '', '', '', '', '', '{{}}', '')",
         changes.fresh,  # known by name until they are hashed; never by the hash of what stood there before

@@ -9,13 +9,13 @@ from pathlib import Path
 from ..settings import Settings, read_json, write_json
 
 NOTE = "folders.json"
-# ComfyUI's own keys that hold model files (site-api §7.1), and the older name under which some of them also lie.
+# ComfyUI's own keys that hold model files (its folder_paths.py), and the older name that some of their folders have.
 KEYS = (
     "checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models", "embeddings",
     "controlnet", "gligen", "upscale_models", "hypernetworks", "photomaker", "model_patches", "audio_encoders",
     "configs",
 )  # fmt: skip
-_ALSO = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
+_OLDER_NAMES = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
 _NO_MODELS = frozenset({"custom_nodes", "datasets"})
 
 Folders = Mapping[str, Sequence[str | Path]]
@@ -23,24 +23,24 @@ Folders = Mapping[str, Sequence[str | Path]]
 
 def folders_below(root: Path) -> dict[str, list[Path]]:
     """The folder keys of a models root: ComfyUI's own, and every other folder that is there."""
-    found = {key: [root / key] for key in KEYS}
-    for key, also in _ALSO.items():
-        if (root / also).is_dir():
-            found[key].append(root / also)
+    folders = {key: [root / key] for key in KEYS}
+    for key, older_name in _OLDER_NAMES.items():
+        if (root / older_name).is_dir():
+            folders[key].append(root / older_name)
     try:
-        others = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
-        others = []
-    for name in others:
-        if name not in _ALSO.values():
-            found.setdefault(name, [root / name])
-    return found
+        names = []
+    for name in names:
+        if name not in _OLDER_NAMES.values():
+            folders.setdefault(name, [root / name])
+    return folders
 
 
 def note_folders(home: Path, folders: Folders, root: Path | str) -> None:
     """Leave word for the command line where the server's models lie (`extra_model_paths` included)."""
-    kept = {key: [str(path) for path in paths] for key, paths in folders.items() if key not in _NO_MODELS}
-    data = {"models_root": str(root), "folders": kept}
+    model_folders = {key: [str(path) for path in paths] for key, paths in folders.items() if key not in _NO_MODELS}
+    data = {"models_root": str(root), "folders": model_folders}
     if read_json(home / NOTE) != data:
         write_json(home / NOTE, data)
 

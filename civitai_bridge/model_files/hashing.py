@@ -185,7 +185,7 @@ def _read(
     """Feed a file to its digests; how many bytes it had.
 
     The second thread is at one buffer while the next chunk is read into the other."""
-    whole, others = spans[SHA256], [span for kind, span in spans.items() if kind != SHA256]
+    whole, rest = spans[SHA256], [span for kind, span in spans.items() if kind != SHA256]
     buffers = [memoryview(bytearray(chunk_size)), memoryview(bytearray(chunk_size))]
     size, busy = 0, [_nothing(), _nothing()]
     with ExitStack() as stack:
@@ -199,9 +199,9 @@ def _read(
                 on_chunk(length)
             chunk = buffers[0][:length]
             if second is not None:
-                busy[0] = second.submit(_feed_all, others, chunk, size)
+                busy[0] = second.submit(_feed_all, rest, chunk, size)
             else:
-                _feed_all(others, chunk, size)
+                _feed_all(rest, chunk, size)
             whole.feed(chunk, size)
             size += length
             buffers.reverse()

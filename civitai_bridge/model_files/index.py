@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import FileTrouble
 from .atomic import reason
 from .database import Database
-from .file_rows import OPTIONAL_COLUMNS, SCHEMA, hashed_row, keep_places, keep_rows, read_joined
+from .file_rows import ADDED_COLUMNS, OPTIONAL_COLUMNS, SCHEMA, hashed_row, keep_places, keep_rows, read_joined
 from .hashing import BLAKE3, CRC32, Digests, Hashing
 from .indexed import Files, Ownership, files_from_rows
 from .listing import ListedFile, Place
@@ -35,8 +35,10 @@ class HashIndex:
         )
         self._files: tuple[object, Files] | None = None
         with self.database.reading() as connection:
-            if "ctime_ns" not in {row[1] for row in connection.execute("PRAGMA table_info(files)")}:
-                connection.execute("ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
+            columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
+            for column in ADDED_COLUMNS:
+                if column not in columns:
+                    connection.execute(f"ALTER TABLE files ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
 
     def close(self) -> None:
         """Close the database."""

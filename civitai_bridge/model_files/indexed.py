@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..resources.hashes import AUTO_V2, is_of_nothing
+from .listing import ListedFile
 from .names import stem_of
 
 
 class ModelPath(NamedTuple):
     """A model file on disk. `folder` is ComfyUI's key, `name` what its loaders call it (`sub/x.safetensors`);
     hashes are lower-case hex, `""` where not taken (yet); `trouble` is what is wrong with the file itself; `version_id`
-    is what CivitAI says of its bytes, 0 where it was not asked or knows none."""
+    is what CivitAI says of its bytes, 0 where it was not asked or knows none. `mtime_ns` is its time when it was
+    listed; what is not `proved` has the hashes of a file that it is taken for (moved to another disk, touched)."""
 
     folder: str
     name: str
@@ -28,6 +30,12 @@ class ModelPath(NamedTuple):
     output_name: str
     trouble: str
     version_id: int = 0
+    mtime_ns: int = 0
+    proved: bool = True
+
+    def is_as_hashed(self) -> bool:
+        """Whether the file is there with the size and time that it had when it was hashed."""
+        return ListedFile(self.path, self.size, self.mtime_ns, 0, "", "").stands()
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,24 @@
 """Bring the index up to date with the model folders.
 
 A scan lists every folder (10,000 unchanged files in a fraction of a second), hashes what is new or changed, and writes
-each file down as it is done, so a scan that is stopped or killed goes on where it was. A file that was moved or renamed
-is known by size, time and three samples of its bytes, and is not hashed again."""
+each file down as it is done, so a scan that is stopped or killed goes on where it was. A file that was renamed is known
+by its inode, size, time and three samples of its bytes, and is not hashed again; one that came from another disk or was
+touched is known at once, and hashed when everything else is."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .file_rows import OPTIONAL_COLUMNS, Changes, keep_rows, note_changes, read_known
+from .file_rows import OPTIONAL_COLUMNS, Adopted, Changes, KnownFile, keep_rows, note_changes, read_known
 from .hash_pool import HashPool
-from .hashing import USUAL
+from .hashing import USUAL, Digests
 from .index import HashIndex
+from .indexed import ModelPath
 from .listing import ListedFile, Listing, list_models
 from .progress import ScanControl
-
-Known = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ def scan(
     are taken for every file that lacks them. Raises StateTrouble."""
     listing = list_folders(folders)
     with index.database.reading() as connection:
-        known = read_known(connection)
+        indexed = read_known(connection)
     kinds = index.hashing.kinds & {*kinds, *index.required()}
     columns = ["sha256", *(column for kind, column in OPTIONAL_COLUMNS.items() if kind in kinds)]
-    changes = _changes(listing, known, columns, index.hashing.sample, whole)
+    changes = _changes(listing, indexed, columns, index.hashing.sample, whole)
     with index.database.transaction() as connection:
         note_changes(connection, listing, changes, None if whole else folders.keys(), index.clock())
-    pool = HashPool(changes.to_hash, kinds, index.hashing, control or ScanControl())
+    pool = HashPool((*changes.to_hash, *changes.to_prove), kinds, index.hashing, control or ScanControl())
     for batch in pool.run():
         with index.database.transaction() as connection:
             keep_rows(connection, batch)
     hashed_paths = {file.path for file in changes.to_hash}
-    moved = sum(file.path not in hashed_paths and file.path != path for file, path in changes.adopted)
+    moved = sum(file.path not in hashed_paths and file.path != path for file, path, _ in changes.adopted)
     return ScanReport(
         files=len(listing.files),
         hashed=pool.done,
@@ -75,70 +75,92 @@ def scan(
 
 
 def _changes(
-    listing: Listing, known: Known, columns: Sequence[str], sample: Callable[[str], str], whole: bool
+    listing: Listing,
+    indexed: Mapping[str, KnownFile],
+    columns: Sequence[str],
+    sample: Callable[[str], str],
+    whole: bool,
 ) -> Changes:
     """What is new, moved, back and gone; a file is hashed where one of `columns` is empty."""
-    alike: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
-    for row in known.values():
-        alike.setdefault((row["size"], row["mtime_ns"]), []).append(row)
-    to_hash, adopted, fresh, returned = [], [], [], []
+    alike: dict[tuple[int, int], list[KnownFile]] = {}
+    for row in indexed.values():
+        alike.setdefault((row.size, row.mtime_ns), []).append(row)
+    to_hash, to_prove, adopted, fresh, returned = [], [], [], [], []
     for file in listing.files.values():
-        row = known.get(file.path)
+        row = indexed.get(file.path)
         if row is None or not _is_unchanged(row, file):
-            row = _moved_from(alike.get((file.size, file.mtime_ns), ()), file, listing.files, sample)
-            if row is not None:
-                adopted.append((file, row["path"]))
-            else:
-                fresh.append(file)
-        elif not row["ctime_ns"] and file.ctime_ns:
-            adopted.append((file, file.path))
-        elif row["gone"] is not None:
-            returned.append(file.path)
-        if row is None or not all(row[column] for column in columns):
+            origin = _origin(alike.get((file.size, file.mtime_ns), ()), file, listing.files, sample)
+            adopted += [origin] if origin else []
+            fresh += [] if origin else [file]
+            row, unproved = (indexed[origin.path], origin.unproved) if origin else (None, False)
+        else:
+            unproved = bool(row.unproved)
+            if not row.ctime_ns and file.ctime_ns:
+                adopted.append(Adopted(file, file.path, unproved))
+            elif row.gone is not None:
+                returned.append(file.path)
+        if row is None or not all(getattr(row, column) for column in columns):
             to_hash.append(file)
-    gone = (path for path, row in known.items() if _is_gone(path, row, listing, whole))
-    return Changes(tuple(to_hash), tuple(adopted), tuple(fresh), tuple(returned), tuple(gone))
+        elif unproved:
+            to_prove.append(file)
+    gone = (path for path, row in indexed.items() if _is_gone(path, row, listing, whole))
+    return Changes(tuple(to_hash), tuple(to_prove), tuple(adopted), tuple(fresh), tuple(returned), tuple(gone))
 
 
-def _is_gone(path: str, row: Mapping[str, Any], listing: Listing, whole: bool) -> bool:
+def _is_gone(path: str, row: KnownFile, listing: Listing, whole: bool) -> bool:
     """Whether a known file is no longer there, as far as this listing could see."""
-    if row["gone"] is not None or path in listing.files or listing.is_unreadable(path):
+    if row.gone is not None or path in listing.files or listing.is_unreadable(path):
         return False
-    return (whole or listing.is_below_a_root(path)) and not _listed(row).stands()
+    return (whole or listing.is_below_a_root(path)) and not row.listed.stands()
 
 
-def _is_unchanged(row: Mapping[str, Any], file: ListedFile) -> bool:
+def _is_unchanged(row: KnownFile, file: ListedFile) -> bool:
     """Whether the file under a known name is the known one, untouched. A change time of 0 was never noted."""
     return (
-        row["size"] == file.size
-        and row["mtime_ns"] == file.mtime_ns
-        and row["ctime_ns"] in (file.ctime_ns, 0)
-        and (row["inode"] == file.inode or row["inode"] == "0" or file.inode == "0")
+        row.size == file.size
+        and row.mtime_ns == file.mtime_ns
+        and row.ctime_ns in (file.ctime_ns, 0)
+        and (row.inode == file.inode or row.inode == "0" or file.inode == "0")
     )
 
 
-def _moved_from(
-    rows: Iterable[Mapping[str, Any]], file: ListedFile, listed: Mapping[str, ListedFile], sample: Callable[[str], str]
-) -> Mapping[str, Any] | None:
-    """Which known file a file is; size and time are equal already. That of its inode comes first, then one whose own
-    place is empty now. Neither proves anything alone, since inodes are given out again and time stamps are copied: the
-    samples must be the same too."""
-    candidates = []
-    for row in rows:
-        if row["sha256"]:
-            is_inode = row["inode"] != "0" and (row["device"], row["inode"]) == (file.device, file.inode)
-            at_its_place = listed.get(row["path"])
-            is_free = row["path"] == file.path or at_its_place is None or at_its_place[1:3] != file[1:3]
-            if is_inode or is_free:
-                candidates.append((not is_inode, row["path"] != file.path, len(candidates), row))
+def _origin(
+    rows: Iterable[KnownFile], file: ListedFile, listed: Mapping[str, ListedFile], sample: Callable[[str], str]
+) -> Adopted | None:
+    """Which known file a file is taken for; size and time are equal already. Its samples must be the same too, since
+    inodes are given out again and time stamps are copied.
+
+    The file of its inode is believed where its own place was or is empty, or where it was not touched. Else something
+    about it was changed (its mode, its links, or its bytes with the time set back), and it is hashed again when there
+    is time. Where inodes say nothing (there are none, or the disk is another one), the only file whose own place is
+    empty now is taken for it until then."""
+    hashed = [row for row in rows if row.sha256]
+    same_inode = [row for row in hashed if file.inode != "0" and (row.device, row.inode) == (file.device, file.inode)]
+    elsewhere = [row for row in hashed if "0" in (row.inode, file.inode) or row.device != file.device]
+    candidates = same_inode or [row for row in elsewhere if row.path == file.path or not _has_its_place(row, listed)]
     if not candidates:
         return None
     try:
         samples = sample(file.path)
     except OSError:
         return None
-    return next((row for *_, row in sorted(candidates) if row["head"] == samples), None)
+    alike = [row for row in candidates if row.head == samples]
+    if not alike or (not same_inode and len({row.sha256 for row in alike}) > 1):
+        return None
+    row = next((row for row in alike if row.path == file.path), alike[0])
+    is_free = row.gone is not None or not _has_its_place(row, listed)
+    is_believed = bool(same_inode) and (is_free or row.ctime_ns == file.ctime_ns)
+    return Adopted(file, row.path, bool(row.unproved) or not is_believed)
 
 
-def _listed(row: Mapping[str, Any]) -> ListedFile:
-    return ListedFile(*(row[name] for name in ListedFile._fields))
+def _has_its_place(row: KnownFile, listed: Mapping[str, ListedFile]) -> bool:
+    """Whether a known file, or another one, is still where it was."""
+    return row.path in listed or os.path.lexists(row.path)
+
+
+def hash_now(index: HashIndex, file: ModelPath) -> Digests:
+    """Hash a file of the index before its turn, because something leans on its bytes; the index is told. Raises
+    FileTrouble, StateTrouble."""
+    digests = index.hashing.digest(file.path, two_threads=True)
+    index.learn(file.folder, file.name, file.path, file.rank, digests)
+    return digests

@@ -71,9 +71,9 @@ def _resolved(answer: GenerationPayload | PublicImage, data: GenerationData) -> 
     if isinstance(answer, GenerationPayload):
         ids = [whole(entry.get("modelVersionId", entry.get("versionId"))) for entry in answer.resources]
         return tuple(UsedResource("", version_id=version_id, kind="other") for version_id in ids)
-    known = {used.version_id: used for used in (*filter(None, (data.model,)), *data.resources)}
+    by_version = {used.version_id: used for used in (*filter(None, (data.model,)), *data.resources)}
     return tuple(
-        known.get(version_id) or UsedResource("", version_id=version_id, kind="other")
+        by_version.get(version_id) or UsedResource("", version_id=version_id, kind="other")
         for version_id in dict.fromkeys(answer.version_ids)
     )
 

@@ -177,9 +177,9 @@ def _refused() -> web.Response:
 def finite(value: Any) -> Any:
     """A value as JSON takes it; the wire of the site knows `nan` and infinities, JSON does not."""
     if isinstance(value, Mapping):
-        return {str(key): finite(one) for key, one in value.items()}
+        return {str(key): finite(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(one) for one in value]
+        return [finite(element) for element in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

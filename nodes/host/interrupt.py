@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...civitai_bridge.errors import CivitaiError, Interrupted
-from ...civitai_bridge.network.background import background_loop, wait_for
+from ...civitai_bridge.network.background import background_loop, until_cancelled, wait_for
+from ...civitai_bridge.network.notices import listening
 from . import comfyui
 from .services import services
 
@@ -84,7 +85,8 @@ async def run_story(story: Story[T], node_id: str | None) -> T:
     ComfyUI's button raises core's own exception; a teardown leaves the story alone and lets the prompt's history
     decide."""
     run, leaving = NodeRun(node_id), services().leaving
-    work = background_loop().start(story(run))
+    with listening(run.tell):  # what a look-up waits for is shown on the node
+        work = background_loop().start(story(run))
     work.add_done_callback(lambda _: leaving.pop(run, None))
     try:
         return await wait_for(work)
@@ -105,6 +107,17 @@ async def run_story(story: Story[T], node_id: str | None) -> T:
     except CivitaiError as error:
         # Core publishes the traceback; a fresh, short one holds no inputs of ours.
         raise error.with_traceback(None) from None
+
+
+def stoppable(story: Story[T], doing: str) -> Story[T]:
+    """A story that costs nothing and may end anywhere: it shows what it does, and ComfyUI's button ends it within a
+    fraction of a second, whatever it waits for."""
+
+    async def until_stopped(run: NodeRun) -> T:
+        run.tell(doing)
+        return await until_cancelled(story(run), run.cancelled, Interrupted("Cancelled."))
+
+    return until_stopped
 
 
 async def settled(seconds: float = 1.5) -> None:

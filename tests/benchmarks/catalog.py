@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from civitai_bridge.catalog.entries import MODELS
+from civitai_bridge.catalog.query import Query
 from civitai_bridge.catalog.store import CatalogStore
-from civitai_bridge.catalog.wanted import Wanted
 from civitai_bridge.model_files.file_rows import keep_places, keep_rows
 from civitai_bridge.model_files.hashing import digest_file
 from civitai_bridge.model_files.index import HashIndex
@@ -67,8 +67,8 @@ def statuses(row: Row, folder: Path) -> None:
         if number <= FILES:
             (models / f"model_{number:06}.safetensors").touch()
         wanted.append([
-            Wanted(version_id=number), Wanted(hashes=(sha(number),)), Wanted(hashes=(sha(number)[:10],)),
-            Wanted(name=f"model_{number:06}"),
+            Query(version_id=number), Query(hashes=(sha(number),)), Query(hashes=(sha(number)[:10],)),
+            Query(name=f"model_{number:06}"),
         ][n % 4])  # fmt: skip
     rows = [
         (

@@ -123,6 +123,19 @@ async def test_a_cancel_that_a_synchronous_node_saw_reaches_all_sixteen(comfyui:
     assert len({r["path"] for r in comfyui.cancels(run.clicked)}) == 16
 
 
+async def test_a_cancel_ends_a_look_up_within_a_second(comfyui: Any):
+    for kind, inputs in (
+        ("CivitaiBridgeResolve", {"reference": "300003"}),
+        ("CivitaiBridgeImageData", {"reference": "900003"}),
+        ("CivitaiBridgeCatalogAdd", {"reference": "300005"}),
+    ):
+        comfyui.control(faults=[{"route": route, "kind": "hang", "seconds": 30.0} for route in ("site", "trpc")] * 4)
+        run = await comfyui.run({"1": {"class_type": kind, "inputs": inputs}}, cancel_after=1.0)
+        assert run.had("execution_interrupted") and run.ended - run.clicked <= 1.0, kind
+        assert b"CivitAI" in b"".join(run.binary), "it shows what it waits for"
+    comfyui.control(calm=True)
+
+
 async def test_a_cancel_during_the_post_is_carried_out_when_its_answer_comes(comfyui: Any):
     comfyui.control(faults=[{"route": "submit", "kind": "slow", "seconds": 4.0}], jobs=[{"seconds": 60.0}])
     before = len(comfyui.ledger())

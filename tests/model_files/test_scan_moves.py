@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from model_folders import ModelFolders, sha
 
-from pack.civitai_bridge.model_files.hashing import Hashing
+from pack.civitai_bridge.model_files.scan import hash_now
 
 
 @pytest.fixture
@@ -18,14 +18,28 @@ def models(tmp_path: Path) -> ModelFolders:
     return ModelFolders(tmp_path)
 
 
+def to_another_disk(models: ModelFolders) -> None:
+    copy(models.root / "loras/a.pt", models.root / "more/b.pt")
+    os.unlink(models.root / "loras/a.pt")
+    with models.index.database.transaction() as connection:  # as if it had lain on another one
+        connection.execute("UPDATE files SET device = 'another'")
+
+
+def restored_in_place(models: ModelFolders) -> None:
+    copy(models.root / "loras/a.pt", models.root / "x")
+    os.replace(models.root / "x", models.root / "loras/a.pt")
+
+
+# How a file moves: how many of its names are known at once, how many are hashed when there is time.
 MOVES = {
-    "renamed": lambda p: os.rename(p.root / "loras/a.pt", p.root / "loras/b.pt"),
-    "moved to another folder": lambda p: os.rename(p.root / "loras/a.pt", p.root / "more/b.pt"),
-    "moved to another disk": lambda p: (copy(p.root / "loras/a.pt", p.root / "more/b.pt"), os.unlink(p.root / "loras/a.pt")),
-    "a hard link": lambda p: os.link(p.root / "loras/a.pt", p.root / "loras/b.pt"),
-    "a symbolic link": lambda p: os.symlink(p.root / "loras/a.pt", p.root / "loras/b.pt"),
-    "restored in place": lambda p: (copy(p.root / "loras/a.pt", p.root / "x"), os.replace(p.root / "x", p.root / "loras/a.pt")),
-}  # fmt: skip
+    "renamed": (lambda m: os.rename(m.root / "loras/a.pt", m.root / "loras/b.pt"), 1, 0),
+    "moved to another folder": (lambda m: os.rename(m.root / "loras/a.pt", m.root / "more/b.pt"), 1, 0),
+    "moved to another disk": (to_another_disk, 1, 1),
+    "a hard link": (lambda m: os.link(m.root / "loras/a.pt", m.root / "loras/b.pt"), 2, 2),
+    "a symbolic link": (lambda m: os.symlink(m.root / "loras/a.pt", m.root / "loras/b.pt"), 2, 0),
+    "other rights": (lambda m: os.chmod(m.root / "loras/a.pt", 0o400), 1, 1),
+    "restored in place": (restored_in_place, 0, 1),
+}
 
 
 def copy(source: Path, target: Path) -> None:
@@ -34,16 +48,22 @@ def copy(source: Path, target: Path) -> None:
     os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
 
 
-@pytest.mark.parametrize("move", MOVES)
-def test_a_moved_file_is_not_hashed_again(move: str, models: ModelFolders):
+@pytest.mark.parametrize("name", MOVES)
+def test_a_moved_file_is_known_at_once_and_hashed_only_where_something_speaks_against_it(
+    name: str, models: ModelFolders
+):
+    move, known, hashed = MOVES[name]
     models.put("a.pt", "content")
     models.scan()
-    MOVES[move](models)
-    models.hash_nothing_more()
-    report = models.scan()
-    assert report.hashed == 0
-    assert set(models.names().values()) == {sha("content")}
-    assert report.moved == (move != "restored in place")
+    move(models)
+    models.scan(cancelled=lambda: True)
+    files = models.index.files().all
+    assert sum(file.sha256 == sha("content") for file in files) == known
+    assert sum(bool(file.sha256) and not file.proved for file in files) == (hashed if known else 0)
+    assert models.scan().hashed == hashed
+    assert {file.sha256 for file in models.index.files().all} == {sha("content")}
+    assert all(file.proved for file in models.index.files().all)
+    assert models.scan().hashed == 0
 
 
 def test_files_that_swap_names_swap_hashes(models: ModelFolders):
@@ -143,16 +163,6 @@ def test_a_renamed_file_is_itself_and_not_a_twin_that_is_gone(models: ModelFolde
     assert models.names() == {("loras", "c.safetensors"): sha(second)}
 
 
-def test_other_rights_are_no_other_bytes(models: ModelFolders):
-    path = models.put("a.pt", "a")
-    models.scan()
-    path.chmod(0o400)
-    models.hash_nothing_more()
-    assert (report := models.scan()).unchanged == 1 and not report.moved
-    models.index.hashing = Hashing(sample=lambda *_: pytest.fail("looked into again"))
-    assert models.scan().unchanged == 1
-
-
 def test_a_changed_file_that_is_listed_no_more_is_not_known_by_its_old_hash(models: ModelFolders):
     path = models.put("sub/a.pt", "a")
     models.scan()
@@ -161,3 +171,72 @@ def test_a_changed_file_that_is_listed_no_more_is_not_known_by_its_old_hash(mode
     os.symlink(models.root / "loras" / ".sub", models.root / "loras" / "sub")
     models.scan()
     assert set(models.names().values()) == {sha("other")}
+
+
+def middle(letter: str) -> bytes:
+    """Bytes of which no sample shows the letter."""
+    return b"a" * 100_000 + letter.encode() * 1000 + b"a" * 400_000
+
+
+def test_other_bytes_of_the_same_size_time_and_samples_on_another_disk_are_found_out(models: ModelFolders):
+    at_one_time(path := models.put("a.pt", middle("b")))
+    models.scan()
+    path.unlink()
+    with models.index.database.transaction() as connection:
+        connection.execute("UPDATE files SET device = 'another'")
+    at_one_time(models.put("c.pt", middle("d"), "more"))
+    models.scan(cancelled=lambda: True)
+    [file] = models.index.files().all
+    assert (file.sha256, file.proved) == (sha(middle("b")), False), "taken over, and marked"
+    assert models.scan().hashed == 1
+    [file] = models.index.files().all
+    assert (file.sha256, file.proved) == (sha(middle("d")), True)
+
+
+@pytest.mark.parametrize("how", ["two candidates", "the old one is there still", "the same disk"])
+def test_a_file_that_may_be_another_is_hashed_and_not_known_until_then(how: str, models: ModelFolders):
+    at_one_time(first := models.put("a.pt", middle("b")), second := models.put("b.pt", middle("c")))
+    models.scan()
+    if how != "the same disk":
+        with models.index.database.transaction() as connection:
+            connection.execute("UPDATE files SET device = 'another'")
+    else:
+        models.put("keeps the inode", "x")
+        second.unlink()
+    if how != "the old one is there still":
+        first.unlink()
+    if how == "two candidates":
+        second.unlink()
+    at_one_time(models.put("c.pt", middle("d"), "more"))
+    models.scan(cancelled=lambda: True)
+    assert models.names()["loras", "c.pt"] == ""
+    models.scan()
+    assert models.names()["loras", "c.pt"] == sha(middle("d"))
+
+
+def test_a_changed_byte_with_the_old_time_is_found_out_when_there_is_time(models: ModelFolders):
+    at_one_time(path := models.put("a.pt", middle("b")))
+    models.scan()
+    with open(path, "r+b") as file:
+        file.seek(100_500)
+        file.write(b"X")
+    at_one_time(path)
+    models.scan(cancelled=lambda: True)
+    [file] = models.index.files().all
+    assert file.sha256 == sha(middle("b")) and not file.proved and file.is_as_hashed()
+    assert hash_now(models.index, file).sha256 == sha(path.read_bytes())
+    [file] = models.index.files().all
+    assert file.sha256 == sha(path.read_bytes()) and file.proved
+    assert models.scan().hashed == 0
+
+
+def test_whether_a_file_is_as_it_was_hashed_is_looked_at_when_asked(models: ModelFolders):
+    path = models.put("a.pt", "content")
+    models.scan()
+    [file] = models.index.files().all
+    assert file.is_as_hashed()
+    path.write_text("CONTENT")
+    os.utime(path, ns=(1, file.mtime_ns + 1))
+    assert not file.is_as_hashed()
+    path.unlink()
+    assert not file.is_as_hashed()

@@ -11,9 +11,9 @@ import pytest
 
 from pack.civitai_bridge.catalog.answers import Located
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS
+from pack.civitai_bridge.catalog.query import Query
 from pack.civitai_bridge.catalog.state import Catalogs, list_entries, map_entries
 from pack.civitai_bridge.catalog.store import CatalogStore
-from pack.civitai_bridge.catalog.wanted import Wanted
 from pack.civitai_bridge.model_files.index import HashIndex
 from pack.civitai_bridge.model_files.scan import scan
 from pack.civitai_bridge.resources.reference import read_reference
@@ -52,7 +52,7 @@ class Room:
 
     def look(self, **wanted: Any) -> Located:
         scan(self.index, {key: [p for p in paths if p.exists()] for key, paths in self.folders.items()})
-        return self.catalogs.locate(Wanted(**wanted))
+        return self.catalogs.locate(Query(**wanted))
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_a_file_with_other_bytes_than_its_entry_says_is_said(room: Room):
         and map_entries(room.catalogs.snapshot())["by_version"]["1"]["status"] == "missing"
     )
     room.put("models/loras/a.pt", "written anew, and hashed by nobody yet")
-    assert room.catalogs.locate(Wanted(version_id=1)).status == "present"
+    assert room.catalogs.locate(Query(version_id=1)).status == "present"
 
 
 def test_the_right_bytes_are_found_beside_a_file_that_has_only_the_name(room: Room):
@@ -241,7 +241,7 @@ def test_a_file_deleted_since_the_scan_is_not_here(room: Room):
     room.put("models/loras/x.pt")
     assert room.look(hashes=(sha("content"),)).file == "x.pt"
     (room.models / "loras" / "x.pt").unlink()
-    assert room.catalogs.locate(Wanted(hashes=(sha("content"),))).place is None
+    assert room.catalogs.locate(Query(hashes=(sha("content"),))).place is None
 
 
 def test_the_map_is_doubly_indexed(room: Room):
@@ -266,23 +266,23 @@ def test_odd_entries_harm_nobody(room: Room):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("urn:air:sdxl:lora:civitai:10@20+30", Wanted(version_id=20, model_id=10, file_id=30)),
-        ("12345", Wanted(version_id=12345)),
-        ("https://civitai.com/models/10", Wanted(model_id=10)),
-        ("ab" * 32, Wanted(hashes=("ab" * 32,))),
-        ("x.safetensors", Wanted(name="x.safetensors")),
-        ("https://civitai.com/images/1", Wanted()),
+        ("urn:air:sdxl:lora:civitai:10@20+30", Query(version_id=20, model_id=10, file_id=30)),
+        ("12345", Query(version_id=12345)),
+        ("https://civitai.com/models/10", Query(model_id=10)),
+        ("ab" * 32, Query(hashes=("ab" * 32,))),
+        ("x.safetensors", Query(name="x.safetensors")),
+        ("https://civitai.com/images/1", Query()),
     ],
 )
-def test_a_reference_is_looked_for_as_far_as_it_says(text: str, wanted: Wanted):
-    assert Wanted.from_reference(read_reference(text)) == wanted
+def test_a_reference_is_looked_for_as_far_as_it_says(text: str, wanted: Query):
+    assert Query.from_reference(read_reference(text)) == wanted
 
 
 def test_a_resource_is_looked_for_by_all_it_has():
     file = ModelFile(7, "a.pt", "Model", 1.0, {"SHA256": "AA", "AutoV3": "BB", "CRC32": "CC"}, primary=True)
     resource = ModelVersion("urn:air:sdxl:lora:civitai:1@2", 2, 1, "A", "v1", "SDXL 1.0", "lora", files=(file,))
-    assert Wanted.from_version(resource) == Wanted(2, 1, None, ("AA", "BB"), "a.pt")
-    assert Wanted.from_version(resource, file).file_id == 7
+    assert Query.from_version(resource) == Query(2, 1, None, ("AA", "BB"), "a.pt")
+    assert Query.from_version(resource, file).file_id == 7
 
 
 @pytest.mark.parametrize("length", [10, 12])

@@ -28,7 +28,7 @@ _FOLDERS = {"lora": "loras", "lyco": "loras", "embedding": "embeddings", "hypern
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Query:
     """What is looked for, as much as is known of it. `folder` is a ComfyUI key and narrows names; `trouble` says why
     CivitAI could not be asked, and makes `unknown` of what would be `not_found`."""
 
@@ -46,7 +46,7 @@ class Wanted:
         return bool(self.version_id or self.hashes)
 
     @classmethod
-    def from_version(cls, version: ModelVersion, file: ModelFile | None = None) -> Wanted:
+    def from_version(cls, version: ModelVersion, file: ModelFile | None = None) -> Query:
         """A version that CivitAI knows; without `file` its primary one is meant, and any file of the version will
         do."""
         chosen = file or version.primary
@@ -60,7 +60,7 @@ class Wanted:
         )
 
     @classmethod
-    def from_reference(cls, reference: Reference) -> Wanted:
+    def from_reference(cls, reference: Reference) -> Query:
         """What a person pasted, before anybody was asked."""
         match reference:
             case AirReference(air):
@@ -82,7 +82,7 @@ class Question:
     """What is asked for: the text of it for people, and what is known before anybody was asked."""
 
     text: str
-    wanted: Wanted
+    query: Query
     reference: Reference | None = None
 
 
@@ -107,10 +107,10 @@ def _from_text(text: str, hosts: frozenset[str]) -> Question:
     try:
         reference = read_reference(text, hosts=hosts)
     except UnknownReference as error:
-        return Question(text, Wanted(name=text, trouble=str(error)))
+        return Question(text, Query(name=text, trouble=str(error)))
     if isinstance(reference, (ImageReference, PostReference)):
-        return Question(text, Wanted(trouble="this is the address of an image or a post, not of a model."))
-    return Question(text, Wanted.from_reference(reference), reference)
+        return Question(text, Query(trouble="this is the address of an image or a post, not of a model."))
+    return Question(text, Query.from_reference(reference), reference)
 
 
 def _from_lora(lora: Mapping[str, Any]) -> Question:
@@ -134,14 +134,14 @@ def _from_resource(used: Any) -> Question:
 
 
 def _from_parts(air: str, version_id: object, hash_: str, name: str, folder: str) -> Question:
-    wanted, reference = Wanted(), None
+    query, reference = Query(), None
     if air:
         with contextlib.suppress(UnknownReference, InvalidAir):  # then id, hash and name say what is meant
             reference = read_reference(air)
-            wanted = Wanted.from_reference(reference)
+            query = Query.from_reference(reference)
     number = integer(version_id)
-    if number is not None and wanted.version_id is None:
-        wanted = replace(wanted, version_id=number)
+    if number is not None and query.version_id is None:
+        query = replace(query, version_id=number)
     hashes = (bare_hash(hash_),) if hash_ else ()
     text = air or (str(version_id) if version_id else "") or name or hash_
-    return Question(text, replace(wanted, hashes=hashes, name=name, folder=folder), reference)
+    return Question(text, replace(query, hashes=hashes, name=name, folder=folder), reference)

@@ -1,4 +1,4 @@
-"""Adding, promoting and removing, with the answers of facts/catalog.md to the letter; and kills in between."""
+"""Adding, promoting and removing, with the answers of the routes to the letter; and kills in between."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pack.civitai_bridge.resources.version import ModelVersion, version_from_jso
 
 
 def version(**more: Any) -> ModelVersion:
-    """The body of `/model-versions/:id` as site-api §3.2 has it."""
+    """The body of `/model-versions/:id` as CivitAI answers it."""
     model = {"name": "Juggernaut XL", "type": "Checkpoint", "nsfw": False, **more.pop("model", {})}
     file = {
         "id": 99, "sizeKB": 6775430.35, "name": "juggernautXL_v9.safetensors", "type": "Model",

@@ -1,0 +1,55 @@
+"""A CatalogService on the sandbox with folders of its own, for the tests of this folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("jsonschema")
+
+from pack.civitai_bridge.app import ModelFolders, open_catalog
+from pack.civitai_bridge.catalog.service import CatalogService
+from pack.civitai_bridge.model_files.folders import folders_below
+from pack.civitai_bridge.network.client import HttpClient
+from pack.civitai_bridge.sandbox import Sandbox, files, models
+from pack.civitai_bridge.settings import Settings
+
+LORA, OTHER = 300001, 300003
+
+
+def content(version_id: int, number: int = 0) -> bytes:
+    return files.content(models.VERSIONS[version_id].files[number])
+
+
+def digests(version_id: int, number: int = 0) -> dict[str, str]:
+    return files.hashes(models.VERSIONS[version_id].files[number])
+
+
+class Room:
+    def __init__(self, sandbox: Sandbox, network: HttpClient, root: Path) -> None:
+        self.sandbox, self.network, self.models = sandbox, network, root / "models"
+        self.models.mkdir()
+        self.settings = Settings(key="me", site_url=sandbox.site_url, home=root / "state")
+        self.catalog = self.open()
+
+    def open(self, **more: Any) -> CatalogService:
+        settings = replace(self.settings, **more)
+        return open_catalog(settings, self.network, ModelFolders(lambda: folders_below(self.models), self.models))
+
+    def put(self, path: str, data: bytes) -> Path:
+        target = self.models / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        return target
+
+    def asked(self) -> list[str]:
+        return [seen.path for seen in self.sandbox.requests]
+
+    def entries(self, name: str = "models.json") -> list[dict[str, Any]]:
+        text = (self.settings.home / name).read_text()
+        return [entry for category in json.loads(text)["categories"] for entry in category["models"]]
