@@ -40,7 +40,7 @@ class Journal:
         heart_stops: float = HEART_STOPS,
         patience: float = 30.0,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._hearts = Hearts(heart_stops, monotonic)
         self.heart_stops = heart_stops
         called = f"The journal {path.name} in the state folder"
@@ -96,7 +96,7 @@ class Journal:
         New rows are checked together against the limits first; if they do not fit, none is written and LimitReached
         is raised. A row returned with `owner(planned)` as its owner is the caller's to carry on; any other has an
         owner who is alive."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
             _close_unsent(connection, self._hearts, now)
             serving: list[str] = []
@@ -113,7 +113,7 @@ class Journal:
     def readmit(self, key: str, price: int, prompt_id: str, limits: Limits) -> Purchase:
         """Let an order that nobody answered be sent once more, as if it were new: it counts from now on, for this
         prompt. Raises LimitReached."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
             row = table.read(connection, key)
             price = max(price, row.price)
@@ -126,7 +126,7 @@ class Journal:
         """Note that the POST is about to leave and return the attempt's number.
 
         None when it must not: the row has another owner by now, or a person wants it cancelled."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
             row = table.read(connection, key)
             if row.owner != owner or row.state not in (PLANNED, SENT, UNCONFIRMED) or row.cancel_wanted:
@@ -144,7 +144,7 @@ class Journal:
     def accepted(self, key: str, number: int | None, *, owner: str, workflow_id: str, **facts: Any) -> Purchase:
         """The service has the order: what came of the attempt, the id and the state in one transaction. The id is
         written whoever owns the row by now; the rest as `record` does it."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             if number is not None:
                 _end_attempt(connection, key, number, f"accepted: {workflow_id}")
@@ -162,13 +162,13 @@ class Journal:
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
             if owner is None or row.owner == owner:
-                table.update(connection, key, table.columns_of(row, facts), self._clock())
+                table.update(connection, key, table.columns_of(row, facts), self.clock())
             return table.read(connection, key)
 
     def want_cancel(self, key: str) -> Purchase:
         """A person wants it cancelled. What has not left never leaves; the rest is asked for as soon as its id is
         known."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
             state = CANCELED if row.state == PLANNED else row.state
@@ -180,7 +180,7 @@ class Journal:
 
         `forget_cancels`: a person asks again for what was to be cancelled, and saw this many wishes. Unless another
         came since, they are taken back: nobody carries them out any more."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
             if row.owner and row.owner != owner and not self._hearts.stopped(row, now):
@@ -192,7 +192,7 @@ class Journal:
 
     def beat(self, key: str, owner: str) -> Purchase:
         """Say that the owner lives, and see whether a cancel is wanted."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             connection.execute("UPDATE purchases SET heartbeat = ? WHERE key = ? AND owner = ?", (now, key, owner))
             return table.read(connection, key)

@@ -125,8 +125,20 @@ def insert(connection: sqlite3.Connection, planned: PlannedPurchase, owner: str,
         "owner": owner,
         "heartbeat": now,
     }
+    insert_row(connection, columns)
+
+
+def insert_row(connection: sqlite3.Connection, columns: Mapping[str, Any]) -> None:
+    """Write a new row of these columns, the rest at their defaults."""
     names = ", ".join(columns)
     connection.execute(f"INSERT INTO purchases ({names}) VALUES ({_marks(columns)})", tuple(columns.values()))
+
+
+def read_twins(connection: sqlite3.Connection, key: str) -> list[Purchase]:
+    """The rows of the twins of a purchase, in the order in which they were entered."""
+    start = f"{key}-twin-"
+    rows = connection.execute("SELECT * FROM purchases WHERE substr(key, 1, ?) = ? ORDER BY rowid", (len(start), start))
+    return [purchase_from_row(row) for row in rows.fetchall()]
 
 
 def update(connection: sqlite3.Connection, key: str, columns: Mapping[str, Any], now: float) -> None:

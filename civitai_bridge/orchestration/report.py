@@ -81,6 +81,10 @@ def estimate(price: int, affordable: bool, max_buzz: int, order: Order) -> list[
 # While nobody knows, and while it goes on.
 
 
+def looking_for_order(seconds: float) -> str:
+    return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
+
+
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
     return Unconfirmed(
         f"It is not known whether the order arrived ({error}) It is not sent under another key: queue the same "
@@ -133,11 +137,21 @@ def still_running(purchase: Purchase, minutes: float) -> StillRunning:
     )
 
 
-def twins(workflow_ids: Sequence[str]) -> str:
-    return (
-        f"CivitAI made {len(workflow_ids)} workflows of this one order and may have charged each: "
-        f"{', '.join(workflow_ids)}. Its support can refund the others."
+TWINS = "CivitAI made more than one workflow of this order"
+
+
+def twins(workflow_id: str, rows: Sequence[Purchase]) -> str:
+    """What is said of an order that the service made several workflows of: which, at what price, and what to do."""
+    each = "; ".join(
+        f"{row.workflow_id} ({row.cost} Buzz; its pictures: `civitai-bridge journal resume {row.key}`, "
+        f"to stop it: `civitai-bridge cancel {row.workflow_id}`)"
+        for row in rows
     )
+    return f"{TWINS} ({workflow_id}) and may have charged each: {each}. Its support can refund what you do not want."
+
+
+def twin_of(purchase: Purchase) -> str:
+    return f"CivitAI made this one besides, when the answer to the order {purchase.key} was lost."
 
 
 def cancel_answer(purchase: Purchase, *, never_arrived: bool) -> str:
