@@ -24,7 +24,7 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
     """The pictures of a purchase and all that is known of them; raises why when there is none. The face calls
     `collected` when a person has them."""
     services = runs.services
-    pictures = _pictures(purchase, services.results)
+    pictures = pictures_of(purchase, services.results)
     if not pictures:
         if not any(image.pending for image in purchase.slots):
             await services.in_thread(
@@ -39,7 +39,7 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
         for earlier in await services.in_thread(waiting, services.journal, settings)
         if earlier.state == FINISHED and earlier.key != purchase.key and runs.get(earlier.key) is None
     ]
-    lines = _report(purchase, order, pictures, missing, bought_before, settings)
+    lines = _report(purchase, order, pictures, bought_before, settings)
     return Outcome(
         key=purchase.key,
         pictures=pictures,
@@ -54,6 +54,7 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
         blob_urls=services.addresses.of(purchase.key),
         generation=_generation(purchase, order, pictures, missing, settings),
         sandbox=settings.sandbox,
+        notes=tuple(filter(None, (report.charged_more(purchase), *_notes(purchase, order)))),
     )
 
 
@@ -68,7 +69,8 @@ def note_collected(journal: Journal, key: str) -> None:
         journal.record(key, state=COLLECTED)
 
 
-def _pictures(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+def pictures_of(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+    """The pictures of a purchase that are on disk."""
     return tuple(
         BoughtPicture(
             image.index,
@@ -88,7 +90,6 @@ def _report(
     purchase: Purchase,
     order: Order,
     pictures: Sequence[BoughtPicture],
-    missing: Missing,
     bought_before: bool,
     settings: Settings,
 ) -> list[str]:
@@ -98,10 +99,14 @@ def _report(
         BADGE if settings.sandbox else "",
         f"{report.count_pictures(len(pictures))} with {model} on {path}, workflow {purchase.workflow_id}.",
         report.paid(purchase, bought_before),
-        *report.what_came(purchase, pictures, missing, seeds="seed" in order.input),
-        *(str(note) for note in purchase.about.get("notes", ())),
-        *order.notes,
+        *report.what_came(purchase, pictures, seeds="seed" in order.input),
+        *_notes(purchase, order),
     ]
+
+
+def _notes(purchase: Purchase, order: Order) -> list[str]:
+    """What the order changed or left out, and what else is worth knowing of the purchase."""
+    return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes]
 
 
 def _generation(

@@ -54,8 +54,8 @@ def check_limits(planned: Sequence[PlannedPurchase], limits: Limits, purchases: 
         frees_at = next((each.created + DAY for each in purchases if each.cost and each.created > now - DAY), None)
         when = f" The oldest part frees at {time.strftime('%H:%M', time.localtime(frees_at))}." if frees_at else ""
         raise LimitReached(
-            f"This would cost {price} Buzz, and {max(0, left)} of the day's limit of {limits.per_day} are left "
-            f"(setting limit_buzz_per_day).{when} Nothing was bought.",
+            f"This would cost {price} Buzz, and {max(0, left)} of the day's limit of {limits.per_day} {_are(left)} "
+            f"left (setting limit_buzz_per_day).{when} Nothing was bought.",
             limit="limit_buzz_per_day",
             left=max(0, left),
             frees_at=frees_at,
@@ -65,14 +65,17 @@ def check_limits(planned: Sequence[PlannedPurchase], limits: Limits, purchases: 
         _check_prompt(sum(each.price for each in planned if each.prompt_id == prompt_id), limits, before)
 
 
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def _check_prompt(price: int, limits: Limits, before: int) -> None:
     left = limits.per_prompt - before
     if price > left:
         bought = f" {before} Buzz of this prompt are spent or reserved already." if before else ""
         raise LimitReached(
             f"This would cost {price} Buzz, and {max(0, left)} of the limit of {limits.per_prompt} for "
-            "one prompt are left "
-            f"(setting limit_buzz_per_prompt).{bought} Nothing more was bought.",
+            f"one prompt {_are(left)} left (setting limit_buzz_per_prompt).{bought} Nothing more was bought.",
             limit="limit_buzz_per_prompt",
             left=max(0, left),
         )
