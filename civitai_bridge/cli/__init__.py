@@ -9,6 +9,7 @@ not confirmed · 130 stopped waiting
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -25,6 +26,9 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> int:
     """Run one command and return its exit code. Never raises for what a person can do something about."""
     words = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what it cannot write is escaped, never a traceback
     try:
         arguments = build_parser().parse_args(words)
     except WrongUsage as error:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..resources.plain_text import printable
 from ..settings import BADGE, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,18 +36,18 @@ class Context:
 
     def say(self, text: str) -> None:
         """A sentence for a person, on stderr."""
-        self.talk().print(text, markup=False)
+        self.talk().print(printable(text), markup=False)
 
     def data(self, document: dict[str, Any] | list[Any], text: str) -> None:
         """The command's result: the document with `--json`, else the text."""
-        print(json.dumps(document, ensure_ascii=False, indent=2, default=str) if self.json else text)
+        print(_as_json(document, indent=2) if self.json else printable(text))
 
     def fail(self, code: str, message: str) -> None:
         """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr."""
         if self.json:
-            print(json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False))
+            print(_as_json({"error": {"code": code, "message": message}}))
         else:
-            self.talk().print(f"civitai-bridge: {message}", style="red", markup=False)
+            self.talk().print(printable(f"civitai-bridge: {message}"), style="red", markup=False)
 
     def settings(self) -> Settings:
         """The settings as they are now. Raises BadSetting."""
@@ -71,6 +72,12 @@ class Context:
             if app.load().sandbox:
                 self.say(BADGE)
             yield app
+
+
+def _as_json(document: Any, indent: int | None = None) -> str:
+    """JSON in the characters that stdout can write."""
+    is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    return json.dumps(document, ensure_ascii=not is_utf8, indent=indent, default=str)
 
 
 Command = Callable[[Context, argparse.Namespace], int]

@@ -13,6 +13,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from .notices import tell
 from .tls import trusted
 
 USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML
+_SHORTEST_SECRET = 8
 LARGEST_ANSWER = 32 * 1024 * 1024  # bytes
 LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up again
 CONNECT_SECONDS = 15.0  # for a connection that an order waits for
@@ -158,7 +160,8 @@ class HttpClient:
                     **body,
                 ) as answer,
             ):
-                return await _whole(answer, host)
+                response = await _whole(answer, host)
+                return without_key(response, key) if key else response
         except UnicodeError:
             raise BadInput("The request holds characters that cannot be sent; remove them and try again.") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
@@ -214,6 +217,15 @@ async def _whole(answer: Any, host: str) -> Response:
         if len(content) > LARGEST_ANSWER:
             raise Unreadable(f"{host} sent more than 32 MB.", status=answer.status_code)
     return Response(answer.status_code, _headers(answer), bytes(content))
+
+
+def without_key(response: Response, key: str) -> Response:
+    """An answer in which the key that was sent does not stand: services repeat what they were sent in their error
+    texts, and those are shown, logged and kept. Keys shorter than 8 characters stay, for they may be ordinary words."""
+    secret = key.encode()
+    if len(secret) < _SHORTEST_SECRET or secret not in response.content:
+        return response
+    return replace(response, content=response.content.replace(secret, b"[key]"))
 
 
 def _headers(answer: Any) -> dict[str, str]:

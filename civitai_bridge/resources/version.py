@@ -11,6 +11,7 @@ from .air import Air
 from .ecosystems import CHECKPOINT_TYPES, LORA_TYPES, air_type, ecosystem_of
 from .hashes import bare_hash, names_file
 from .json_values import decimal, integer, items, mapping, objects
+from .plain_text import one_line
 
 _DANGERS = {"virusScanResult": "a virus", "pickleScanResult": "code that runs when it is opened"}
 _MODE_NOTES = {
@@ -210,8 +211,8 @@ def _hashes(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
-    """A member as text, also where a number stands in its place."""
-    return str(data.get(name) or "")
+    """A member as text of one line, also where a number stands in its place."""
+    return one_line(str(data.get(name) or ""))
 
 
 def _type_of(air: str) -> str:

@@ -133,7 +133,7 @@ async def test_a_cancel_ends_a_look_up_within_a_second(comfyui: Any):
         run = await comfyui.run({"1": {"class_type": kind, "inputs": inputs}}, cancel_after=1.0)
         assert run.had("execution_interrupted") and run.ended - run.clicked <= 1.0, kind
         assert b"CivitAI" in b"".join(run.binary), "it shows what it waits for"
-    comfyui.control(faults=[])
+    comfyui.control(calm=True)
 
 
 async def test_a_cancel_during_the_post_is_carried_out_when_its_answer_comes(comfyui: Any):

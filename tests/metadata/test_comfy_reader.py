@@ -14,7 +14,7 @@ from pack.civitai_bridge.metadata.comfy.generator import extra_metadata
 from pack.civitai_bridge.metadata.comfy.reader import read_comfy, read_graph
 from pack.civitai_bridge.metadata.comfy.remarks import MADE_ELSEWHERE
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
-from pack.civitai_bridge.metadata.write import merge
+from pack.civitai_bridge.metadata.merge import merge
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
