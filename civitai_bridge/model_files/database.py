@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import StateTrouble
@@ -24,9 +24,9 @@ class Database:
     """Safe to use from several threads and processes at once: one writer at a time, in WAL where the drive can do it.
 
     `called` begins every sentence about it, `if_damaged` says what to do when it is no database any more,
-    `consequence` ends them. `durable` waits for the disk at each commit (`synchronous=FULL`).
-    `patience` is how many seconds another program's write is waited for. A `cache` that is damaged is put aside as
-    `<name>.damaged` and begun again, which `remakes` counts. Raises StateTrouble."""
+    `consequence` ends them. `migrate` takes over what an earlier version wrote. `durable` waits for the disk at each
+    commit (`synchronous=FULL`). `patience` is how many seconds another program's write is waited for. A `cache` that is
+    damaged is put aside as `<name>.damaged` and begun again, which `remakes` counts. Raises StateTrouble."""
 
     def __init__(
         self,
@@ -36,13 +36,15 @@ class Database:
         called: str,
         if_damaged: str,
         consequence: str,
+        migrate: Callable[[sqlite3.Connection], None] = lambda _: None,
         durable: bool = True,
         patience: float = 30.0,
         cache: bool = False,
     ) -> None:
         self.path = path
         self.remakes = 0
-        self._schema, self._durable, self._patience, self._cache = schema, durable, patience, cache
+        self._schema, self._migrate = schema, migrate
+        self._durable, self._patience, self._cache = durable, patience, cache
         self._called = called
         self._if_damaged = if_damaged
         self._consequence = consequence
@@ -62,6 +64,9 @@ class Database:
             self.mode = str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]).lower()
             connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
             connection.executescript(self._schema)
+            connection.execute("BEGIN IMMEDIATE")
+            self._migrate(connection)
+            connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
