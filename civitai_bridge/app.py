@@ -149,6 +149,7 @@ class App:
                 self._fleets[settings] = open_fleet(
                     settings, network, self.site(settings, network), journal=journal, tuning=self.tuning
                 )
+                self._fleets[settings].look_for_twins()
         return self._fleets[settings]
 
     async def _close_idle(self) -> None:
