@@ -58,7 +58,8 @@ def from_air(text: str, **fields: object) -> UsedResource | None:
     except InvalidAir:
         return None
     members = {"kind": kind_of(air.type), "version_id": air.version_id, "model_id": air.model_id, **fields}
-    return UsedResource(str(replace(air, format=None)), **members)  # type: ignore[arg-type]
+    canonical = str(replace(air, format=None)) if air.ecosystem and air.type else text.strip()
+    return UsedResource(canonical, **members)  # type: ignore[arg-type]
 
 
 def is_called(version: UsedResource, name: str) -> bool:
