@@ -23,7 +23,7 @@ from .lookup import with_resolved
 from .media_type import detected_type, direction
 from .quantities import pixels, shown
 from .resources import join, kind_of
-from .tables import DECODER, kept, take, word
+from .tables import DECODER, rest_of, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
 _NAMES = {
@@ -48,7 +48,7 @@ def generation_from_trpc(payload: Mapping[str, Any], image_id: int | None = None
         process=word(payload.get("process")) or "",
         techniques=_named(payload.get("techniques")),
         tools=_named(payload.get("tools")),
-        extra=kept({k: payload.get(k) for k in ("onSite", "external", "remixOfId") if payload.get(k) is not None}),
+        extra=rest_of({k: payload.get(k) for k in ("onSite", "external", "remixOfId") if payload.get(k) is not None}),
     )
     meta = payload.get("meta")
     if isinstance(meta, Mapping) and meta:

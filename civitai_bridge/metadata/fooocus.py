@@ -1,5 +1,7 @@
-"""Fooocus: stock (JSON of scheme `fooocus`, in `parameters` or the UserComment) and RuinedFooocus (facts/site-api.md
-§2.6). Stock Fooocus may also write A1111 text, which `a1111` reads."""
+"""Fooocus: stock (JSON of scheme `fooocus`, in `parameters` or the UserComment) and RuinedFooocus, which CivitAI reads
+too. Stock Fooocus may also write A1111 text, which `a1111` reads.
+
+Source: https://github.com/lllyasviel/Fooocus/blob/main/modules/meta_parser.py"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ import re
 from typing import Any
 
 from ..resources.hashes import normal_hash
-from ..resources.json_values import number, whole
+from ..resources.json_values import items, number, whole
 from .generation import GenerationData, UsedResource, by_list
-from .quantities import guidance_scale, layers, pixels, shown, step_count
-from .resources import join, named_embeddings, tagged
-from .tables import Row, decoded_object, kept, take, word
+from .quantities import guidance_scale, layers, pixels, shown, step_count, weight_of
+from .resources import in_prompts, join
+from .tables import Row, decoded_object, rest_of, take, word
 
 
 def _stem(value: object) -> str | None:
@@ -60,89 +62,87 @@ _STOCK: tuple[Row, ...] = (
     ("vae", "vae", word),
     ("version", "software", word),
 )
+_NONE = ("", "None")
 _COMBINED = re.compile(r"lora_combined_\d{1,3}", re.ASCII)
 _SIZE = re.compile(r"\s*[(\[]?\s*(\d{1,6})\s*[,x×]\s*(\d{1,6})\s*[)\]]?\s*", re.ASCII)
 
 
 def read_ruined(text: str) -> GenerationData | None:
     """What RuinedFooocus wrote; None when the text is not its own."""
-    said = decoded_object(text) if "RuinedFooocus" in text else None
-    if said is None or said.get("software") != "RuinedFooocus":
+    document = decoded_object(text) if "RuinedFooocus" in text else None
+    if document is None or document.get("software") != "RuinedFooocus":
         return None
     notes: list[str] = []
-    fields = take(said, _RUINED, notes)
-    networks = _in_prompts(fields, notes) + _loras(said.pop("loras", None), notes)
-    fields.update(by_list(join(networks, notes)))
-    return GenerationData(
-        source="ruinedfooocus", notes=tuple(notes), extra=kept(said), texts={"parameters": text}, **fields
-    )
+    fields = take(document, _RUINED, notes)
+    resources = [*in_prompts(fields, notes), *_loras(document.pop("loras", None), notes)]
+    return _data("ruinedfooocus", text, document, fields, resources, notes)
 
 
 def read_fooocus(text: str) -> GenerationData | None:
     """What stock Fooocus wrote in its own scheme; None when the text is not its own."""
-    said = decoded_object(text) if "base_model" in text else None
-    if said is None or not ("metadata_scheme" in said or {"performance", "prompt"} <= said.keys()):
+    document = decoded_object(text) if "base_model" in text else None
+    if document is None or not ("metadata_scheme" in document or {"performance", "prompt"} <= document.keys()):
         return None
     notes: list[str] = []
-    fields = take(said, _STOCK, notes)
-    _resolution(said, fields, notes)
-    networks = _in_prompts(fields, notes) + _loras(said.pop("loras", None), notes)
-    for key in [key for key in said if _COMBINED.fullmatch(key)]:
-        networks += _combined(said.pop(key), notes)
-    refiner = said.get("refiner_model")
-    if isinstance(refiner, str) and refiner not in ("", "None"):
-        hash = normal_hash(said.pop("refiner_model_hash", ""))
-        networks.append(UsedResource("", 1.0, str(said.pop("refiner_model")), "refiner", hash=hash, source="file"))
-    fields.update(by_list(join(networks, notes)))
-    return GenerationData(source="fooocus", notes=tuple(notes), extra=kept(said), texts={"parameters": text}, **fields)
+    fields = take(document, _STOCK, notes)
+    _resolution(document.pop("resolution", None), fields, notes)
+    resources = [*in_prompts(fields, notes), *_loras(document.pop("loras", None), notes)]
+    for key in [key for key in document if _COMBINED.fullmatch(key)]:
+        resources += _combined(document.pop(key), notes)
+    refiner = document.get("refiner_model")
+    if isinstance(refiner, str) and refiner not in _NONE:
+        del document["refiner_model"]
+        hash = normal_hash(document.pop("refiner_model_hash", ""))
+        resources.append(UsedResource("", 1.0, refiner, "refiner", hash=hash, source="file"))
+    return _data("fooocus", text, document, fields, resources, notes)
 
 
-def _resolution(said: dict[str, Any], fields: dict[str, Any], notes: list[str]) -> None:
+def _data(
+    source: str,
+    text: str,
+    document: dict[str, Any],
+    fields: dict[str, Any],
+    resources: list[UsedResource],
+    notes: list[str],
+) -> GenerationData:
+    fields.update(by_list(join(resources, notes)))
+    extra, texts = rest_of(document), {"parameters": text}
+    return GenerationData(source=source, notes=tuple(notes), extra=extra, texts=texts, **fields)
+
+
+def _resolution(value: object, fields: dict[str, Any], notes: list[str]) -> None:
     """`"(1024, 1024)"`, or the pair itself."""
-    value = said.pop("resolution", None)
     if value is None:
         return
     text = "x".join(map(str, value)) if isinstance(value, list) and len(value) == 2 else str(value)[:64]
-    if (found := _SIZE.fullmatch(text)) is None:
+    if (match := _SIZE.fullmatch(text)) is None:
         notes.append(f"resolution is left out: {shown(value)} is no size.")
     else:
-        fields["width"], fields["height"] = int(found[1]), int(found[2])
-
-
-def _in_prompts(fields: dict[str, Any], notes: list[str]) -> list[UsedResource]:
-    found = []
-    for name in ("prompt", "negative_prompt"):
-        text = fields.get(name, "")
-        found += tagged(text, name, notes)
-        found += named_embeddings(text, name)
-    return found
+        fields["width"], fields["height"] = int(match[1]), int(match[2])
 
 
 def _loras(value: object, notes: list[str]) -> list[UsedResource]:
     """`[[name, weight, hash], …]`, or RuinedFooocus's `[["hash", "0.5 - name"], …]` and objects."""
-    found = []
-    for one in value if isinstance(value, list) else ():
-        parts = [one.get(k) for k in ("name", "weight", "hash")] if isinstance(one, dict) else one
+    loras = []
+    for entry in items(value):
+        parts = [entry.get(key) for key in ("name", "weight", "hash")] if isinstance(entry, dict) else entry
         if not isinstance(parts, list) or len(parts) < 2:
-            notes.append(f"A LoRA is left out: {shown(one)} names none.")
+            notes.append(f"A LoRA is left out: {shown(entry)} names none.")
             continue
         name, weight, hash = parts[0], parts[1], parts[2] if len(parts) > 2 else ""
         if isinstance(weight, str) and " - " in weight:
-            said, _, called = weight.partition(" - ")
-            name, weight, hash = called, said, parts[0]
-        if isinstance(name, str) and name not in ("", "None"):
-            found.append(_lora(name, weight, normal_hash(hash), notes))
-    return found
+            hash = parts[0]
+            weight, _, name = weight.partition(" - ")
+        if isinstance(name, str) and name not in _NONE:
+            loras.append(_lora(name, weight, normal_hash(hash), notes))
+    return loras
 
 
 def _combined(value: object, notes: list[str]) -> list[UsedResource]:
     """`"name : weight"`, as the older versions list their LoRAs."""
     name, colon, weight = value.rpartition(" : ") if isinstance(value, str) else ("", "", "")
-    return [_lora(name, weight, "", notes)] if colon and name.strip() not in ("", "None") else []
+    return [_lora(name, weight, "", notes)] if colon and name.strip() not in _NONE else []
 
 
-def _lora(name: str, said: object, hash: str, notes: list[str]) -> UsedResource:
-    weight = number(said)
-    if weight is None:
-        notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(said)}.")
-    return UsedResource("", 1.0 if weight is None else weight, name.strip(), hash=hash, source="file")
+def _lora(name: str, weight: object, hash: str, notes: list[str]) -> UsedResource:
+    return UsedResource("", weight_of(name, weight, notes), name.strip(), hash=hash, source="file")

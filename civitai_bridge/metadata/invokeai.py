@@ -1,16 +1,21 @@
-"""InvokeAI: `invokeai_metadata` (3 and later) and `sd-metadata` (2.x), both JSON in PNG text chunks."""
+"""InvokeAI: `invokeai_metadata` (3 and later) and `sd-metadata` (2.x), both JSON in PNG text chunks, and `Dream` (1.x),
+a command line.
+
+Source: https://github.com/invoke-ai/InvokeAI"""
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ..resources.hashes import normal_hash
-from ..resources.json_values import number, whole
+from ..resources.json_values import number, objects, whole
 from .generation import GenerationData, UsedResource, by_list
-from .quantities import guidance_scale, layers, pixels, shown, step_count
-from .resources import join, named_embeddings, tagged
-from .tables import Row, decoded_object, kept, objects, take, word
+from .quantities import guidance_scale, layers, pixels, step_count, weight_of
+from .resources import in_prompts, join
+from .tables import Row, decoded_object, rest_of, take, word
 
 _NEW: tuple[Row, ...] = (
     ("positive_prompt", "prompt", word),
@@ -33,6 +38,17 @@ _OLD: tuple[Row, ...] = (
     ("height", "height", pixels),
     ("strength", "denoise", number),
 )
+_DREAM: tuple[Row, ...] = (
+    ("S", "seed", whole),
+    ("s", "steps", step_count),
+    ("C", "cfg", guidance_scale),
+    ("W", "width", pixels),
+    ("H", "height", pixels),
+    ("f", "denoise", number),
+)
+# An option of the command line and its value: `-s 50`, `-s50`.
+_OPTION = re.compile(r"-([A-Za-z])(.*)", re.DOTALL)
+_LONGEST_COMMAND = 100_000  # characters
 _TYPES = {"txt2img": "t2i", "img2img": "i2i", "inpaint": "i2i", "outpaint": "i2i"}
 # InvokeAI's one word for both -> ComfyUI's sampler and scheduler, where they are the same thing.
 _SCHEDULERS: Mapping[str, tuple[str, str]] = {
@@ -51,73 +67,110 @@ _SCHEDULERS: Mapping[str, tuple[str, str]] = {
 
 def read_invokeai(text: str) -> GenerationData | None:
     """What `invokeai_metadata` or `sd-metadata` says; None when the text is neither."""
-    said = decoded_object(text)
-    if said is None:
+    document = decoded_object(text)
+    if document is None:
         return None
-    if isinstance(said.get("image"), dict) and ("app_id" in said or "model_weights" in said):
-        return _old(said, text)
-    if not {"positive_prompt", "generation_mode", "app_version"} & said.keys():
+    if isinstance(document.get("image"), dict) and ("app_id" in document or "model_weights" in document):
+        return _version_2(document, text)
+    if not {"positive_prompt", "generation_mode", "app_version"} & document.keys():
         return None
     notes: list[str] = []
-    fields = take(said, _NEW, notes)
-    _sampling(said.pop("scheduler", None), fields, notes)
-    fields["detected_type"] = _TYPES.get(str(said.get("generation_mode")).rpartition("_")[2], "")
-    model = said.pop("model", None)
+    fields = take(document, _NEW, notes)
+    _sampling(document.pop("scheduler", None), fields, notes)
+    fields["detected_type"] = _TYPES.get(str(document.get("generation_mode")).rpartition("_")[2], "")
+    model, vae = document.pop("model", None), document.pop("vae", None)
     if model is not None:
-        fields["model_name"], fields["model_hash"] = _named(model)
-    if (vae := said.pop("vae", None)) is not None:
-        fields["vae"], fields["vae_hash"] = _named(vae)
-    networks = _tags(fields, notes)
-    for one in objects(said.pop("loras", None)):
-        name, hash = _named(one.get("model", one.get("lora")))
-        weight = number(one.get("weight"))
-        if weight is None:
-            notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(one.get('weight'))}.")
-        networks.append(UsedResource("", 1.0 if weight is None else weight, name, hash=hash, source="file"))
-    for one in objects(said.get("controlnets")):
-        name, hash = _named(one.get("control_model"))
+        fields["model_name"], fields["model_hash"] = _name_and_hash(model)
+    if vae is not None:
+        fields["vae"], fields["vae_hash"] = _name_and_hash(vae)
+    resources = [*in_prompts(fields, notes), *_listed(document, notes)]
+    return _data(fields, resources, notes, document, {"invokeai_metadata": text})
+
+
+def _listed(document: dict[str, Any], notes: list[str]) -> list[UsedResource]:
+    """LoRAs, ControlNets and the refiner."""
+    resources = []
+    for lora in objects(document.pop("loras", None)):
+        name, hash = _name_and_hash(lora.get("model", lora.get("lora")))
+        weight = weight_of(name, lora.get("weight"), notes)
+        resources.append(UsedResource("", weight, name, hash=hash, source="file"))
+    for net in objects(document.get("controlnets")):
+        name, hash = _name_and_hash(net.get("control_model"))
         if name:
-            networks.append(UsedResource("", 1.0, name, "controlnet", hash=hash, source="file"))
-    if (refiner := said.pop("refiner_model", None)) is not None:
-        name, hash = _named(refiner)
-        networks.append(UsedResource("", 1.0, name, "refiner", hash=hash, source="file"))
-    fields.update(by_list(join(networks, notes)))
-    return _made(fields, notes, said, text)
+            resources.append(UsedResource("", 1.0, name, "controlnet", hash=hash, source="file"))
+    if (refiner := document.pop("refiner_model", None)) is not None:
+        name, hash = _name_and_hash(refiner)
+        resources.append(UsedResource("", 1.0, name, "refiner", hash=hash, source="file"))
+    return resources
 
 
-def _old(said: dict[str, Any], text: str) -> GenerationData:
+def _version_2(document: dict[str, Any], text: str) -> GenerationData:
     """InvokeAI 2: the prompt is a list of parts, and what it excludes stands in it in square brackets."""
     notes: list[str] = []
-    image = said.pop("image")
+    image = document.pop("image")
     fields = take(image, _OLD, notes)
     prompt = image.pop("prompt", "")
-    parts = [prompt] if isinstance(prompt, str) else [one.get("prompt") for one in objects(prompt)]
-    full = ", ".join(part for part in parts if isinstance(part, str))
-    fields["prompt"], fields["negative_prompt"] = _excluded(full)
+    parts = [prompt] if isinstance(prompt, str) else [part.get("prompt") for part in objects(prompt)]
+    whole_prompt = ", ".join(part for part in parts if isinstance(part, str))
+    fields["prompt"], fields["negative_prompt"] = _excluded(whole_prompt)
     _sampling(image.pop("sampler", None), fields, notes)
-    fields["model_name"] = word(said.pop("model_weights", None)) or word(said.get("model")) or ""
-    fields["model_hash"] = normal_hash(said.pop("model_hash", ""))
+    fields["model_name"] = word(document.pop("model_weights", None)) or word(document.get("model")) or ""
+    fields["model_hash"] = normal_hash(document.pop("model_hash", ""))
     fields["detected_type"] = _TYPES.get(str(image.get("type")), "")
-    fields["software"] = f"InvokeAI {said.get('app_version', '')}".strip()
-    fields.update(by_list(join(_tags(fields, notes), notes)))
-    return _made(fields, notes, {**said, **image}, text)
+    fields["software"] = f"InvokeAI {document.get('app_version', '')}".strip()
+    rest = {**document, **image}
+    return _data(fields, in_prompts(fields, notes), notes, rest, {"invokeai_metadata": text})
 
 
-def _made(fields: dict[str, Any], notes: list[str], said: Mapping[str, Any], text: str) -> GenerationData:
-    return GenerationData(
-        source="invokeai", notes=tuple(notes), extra=kept(said), texts={"invokeai_metadata": text}, **fields
-    )
+def read_dream(text: str) -> GenerationData | None:
+    """What `Dream` says, the command line of InvokeAI 1: `"a boat [fog]" -s 50 -S 42 -W 512 -H 512 -C 7.5 -A k_euler`;
+    None when the text is none."""
+    if not text.lstrip().startswith('"') or len(text) > _LONGEST_COMMAND:
+        return None
+    try:
+        prompt, *words = shlex.split(text)
+    except ValueError:
+        return None
+    options: dict[str, Any] = {}
+    letter = ""
+    for part in words:
+        if letter:
+            options[letter], letter = part, ""
+        elif match := _OPTION.fullmatch(part):
+            if match[2]:
+                options[match[1]] = match[2]
+            else:
+                letter = match[1]
+    if not {"s", "S"} & options.keys():
+        return None
+    notes: list[str] = []
+    fields = take(options, _DREAM, notes)
+    fields["prompt"], fields["negative_prompt"] = _excluded(prompt)
+    _sampling(options.pop("A", None), fields, notes)
+    fields["software"] = "InvokeAI"
+    return _data(fields, in_prompts(fields, notes), notes, options, {"Dream": text})
+
+
+def _data(
+    fields: dict[str, Any],
+    resources: list[UsedResource],
+    notes: list[str],
+    rest: Mapping[str, Any],
+    texts: Mapping[str, str],
+) -> GenerationData:
+    fields.update(by_list(join(resources, notes)))
+    return GenerationData(source="invokeai", notes=tuple(notes), extra=rest_of(rest), texts=texts, **fields)
 
 
 def _excluded(prompt: str) -> tuple[str, str]:
     """The prompt without its `[…]`, and what stood in them."""
-    kept_parts, out, at = [], [], 0
+    parts, excluded, at = [], [], 0
     while (start := prompt.find("[", at)) >= 0 and (end := prompt.find("]", start)) >= 0:
-        kept_parts.append(prompt[at:start])
-        out.append(prompt[start + 1 : end].strip())
+        parts.append(prompt[at:start])
+        excluded.append(prompt[start + 1 : end].strip())
         at = end + 1
-    kept_parts.append(prompt[at:])
-    return "".join(kept_parts).strip(" ,"), ", ".join(one for one in out if one)
+    parts.append(prompt[at:])
+    return "".join(parts).strip(" ,"), ", ".join(filter(None, excluded))
 
 
 def _sampling(value: object, fields: dict[str, Any], notes: list[str]) -> None:
@@ -130,7 +183,7 @@ def _sampling(value: object, fields: dict[str, Any], notes: list[str]) -> None:
         notes.append(f"The scheduler {value[:60]!r} is unknown; nothing stands in for it.")
 
 
-def _named(value: object) -> tuple[str, str]:
+def _name_and_hash(value: object) -> tuple[str, str]:
     """A model's name and hash, in the spellings of 3 and of 4 and later; their BLAKE3 keeps its digits."""
     if isinstance(value, str):
         return value, ""
@@ -139,11 +192,3 @@ def _named(value: object) -> tuple[str, str]:
     name = word(value.get("name")) or word(value.get("model_name")) or ""
     hash = value.get("hash")
     return name, normal_hash(hash.rpartition(":")[2]) if isinstance(hash, str) else ""
-
-
-def _tags(fields: dict[str, Any], notes: list[str]) -> list[UsedResource]:
-    found = []
-    for name in ("prompt", "negative_prompt"):
-        found += tagged(fields.get(name, ""), name, notes)
-        found += named_embeddings(fields.get(name, ""), name)
-    return found

@@ -34,6 +34,15 @@ def guidance_scale(value: object) -> float | None:
     return scale if scale is not None and -MOST_CFG <= scale <= MOST_CFG else None
 
 
+def weight_of(name: str, value: object, notes: list[str]) -> float:
+    """The weight of a network; 1 stands in for what is no number, and a note says so."""
+    weight = number(value)
+    if weight is None:
+        notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(value)}.")
+        return 1.0
+    return weight
+
+
 def shown(value: object, longest: int = 60) -> str:
     """A stranger's value in one short line, for a note."""
     text = repr(value[:longest] if isinstance(value, (str, list, tuple)) else value)

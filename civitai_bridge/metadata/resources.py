@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from ..errors import InvalidAir
 from ..resources.air import Air
@@ -99,6 +100,16 @@ def named_embeddings(
                 "", mention.weight, mention.name, "embedding", hash=hash, source=source, words=(mention.name,)
             )
     return list(embeddings.values())
+
+
+def in_prompts(fields: Mapping[str, Any], notes: list[str]) -> list[UsedResource]:
+    """What the prompts among a format's fields name: network tags, and embeddings as ComfyUI spells them."""
+    resources: list[UsedResource] = []
+    for source in ("prompt", "negative_prompt"):
+        text = fields.get(source, "")
+        resources += tagged(text, source, notes)
+        resources += named_embeddings(text, source)
+    return resources
 
 
 def join(

@@ -1,17 +1,19 @@
-"""SwarmUI: JSON with `sui_image_params`, `sui_models`, `sui_extra_data` (facts/site-api.md §2.5)."""
+"""SwarmUI: JSON with `sui_image_params`, `sui_models`, `sui_extra_data`.
+
+Source: https://github.com/mcmonkeyprojects/SwarmUI/blob/master/docs/Image%20Metadata%20Format.md"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from ..resources.hashes import normal_hash
-from ..resources.json_values import number, whole
+from ..resources.hashes import AUTO_V3, normal_hash
+from ..resources.json_values import items, number, objects, whole
 from .generation import GenerationData, Upscale, UsedResource, by_list
 from .prompt import name_key
-from .quantities import guidance_scale, pixels, shown, step_count
-from .resources import join, kind_of, named_embeddings, tagged
-from .tables import Row, decoded_object, kept, objects, take, word
+from .quantities import guidance_scale, pixels, step_count, weight_of
+from .resources import in_prompts, join, kind_of
+from .tables import Row, decoded_object, rest_of, take, word
 
 _TABLE: tuple[Row, ...] = (
     ("prompt", "prompt", word),
@@ -40,63 +42,62 @@ _EMBED = re.compile(r"<embed(?:ding)?:([^<>:\n]+)>", re.IGNORECASE)
 
 def read_swarmui(text: str) -> GenerationData | None:
     """What SwarmUI wrote; None when the text is not its own."""
-    whole_text = decoded_object(text) if "sui_image_params" in text else None
-    said = whole_text.get("sui_image_params") if whole_text else None
-    if whole_text is None or not isinstance(said, dict):
+    document = decoded_object(text) if "sui_image_params" in text else None
+    params = document.get("sui_image_params") if document else None
+    if document is None or not isinstance(params, dict):
         return None
     notes: list[str] = []
-    fields = take(said, _TABLE, notes)
-    upscale = take(said, _UPSCALE, notes)
-    if upscale:
+    fields = take(params, _TABLE, notes)
+    if upscale := take(params, _UPSCALE, notes):
         fields["upscale"] = Upscale(**upscale)
     # "StopAtClipLayer" counts from the end, as ComfyUI does.
-    layer = whole(said.get("clipstopatlayer"))
+    layer = whole(params.get("clipstopatlayer"))
     if layer is not None and layer < 0:
         fields["clip_skip"] = -layer
-        del said["clipstopatlayer"]
-    if "initimagecreativity" in said:
-        fields.update(take(said, (("initimagecreativity", "denoise", number),), notes))
-    networks = [*_listed(said, notes)]
-    for name, source in (("prompt", "prompt"), ("negative_prompt", "negative_prompt")):
-        prompt = fields.get(name, "")
-        networks += tagged(prompt, source, notes)
-        networks += [UsedResource("", 1.0, m[1].strip(), "embedding", source=source) for m in _EMBED.finditer(prompt)]
-        networks += named_embeddings(prompt, source)
-    networks += _models(whole_text, fields)
-    fields.update(by_list(join(networks, notes)))
-    rest = kept({**said, **{k: v for k, v in whole_text.items() if k not in ("sui_image_params", "sui_models")}})
-    return GenerationData(source="swarmui", notes=tuple(notes), extra=rest, texts={"parameters": text}, **fields)
+        del params["clipstopatlayer"]
+    if "initimagecreativity" in params:
+        fields.update(take(params, (("initimagecreativity", "denoise", number),), notes))
+    resources = [*_listed(params, notes), *in_prompts(fields, notes), *_embeddings(fields), *_models(document, fields)]
+    fields.update(by_list(join(resources, notes)))
+    others = {key: value for key, value in document.items() if key not in ("sui_image_params", "sui_models")}
+    extra = rest_of({**params, **others})
+    return GenerationData(source="swarmui", notes=tuple(notes), extra=extra, texts={"parameters": text}, **fields)
 
 
-def _listed(said: dict[str, Any], notes: list[str]) -> list[UsedResource]:
+def _embeddings(fields: dict[str, Any]) -> list[UsedResource]:
+    """Embeddings as SwarmUI spells them: `<embed:name>`."""
+    return [
+        UsedResource("", 1.0, match[1].strip(), "embedding", source=source)
+        for source in ("prompt", "negative_prompt")
+        for match in _EMBED.finditer(fields.get(source, ""))
+    ]
+
+
+def _listed(params: dict[str, Any], notes: list[str]) -> list[UsedResource]:
     """`loras` and `loraweights`, two lists side by side."""
-    names, weights = said.pop("loras", None), said.pop("loraweights", None)
-    names = names.split(",") if isinstance(names, str) else names
-    weights = weights.split(",") if isinstance(weights, str) else weights
-    found = []
-    for i, name in enumerate(names if isinstance(names, list) else ()):
-        if not isinstance(name, str) or not name.strip():
-            continue
-        value = weights[i] if isinstance(weights, list) and i < len(weights) else 1.0
-        weight = number(value)
-        if weight is None:
-            notes.append(f"The weight of {name[:60]} (1 stands in) is not known: {shown(value)}.")
-        found.append(UsedResource("", 1.0 if weight is None else weight, name.strip(), source="file"))
-    return found
+    names, weights = params.pop("loras", None), params.pop("loraweights", None)
+    names = names.split(",") if isinstance(names, str) else items(names)
+    weights = weights.split(",") if isinstance(weights, str) else items(weights)
+    loras = []
+    for index, name in enumerate(names):
+        if isinstance(name, str) and name.strip():
+            weight = weight_of(name, weights[index] if index < len(weights) else 1.0, notes)
+            loras.append(UsedResource("", weight, name.strip(), source="file"))
+    return loras
 
 
-def _models(whole_text: dict[str, Any], fields: dict[str, Any]) -> list[UsedResource]:
+def _models(document: dict[str, Any], fields: dict[str, Any]) -> list[UsedResource]:
     """`sui_models`: the hashes of what took part; the first of param `model` is the model."""
-    found = []
-    for one in objects(whole_text.get("sui_models")):
-        name, hash = word(one.get("name")) or "", normal_hash(one.get("hash"))[:12]
-        kind, weight = kind_of(one.get("param")), number(one.get("weight"))
-        if one.get("param") == "model" and "model_hash" not in fields:
+    resources = []
+    for model in objects(document.get("sui_models")):
+        name, hash = word(model.get("name")) or "", normal_hash(model.get("hash"))[:AUTO_V3]
+        kind, weight = kind_of(model.get("param")), number(model.get("weight"))
+        if model.get("param") == "model" and "model_hash" not in fields:
             fields["model_hash"] = hash
             fields.setdefault("model_name", name)
-        elif one.get("param") == "vae" and name_key(fields.get("vae", name)) == name_key(name):
+        elif model.get("param") == "vae" and name_key(fields.get("vae", name)) == name_key(name):
             fields.update(vae=name, vae_hash=hash)
         elif name:
             source = "hashes" if weight is None else "file"
-            found.append(UsedResource("", 1.0 if weight is None else weight, name, kind, hash=hash, source=source))
-    return found
+            resources.append(UsedResource("", 1.0 if weight is None else weight, name, kind, hash=hash, source=source))
+    return resources

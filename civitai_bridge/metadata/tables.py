@@ -54,11 +54,6 @@ def take(document: dict[str, Any], table: Iterable[Row], notes: list[str]) -> di
     return fields
 
 
-def objects(value: object) -> list[Mapping[str, Any]]:
-    """The objects of a list, nothing for anything else."""
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
-
-
-def kept(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left to be kept as it is: everything that says something."""
-    return {str(key): value for key, value in said.items() if value not in (None, "", [], {})}
+def rest_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What no field took, as it is: everything that says something."""
+    return {str(key): value for key, value in document.items() if value not in (None, "", [], {})}

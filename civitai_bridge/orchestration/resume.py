@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..errors import CivitaiError, StateTrouble
@@ -17,9 +18,25 @@ from .run import Runs
 from .services import Services
 from .stop import ask_to_stop
 
+LOOKS_AT_ONCE = 16
 TAKES = 20  # tries to take a purchase whose owner may be dead; that shows after some seconds
 
 log = logging.getLogger(__name__)
+
+
+async def look_after_all(
+    runs: Runs, purchases: Sequence[Purchase], on_row: Callable[[Purchase], None]
+) -> list[Purchase]:
+    """Several purchases as they stand after a look, some of them at once; `on_row` is told of each as it is done."""
+    room = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def look(purchase: Purchase) -> Purchase:
+        async with room:
+            purchase = await look_after(runs, purchase)
+        on_row(purchase)
+        return purchase
+
+    return await asyncio.gather(*(look(purchase) for purchase in purchases))
 
 
 async def look_after(runs: Runs, purchase: Purchase) -> Purchase:

@@ -6,7 +6,9 @@ by accident.
 
 from __future__ import annotations
 
+from .embedded import Embedded
+from .faults import Seen
 from .script import Fault, Job, Script
-from .server import Embedded, Sandbox, Seen
+from .server import Sandbox
 
 __all__ = ["Embedded", "Fault", "Job", "Sandbox", "Script", "Seen"]

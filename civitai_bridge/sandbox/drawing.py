@@ -24,6 +24,14 @@ _PALETTES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "neon cyberpunk city future": ((20, 8, 48), (234, 70, 150), (78, 34, 120), (14, 8, 36)),
 }
 
+_NIGHT = frozenset({"night", "moon", "stars", "dark"})
+_WATER = frozenset({"ocean", "sea", "water", "lake", "lighthouse", "beach", "river", "island"})
+_FORMATS: dict[str, tuple[str, dict[str, int]]] = {
+    "png": ("PNG", {"compress_level": 3}),
+    "jpeg": ("JPEG", {"quality": 92}),
+    "webP": ("WEBP", {"quality": 88, "method": 2}),
+}
+
 
 def draw(prompt: str, seed: int, width: int, height: int, format: str = "png", source: bytes | None = None) -> bytes:
     """A picture as bytes; `format` is png, jpeg or webP. A `source` picture shines through."""
@@ -36,62 +44,75 @@ def draw(prompt: str, seed: int, width: int, height: int, format: str = "png", s
     palette = np.array(_palette(words, rng), dtype=np.float32)
     palette = np.clip(palette * rng.uniform(0.92, 1.08, (1, 3)), 0, 255)
     horizon = int(height * rng.uniform(0.55, 0.66))
-    y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-    x = np.linspace(0, 1, width, dtype=np.float32)[None, :]
-    fade = np.clip(y * height / horizon, 0, 1)[..., None] ** 1.3
-    sky = palette[0] * (1 - fade) + palette[1] * fade
-    canvas = np.repeat(sky, width, axis=1)
+    rows = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    columns = np.linspace(0, 1, width, dtype=np.float32)[None, :]
+    canvas = _sky(rng, palette, rows, columns, horizon, is_night=bool(words & _NIGHT))
+    _mountains(rng, canvas, palette, rows, columns, horizon)
+    if words & _WATER or digest[0] % 3 == 0:
+        _water(canvas, palette, seed)
+    vignette = 1 - 0.35 * ((columns - 0.5) ** 2 + (rows - 0.5) ** 2)[..., None]
+    canvas = np.clip(canvas * vignette + rng.normal(0, 2.2, (height, width, 1)), 0, 255)
+    image = Image.fromarray(canvas.astype(np.uint8))
+    _stand(ImageDraw.Draw(image), words, rng, width, height, tuple(int(part * 0.6) for part in palette[3]))
+    if source is not None:
+        with Image.open(io.BytesIO(source)) as original:
+            image = Image.blend(original.convert("RGB").resize((width, height)), image, 0.55)
+    image = image.filter(ImageFilter.UnsharpMask(1, 60, 2))
+    _mark(image)
+    out = io.BytesIO()
+    name, options = _FORMATS[format]
+    image.save(out, name, **options)
+    return out.getvalue()
 
-    is_night = bool(words & {"night", "moon", "stars", "dark"})
-    aspect = width / height
-    cx, cy = rng.uniform(0.2, 0.8), rng.uniform(0.22, 0.46)
-    distance = np.sqrt(((x - cx) * aspect) ** 2 + (y - cy) ** 2)
+
+def _sky(rng: Any, palette: Any, rows: Any, columns: Any, horizon: int, *, is_night: bool) -> Any:
+    """Colours from the top to the horizon, the sun or the moon with its glow, stars, clouds."""
+    import numpy as np
+
+    height, width = rows.shape[0], columns.shape[1]
+    fade = np.clip(rows * height / horizon, 0, 1)[..., None] ** 1.3
+    canvas = np.repeat(palette[0] * (1 - fade) + palette[1] * fade, width, axis=1)
+    across, down = rng.uniform(0.2, 0.8), rng.uniform(0.22, 0.46)
+    distance = np.sqrt(((columns - across) * width / height) ** 2 + (rows - down) ** 2)
     disc = np.array((240, 240, 225) if is_night else (255, 240, 205), dtype=np.float32)
     glow = np.exp(-distance * rng.uniform(5, 8))[..., None]
     canvas += (disc - canvas) * glow * 0.65
     canvas += (disc - canvas) * np.clip((0.06 - distance) * 400, 0, 1)[..., None]
     if is_night:
         count = width * height // 2500
-        ys, xs = rng.integers(0, max(1, horizon - 8), count), rng.integers(0, width, count)
-        canvas[ys, xs] += rng.uniform(40, 200, (count, 1))
-    canvas += _clouds(rng, x, y, cy)[..., None] * (palette[1] * 0.35 + 150 - canvas) * 0.5
+        star_rows, star_columns = rng.integers(0, max(1, horizon - 8), count), rng.integers(0, width, count)
+        canvas[star_rows, star_columns] += rng.uniform(40, 200, (count, 1))
+    canvas += _clouds(rng, columns, rows, down)[..., None] * (palette[1] * 0.35 + 150 - canvas) * 0.5
+    return canvas
 
-    ridges = 4
+
+def _mountains(rng: Any, canvas: Any, palette: Any, rows: Any, columns: Any, horizon: int) -> None:
+    """Four ridges, the nearer the darker."""
+    import numpy as np
+
+    height, ridges = rows.shape[0], 4
     for layer in range(ridges):
         depth = (layer + 1) / ridges
         line = horizon + height * (depth * 0.16 - 0.12)
-        top = line - height * _ridge(rng, x[0]) * (0.16 - 0.08 * depth)
+        top = line - height * _ridge(rng, columns[0]) * (0.16 - 0.08 * depth)
         colour = palette[2] * (1 - depth) + palette[3] * depth
         colour = colour * (0.5 + 0.5 * depth) + palette[1] * (0.5 - 0.5 * depth)
-        cover = np.clip(y * height - top[None, :], 0, 1)[..., None]
+        cover = np.clip(rows * height - top[None, :], 0, 1)[..., None]
         canvas += (colour - canvas) * cover
 
-    if words & {"ocean", "sea", "water", "lake", "lighthouse", "beach", "river", "island"} or digest[0] % 3 == 0:
-        level = int(height * 0.74)
-        mirror = canvas[level - 1 : max(0, 2 * level - height) - 1 if 2 * level > height else None : -1][
-            : height - level
-        ]
-        rows = np.arange(mirror.shape[0])
-        shift = (np.sin(rows * 0.45 + seed % 7) * (1 + rows * 0.03) * width / 512).astype(int)
-        for row in range(mirror.shape[0]):
-            canvas[level + row] = np.roll(mirror[row], int(shift[row]), axis=0) * 0.72 + palette[3] * 0.22
-    vignette = 1 - 0.35 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)[..., None]
-    canvas = np.clip(canvas * vignette + rng.normal(0, 2.2, (height, width, 1)), 0, 255)
-    image = Image.fromarray(canvas.astype(np.uint8))
-    _stand(ImageDraw.Draw(image), words, rng, width, height, tuple(int(c * 0.6) for c in palette[3]))
-    if source is not None:
-        with Image.open(io.BytesIO(source)) as given:
-            image = Image.blend(given.convert("RGB").resize((width, height)), image, 0.55)
-    image = image.filter(ImageFilter.UnsharpMask(1, 60, 2))
-    _mark(image)
-    out = io.BytesIO()
-    options: dict[str, Any] = {
-        "png": {"compress_level": 3},
-        "jpeg": {"quality": 92},
-        "webP": {"quality": 88, "method": 2},
-    }[format]
-    image.save(out, {"png": "PNG", "jpeg": "JPEG", "webP": "WEBP"}[format], **options)
-    return out.getvalue()
+
+def _water(canvas: Any, palette: Any, seed: int) -> None:
+    """The lowest quarter mirrors what stands above it, in waves."""
+    import numpy as np
+
+    height, width = canvas.shape[:2]
+    level = int(height * 0.74)
+    end = max(0, 2 * level - height) - 1 if 2 * level > height else None
+    mirror = canvas[level - 1 : end : -1][: height - level]
+    rows = np.arange(mirror.shape[0])
+    shift = (np.sin(rows * 0.45 + seed % 7) * (1 + rows * 0.03) * width / 512).astype(int)
+    for row in range(mirror.shape[0]):
+        canvas[level + row] = np.roll(mirror[row], int(shift[row]), axis=0) * 0.72 + palette[3] * 0.22
 
 
 def _palette(words: set[str], rng: Any) -> tuple[tuple[int, int, int], ...]:

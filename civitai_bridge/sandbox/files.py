@@ -1,7 +1,8 @@
 """The bytes behind the sandbox's model files, and their true hashes: small, made when first asked for, always the
 same.
 
-A safetensors file has a header that any reader takes, with the trainer's notes in it; hashes follow site-api §4.
+A safetensors file has a header that any reader takes, with the trainer's notes in it; its
+hashes are taken as CivitAI takes them.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def hashes(file: File) -> dict[str, str]:
     """What the site states for a file: upper-case hex by kind, some or all of them missing."""
     if not file.scanned:
         return {}
-    found = {**fast_hashes(file), _SLOW: blake3_of(file)}
-    return {kind: found[kind] for kind in KINDS if found.get(kind) and kind not in file.lacks}
+    hashes = {**fast_hashes(file), _SLOW: blake3_of(file)}
+    return {kind: hashes[kind] for kind in KINDS if hashes.get(kind) and kind not in file.lacks}
 
 
 @cache
@@ -77,7 +78,7 @@ def fast_hashes(file: File) -> dict[str, str]:
     """All kinds but BLAKE3."""
     data = content(file)
     whole = hashlib.sha256(data).hexdigest().upper()
-    found = {
+    hashes = {
         "SHA256": whole,
         "AutoV2": whole[:10],
         "AutoV1": hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8].upper(),
@@ -85,12 +86,13 @@ def fast_hashes(file: File) -> dict[str, str]:
     }
     if file.ending in ("safetensors", "sft"):
         payload = data[8 + int.from_bytes(data[:8], "little") :]
-        found["AutoV3"] = hashlib.sha256(payload).hexdigest()[:12].upper()
-    return found
+        hashes["AutoV3"] = hashlib.sha256(payload).hexdigest()[:12].upper()
+    return hashes
 
 
 @cache
 def blake3_of(file: File) -> str:
+    """BLAKE3 of the bytes in upper-case hex; slow, so only where it is asked for."""
     return blake3(content(file)).hex().upper()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-ORDER = ("blue", "green", "yellow")  # the account's own order (orchestration-api §2.11)
+ORDER = ("blue", "green", "yellow")  # the account's own order
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Entry:
 
 @dataclass
 class Bank:
+    """Wallets by user, opened with `opening`, and every movement."""
+
     opening: dict[str, int] = field(default_factory=lambda: {"blue": 200, "green": 0, "yellow": 100_000})
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
     ledger: list[Entry] = field(default_factory=list)
@@ -56,7 +58,7 @@ class Bank:
 
 
 def price(step: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
-    """Buzz for a resolved imageGen input and its factors, by the published formulas (orchestration-api §5.9)."""
+    """Buzz for a resolved imageGen input and its factors, by the published formulas."""
     count = int(step.get("quantity") or step.get("numImages") or 1)
     width, height = float(step.get("width") or 1024), float(step.get("height") or 1024)
     area, steps = width * height / 1024**2, float(step.get("steps") or 20)

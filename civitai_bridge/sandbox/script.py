@@ -46,7 +46,7 @@ class Fault:
 class Job:
     """How one workflow goes. Indices name pictures; `refund` is whether a failure is credited, `refund_blocked` how
     many Buzz come back for pictures withheld from a succeeded one; `extra` is charged above the price that was named;
-    `reason_at` is where a failure says why (orchestration-api §3.7); `seconds` None = the sandbox's own pace."""
+    `reason_at` is where a failure says why; `seconds` None = the sandbox's own pace."""
 
     seconds: float | None = None
     end: str = "succeeded"

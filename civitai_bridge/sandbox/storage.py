@@ -1,4 +1,4 @@
-"""The sandbox's storage: signed addresses on an origin of their own, in the manner of R2 (site-api §6.4).
+"""The sandbox's storage: signed addresses on an origin of their own, in the manner of R2.
 
 It refuses an Authorization header, HEAD, a wrong or expired signature; it knows ranges; and it breaks its word where a
 file's `sends` or the queue of troubles says so.
@@ -17,8 +17,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from . import drawing, files, images
-from . import models as catalogue
+from . import drawing, files, images, models
 
 TROUBLES = ("cut", "short", "wrong", "expired", "no range", "slow", "hang")
 _SECRET = b"sandbox storage"
@@ -32,15 +31,15 @@ class Storage:
     seconds: float = 86400.0
     troubles: deque[str] = field(default_factory=deque)
 
-    def address(self, version: catalogue.Version, file: files.File) -> str:
+    def address(self, version: models.Version, file: files.File) -> str:
         """A signed address for one file; `expired` files get one that is over already."""
-        path = f"/models/{catalogue.file_id(version, file)}/{quote(file.name.rsplit('/', 1)[-1])}"
+        path = f"/models/{models.file_id(version, file)}/{quote(file.name.rsplit('/', 1)[-1])}"
         end = int(time.time() + (-60 if file.sends == "expired" else self.seconds))
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Expires": end,
             "X-Amz-Signature": _sign(path, end),
-            "response-content-disposition": disposition(catalogue.download_name(version, file)),
+            "response-content-disposition": disposition(models.download_name(version, file)),
         }
         return f"{self.base}{path}?{urlencode(query)}"
 
@@ -55,7 +54,7 @@ class Storage:
             return _xml(403, "SignatureDoesNotMatch", "The request signature we calculated does not match.")
         if int(end) < time.time() or trouble == "expired":
             return _xml(403, "AccessDenied", "Request has expired")
-        found = catalogue.file_of(int(request.match_info["id"]))
+        found = models.file_of(int(request.match_info["id"]))
         if found is None:
             return _xml(404, "NoSuchKey", "The specified key does not exist.")
         content, trouble = files.content(found[1]), trouble or found[1].sends

@@ -1,4 +1,4 @@
-"""The two wire formats of the site's tRPC pools, superjson and devalue, and its error envelopes (site-api §1.1–1.4)."""
+"""The two wire formats of the site's tRPC pools, superjson and devalue, and its error envelopes."""
 
 from __future__ import annotations
 

@@ -16,19 +16,18 @@ from pack.civitai_bridge.app import ModelFolders, open_catalog
 from pack.civitai_bridge.catalog.service import CatalogService
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.sandbox import Sandbox, files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, models
 from pack.civitai_bridge.settings import Settings
 
 LORA, OTHER = 300001, 300003
 
 
 def content(version_id: int, number: int = 0) -> bytes:
-    return files.content(catalogue.VERSIONS[version_id].files[number])
+    return files.content(models.VERSIONS[version_id].files[number])
 
 
 def digests(version_id: int, number: int = 0) -> dict[str, str]:
-    return files.hashes(catalogue.VERSIONS[version_id].files[number])
+    return files.hashes(models.VERSIONS[version_id].files[number])
 
 
 class Room:

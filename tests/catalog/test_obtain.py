@@ -24,8 +24,7 @@ from pack.civitai_bridge.errors import (
     FileRefused,
 )
 from pack.civitai_bridge.model_files.hashing import Hashing
-from pack.civitai_bridge.sandbox import files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import files, models
 
 
 async def test_a_downloaded_file_is_in_its_folder_in_the_catalog_and_in_the_index_unhashed(
@@ -51,7 +50,7 @@ async def test_a_downloaded_file_is_in_its_folder_in_the_catalog_and_in_the_inde
 async def test_missing_hashes_are_taken_from_the_file(room: Room):
     done = await room.catalog.download("300037")
     one = room.catalog.index.files().by_name["loras", done.file]
-    assert one.autov3 == files.fast_hashes(catalogue.VERSIONS[300037].files[0])["AutoV3"].lower()
+    assert one.autov3 == files.fast_hashes(models.VERSIONS[300037].files[0])["AutoV3"].lower()
     unscanned = await room.catalog.download("300035")
     assert "no hash" in unscanned.notes[0] and unscanned.sha256
 
@@ -233,8 +232,8 @@ async def test_a_file_that_no_scan_has_hashed_is_read_once(room: Room):
 
 
 async def test_an_old_entry_without_a_files_id_does_not_take_another_file(room: Room):
-    version = catalogue.VERSIONS[300021]
-    first, other = (catalogue.file_id(version, file) for file in version.files[:2])
+    version = models.VERSIONS[300021]
+    first, other = (models.file_id(version, file) for file in version.files[:2])
     added = await room.catalog.add("300021")
     path = room.settings.home / "models.json"
     path.write_text(re.sub(r'\s*"civitai_file_id": \d+,', "", path.read_text()))

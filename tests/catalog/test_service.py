@@ -23,7 +23,7 @@ from pack.civitai_bridge.errors import (
     UnknownReference,
 )
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import models
 
 
 async def test_a_whole_life_from_not_found_to_present(room: Room):
@@ -43,7 +43,7 @@ async def test_a_whole_life_from_not_found_to_present(room: Room):
 async def test_every_kind_of_reference_finds_its_entry(room: Room):
     await room.catalog.add(str(LORA))
     room.sandbox.requests.clear()
-    version, stated = catalogue.VERSIONS[LORA], digests(LORA)
+    version, stated = models.VERSIONS[LORA], digests(LORA)
     known = [
         str(LORA), version.air, f"https://civitai.com/models/{version.model_id}?modelVersionId={LORA}",
         stated["SHA256"], stated["AutoV2"], stated["AutoV3"], stated["SHA256"][:12], "storybookLight_v2.safetensors",
@@ -82,12 +82,12 @@ async def test_what_is_here_is_told_without_asking(room: Room):
 async def test_the_sockets_of_other_nodes_are_understood(room: Room):
     await room.catalog.add(str(LORA))
     loras = [
-        {"air": catalogue.VERSIONS[LORA].air, "strength": 1},
+        {"air": models.VERSIONS[LORA].air, "strength": 1},
         {"air": "", "name": "storybooklight_v2", "strength": 1},
     ]
     assert [a.located.status for a in (await room.catalog.check(loras)).answers] == ["missing", "missing"]
     data = GenerationData(
-        model_air=catalogue.VERSIONS[128078].air, networks=(UsedResource("", name="x", version_id=LORA),)
+        model_air=models.VERSIONS[128078].air, networks=(UsedResource("", name="x", version_id=LORA),)
     )
     assert [a.located.status for a in (await room.catalog.check(data)).answers] == ["not_found", "missing"]
     one = UsedResource("", name="mine.pt", kind="embedding", hash="0xABCDEFABCD")
@@ -221,8 +221,8 @@ async def test_only_what_is_not_on_disk_is_removed(room: Room):
 
 
 async def test_one_file_of_a_version_is_removed_alone(room: Room):
-    version = catalogue.VERSIONS[300021]
-    first, other = (catalogue.file_id(version, file) for file in version.files[:2])
+    version = models.VERSIONS[300021]
+    first, other = (models.file_id(version, file) for file in version.files[:2])
     for id_ in (first, other):
         await room.catalog.add(f"{version.air}+{id_}")
     names = [entry["file"] for entry in room.entries()]

@@ -32,7 +32,7 @@ class Verdict:
 
 def judge(plan: Plan, sandbox: Sandbox, home: Path, said: Sequence[Mapping[str, Any]], consoles: bytes) -> Verdict:
     verdict = Verdict()
-    runs = list(sandbox._orchestrator.runs.values())
+    runs = list(sandbox.orchestrator.runs.values())
     ordered = [run for run in runs if run.paid]
     _money(plan, sandbox, ordered, verdict)
     _pictures(plan, ordered, home, said, verdict)

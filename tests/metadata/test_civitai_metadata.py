@@ -21,7 +21,8 @@ from pack.civitai_bridge.metadata.media_type import direction
 from pack.civitai_bridge.metadata.resources import join
 from pack.civitai_bridge.resources.hashes import normal_hash, spellings
 from pack.civitai_bridge.sandbox import wire as their_wire
-from pack.civitai_bridge.sandbox.images import IMAGES, generation_data
+from pack.civitai_bridge.sandbox.image_answers import generation_data
+from pack.civitai_bridge.sandbox.images import IMAGES
 from pack.civitai_bridge.website import ImageClient
 
 

@@ -20,8 +20,9 @@ from pack.civitai_bridge.metadata.comfy.remarks import MADE_ELSEWHERE
 from pack.civitai_bridge.metadata.container.exif import exif_of
 from pack.civitai_bridge.metadata.container.reader import read_texts
 from pack.civitai_bridge.metadata.generation import GenerationData, Upscale, UsedResource
+from pack.civitai_bridge.metadata.merge import merge
 from pack.civitai_bridge.metadata.read import read_file
-from pack.civitai_bridge.metadata.write import merge, picture_text
+from pack.civitai_bridge.metadata.write import picture_text
 
 STEPS = "Steps: 20, Sampler: Euler a, Seed: 1"
 
@@ -29,16 +30,16 @@ STEPS = "Steps: 20, Sampler: Euler a, Seed: 1"
 
 KEPT: list[tuple[str, dict[str, Any]]] = [
     (f"a\nNegative prompt: b\n{STEPS}", {"prompt": "a", "negativePrompt": "b", "steps": "20", "sampler": "Euler a", "seed": "1"}),
-    (f"a, Negative prompt: b, {STEPS}", {"prompt": "a,", "negativePrompt": "b,"}),
+    (f"a, Negative prompt: b, {STEPS}", {"prompt": "a", "negativePrompt": "b"}),
     (f"Parameters : a\n{STEPS},", {"prompt": "a"}),
     (f"a\n{STEPS}\nTemplate: x\nmore", {"prompt": "a"}),
     (f"a\n{STEPS}, CFG scale: 7, Clip skip: 2", {"cfgScale": "7", "clipSkip": "2"}),
     (f'a\n{STEPS}, Hashes: {{"model": "aabbccddee"}}', {"hashes": {"model": "aabbccddee"}}),
     (f"a\n{STEPS}, Resources: x, Model: y", {"Model": None}),
-    (f'a\n{STEPS}, Hires prompt: "x, y: z"', {"Hires prompt": {"x, y": "z"}}),
-    (f"a <lora:x:0.5> <lora:b c:1> <lora:d:-1> <lora:e:1:2> <lyco:f:1>\n{STEPS}", {"resources": [{"type": "lora", "name": "x", "weight": "0.5"}]}),
+    (f'a\n{STEPS}, Hires prompt: "x, y: z"', {"Hires prompt": {"y": "z"}}),
+    (f"a <lora:x:0.5> <lora:b c:1> <lora:d:-1> <lora:e:1:2> <lyco:f:1>\n{STEPS}", {"resources": [{"type": "lora", "name": "x", "weight": 0.5}]}),
     (f'a <lora:x:0.5>\n{STEPS}, Lora hashes: "x: 0011223344, y: 5566778899"', {"resources": [
-        {"type": "lora", "name": "x", "weight": "0.5", "hash": "0011223344"}, {"type": "lora", "name": "y", "hash": "5566778899"}],
+        {"type": "lora", "name": "x", "weight": 0.5, "hash": "0011223344"}, {"type": "lora", "name": "y", "hash": "5566778899"}],
         "hashes": {"lora:x": "0011223344", "lora:y": "5566778899"}}),
     (ON_SITE, {"civitaiResources": [{"type": "checkpoint", "modelVersionId": 501}, {"type": "lora", "weight": 0.7, "modelVersionId": 602}, {"type": "embed", "weight": 1, "modelVersionId": 703}], "extra": {"remixOfId": 9}}),
     (THIRD_PARTY, {"civitaiResources": [{"type": "checkpoint", "modelVersionId": 501}, {"type": "lora", "weight": -0.5, "modelVersionId": 602}]}),
@@ -58,10 +59,10 @@ def test_what_the_site_keeps(text: str, kept: dict[str, Any]):
         ("a Steps: 20", "no line of settings"),
         ("a\nSteps: 20, CFG scale: many", "cfgScale is no number"),
         ('a\nSteps: 20, Hashes: {"model": 5}', "the hash of model is no text"),
-        ('a\nSteps: 20, Hashes: {"model": ', "Hashes is broken"),
+        ('a\nSteps: 20, Hashes: {"model": nan}', "Hashes is broken"),
         ('a\nSteps: 20, Civitai resources: [{"type":"lora"}]', "names no version"),
         ('a\nSteps: 20, Civitai resources: [{"modelVersionId":1,"weight":"x"}]', "no number"),
-        ('a\nSteps: 20, Civitai resources: [{"air":"urn:air:x"}]', "broken AIR"),
+        ('a\nSteps: 20, Civitai resources: [{"air":"urn:air:x y"}]', "broken AIR"),
         ('a\nSteps: 20, Civitai resources: [{"modelVersionId":1,"x":[{"a":1}]}]', "Civitai resources is broken"),
     ],
 )

@@ -13,8 +13,7 @@ from pack.civitai_bridge.model_files.verify import DownloadedFile
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.fetch import Opened
 from pack.civitai_bridge.resources.version import ModelFile
-from pack.civitai_bridge.sandbox import Sandbox, files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, models
 from pack.civitai_bridge.settings import Settings
 from pack.civitai_bridge.website import SiteClient
 
@@ -56,7 +55,7 @@ class Room:
 
 
 def content(version_id: int, number: int = 0) -> bytes:
-    return files.content(catalogue.VERSIONS[version_id].files[number])
+    return files.content(models.VERSIONS[version_id].files[number])
 
 
 def blind(version_id: int = 1, name: str = "x.safetensors", **more: Any) -> ModelFile:

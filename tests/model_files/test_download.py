@@ -27,8 +27,7 @@ from pack.civitai_bridge.errors import (
 from pack.civitai_bridge.model_files.hashing import BLAKE3, EVERY
 from pack.civitai_bridge.model_files.progress import DownloadProgress
 from pack.civitai_bridge.network.exchange import Request
-from pack.civitai_bridge.sandbox import files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import files, models
 
 
 @pytest.fixture
@@ -99,7 +98,7 @@ async def test_a_file_without_hashes_is_held_against_its_size_alone(room: Room):
 
 @pytest.mark.parametrize("kind", ["AutoV2", "AutoV3", "CRC32", "BLAKE3"])
 async def test_without_a_sha256_any_other_hash_is_checked(room: Room, kind: str):
-    stated = files.hashes(catalogue.VERSIONS[LORA].files[0])
+    stated = files.hashes(models.VERSIONS[LORA].files[0])
     file = replace(await room.file(LORA), hashes={kind.upper(): stated[kind].upper()})
     room.sandbox.site.storage.troubles.append("wrong")
     if kind == "BLAKE3" and BLAKE3 not in EVERY:

@@ -21,8 +21,7 @@ from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.errors import BadInput, DownloadDamaged, NotALora, NotFound, NotInCatalog, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.network.background import background_loop
-from pack.civitai_bridge.sandbox import Embedded, files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Embedded, files, models
 from pack.civitai_bridge.settings import save_setting
 
 LORA, OTHER, CHECKPOINT = 300001, 300003, 128078
@@ -88,7 +87,7 @@ def loaded(sandbox: Any) -> list[str]:
 
 def test_check_tells_what_is_here_and_what_is_missing(catalog: Any, tmp_path: Path):
     run(catalog.CivitaiBridgeCatalogAdd, reference=str(LORA))
-    (tmp_path / "models" / "loras" / NAME).write_bytes(files.content(catalogue.VERSIONS[LORA].files[0]))
+    (tmp_path / "models" / "loras" / NAME).write_bytes(files.content(models.VERSIONS[LORA].files[0]))
     out = run(catalog.CivitaiBridgeCatalogCheck, resources=f"{LORA}\n{CHECKPOINT}\n")
     all_present, missing, report = out.args
     assert (all_present, missing) == (False, str(CHECKPOINT)) and out.ui == {"text": [report]}
@@ -99,11 +98,11 @@ def test_check_tells_what_is_here_and_what_is_missing(catalog: Any, tmp_path: Pa
 @pytest.mark.parametrize(
     ("wire", "missing"),
     [
-        (catalogue.VERSIONS[LORA].air, 1),
+        (models.VERSIONS[LORA].air, 1),
         (LORA, 1),
-        ([{"air": catalogue.VERSIONS[LORA].air, "strength": 1.0}, {"air": "", "name": "nobody", "strength": 1.0}], 2),
+        ([{"air": models.VERSIONS[LORA].air, "strength": 1.0}, {"air": "", "name": "nobody", "strength": 1.0}], 2),
         (
-            GenerationData(model_air=catalogue.VERSIONS[CHECKPOINT].air, networks=(UsedResource("", version_id=LORA),)),
+            GenerationData(model_air=models.VERSIONS[CHECKPOINT].air, networks=(UsedResource("", version_id=LORA),)),
             2,
         ),
         (UsedResource("", version_id=LORA), 1),
@@ -199,7 +198,7 @@ def test_a_download_lands_where_loaders_look(catalog: Any, sandbox: Any, comfy: 
     downloads_on()
     out = run(catalog.CivitaiBridgeDownload, reference=str(LORA), allow_download=True)
     assert out.args == (NAME, "downloaded")
-    assert (tmp_path / "models" / "loras" / NAME).read_bytes() == files.content(catalogue.VERSIONS[LORA].files[0])
+    assert (tmp_path / "models" / "loras" / NAME).read_bytes() == files.content(models.VERSIONS[LORA].files[0])
     assert "Downloaded" in out.ui["text"][0] and comfy.progress[-1][0] == "12" and 0 < comfy.progress[-1][1] <= 100
     assert comfy.texts and {(node, client) for _, node, client in comfy.texts} == {("12", "client-1")}
     before = loaded(sandbox)
@@ -321,7 +320,7 @@ def test_files_that_come_later_are_hashed_and_asked_about_without_a_key(
 ):
     monkeypatch.delenv("CIVITAI_API_TOKEN")
     nodes.app.tuning = Tuning(look_every=0.0)
-    data = files.content(catalogue.VERSIONS[LORA].files[0])
+    data = files.content(models.VERSIONS[LORA].files[0])
     assert names(scanned(nodes)) == []
     put(tmp_path, "late.safetensors", data)
     desk = scanned(nodes)
@@ -393,7 +392,7 @@ def test_the_index_is_never_read_on_the_loop_of_all_stories(
 ):
     from pack.civitai_bridge.model_files.index import HashIndex
 
-    put(tmp_path, NAME, files.content(catalogue.VERSIONS[LORA].files[0]))
+    put(tmp_path, NAME, files.content(models.VERSIONS[LORA].files[0]))
     desk, seen, real = scanned(nodes), [], HashIndex.files
 
     def watched(self: Any) -> Any:
@@ -404,7 +403,7 @@ def test_the_index_is_never_read_on_the_loop_of_all_stories(
     monkeypatch.setattr(HashIndex, "files", watched)
     assert run(nodes.resolve.CivitaiBridgeResolve, reference=str(LORA)).args[6] == "present"
     found = nodes.loras.CivitaiBridgeLoraStack
-    assert run(found, loras=[{"air": catalogue.VERSIONS[LORA].air, "strength": 1.0}]).args[0] == [(NAME, 1.0, 1.0)]
+    assert run(found, loras=[{"air": models.VERSIONS[LORA].air, "strength": 1.0}]).args[0] == [(NAME, 1.0, 1.0)]
     assert run(catalog.CivitaiBridgeCatalogCheck, resources=str(LORA)).args[2] and seen == [] and desk.index
 
 

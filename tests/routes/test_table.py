@@ -16,8 +16,7 @@ from routes_room import CHECKPOINT, EVERY, IMAGE, LORA, Room, serving
 
 from pack.civitai_bridge.network import retries
 from pack.civitai_bridge.routes.table import finite
-from pack.civitai_bridge.sandbox import files
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import files, models
 from pack.civitai_bridge.sandbox.images import IMAGES
 
 
@@ -64,7 +63,7 @@ async def test_a_file_that_is_here_is_present(room: Room):
     await room.admin("POST", f"/admin/civitai/add/{LORA}")
     target = room.models / "loras" / "storybookLight_v2.safetensors"
     target.parent.mkdir()
-    target.write_bytes(files.content(catalogue.VERSIONS[LORA].files[0]))
+    target.write_bytes(files.content(models.VERSIONS[LORA].files[0]))
     lora = (await room.admin("GET", f"/admin/civitai/image/{IMAGE}")).data["resources"][1]
     assert lora["catalog_status"] == "present"
     found = (await room.admin("GET", "/admin/civitai/catalog")).data

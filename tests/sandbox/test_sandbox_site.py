@@ -13,8 +13,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import pytest
 
-from pack.civitai_bridge.sandbox import Sandbox, files, images, wire
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, image_answers, images, model_answers, models, wire
 
 VERSIONS = "/api/v1/model-versions"
 
@@ -75,13 +74,13 @@ def test_blake3_as_its_authors_have_it(length: int, digest: str):
 
 async def test_every_file_that_storage_gives_has_the_hashes_that_the_site_states(call: Caller):
     checked = 0
-    for version in catalogue.VERSIONS.values():
+    for version in models.VERSIONS.values():
         restricted = version.usage != "Download" or version.poi or version.deleted
-        if not catalogue.visible(version) or restricted or version.mode == "Archived" or not catalogue.usable(version):
+        if not models.visible(version) or restricted or version.mode == "Archived" or not model_answers.usable(version):
             continue
         if version.paid or version.private or any(file.sends for file in version.files):
             continue
-        for stated in catalogue.listed_files(version, ""):
+        for stated in model_answers.listed_files(version, ""):
             tail = f"?fileId={stated['id']}" if stated["id"] // 10 == version.id else "?type=VAE"
             status, content, headers = await call(await call.located(f"{version.id}{tail}"))
             assert status == 200 and len(content) == stated["sizeKB"] * 1024
@@ -103,7 +102,7 @@ async def test_every_file_that_storage_gives_has_the_hashes_that_the_site_states
 
 @pytest.mark.parametrize("version_id", [128078, 300001, 300021, 300105])
 def test_safetensors_headers_are_whole(version_id: int):
-    content = files.content(catalogue.VERSIONS[version_id].files[0])
+    content = files.content(models.VERSIONS[version_id].files[0])
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     notes = header.pop("__metadata__")
@@ -302,7 +301,7 @@ async def test_a_model_lists_versions_without_air_or_rules(call: Caller):
 
 async def test_batches_of_hashes(call: Caller):
     def sha(version_id: int, place: int = 0) -> str:
-        return catalogue.sha256(catalogue.VERSIONS[version_id].files[place])
+        return models.sha256(models.VERSIONS[version_id].files[place])
 
     wanted = [sha(300073), sha(300063), sha(128078).lower(), "0" * 64, sha(300039), sha(300039, 1)]
     status, body, _ = await call(VERSIONS + "/by-hash", data=wanted)
@@ -479,5 +478,5 @@ async def test_faults_of_the_site(call: Caller):
 
 def test_every_image_names_versions_that_exist():
     for image in images.IMAGES.values():
-        assert all(version_id in catalogue.VERSIONS for version_id, _ in image.resources)
-        wire.success(images.generation_data(image), "superjson")
+        assert all(version_id in models.VERSIONS for version_id, _ in image.resources)
+        wire.success(image_answers.generation_data(image), "superjson")

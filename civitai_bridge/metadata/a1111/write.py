@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import InvalidAir
 from ...resources.air import Air
 from ..generation import GenerationData, Upscale, UsedResource
+from ..quantities import shown
 from ..samplers import to_label, to_schedule_label
 from .reader import HIRES, METADATA, NOT_CARRIED, OWN, SECOND_PASS, SETTINGS, read_a1111
 from .resources import CIVITAI_RESOURCES, HASH_LISTS
@@ -21,8 +22,14 @@ _LOOKALIKE = re.compile(r"(steps|negative prompt|template|parameters)[ \t]{0,32}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,120}", re.ASCII)
 _ESCAPED = re.compile(r'\\["\\]')
 _ENDS_VALUE = frozenset(',:\n\r"\\{}[]')
+# What a bare value cannot hold: CivitAI takes a value in quotes for an object, and keeps nothing of a text whose
+# sampler or model name is one.
+_ENDS_BARE = re.compile(r'[\x00-\x1f",:\u2028\u2029]+')
+_TAG_WITHOUT_WEIGHT = re.compile(r"(<(?:lora|hypernet):[a-zA-Z0-9_.\-]+:)(\.*>|\.\.[0-9.]*>)")
 _HASH_PREFIXES = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet", "embedding": "embed"}
 _AIR_TYPES = {"lyco": "lycoris", "hypernet": "hypernet", "embedding": "embed", "refiner": "checkpoint"}
+# AIRs that end in the version of which CivitAI's grammar makes a number.
+_SITE_AIR = re.compile(r"(?:urn:)?(?:air:)?(?:[a-z0-9_\-/]+:){1,3}[0-9]+@[0-9]+(?:\+[0-9]+)?", re.IGNORECASE | re.ASCII)
 _INFINITE = float("inf")
 _KNOWN_KEYS = frozenset(
     (
@@ -79,35 +86,66 @@ def _composed(data: GenerationData, own: Mapping[str, Any]) -> str:
 def _settings(data: GenerationData, extra: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Each setting that is said, as the line takes it."""
     upscale = data.upscale or Upscale()
-    settings: list[tuple[str, object]] = [
+    settings: list[tuple[str, str]] = [
         # CivitAI knows the text by its "Steps: " and a number; `bridge` says so when there is none.
-        ("Steps", data.steps or 0),
-        ("Sampler", to_label(data.sampler)),
-        ("Schedule type", to_schedule_label(data.scheduler)),
-        ("CFG scale", data.cfg),
-        ("Seed", data.seed),
+        ("Steps", str(data.steps or 0)),
+        ("Sampler", _bare(to_label(data.sampler))),
+        ("Schedule type", _bare(to_schedule_label(data.scheduler))),
+        ("CFG scale", _number(data.cfg)),
+        ("Seed", _number(data.seed)),
         ("Size", _size(data.width, data.height)),
         ("Model hash", data.model_hash),
-        ("Model", data.model_name),
+        ("Model", _bare(_file(data.model_name))),
         ("VAE hash", data.vae_hash),
-        ("VAE", data.vae),
-        ("Denoising strength", upscale.denoise if data.upscale else data.denoise),
-        ("Clip skip", data.clip_skip),
-        ("Distilled CFG Scale", data.guidance),
-        ("Hires upscale", upscale.scale),
-        ("Hires upscaler", upscale.upscaler),
-        ("Hires steps", upscale.steps),
+        ("VAE", _bare(_file(data.vae))),
+        ("Denoising strength", _number(upscale.denoise if data.upscale else _denoise_of_picture(data))),
+        ("Clip skip", _number(data.clip_skip)),
+        ("Distilled CFG Scale", _number(data.guidance)),
+        ("Hires upscale", _number(upscale.scale)),
+        ("Hires upscaler", _bare(_file(upscale.upscaler))),
+        ("Hires steps", _number(upscale.steps)),
         ("Hires resize", _size(upscale.width, upscale.height)),
-        ("Hires prompt", upscale.prompt),
-        ("Hires negative prompt", upscale.negative_prompt),
-        *((key, value) for key, value in extra.items() if isinstance(value, str) and _is_safe_key(key)),
-        ("Version", data.software),
+        ("Hires prompt", _quoted(upscale.prompt)),
+        ("Hires negative prompt", _quoted(upscale.negative_prompt)),
+        *((key, _quoted(value)) for key, value in extra.items() if isinstance(value, str) and _is_safe_key(key)),
+        ("Version", _bare(data.software)),
     ]
-    return [(key, _value(value)) for key, value in settings if value is not None and value != ""]
+    return [(key, value) for key, value in settings if value]
 
 
 def _size(width: int | None, height: int | None) -> str:
     return f"{width}x{height}" if width is not None and height is not None else ""
+
+
+def _denoise_of_picture(data: GenerationData) -> float | None:
+    """The denoising strength where it is one: A1111 takes a 1 of a picture from text for a second pass."""
+    return None if data.denoise == 1 else data.denoise
+
+
+def _file(name: str) -> str:
+    """A file's name without its folders, as A1111 writes it."""
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _bare(text: str) -> str:
+    """A name as a bare value: without the characters that would end it there, or make it JSON."""
+    bare = " ".join(_ENDS_BARE.sub(" ", text).split())
+    return bare.lstrip("{[ ") if bare[:1] in ("{", "[") else bare
+
+
+def respelled(data: GenerationData) -> tuple[str, ...]:
+    """A line for each name that the text spells otherwise than the data, because CivitAI keeps nothing of a text in
+    which it stands as it is."""
+    upscaler = data.upscale.upscaler if data.upscale else ""
+    names = {
+        "the model": _file(data.model_name), "the sampler": to_label(data.sampler),
+        "the scheduler": to_schedule_label(data.scheduler), "the VAE": _file(data.vae), "the upscaler": _file(upscaler),
+    }  # fmt: skip
+    return tuple(
+        f"The name of {title}, {shown(name)}, is written {shown(_bare(name))}: CivitAI keeps nothing of a text with it."
+        for title, name in names.items()
+        if _bare(name) != name
+    )
 
 
 def _is_safe_key(key: object) -> bool:
@@ -116,12 +154,15 @@ def _is_safe_key(key: object) -> bool:
     return key.isascii() and key.replace(" ", "").replace("_", "").replace("-", "").isalnum() and key == key.strip()
 
 
-def _value(value: object) -> str:
-    """A value as the line takes it: quoted where it would end the line, the value or the settings."""
+def _number(value: float | None) -> str:
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    text = str(value)
-    return _json(text) if not text or not _ENDS_VALUE.isdisjoint(text) or text != text.strip() else text
+    return "" if value is None else str(value)
+
+
+def _quoted(text: str) -> str:
+    """A text as the line takes it: in quotes where it would end the line, the value or the settings."""
+    return _json(text) if text and (not _ENDS_VALUE.isdisjoint(text) or text != text.strip()) else text
 
 
 def _json(value: object) -> str:
@@ -138,12 +179,13 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
     hashes: dict[str, str] = {}
     lora_hashes: dict[str, str] = {}
     for resource in data.resources:
-        if resource.hash and resource.name and resource.kind in _HASH_PREFIXES and not _names_version(resource):
+        if resource.hash and resource.kind != "vae" and _air(resource) is None and not resource.version_id:
+            name = resource.name or resource.hash
             # A hash in `Lora hashes` keeps the weight of its tag at CivitAI.
-            if resource.kind == "lora" and _PLAIN_NAME.fullmatch(resource.name):
-                lora_hashes[resource.name] = resource.hash
+            if resource.kind == "lora" and _PLAIN_NAME.fullmatch(name) and name not in lora_hashes:
+                lora_hashes[name] = resource.hash
             else:
-                hashes[f"{_HASH_PREFIXES[resource.kind]}:{resource.name}"] = resource.hash
+                _add_hash(hashes, f"{_HASH_PREFIXES.get(resource.kind, resource.kind)}:{name}", resource.hash)
     hashes |= {name: hash for name, hash in (("vae", data.vae_hash), ("model", data.model_hash)) if hash}
     resources = filter(None, (data.model, *data.resources))
     # No text in it may end the list for CivitAI's regex, which stops at the first `}]`.
@@ -158,8 +200,12 @@ def _lists(data: GenerationData, metadata: Mapping[str, Any]) -> list[tuple[str,
     return [(key, value) for key, value in lists if value]
 
 
-def _names_version(resource: UsedResource) -> bool:
-    return bool(resource.air or resource.version_id)
+def _add_hash(hashes: dict[str, str], key: str, hash: str) -> None:
+    """Two files of one name are told apart by a number."""
+    count = 2
+    numbered = key
+    while hashes.setdefault(numbered, hash) != hash:
+        numbered, count = f"{key} ({count})", count + 1
 
 
 def _entry(resource: UsedResource) -> dict[str, Any] | None:
@@ -174,15 +220,24 @@ def _entry(resource: UsedResource) -> dict[str, Any] | None:
     entry |= {key: value for key, value in (("hash", resource.hash), ("modelName", resource.name)) if value}
     if resource.version_name:
         entry["versionName"] = resource.version_name
-    try:
-        if resource.air and Air.parse(resource.air).version_id is not None:
-            return {**entry, "air": resource.air}
-    except InvalidAir:
-        pass
+    if (air := _air(resource)) is not None:
+        return {**entry, "air": air}
     return {**entry, "modelVersionId": resource.version_id} if resource.version_id else None
 
 
+def _air(resource: UsedResource) -> str | None:
+    """The AIR as CivitAI's grammar has it; None where it names no version of CivitAI, of which that keeps nothing."""
+    try:
+        air = Air.parse(resource.air) if resource.air else None
+    except InvalidAir:
+        return None
+    if air is None or air.version_id is None:
+        return None
+    return resource.air if _SITE_AIR.fullmatch(resource.air) else None
+
+
 def _prompt_lines(text: str) -> str:
-    """A prompt in which no line looks like the settings or the negative prompt."""
+    """A prompt in which no line looks like the settings or the negative prompt, and no tag has a weight that is none:
+    CivitAI keeps nothing of such a text."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join(_LOOKALIKE.sub(r"\1 :", line) for line in lines)
+    return _TAG_WITHOUT_WEIGHT.sub(r"\1 \2", "\n".join(_LOOKALIKE.sub(r"\1 :", line) for line in lines))

@@ -35,6 +35,7 @@ _NUMBERED_CLIPS = (
     "strength_clip_{}",
 )  # fmt: skip
 _NUMBERED_SWITCHES = ("switch_{}", "on_{}", "enabled_{}", "enable_{}", "toggle_{}", "lora_{}_enabled")
+_NAMES_ONE = re.compile(r"lora|hypernet|ildcard", re.I)
 _AIR_TAIL = re.compile(r"\d@\d")
 
 
@@ -49,7 +50,9 @@ def resource(file: str, kind: str, weight: float = 1.0, clip: float | None = Non
 def loras_at(node: Node, remarks: Remarks) -> list[UsedResource]:
     """What a loader, a stack or a prompt node applies to the model, in its order."""
     inputs, of = node.inputs, row(node.kind)
-    if truth(inputs.get("toggle")) is False or truth(inputs.get("bypass")) or inputs.get("switch") in ("Off", False):
+    if "tags" not in of and not any(_NAMES_ONE.search(name) for name in (node.kind, *inputs)):
+        return []
+    if is_off(inputs):
         return []
     loras = [*_listed(inputs, of.get("loras", ""), remarks), *_by_number(inputs, remarks), *_single(inputs, remarks)]
     if not loras and "lora" in of.get("air", "") and _AIR_TAIL.search(air := word(inputs, of["air"])):
@@ -62,6 +65,15 @@ def loras_at(node: Node, remarks: Remarks) -> list[UsedResource]:
         if isinstance(text, str):
             loras += tagged(text, "comfy", remarks.notes)
     return loras
+
+
+def is_off(inputs: Mapping[str, Any]) -> bool:
+    """Whether a loader or stack is switched off as a whole."""
+    return (
+        truth(inputs.get("toggle")) is False
+        or truth(inputs.get("bypass")) is True
+        or inputs.get("switch") in ("Off", False)
+    )
 
 
 def _tag_inputs(node: Node, of: Mapping[str, Any]) -> Sequence[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ...resources.json_values import whole
@@ -208,8 +209,15 @@ def _unknown_branches(node: Node, take: Callable[[str], Any]) -> list[str] | Non
             chooser = next((name for name in _CHOOSERS if name in node.inputs), "")
             answer = truth(written(take(chooser))) if chooser else None
             return [yes, no] if answer is None else [yes if answer else no]
+    if not _is_called_switch(node.kind):
+        return None
     wires = [name for name, value in node.inputs.items() if isinstance(value, Wire)]
-    return wires if len(wires) > 1 and _SWITCHES.search(node.kind) else None
+    return wires if len(wires) > 1 else None
+
+
+@lru_cache(1024)
+def _is_called_switch(kind: str) -> bool:
+    return _SWITCHES.search(kind) is not None
 
 
 def truth(value: object) -> bool | None:
@@ -229,8 +237,8 @@ def _pipe(node: Node, of: Row, wire: Wire, take: Callable[[str], Any]) -> dict[s
     for field, names in of.get("pipe", {}).items():
         for name in names.split("|"):
             value = Wire(wire.node, int(name[1:])) if name[:1] == "@" else take(name.removeprefix("~"))
-            if name[:1] == "~" and isinstance(value, Wire):
-                value = UNWRITTEN
+            if name[:1] == "~":
+                value = UNWRITTEN if isinstance(value, Wire) else value or None
             if value is not None:
                 fields[field] = value
                 break

@@ -16,8 +16,7 @@ from pack.civitai_bridge.errors import BadInput, NotFound, RateLimited, RegionBl
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.resources.addresses import download_url
-from pack.civitai_bridge.sandbox import Sandbox, files, images
-from pack.civitai_bridge.sandbox import models as catalogue
+from pack.civitai_bridge.sandbox import Sandbox, files, images, models
 from pack.civitai_bridge.website import ImageClient, Lookups, SiteClient, describe, identify
 from pack.civitai_bridge.website.client import MOST_DETAILS, MOST_IDS, Owner
 from pack.civitai_bridge.website.lookup import AT_ONCE
@@ -262,12 +261,12 @@ async def test_an_image_of_twenty_resources_takes_few_questions(pretend: tuple[S
 async def test_all_six_kinds_and_the_earliest_of_two(pretend: tuple[Sandbox, HttpClient]):
     sandbox, network = pretend
     site = SiteClient(network.send_to(sandbox.site_url))
-    stated = files.hashes(catalogue.VERSIONS[128078].files[0])
+    stated = files.hashes(models.VERSIONS[128078].files[0])
     found = await identify(site, stated.values())
     assert len(stated) == 6 and {resource.version_id for resource in found.values() if resource} == {128078}
-    twice = files.hashes(catalogue.VERSIONS[300073].files[0])
+    twice = files.hashes(models.VERSIONS[300073].files[0])
     assert (await identify(site, [twice["AutoV3"]]))[twice["AutoV3"]].version_id == 300075  # type: ignore[union-attr]
-    private = files.hashes(catalogue.VERSIONS[300063].files[0])
+    private = files.hashes(models.VERSIONS[300063].files[0])
     assert await site.by_hashes([private["SHA256"], stated["SHA256"]]) == {
         stated["SHA256"].lower(): await site.version(128078)
     }

@@ -1,0 +1,32 @@
+"""Who asks the sandbox: users by their keys."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aiohttp import web
+
+from .workflows import problem
+
+NO_SESSION = frozenset({"wrong", "expired", "banned"})  # keys that the site does not take
+
+
+def user_id(key: str) -> int:
+    """The user whose key it is."""
+    return int(hashlib.sha256(key.encode()).hexdigest()[:6], 16)
+
+
+def user_of(request: web.Request) -> str:
+    """The user of a request to the orchestrator. Raises Refusal (401) without a key that it takes."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token or token in ("expired", "wrong"):
+        raise problem(401, "Unauthorized")
+    return str(user_id(token))
+
+
+def key_of(request: web.Request) -> str:
+    """The key of a session, `""` for none: the second word of the header whatever the first, else `?token=`
+    ."""
+    words = request.headers.get("Authorization", "").split()
+    key = words[1] if len(words) > 1 else "" if words else request.query.get("token", "")
+    return "" if key in NO_SESSION else key
