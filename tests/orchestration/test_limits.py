@@ -34,13 +34,12 @@ def test_what_costs_nothing_is_within_every_limit():
     check_limits([planned(0)], Limits(0, 0), [], NOW)
 
 
-@pytest.mark.parametrize(
-    ("spent", "words"), [(6, "1 is left"), (5, "2 are left"), (7, "0 are left"), (9, "0 are left")]
-)
-def test_what_is_left_is_said_in_right_grammar(spent: int, words: str):
+@pytest.mark.parametrize(("spent", "left", "verb"), [(6, 1, "is"), (5, 2, "are"), (7, 0, "are"), (9, 0, "are")])
+def test_what_is_left_is_said_in_right_grammar(spent: int, left: int, verb: str):
     of_day = refused(8, Limits(100, 7), Spending(NOW - 60, "q", spent))
     of_prompt = refused(8, Limits(7, 100), Spending(NOW - 60, "p", spent))
-    assert f"{words} of the day's limit of 7" in str(of_day) and f"{words} of the limit of 7" in str(of_prompt)
+    assert f"{left} of the day's limit of 7 {verb} left" in str(of_day)
+    assert f"{left} of the limit of 7 for one prompt {verb} left" in str(of_prompt)
     assert of_day.frees_at == NOW - 60 + DAY and of_prompt.frees_at is None
 
 
