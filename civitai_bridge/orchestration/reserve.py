@@ -16,9 +16,8 @@ from .limits import Limits
 from .outcome import Caller, Terms
 from .owners import new_owner
 from .prepare import acceptable_price
-from .purchase import PLANNED, PlannedPurchase, Purchase
+from .purchase import COLLECTED, PLANNED, PlannedPurchase, Purchase
 from .reservations import Reservation
-from .results import Results
 from .run import Runs
 from .services import Services
 from .submit import Admit
@@ -27,27 +26,30 @@ from .wait import until_stopped
 
 async def existing(services: Services, order: Order, terms: Terms, settings: Settings) -> Purchase | None:
     """A purchase of this very request that is under way, not collected, or (if the terms take it) collected and still
-    on disk."""
+    to be had."""
     purchase = await services.in_thread(
         lambda: find_equal(
             services.journal,
             order.hash,
             settings.account,
             settings.base,
-            usable=lambda purchase: terms.reuse_paid and on_disk(services.results, purchase),
+            usable=lambda purchase: terms.reuse_paid and can_serve(services, purchase),
         )
     )
     # `Journal.reserve` decides about what has not left yet, in its transaction.
     return purchase if purchase is not None and purchase.state != PLANNED else None
 
 
-def on_disk(results: Results, purchase: Purchase) -> bool:
-    """Whether a purchase can answer a request again: its pictures are here, or all of it was withheld, and buying the
-    same again would be withheld again."""
+def can_serve(services: Services, purchase: Purchase) -> bool:
+    """Whether a purchase can answer a request again: its pictures are here or can be fetched again, or all of it was
+    withheld, and buying the same again would be withheld again."""
+    if purchase.state != COLLECTED:
+        return True  # what may yet come of it is not given up
     images = [image for image in purchase.slots if image.here]
-    if not images:
+    if not images or purchase.about.get("gone"):
         return bool(purchase.slots) and all(image.blocked for image in purchase.slots)
-    return all(results.has(image.file) for image in images)
+    age = abs(services.timings.clock() - purchase.created)
+    return age < services.timings.retention or all(services.results.has(image.file) for image in images)
 
 
 async def reserved(
@@ -73,7 +75,7 @@ async def reserve_together(runs: Runs, settings: Settings, planned: Sequence[Pla
         lambda: services.journal.reserve(
             planned,
             limits(settings),
-            usable=lambda each, purchase: each.reuse_paid and on_disk(services.results, purchase),
+            usable=lambda each, purchase: each.reuse_paid and can_serve(services, purchase),
             owner=lambda each: owners[each.key],
         )
     )
