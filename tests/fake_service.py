@@ -8,6 +8,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pack.civitai_bridge.website import SiteClient
 BASE = "https://orchestration.civitai.com"
 WANTED = GenerationRequest(model="128078", prompt="a lighthouse at dusk", seed=42, quantity=2)
 Answer = Response | Exception | None
+_user: ContextVar[int] = ContextVar("user", default=7)
 
 
 def reply(status: int, data: Any = None) -> Response:
@@ -48,6 +50,7 @@ class FakeService:
         self.requests: list[Request] = []
         self.workflows: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = {}
+        self.users = {"k": 7}
         self.before: dict[str, list[Answer]] = {}
         self.after: dict[str, list[Answer]] = {}
         self.asked_price = 16
@@ -76,7 +79,7 @@ class FakeService:
     def name(request: Request) -> str:
         query = dict(request.query)
         if request.path.startswith("/api/v1/"):
-            return "site"
+            return "me" if request.path.endswith("/me") else "site"
         if request.path.endswith("/refresh"):
             return "refresh"
         if "/blobs/" in request.path:
@@ -101,6 +104,18 @@ class FakeService:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def of_key(self, key: str) -> Any:
+        """A `Send` with a key: the service tells its user, and every workflow's. It answers every key alike."""
+
+        async def send(request: Request) -> Response:
+            _user.set(self.users.get(key, 1000 + len(key)))
+            return await self(request)
+
+        return send
+
+    async def me(self, request: Request) -> Response:
+        return reply(200, {"id": _user.get(), "username": "x"})
 
     async def site(self, request: Request) -> Response:
         version = int(request.path.rsplit("/", 1)[1])
@@ -148,7 +163,7 @@ class FakeService:
                 "id": self.keys[key],
                 "status": "scheduled",
                 "createdAt": f"2026-11-21T00:00:{len(self.workflows):02}Z",
-                "externalId": f"7-{key}",
+                "externalId": f"{_user.get()}-{key}",
                 "tags": body["tags"],
                 "cost": {"total": self.charged},
                 "transactions": {"list": [{"type": "debit", "amount": self.charged, "accountType": "blue", "id": "t"}]},
@@ -255,8 +270,8 @@ class Servers:
         chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": self.home, **settings})
         bridge = Fleet(
             chosen,
-            SiteClient(self.fleet),
-            OrchestrationClient(self.fleet, self.fleet),
+            SiteClient(self.fleet.of_key(chosen.key)),
+            OrchestrationClient(self.fleet.of_key(chosen.key), self.fleet.of_key(chosen.key)),
             self.fleet.fetch,
             journal=journal or Journal(chosen.home / "journal.sqlite3", clock=clock, heart_stops=heart_stops),
             timings=Timings(

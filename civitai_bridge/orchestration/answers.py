@@ -23,7 +23,13 @@ async def accept(
     """The order is there. What came of the attempt, the id and the state are written in one transaction. `doubled`:
     an earlier attempt got no clear answer, so the service may have made a second workflow of it."""
     journal, key = owned.services.journal, owned.purchase.key
-    facts = {"state": ACCEPTED, "workflow_id": workflow.id, "error": "", **_money(owned.purchase, workflow)}
+    facts = {
+        "state": ACCEPTED,
+        "workflow_id": workflow.id,
+        "error": "",
+        "user_id": workflow.user_of(key),
+        **_money(owned.purchase, workflow),
+    }
     await owned.apply(lambda: journal.accepted(key, attempt, owner=owned.owner, **facts))
     owned.workflow = workflow
     if doubled:

@@ -12,8 +12,7 @@ import logging
 from collections.abc import Iterable
 
 from ..errors import CivitaiError
-from ..settings import Settings
-from .accounts import is_ours
+from .accounts import Accounts
 from .owned import OwnedPurchase, RowLost
 from .owners import new_owner
 from .purchase import ACCEPTED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase, still_open
@@ -28,35 +27,34 @@ TAKES = 60  # tries to take a purchase over, twice as long as a heart needs to c
 log = logging.getLogger(__name__)
 
 
-async def take_care(runs: Runs, settings: Settings) -> None:
+async def take_care(runs: Runs, accounts: Accounts) -> None:
     """Look after what is open now, and again every hour; ends only when it is cancelled."""
     timings = runs.services.timings
-    await look_after_open(runs, settings)
+    await look_after_open(runs, accounts)
     while True:
         await timings.sleep(timings.look_again)
         try:
-            await second_looks(runs, settings)
-            for purchase in await open_purchases(runs.services, settings):
+            await second_looks(runs, accounts)
+            for purchase in await open_purchases(runs.services, accounts):
                 if runs.get(purchase.key) is None:
                     await look_after(runs, purchase)
         except CivitaiError as error:
             log.warning("What is open in the journal could not be looked after: %s", error)
 
 
-async def look_after_open(runs: Runs, settings: Settings) -> None:
+async def look_after_open(runs: Runs, accounts: Accounts) -> None:
     """At the start: every cancel that was not heard is sent at once, every job is watched to its end by us unless
     somebody else does it, and its pictures are fetched."""
-    purchases = await open_purchases(runs.services, settings)
+    purchases = await open_purchases(runs.services, accounts)
     await send_cancels(runs.services, purchases)
-    await second_looks(runs, settings)
+    await second_looks(runs, accounts)
     await asyncio.gather(*(_take_over(runs, purchase) for purchase in purchases), return_exceptions=True)
 
 
-async def open_purchases(services: Services, settings: Settings) -> list[Purchase]:
+async def open_purchases(services: Services, accounts: Accounts) -> list[Purchase]:
     """Our purchases that want another look, oldest first."""
     now = services.timings.clock()
-    purchases = await services.in_thread(services.journal.rows)
-    return [purchase for purchase in purchases if still_open(purchase, now) and is_ours(purchase, settings)]
+    return [purchase for purchase in await accounts.owned() if still_open(purchase, now)]
 
 
 async def send_cancels(services: Services, purchases: Iterable[Purchase]) -> None:
@@ -85,13 +83,12 @@ async def _take_over(runs: Runs, purchase: Purchase) -> None:
         await look_after(runs, purchase)  # over; its refund has not been seen
 
 
-async def second_looks(runs: Runs, settings: Settings) -> None:
+async def second_looks(runs: Runs, accounts: Accounts) -> None:
     """Look again for twins of the orders whose answer was lost, where their minute has passed."""
-    services = runs.services
-    now = services.timings.clock()
-    for purchase in await services.in_thread(services.journal.rows):
+    now = runs.services.timings.clock()
+    for purchase in await accounts.owned():
         due = purchase.about.get("twin_look")
-        if isinstance(due, (int, float)) and due <= now and is_ours(purchase, settings):
+        if isinstance(due, (int, float)) and due <= now:
             await second_look(runs, purchase.key)
 
 

@@ -3,7 +3,7 @@
 One row is one purchase: its key is the `externalId`, random, made once. Key and exact body are on disk before the
 first POST leaves (WAL, `synchronous=FULL`). Limits are checked in the transaction that writes the row, so racing
 nodes, prompts and servers cannot pass them together. A row has one owner at a time, with a heartbeat; whoever finds
-the heart stopped may take it over. Rows belong to an account and an address and are never touched for another.
+the heart stopped may take it over. Rows belong to a user and a service and are never touched for another.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import StateTrouble
+from ..errors import AnotherAccount, StateTrouble
 from ..model_files.database import Database
 from . import purchase_table as table
 from .limits import Limits, check_limits
 from .owners import HEART_STOPS, Hearts
-from .purchase import ACCEPTED, CANCELED, PLANNED, SENT, UNCONFIRMED, Attempt, PlannedPurchase, Purchase
+from .purchase import ACCEPTED, CANCELED, PLANNED, SENT, UNCONFIRMED, Attempt, Buyer, PlannedPurchase, Purchase
 
 _NOTHING_SENT = "Nothing was sent without it."
 _ROW_KEPT = "What was ordered keeps its key there, so nothing is paid twice; queue the same graph again later."
@@ -50,6 +51,7 @@ class Journal:
             called=called,
             if_damaged="move it away to start a new one, and keep it: it names what was paid",
             consequence=_NOTHING_SENT,
+            migrate=table.bring_up_to_date,
             patience=patience,
         )
         if not self.database.can_lock():
@@ -100,11 +102,12 @@ class Journal:
         with self.database.transaction(_NOTHING_SENT) as connection:
             _close_unsent(connection, self._hearts, now)
             serving: list[str] = []
-            fresh: dict[tuple[str, str, str], PlannedPurchase] = {}
+            fresh: dict[str, PlannedPurchase] = {}  # by request; a prompt has one buyer
             for each in planned:
-                request = (each.request_hash, each.account, each.base)
-                equal = table.find_equal(connection, request, lambda purchase, each=each: usable(each, purchase))
-                serving.append(equal.key if equal else fresh.setdefault(request, each).key)
+                equal = table.find_equal(connection, each.request_hash, each.buyer, partial(usable, each))
+                if equal is None and each.reuse_paid:
+                    _refuse(table.find_doubtful(connection, each.request_hash, each.buyer))
+                serving.append(equal.key if equal else fresh.setdefault(each.request_hash, each).key)
             _check_limits(connection, list(fresh.values()), limits, now)
             for each in fresh.values():
                 table.insert(connection, each, owner(each), now)
@@ -117,7 +120,8 @@ class Journal:
         with self.database.transaction(_NOTHING_SENT) as connection:
             row = table.read(connection, key)
             price = max(price, row.price)
-            again = PlannedPurchase(key, row.request_hash, row.account, row.base, "", price, prompt_id)
+            buyer = Buyer(row.account, row.base, row.user_id)
+            again = PlannedPurchase(key, row.request_hash, buyer, "", price, prompt_id)
             _check_limits(connection, [again], limits, now)
             table.update(connection, key, {"price": price, "prompt_id": prompt_id, "created": now}, now)
             return table.read(connection, key)
@@ -171,8 +175,8 @@ class Journal:
         now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
-            state = CANCELED if row.state == PLANNED else row.state
-            table.update(connection, key, {"cancel_wanted": row.cancels + 1, "state": state}, now)
+            ended = table.columns_of(row, {"state": CANCELED}) if row.state == PLANNED else {}
+            table.update(connection, key, {"cancel_wanted": row.cancels + 1, **ended}, now)
             return table.read(connection, key)
 
     def take(self, key: str, owner: str, *, forget_cancels: int = 0) -> Purchase | None:
@@ -206,12 +210,24 @@ class Journal:
 
 
 def find_equal(
-    journal: Journal, request_hash: str, account: str, base: str, *, usable: Callable[[Purchase], bool]
+    journal: Journal, request_hash: str, buyer: Buyer, *, usable: Callable[[Purchase], bool]
 ) -> Purchase | None:
-    """The oldest purchase of a request that is under way or not collected; else the newest collected one, if it is
-    `usable`."""
+    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one, if
+    it is `usable`."""
     with journal.database.transaction(_NOTHING_SENT) as connection:
-        return table.find_equal(connection, (request_hash, account, base), usable)
+        return table.find_equal(connection, request_hash, buyer, usable)
+
+
+def equal_purchases(journal: Journal, request_hash: str) -> list[Purchase]:
+    """Every purchase of a request that is alive or collected, whosever it is, oldest first."""
+    with journal.database.transaction(_ROW_KEPT) as connection:
+        return table.equal(connection, request_hash)
+
+
+def refuse_doubtful(journal: Journal, request_hash: str, buyer: Buyer) -> None:
+    """Raise AnotherAccount where an equal purchase is alive and nobody can tell whether it is the buyer's."""
+    with journal.database.transaction(_NOTHING_SENT) as connection:
+        _refuse(table.find_doubtful(connection, request_hash, buyer))
 
 
 def rollback_note(journal: Journal) -> str:
@@ -222,12 +238,22 @@ def rollback_note(journal: Journal) -> str:
     return f"The state folder's drive cannot do SQLite's WAL; the journal runs with a rollback journal ({mode})."
 
 
+def _refuse(purchase: Purchase | None) -> None:
+    if purchase is not None:
+        raise AnotherAccount(
+            f"An equal order ({purchase.workflow_id or purchase.key}) was bought with another key and is not over, and "
+            "CivitAI does not say now whether that key is yours. So that nothing is paid twice, nothing was bought. "
+            "Ask again later; with `reuse_paid` off (in the shell: `--no-reuse`) it is bought in any case."
+        )
+
+
 def _close_unsent(connection: sqlite3.Connection, hearts: Hearts, now: float) -> None:
     """What never left and whose owner is gone holds no Buzz any more: its process died before the POST."""
     for purchase in table.read_all(connection, (PLANNED,)):
         if hearts.stopped(purchase, now):
             facts = {"state": CANCELED, "error": "never sent: its process ended before the order left"}
-            table.update(connection, purchase.key, facts, now)
+            columns = table.columns_of(table.read(connection, purchase.key), facts)
+            table.update(connection, purchase.key, columns, now)
 
 
 def _end_attempt(connection: sqlite3.Connection, key: str, number: int, outcome: str) -> None:
@@ -240,5 +266,5 @@ def _check_limits(
     """Raise LimitReached where what is planned, all at one address, does not fit beside what was spent there."""
     if planned:
         # The key of the first has a row only when it is admitted again, and then counts by its new price alone.
-        spendings = table.spendings(connection, planned[0].base, but=planned[0].key)
+        spendings = table.spendings(connection, planned[0].buyer.base, but=planned[0].key)
         check_limits(planned, limits, spendings, now)

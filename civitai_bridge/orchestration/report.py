@@ -26,7 +26,7 @@ from ..errors import (
 from ..resources.version import ModelVersion
 from .body import Order
 from .outcome import BoughtPicture, Outcome
-from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Purchase
+from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase
 
 _NOTHING = "Nothing was bought."
 
@@ -61,10 +61,16 @@ def not_confirmed(price: int) -> TooExpensive:
     return TooExpensive(f"The price of {price} Buzz was not confirmed. {_NOTHING}")
 
 
-def another_account(purchase: Purchase, base: str) -> AnotherAccount:
-    what = "at another address" if purchase.base != base else "with another key"
+def another_account(purchase: Purchase, buyer: Buyer) -> AnotherAccount:
+    """Somebody else's purchase, or one of which nobody can tell whose it is."""
+    if purchase.base != buyer.base:
+        whose = "at another address"
+    elif buyer.may_own(purchase):
+        whose = "with another key, and CivitAI does not say now whether that is yours"
+    else:
+        whose = "by another user"
     return AnotherAccount(
-        f"{purchase.key} was bought {what}, so it is left alone. Set the key and address it was bought with to reach "
+        f"{purchase.key} was bought {whose}, so it is left alone. Set the key and address it was bought with to reach "
         "it."
     )
 

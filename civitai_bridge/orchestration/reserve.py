@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 
 from ..errors import Interrupted
 from ..settings import Settings
+from . import users
+from .accounts import Accounts
 from .body import Order
-from .journal import find_equal
+from .echo import earlier_hashes
+from .journal import equal_purchases, find_equal, refuse_doubtful
 from .limits import Limits
 from .outcome import Caller, Terms
 from .owners import new_owner
@@ -24,18 +27,25 @@ from .submit import Admit
 from .wait import until_stopped
 
 
-async def existing(services: Services, order: Order, terms: Terms, settings: Settings) -> Purchase | None:
-    """A purchase of this very request that is under way, not collected, or (if the terms take it) collected and still
-    to be had."""
+async def existing(services: Services, order: Order, terms: Terms, accounts: Accounts) -> Purchase | None:
+    """The user's purchase of this very request that is under way, not collected, or (if the terms take it) collected
+    and still to be had. Raises AnotherAccount where an equal one is alive, nobody can tell whose it is, and the terms
+    take what was bought."""
+    journal, base = services.journal, accounts.service
+    keys = await services.in_thread(users.accounts, journal)
+    earlier = earlier_hashes(keys, base, order.body, order.request.seed)
+    await services.in_thread(users.carry_over, journal, order.hash, earlier, base)
+    buyer = await accounts.buyer_among(await services.in_thread(equal_purchases, journal, order.hash))
     purchase = await services.in_thread(
         lambda: find_equal(
-            services.journal,
+            journal,
             order.hash,
-            settings.account,
-            settings.base,
+            buyer,
             usable=lambda purchase: terms.reuse_paid and can_serve(services, purchase),
         )
     )
+    if purchase is None and terms.reuse_paid:
+        await services.in_thread(refuse_doubtful, journal, order.hash, buyer)
     # `Journal.reserve` decides about what has not left yet, in its transaction.
     return purchase if purchase is not None and purchase.state != PLANNED else None
 

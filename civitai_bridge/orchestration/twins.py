@@ -64,6 +64,7 @@ def _columns(purchase: Purchase, twin: Workflow) -> Mapping[str, Any]:
     return {
         "request_hash": purchase.request_hash,
         "account": purchase.account,
+        "user_id": purchase.user_id,
         "base": purchase.base,
         "prompt_id": purchase.prompt_id,
         "body": "",

@@ -126,6 +126,12 @@ class Workflow:
             paid[entry.account] = paid.get(entry.account, 0) + amount
         return {account: amount for account, amount in paid.items() if amount}
 
+    def user_of(self, key: str) -> str:
+        """The id of the user whose workflow of our purchase `key` this is, from the echo `{userId}-{key}`; `""` where
+        it says none."""
+        user_id, dash, _ = self.external_id.rpartition(f"-{key}")
+        return user_id if dash and self.external_id.endswith(f"-{key}") else ""
+
     def is_of(self, key: str) -> bool:
         """Whether this is the workflow of our purchase `key`: by tag, or by the echo `{userId}-{key}`."""
         return key in self.tags or self.external_id == key or self.external_id.endswith("-" + key)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode, urlsplit
 
+# One service under three names: the documented one, the one its pictures are at, a regional proxy.
+ORCHESTRATION = "https://orchestration.civitai.com"
+ORCHESTRATION_ADDRESSES = (
+    ORCHESTRATION,
+    "https://orchestration-new.civitai.com",
+    "https://orchestration-proxy.civitai.com",
+)
 SITE = "https://civitai.com"
 # One site under several names, with the same pages, routes and keys: host -> the one that shows what it leaves out.
 OTHER_DOMAINS = {
