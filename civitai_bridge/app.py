@@ -261,7 +261,7 @@ def open_fleet(
     return Fleet(
         settings,
         SiteClient((site or open_site(settings, network, tuning=tuning)).best),
-        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send),
+        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send, settings.orchestration_url),
         network.fetch,
         journal=journal,
         timings=tuning.timings,

@@ -18,7 +18,6 @@ _AT_A_SHELL = tuple(
         (r"Queue the (?:same )?graph again,? or run", "Run"),
         (r"queue the (?:same )?graph again", "run the same command again"),
         (r"Queue the (?:same )?graph again", "Run the same command again"),
-        (r"this node's max_buzz", "the max_buzz"),
         (r"connect (it|one|LoRAs) to (?=`)", r"give \1 with "),
         (r"but one is connected", "but one was given"),
         (r"turn `reuse_paid` off", "use `--no-reuse`"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 from ..civitai_bridge.network.background import background_loop, until_cancelled
 from ..civitai_bridge.orchestration.variants import paths
@@ -192,15 +193,18 @@ class CivitaiBridgeEstimate(FreshNode):
         return output(float(estimate.cost), estimate.affordable, report, report=report)
 
 
+def _stopped() -> CivitaiError:
+    return Interrupted("Cancelled before anything was bought.")
+
+
 async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Fleet, Outcome, Any, Any, list[str]]:
     """Buy on the background loop, decode beside it: images, mask and notes."""
-    from ..civitai_bridge.errors import BlobDamaged, Interrupted
+    from ..civitai_bridge.errors import BlobDamaged
     from ..civitai_bridge.orchestration.outcome import Caller
     from ..civitai_bridge.pictures import batch
 
     fleet = await services().fleet()
-    stopped = Interrupted("Cancelled before anything was bought.")
-    request, terms, notes = await until_cancelled(_order(inputs, run.prompt_id), run.cancelled, stopped)
+    request, terms, notes = await until_cancelled(_order(inputs, run.prompt_id), run.cancelled, _stopped)
     await settled()
     outcome = await fleet.generate(request, terms, Caller(run.show, run.cancelled, run.left))
     paths = [picture.path for picture in outcome.pictures]
@@ -243,7 +247,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
         **{name: inputs[name] for name in _PLAIN if inputs.get(name) is not None},
     )
     terms = Terms(
-        max_buzz=int(inputs.get("max_buzz") or 0) or None,
+        max_buzz=int(inputs.get("max_buzz") or 0) or None,  # on a node 0 names no limit
         reuse_paid=inputs.get("reuse_paid") is not False,
         wait_minutes=float(inputs.get("wait_minutes") or 30),
         prompt_id=prompt_id,

@@ -64,6 +64,7 @@ class FakeService:
         self.bodies: dict[str, bytes] = {}
         self.fetches: list[str] = []
         self.fetch_answers: list[Exception | bytes] = []
+        self.signed_error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.on_poll: Callable[[], None] = lambda: None
 
@@ -81,6 +82,8 @@ class FakeService:
             return "me" if request.path.endswith("/me") else "site"
         if request.path.endswith("/refresh"):
             return "refresh"
+        if "/blobs/" in request.path:
+            return "blob"
         if request.method == "PUT":
             return "cancel"
         if request.method == "POST":
@@ -182,10 +185,12 @@ class FakeService:
             workflow |= self.end
             step = workflow["steps"][0]
             if workflow["status"] == "succeeded":
-                step["output"] = {"images": [self.blob(workflow, i) for i in range(step["input"].get("quantity", 1))]}
+                step["output"] = {
+                    "images": [self.picture(workflow, i) for i in range(step["input"].get("quantity", 1))]
+                }
         return reply(200, workflow)
 
-    def blob(self, workflow: dict[str, Any], index: int) -> dict[str, Any]:
+    def picture(self, workflow: dict[str, Any], index: int) -> dict[str, Any]:
         name = f"{workflow['id']}-{index}.png"
         self.bodies[name] = picture(index)
         url = f"{BASE}/v2/consumer/blobs/{name}?sig=SECRETSIG"
@@ -207,8 +212,17 @@ class FakeService:
         name = request.path.split("/")[-2]
         return reply(200, {"id": name, "available": True, "url": f"{BASE}/v2/consumer/blobs/{name}?sig=FRESH"})
 
+    async def blob(self, request: Request) -> Response:
+        """By its id, with the key: a redirect that is relative, as the live service's is."""
+        name = request.path.split("/")[-1]
+        if name not in self.bodies:
+            return reply(404, {"title": "Not Found", "status": 404})
+        return Response(301, {"location": f"/v2/consumer/blobs/content/{name}"}, b"")
+
     async def fetch(self, url: str, **_: Any) -> Fetched:
         self.fetches.append(url)
+        if self.signed_error is not None and "sig=" in url:
+            raise self.signed_error
         answer = self.fetch_answers.pop(0) if self.fetch_answers else self.bodies[url.split("/")[-1].split("?")[0]]
         if isinstance(answer, Exception):
             raise answer

@@ -54,12 +54,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
     option("--format", default="png", choices=("png", "jpeg", "webp"), help="what the fleet sends")
     option("--mature", default="auto", choices=("auto", "blocked", "allowed"), help="auto leaves it to CivitAI")
-    option("--max-buzz", type=int, metavar="N", help="never pay more; 0 buys nothing; answers for a script")
+    option("--max-buzz", type=_buzz, metavar="N", help="never pay more; 0 buys nothing; answers for a script")
     option("--yes", action="store_true", help="buy without being asked")
     option("--no-reuse", action="store_true", help="buy again what was bought before")
     option("--wait", type=float, default=30.0, metavar="MINUTES", help="how long to wait; the job goes on")
     option("--output", default=".", metavar="DIR", help="where the pictures go")
     option("--estimate", action="store_true", help="only ask the price")
+
+
+def _buzz(text: str) -> int:
+    amount = int(text)
+    if amount < 0:
+        raise argparse.ArgumentTypeError("it must be 0 or more")
+    return amount
 
 
 def request_from(arguments: argparse.Namespace) -> GenerationRequest:
@@ -92,11 +99,9 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
 
 
 def terms_from(arguments: argparse.Namespace, ask: Callable[[int], Awaitable[bool]]) -> Terms:
-    """What the options allow; a person is asked where they do not answer. Raises BadInput."""
+    """What the options allow; a person is asked where they do not answer."""
     from ..orchestration.outcome import Terms
 
-    if arguments.max_buzz is not None and arguments.max_buzz < 0:
-        raise BadInput(f"--max-buzz is {arguments.max_buzz}, but it must be 0 or more. Nothing was bought.")
     return Terms(
         max_buzz=arguments.max_buzz,
         reuse_paid=not arguments.no_reuse,

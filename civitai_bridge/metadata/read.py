@@ -15,6 +15,7 @@ from .comfy.generator import extra_metadata
 from .comfy.reader import read_comfy
 from .container.reader import read_texts
 from .container.texts import Texts
+from .contradictions import settled
 from .fooocus import read_fooocus, read_ruined
 from .generation import GenerationData
 from .invokeai import read_invokeai
@@ -58,6 +59,9 @@ def generation_from_texts(texts: Mapping[str, str], container: Texts | None = No
     if others:
         names = ", ".join(dict.fromkeys(_NAMES[one.source] for one in others))
         notes = (*notes, f"The file also holds {names}; what is shown comes from {_NAMES[first.source]}.")
+    graph = next((one for one in others if one.source == "comfy"), None)
+    if first.source == "a1111" and graph is not None:
+        first = settled(first, graph)
     known = first.detected_type or next((one.detected_type for one in others if one.detected_type), "")
     return replace(
         first,

@@ -56,13 +56,20 @@ async def learn(owned: OwnedPurchase, workflow: Workflow) -> None:
             return
         if twins:
             await enter_twins(owned, workflow.id, twins)
-        facts["about"] = {**owned.purchase.about, "status": workflow.status, "unknown_since": None}
+        ended = owned.purchase.about.get("ended", owned.services.timings.clock())
+        about = {**owned.purchase.about, "status": workflow.status, "unknown_since": None, "ended": ended}
+        facts["about"] = about
         if came:
             facts["state"], facts["slots"] = FINISHED, images
         else:
             facts["state"] = CANCELED if workflow.status == "canceled" else FAILED
             facts["error"] = "; ".join(workflow.reasons)
     await owned.write(**facts)
+
+
+async def learn_money(owned: OwnedPurchase, workflow: Workflow) -> None:
+    """Write down what a workflow says of the money, and nothing else."""
+    await owned.write(**_money(owned.purchase, workflow))
 
 
 def still_attaching(purchase: Purchase, workflow: Workflow) -> bool:
@@ -172,7 +179,7 @@ def _image(image: PurchasedImage, blob: ImageBlob | None, workflow: Workflow, yo
         late = not why and workflow.status == "succeeded" and young
         return replace(image, reason=why or "CivitAI sent no picture in its place", pending=late)
     image = replace(image, blob_id=blob.id)
-    if blob.blocked and not (blob.available and blob.url):
+    if blob.withheld:
         return replace(image, reason=reason_in_words(blob.blocked_reason), blocked=True)
     if workflow.status != "succeeded" and not blob.available:
         return replace(image, reason=f"the workflow {workflow.status} before it was made")

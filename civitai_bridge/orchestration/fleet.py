@@ -35,7 +35,7 @@ from .request import GenerationRequest
 from .reservations import Reservations
 from .reserve import admission, existing, reserve_together, reserved
 from .results import Results
-from .resume import look_after_all
+from .resume import look_after_all, restore
 from .run import Runs
 from .services import Services
 from .stop import ask_to_stop
@@ -103,9 +103,11 @@ class Fleet:
             leaving = purchase.cancels
             admit = admission(self._services, order, terms, self.settings, caller)
             purchase, ordered = await wait_for_purchase(self.runs, purchase, caller, terms.wait_minutes, admit)
-            if not (leaving and purchase.state == CANCELED):
+            if leaving and purchase.state == CANCELED:
+                continue  # it was being cancelled when we came; it is over now and cost nothing
+            purchase = await restore(self._services, purchase)
+            if not purchase.about.get("gone"):
                 break
-            # We came while an earlier run of this request was being cancelled. It is over now and cost nothing.
         if purchase.about.get("twin_look"):
             self.background(second_look_later(self.runs, purchase))
         bought_before = bought_before and not ordered

@@ -11,8 +11,9 @@ from ..metadata.generation import GenerationData
 
 @dataclass(frozen=True)
 class Terms:
-    """What the person who asks allows. `max_buzz` None = no limit but the settings', 0 = nothing may be bought;
-    `confirm` is asked with the price before buying."""
+    """What the person who asks allows. `max_buzz` is the most that may be paid (0 = nothing, None = no limit beside the
+    settings' own); `confirm` is asked with the price before
+    buying."""
 
     max_buzz: int | None = None
     reuse_paid: bool = True

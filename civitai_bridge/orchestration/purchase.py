@@ -152,11 +152,12 @@ def new_key() -> str:
 
 def still_open(purchase: Purchase, now: float) -> bool:
     """Whether a purchase wants another look: under way, not collected, or over (for a month at most) without the
-    refund having been seen."""
+    refund for what did not come having been seen."""
     if purchase.state in ALIVE:
         return True
     unpaid_back = max(purchase.price, purchase.debited) > purchase.credited
     over = purchase.state in (FAILED, CANCELED) and bool(purchase.workflow_id)
+    over = over or (purchase.state == COLLECTED and not all(image.here for image in purchase.slots))
     return over and unpaid_back and abs(now - purchase.created) < MONTH
 
 

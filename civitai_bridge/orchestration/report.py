@@ -80,7 +80,7 @@ def estimate(price: int, affordable: bool, max_buzz: int | None, order: Order) -
     if not affordable:
         lines.append("The wallets that may pay do not hold that much.")
     if max_buzz is not None and price > max_buzz:
-        lines.append(f"That is above this node's max_buzz of {max_buzz}.")
+        lines.append(f"That is above the max_buzz of {max_buzz}.")
     return [*lines, *order.notes]
 
 
@@ -204,7 +204,7 @@ def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
         return BlobUnavailable(
             f"Workflow {purchase.workflow_id} is done and paid, but its pictures could not be fetched yet: "
             f"{reasons or 'they did not arrive'}. Queue the same graph again or run `civitai-bridge journal resume "
-            f"{purchase.key}`; it is not paid again."
+            f"{purchase.key}`; it is not paid again. To buy it once more all the same, turn `reuse_paid` off."
         )
     if purchase.state == CANCELED and not purchase.workflow_id:
         # Somebody else's cancel (another server, the shell), or a row whose process died: our prompt goes on.
@@ -216,6 +216,14 @@ def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
         text = f"CivitAI refused the order and charged nothing: {purchase.error}"
         return BadRequest(text, status=400, detail=purchase.error)
     return _ended(purchase, bought_before)
+
+
+def not_restored(purchase: Purchase, error: CivitaiError) -> BlobUnavailable:
+    return BlobUnavailable(
+        f"The pictures of workflow {purchase.workflow_id} are gone from this disk and could not be fetched again: "
+        f"{str(error).rstrip('.')}. They are paid: queue the same graph again later. To buy them once more, turn "
+        "`reuse_paid` off."
+    )
 
 
 def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
@@ -236,7 +244,18 @@ def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
             " Nothing was paid now, for the same request would be withheld again: change the prompt or the seed, or "
             "turn `reuse_paid` off."
         )
-    return kind(f"{text} {refund(purchase)}{again}", workflow_id=purchase.workflow_id)
+    return kind(f"{text} {refund(purchase)}{again}{ask_for_refund(purchase)}", workflow_id=purchase.workflow_id)
+
+
+def ask_for_refund(purchase: Purchase) -> str:
+    """What to do about pictures that were made and paid, and cannot be had; nothing where there is none."""
+    lost = [image for image in purchase.slots if not (image.here or image.pending or image.blocked)]
+    if purchase.about.get("status") != "succeeded" or not lost or purchase.credited:
+        return ""
+    return (
+        f" {count_pictures(len(lost)).capitalize()} of workflow {purchase.workflow_id} cannot be had: ask CivitAI's "
+        "support for the refund."
+    )
 
 
 def charged_more(purchase: Purchase) -> str:
@@ -275,7 +294,7 @@ def what_came(purchase: Purchase, pictures: Sequence[BoughtPicture], *, seeds: b
         lines.append(f"{place[0].upper()}{place[1:]} is missing: {image.reason}.")
     if missing and purchase.credited:
         lines.append(f"{purchase.credited} Buzz came back.")
-    return lines
+    return [*lines, ask_for_refund(purchase).strip()]
 
 
 def last_line(outcome: Outcome) -> str:

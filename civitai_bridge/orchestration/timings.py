@@ -39,6 +39,7 @@ class Timings:
     cancel_again: float = 3.0  # between two requests to cancel, until the service says that it is over
     cancel_patience: float = 15.0  # for the end of what a person cancels
     gone_after: float = 3600.0  # for which CivitAI must not know a workflow before it is no longer waited for
+    last_look: float = 24 * 3600.0  # after the end of a workflow, until a picture that cannot be had is given up
     retention: float = 30 * 24 * 3600.0  # for which CivitAI keeps a workflow and its pictures
     look_again: float = 3600.0  # between two looks of a server at what is open
     prune_every: float = 3600.0  # between two clean-ups of the results folder

@@ -65,6 +65,11 @@ class ImageBlob:
         return f"ImageBlob(index={self.index}, id={self.id!r}, available={self.available})"
 
     @property
+    def withheld(self) -> bool:
+        """Whether moderation keeps it back, by the workflow's own word."""
+        return self.blocked and not (self.available and self.url)
+
+    @property
     def blocked(self) -> bool:
         """Whether the service gives a reason for withholding it."""
         return bool(self.blocked_reason)

@@ -187,7 +187,7 @@ async def test_a_job_that_finished_as_its_cancel_came_is_not_bought_again(make: 
     await until(lambda: states(bridge) == ["accepted"])
     workflow = fleet.workflows["7-1"]
     workflow["status"] = "succeeded"
-    workflow["steps"][0]["output"] = {"images": [fleet.blob(workflow, index) for index in range(2)]}
+    workflow["steps"][0]["output"] = {"images": [fleet.picture(workflow, index) for index in range(2)]}
     pressed = True
     with pytest.raises(Interrupted):
         await errand
@@ -525,7 +525,7 @@ async def test_what_came_to_no_picture_at_all_answers_nothing_for_ever(make: Ser
         await bridge.generate(WANTED, Terms())
     clock.ahead = 31 * 24 * 3600.0
     kept, fleet.workflows = fleet.workflows, {}
-    fleet.before["refresh"] = [reply(404)] * 9
+    fleet.before |= {"refresh": [reply(404)] * 9, "blob": [reply(404)] * 9}
     with pytest.raises(WorkflowFailed, match="no longer keeps"):
         await bridge.generate(WANTED, Terms())
     fleet.before.clear()
@@ -565,7 +565,7 @@ async def test_nothing_was_bought_is_never_said_of_an_order_that_may_have_arrive
         await bridge.generate(WANTED, Terms())
     fleet.insufficient = refusal == "wallet"
     with pytest.raises(Unconfirmed, match="may have arrived") as caught:
-        await bridge.generate(WANTED, Terms(max_buzz=10 if refusal == "max_buzz" else 0))
+        await bridge.generate(WANTED, Terms(max_buzz=10 if refusal == "max_buzz" else None))
     assert "Nothing was bought" not in str(caught.value) and len(fleet.workflows) == 1
 
 
@@ -665,7 +665,7 @@ async def test_one_malformed_redirect_takes_no_other_picture_with_it(make: Serve
 
 async def test_a_deliberate_repeat_is_served_although_a_picture_may_still_come(make: Servers, fleet: FakeService):
     fleet.image = lambda index: {"available": False, "url": None} if index == 0 else {}
-    fleet.before["refresh"] = [reply(404)] * 99
+    fleet.before |= {"refresh": [reply(404)] * 99, "blob": [reply(404)] * 99}
     bridge = make()
     first = await buy(bridge)
     assert len(first.pictures) == 1 and states(bridge) == ["finished"]

@@ -19,7 +19,7 @@ from .prompts import prompts_of
 from .remarks import CALLED, EMPTY_PROMPT, MADE_ELSEWHERE, NOT_WRITTEN, Remarks
 from .resources import resources_of, unread
 from .samplers import first_of_picture, samplers_of, settings_of, working_together
-from .values import resolved
+from .wires import resolved
 from .workflow import prompt_of_workflow
 
 _TOO_MANY = f"The graph has more than {MOST_NODES:,} nodes; the rest is left out."

@@ -14,7 +14,7 @@ from .loras import OFF, is_off, loras_at, resource
 from .models import MODEL_INPUTS, model_at, model_line, named_model
 from .nodes import row
 from .remarks import Remarks
-from .values import is_wired, written
+from .values import VERSION, is_wired, written
 
 _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora", "loras")
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -40,14 +40,17 @@ def resources_of(
     listed = [*_networks(graph, samplers, used, remarks)]
     for name, source in (("prompt", "prompt"), ("negative_prompt", "negative_prompt")):
         listed += named_embeddings(fields.get(name, ""), source)
-    model = fields.get("model_name") or fields.get("model_air")
+    model = fields.get("model_name") or fields.get("model_air") or VERSION.format(fields.get("model_version_id"))
     for key in used:
         for file, kind in _files_at(graph, key, remarks):
             if kind == "vae" and fields.get("vae", resources.get("vae")) in (None, file):
                 resources["vae"] = file
             elif kind != "checkpoint" or file != model:
                 listed.append(resource(file, kind))
-    if not model and "model_version_id" not in fields and "model" not in remarks.elsewhere:
+    if (
+        not any(fields.get(name) for name in ("model_name", "model_air", "model_version_id"))
+        and "model" not in remarks.elsewhere
+    ):
         checkpoint = next((used for used in listed if used.kind == "checkpoint"), None)
         if checkpoint is not None:
             resources.update(named_model(checkpoint.air or checkpoint.name))
