@@ -18,15 +18,16 @@ from .catalog.service import CatalogService
 from .model_files.download import Downloads
 from .model_files.folders import known_folders
 from .network.client import HttpClient
+from .network.exchange import Send
 from .network.hosts import is_loopback, next_port
 from .network.retries import retrying
 from .orchestration.client import OrchestrationClient
 from .orchestration.fleet import Fleet
 from .orchestration.journal import Journal
 from .orchestration.timings import DEFAULTS, Timings
-from .resources.addresses import hosts_with
+from .resources.addresses import hosts_with, other_domain
 from .settings import Settings, load_settings
-from .website import ImageClient, Lookups, Reader, SiteClient
+from .website import AnswerMemory, ImageClient, Lookups, Reader, SiteClient, remembering, with_other_domain
 
 if TYPE_CHECKING:
     from .sandbox import Embedded, Sandbox
@@ -91,6 +92,7 @@ class App:
         self._opening = asyncio.Lock()
         self._fleets: dict[Settings, Fleet] = {}
         self._asked: dict[Settings, float] = {}  # when each Fleet was last asked for, in seconds of this process
+        self._site: tuple[str, str, SiteAccess] | None = None  # of which address and key
         self._readers: dict[Settings, Reader] = {}
         self._catalogs: dict[Settings, CatalogService] = {}
         self._journals: dict[Path, Journal] = {}  # by state folder
@@ -144,7 +146,10 @@ class App:
             await self._close_idle()
             journal = await self.journal()
             if settings not in self._fleets:
-                self._fleets[settings] = open_fleet(settings, network, journal=journal, tuning=self.tuning)
+                self._fleets[settings] = open_fleet(
+                    settings, network, self.site(settings, network), journal=journal, tuning=self.tuning
+                )
+                self._fleets[settings].look_for_twins()
         return self._fleets[settings]
 
     async def _close_idle(self) -> None:
@@ -154,12 +159,18 @@ class App:
                 del self._fleets[settings]
                 await fleet.close()
 
+    def site(self, settings: Settings, network: HttpClient) -> SiteAccess:
+        """The site for one account: shared by all that ask it, so that nothing is asked twice."""
+        if self._site is None or self._site[:2] != (settings.site_url, settings.key):
+            self._site = (settings.site_url, settings.key, open_site(settings, network, tuning=self.tuning))
+        return self._site[2]
+
     async def reader(self) -> Reader:
         """What tells how a picture was made. Only the one of the settings as they are now is kept, with what it was
         told. Raises BadSetting."""
         settings, network = await self.connected()
         if settings not in self._readers:
-            self._readers = {settings: open_reader(settings, network, tuning=self.tuning)}
+            self._readers = {settings: open_reader(settings, self.site(settings, network))}
         return self._readers[settings]
 
     async def catalog(self) -> CatalogService:
@@ -170,7 +181,12 @@ class App:
         if settings not in self._catalogs:
             lookups = (await self.reader()).lookups
             self._catalogs[settings] = open_catalog(
-                settings, network, self._folders(settings), lookups=lookups, tuning=self.tuning
+                settings,
+                network,
+                self._folders(settings),
+                self.site(settings, network),
+                lookups=lookups,
+                tuning=self.tuning,
             )
         return self._catalogs[settings]
 
@@ -181,7 +197,7 @@ class App:
         for fleet in fleets.values():
             await fleet.close()
         journals, self._journals = self._journals, {}
-        catalogs, self._catalogs, self._readers = self._catalogs, {}, {}
+        catalogs, self._catalogs, self._readers, self._site = self._catalogs, {}, {}, None
         for opened in (*journals.values(), *catalogs.values()):
             await asyncio.to_thread(opened.close)
         if self._embedded is not None:
@@ -201,43 +217,77 @@ async def open_app(load: Callable[[], Settings] = load_settings, tuning: Tuning 
         await app.close()
 
 
+@dataclass(frozen=True)
+class SiteAccess:
+    """How the site is asked: without the key, and with it where one is set. Both repeat what may be repeated, ask the
+    other domain for what this one does not know, and remember the answers."""
+
+    public: Send
+    keyed: Send | None = None
+
+    @property
+    def best(self) -> Send:
+        """With the key where one is set: some answers are for its owner alone."""
+        return self.keyed or self.public
+
+
+def open_site(settings: Settings, network: HttpClient, *, tuning: Tuning = PLAIN) -> SiteAccess:
+    """The site of the settings on the network of this loop, with a memory of its own."""
+
+    def access(key: str | None) -> Send:
+        send = retrying(network.send_to(settings.site_url, key), sleep=tuning.timings.sleep)
+        return remembering(_on_both_domains(send, settings, network, key), AnswerMemory())
+
+    return SiteAccess(access(None), access(settings.key) if settings.key else None)
+
+
+def _on_both_domains(send: Send, settings: Settings, network: HttpClient, key: str | None) -> Send:
+    """The key goes to the other domain only where the configured site is one of CivitAI's own: to its exact host."""
+    other = other_domain(settings.site_url)
+    return with_other_domain(send, network.send_to(other, key)) if other else send
+
+
 def open_fleet(
-    settings: Settings, network: HttpClient, *, journal: Journal | None = None, tuning: Tuning = PLAIN
+    settings: Settings,
+    network: HttpClient,
+    site: SiteAccess | None = None,
+    *,
+    journal: Journal | None = None,
+    tuning: Tuning = PLAIN,
 ) -> Fleet:
     """A Fleet on the network of this loop: reads are repeated, submits are not, pictures are fetched without a
     credential. Without a journal it opens and closes that of the settings' state folder."""
     send = network.send_to(settings.orchestration_url, settings.key or None)
     return Fleet(
         settings,
-        SiteClient(retrying(network.send_to(settings.site_url, settings.key or None), sleep=tuning.timings.sleep)),
-        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send),
+        SiteClient((site or open_site(settings, network, tuning=tuning)).best),
+        OrchestrationClient(retrying(send, sleep=tuning.timings.sleep), send, settings.orchestration_url),
         network.fetch,
         journal=journal,
         timings=tuning.timings,
     )
 
 
-def open_reader(settings: Settings, network: HttpClient, *, tuning: Tuning = PLAIN) -> Reader:
-    """A Reader on the network of this loop. The public list is asked without the key, so that a wrong one cannot hide
+def open_reader(settings: Settings, site: SiteAccess) -> Reader:
+    """What tells how a picture was made. The public list is asked without the key, so that a wrong one cannot hide
     what everybody may see."""
-    public = retrying(network.send_to(settings.site_url), sleep=tuning.timings.sleep)
-    keyed = None
-    if settings.key:
-        keyed = retrying(network.send_to(settings.site_url, settings.key), sleep=tuning.timings.sleep)
-    return Reader(SiteClient(keyed or public), ImageClient(public, keyed), hosts=hosts_with(settings.site_url))
+    return Reader(SiteClient(site.best), ImageClient(site.public, site.keyed), hosts=hosts_with(settings.site_url))
 
 
 def open_catalog(
     settings: Settings,
     network: HttpClient,
     folders: ModelFolders,
+    site: SiteAccess | None = None,
     *,
     lookups: Lookups | None = None,
     tuning: Tuning = PLAIN,
 ) -> CatalogService:
     """The catalogs on the network of this loop; with the `lookups` of a Reader on the same account nothing is asked
     twice."""
-    send = network.send_to(settings.site_url, settings.key or None)
+    site = site or open_site(settings, network, tuning=tuning)
+    send = _on_both_domains(
+        network.send_to(settings.site_url, settings.key or None), settings, network, settings.key or None
+    )
     downloads = Downloads(settings, send, network.open_file, sleep=tuning.timings.sleep)
-    site = SiteClient(retrying(send, sleep=tuning.timings.sleep))
-    return CatalogService(settings, site, downloads, folders.paths, folders.root, lookups=lookups)
+    return CatalogService(settings, SiteClient(site.best), downloads, folders.paths, folders.root, lookups=lookups)

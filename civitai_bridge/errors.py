@@ -228,13 +228,15 @@ class Unreadable(ApiError):
 
 
 class Unreachable(CivitaiError):
-    """No answer. `sent` False = the request cannot have arrived: there was no connection to send it on."""
+    """No answer. `sent` False = the request cannot have arrived: there was no connection to send it on. `timed_out` =
+    we stopped waiting; the service may be at work on it still."""
 
     exit_code = 4
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, sent: bool = True, timed_out: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+        self.timed_out = timed_out
 
 
 class WorkflowEnded(CivitaiError):

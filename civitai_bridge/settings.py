@@ -25,9 +25,8 @@ from filelock import FileLock, Timeout
 from .errors import BadSetting
 from .model_files.atomic import reason, replace_file
 from .network.hosts import is_loopback
-from .resources.addresses import SITE
+from .resources.addresses import ORCHESTRATION, ORCHESTRATION_ADDRESSES, SITE
 
-ORCHESTRATION = "https://orchestration.civitai.com"
 LINK = "https://link.civitai.com"
 WALLETS = ("yellow", "blue", "green")
 
@@ -83,7 +82,7 @@ class Settings:
 
     @property
     def account(self) -> str:
-        """Names the account without telling the key: 16 hex digits of a hash, or `sandbox`."""
+        """Names the key without telling it: 16 hex digits of a hash, or `sandbox`."""
         if self.sandbox:
             return "sandbox"
         return hashlib.sha256(b"civitai-bridge account\0" + self.key.encode()).hexdigest()[:16]
@@ -95,6 +94,11 @@ class Settings:
         parts = urlsplit(self.orchestration_url)
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
         return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
+
+    @property
+    def service(self) -> str:
+        """The orchestration service, by its address; one that has several addresses is one service."""
+        return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
     def require_whole(self) -> Settings:
         """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""

@@ -8,6 +8,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pack.civitai_bridge.website import SiteClient
 BASE = "https://orchestration.civitai.com"
 WANTED = GenerationRequest(model="128078", prompt="a lighthouse at dusk", seed=42, quantity=2)
 Answer = Response | Exception | None
+_user: ContextVar[int] = ContextVar("user", default=7)
 
 
 def reply(status: int, data: Any = None) -> Response:
@@ -48,6 +50,7 @@ class FakeService:
         self.requests: list[Request] = []
         self.workflows: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = {}
+        self.users = {"k": 7}
         self.before: dict[str, list[Answer]] = {}
         self.after: dict[str, list[Answer]] = {}
         self.asked_price = 16
@@ -61,6 +64,7 @@ class FakeService:
         self.bodies: dict[str, bytes] = {}
         self.fetches: list[str] = []
         self.fetch_answers: list[Exception | bytes] = []
+        self.signed_error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.on_poll: Callable[[], None] = lambda: None
 
@@ -75,9 +79,11 @@ class FakeService:
     def name(request: Request) -> str:
         query = dict(request.query)
         if request.path.startswith("/api/v1/"):
-            return "site"
+            return "me" if request.path.endswith("/me") else "site"
         if request.path.endswith("/refresh"):
             return "refresh"
+        if "/blobs/" in request.path:
+            return "blob"
         if request.method == "PUT":
             return "cancel"
         if request.method == "POST":
@@ -98,6 +104,18 @@ class FakeService:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def of_key(self, key: str) -> Any:
+        """A `Send` with a key: the service tells its user, and every workflow's. It answers every key alike."""
+
+        async def send(request: Request) -> Response:
+            _user.set(self.users.get(key, 1000 + len(key)))
+            return await self(request)
+
+        return send
+
+    async def me(self, request: Request) -> Response:
+        return reply(200, {"id": _user.get(), "username": "x"})
 
     async def site(self, request: Request) -> Response:
         version = int(request.path.rsplit("/", 1)[1])
@@ -145,7 +163,7 @@ class FakeService:
                 "id": self.keys[key],
                 "status": "scheduled",
                 "createdAt": f"2026-11-21T00:00:{len(self.workflows):02}Z",
-                "externalId": f"7-{key}",
+                "externalId": f"{_user.get()}-{key}",
                 "tags": body["tags"],
                 "cost": {"total": self.charged},
                 "transactions": {"list": [{"type": "debit", "amount": self.charged, "accountType": "blue", "id": "t"}]},
@@ -167,10 +185,12 @@ class FakeService:
             workflow |= self.end
             step = workflow["steps"][0]
             if workflow["status"] == "succeeded":
-                step["output"] = {"images": [self.blob(workflow, i) for i in range(step["input"].get("quantity", 1))]}
+                step["output"] = {
+                    "images": [self.picture(workflow, i) for i in range(step["input"].get("quantity", 1))]
+                }
         return reply(200, workflow)
 
-    def blob(self, workflow: dict[str, Any], index: int) -> dict[str, Any]:
+    def picture(self, workflow: dict[str, Any], index: int) -> dict[str, Any]:
         name = f"{workflow['id']}-{index}.png"
         self.bodies[name] = picture(index)
         url = f"{BASE}/v2/consumer/blobs/{name}?sig=SECRETSIG"
@@ -192,8 +212,17 @@ class FakeService:
         name = request.path.split("/")[-2]
         return reply(200, {"id": name, "available": True, "url": f"{BASE}/v2/consumer/blobs/{name}?sig=FRESH"})
 
+    async def blob(self, request: Request) -> Response:
+        """By its id, with the key: a redirect that is relative, as the live service's is."""
+        name = request.path.split("/")[-1]
+        if name not in self.bodies:
+            return reply(404, {"title": "Not Found", "status": 404})
+        return Response(301, {"location": f"/v2/consumer/blobs/content/{name}"}, b"")
+
     async def fetch(self, url: str, **_: Any) -> Fetched:
         self.fetches.append(url)
+        if self.signed_error is not None and "sig=" in url:
+            raise self.signed_error
         answer = self.fetch_answers.pop(0) if self.fetch_answers else self.bodies[url.split("/")[-1].split("?")[0]]
         if isinstance(answer, Exception):
             raise answer
@@ -241,8 +270,8 @@ class Servers:
         chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": self.home, **settings})
         bridge = Fleet(
             chosen,
-            SiteClient(self.fleet),
-            OrchestrationClient(self.fleet, self.fleet),
+            SiteClient(self.fleet.of_key(chosen.key)),
+            OrchestrationClient(self.fleet.of_key(chosen.key), self.fleet.of_key(chosen.key)),
             self.fleet.fetch,
             journal=journal or Journal(chosen.home / "journal.sqlite3", clock=clock, heart_stops=heart_stops),
             timings=Timings(

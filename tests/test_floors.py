@@ -25,7 +25,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     ),
     2: ("network", "settings"),
     3: (
-        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.owners",
+        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.owners", "orchestration.users",
         "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files",
     ),

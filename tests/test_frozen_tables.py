@@ -12,6 +12,7 @@ import pytest
 
 from pack.civitai_bridge import errors
 from pack.civitai_bridge.orchestration.body import OrderRules, build
+from pack.civitai_bridge.orchestration.echo import request_hash
 from pack.civitai_bridge.orchestration.request import GenerationRequest, ResolvedLora
 from pack.civitai_bridge.orchestration.variants import variants
 from pack.civitai_bridge.resources.version import ModelVersion
@@ -30,13 +31,10 @@ def hash_of(row: Mapping[str, Any]) -> str:
     inputs = {name: base64.b64decode(value) if name == "image" else value for name, value in row["request"].items()}
     request = GenerationRequest(**{"model": "202", **inputs})
     loras = tuple(ResolvedLora(version(lora), strength) for lora, strength in row.get("loras", ()))
-    rules = OrderRules(
-        account=row.get("account", "acct"),
-        base=row.get("base", "https://orchestration.civitai.com"),
-        currencies=tuple(row.get("currencies", ())),
-        mature_content="allowed",
-    )
-    return build(request, version(row["model"]), loras, version(row.get("vae")), rules=rules).hash
+    base = row.get("base", "https://orchestration.civitai.com")
+    rules = OrderRules(base=base, currencies=tuple(row.get("currencies", ())), mature_content="allowed")
+    order = build(request, version(row["model"]), loras, version(row.get("vae")), rules=rules)
+    return request_hash(row.get("account", "acct"), base, order.body, request.seed)
 
 
 @pytest.mark.parametrize("row", REQUESTS, ids=lambda row: row["hash"][:8])

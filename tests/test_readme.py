@@ -1,4 +1,4 @@
-"""Every command of the README runs as it stands there."""
+"""Every command of the README and of `docs/` runs as it stands there, and what they name is there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from pack.civitai_bridge.cli import main
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.sandbox import Embedded
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("civitai-bridge ")]
+PAGES = {
+    path: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+BLOCKS = [block for text in PAGES.values() for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
+LINES = [line for block in BLOCKS for line in block.splitlines()]
+COMMANDS = list(dict.fromkeys(line for line in LINES if line.startswith("civitai-bridge ")))
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +58,18 @@ def test_the_command_runs(
 
 def test_the_targets_are_the_makefiles():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"make ([a-z-]+)", README):
+    for target in re.findall(r"make ([a-z-]+)`", "".join(PAGES.values())):
         assert re.search(rf"^.*\b{target}\b.*:", makefile, re.M), target
-    assert len(COMMANDS) >= 8
+    assert len(COMMANDS) >= 15
 
 
-def test_what_it_links_to_is_there():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).is_file(), target
-    for path in re.findall(r"`((?:tests|civitai_bridge|tools)/[\w/]+\.\w+)`", README):
+def test_no_line_of_a_block_is_something_that_nobody_tries():
+    assert [line for line in LINES if not line.startswith(("civitai-bridge ", "make "))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_it_links_to_is_there(page: Path):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", PAGES[page]):
+        assert (page.parent / target).is_file(), target
+    for path in re.findall(r"`((?:tests|civitai_bridge|tools|nodes|docs)/[\w/]+\.\w+)`", PAGES[page]):
         assert (ROOT / path).is_file(), path

@@ -10,9 +10,8 @@ from ..errors import NotFound
 from .context import Context, accept_json, runs
 
 if TYPE_CHECKING:
-    from ..orchestration.purchase import Purchase
+    from ..orchestration.purchase import Buyer, Purchase
     from ..orchestration.results import Results
-    from ..settings import Settings
 
 
 def add_to(commands: Any) -> None:
@@ -32,28 +31,33 @@ def add_to(commands: Any) -> None:
 
 
 async def _list(context: Context, arguments: argparse.Namespace) -> int:
+    from ..orchestration.accounts import buyer_in
     from ..orchestration.results import Results
 
     settings = context.settings()
     async with context.app() as app:
-        purchases = (await app.journal()).rows()
+        journal = await app.journal()
+        purchases, buyer = journal.rows(), buyer_in(journal, settings)
     results = Results(settings.home / "results")
     context.data(
-        [_document(purchase, settings, results) for purchase in purchases],
-        "\n".join(line for purchase in purchases for line in _lines(purchase, settings)) or "The journal is empty.",
+        [_document(purchase, buyer, results) for purchase in purchases],
+        "\n".join(line for purchase in purchases for line in _lines(purchase, buyer)) or "The journal is empty.",
     )
     return 0
 
 
 async def _resume(context: Context, arguments: argparse.Namespace) -> int:
+    from ..orchestration.accounts import buyer_in
+
     async with context.app() as app:
         fleet = await app.fleet()
         purchases = await fleet.resume(arguments.key)
+        buyer = buyer_in(fleet.journal, fleet.settings)
     lines = []
     for purchase in purchases:
-        lines += _lines(purchase, fleet.settings)
+        lines += _lines(purchase, buyer)
         lines += [f"    {fleet.results.path(picture.file)}" for picture in purchase.slots if picture.here]
-    documents = [_document(purchase, fleet.settings, fleet.results) for purchase in purchases]
+    documents = [_document(purchase, buyer, fleet.results) for purchase in purchases]
     context.data(documents, "\n".join(lines) or "Nothing is open.")
     return 0
 
@@ -68,11 +72,7 @@ async def _cancel(context: Context, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _is_ours(purchase: Purchase, settings: Settings) -> bool:
-    return purchase.account == settings.account and purchase.base == settings.base
-
-
-def _document(purchase: Purchase, settings: Settings, results: Results) -> dict[str, Any]:
+def _document(purchase: Purchase, buyer: Buyer, results: Results) -> dict[str, Any]:
     return {
         "key": purchase.key,
         "workflow_id": purchase.workflow_id,
@@ -86,26 +86,26 @@ def _document(purchase: Purchase, settings: Settings, results: Results) -> dict[
         "prompt": purchase.about.get("prompt", ""),
         "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.here],
         "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.here},
-        "mine": _is_ours(purchase, settings),
+        "mine": buyer.owns(purchase),
         "error": purchase.error,
         "notes": list(purchase.about.get("notes", ())),
     }
 
 
-def _lines(purchase: Purchase, settings: Settings) -> list[str]:
+def _lines(purchase: Purchase, buyer: Buyer) -> list[str]:
     """One line for the purchase; below it what is not there and why, and what is worth knowing."""
     missing = []
     for picture in purchase.slots:
         if not picture.here:
             how = "may still come" if picture.pending else "is missing"
             missing.append(f"    picture {picture.index} {how}: {picture.reason or 'not fetched yet'}")
-    return [_line(purchase, settings), *missing, *(f"    {note}" for note in purchase.about.get("notes", ()))]
+    return [_line(purchase, buyer), *missing, *(f"    {note}" for note in purchase.about.get("notes", ()))]
 
 
-def _line(purchase: Purchase, settings: Settings) -> str:
+def _line(purchase: Purchase, buyer: Buyer) -> str:
     when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
     arrived = sum(1 for picture in purchase.slots if picture.here)
-    foreign = "" if settings.sandbox or _is_ours(purchase, settings) else " (another account or address)"
+    foreign = "" if buyer.account == "sandbox" or buyer.owns(purchase) else " (another account or address)"
     parts = [
         when,
         f"{purchase.state:11}",

@@ -69,40 +69,6 @@ def merge(local: GenerationData, wired: GenerationData) -> tuple[GenerationData,
     return replace(local, **{**fields, "extra": extra, "notes": notes}), tuple(lines)
 
 
-def reconciled(text: GenerationData, graph: GenerationData) -> tuple[GenerationData, tuple[str, ...]]:
-    """What a file's A1111 text says, held against the graph beside it; and a line for each difference.
-
-    Where they differ, the graph wins over a text that ComfyUI or nobody is said to have written: savers put
-    placeholders there for what they do not find. A text of A1111 or its kin, and one of the fleet's pictures, stays."""
-    if graph.seed is None and not graph.prompt:
-        return text, ()
-    differing = [
-        name
-        for name, _ in _SETTINGS
-        if getattr(graph, name) not in _UNSAID
-        and getattr(text, name) not in _UNSAID
-        and not _are_alike(name, getattr(text, name), getattr(graph, name))
-    ]
-    other_model = bool(graph.model_name and text.model_name) and not _is_same_model(text, graph)
-    titles = dict(_SETTINGS)
-    lines = [
-        f"The text names {titles[name]} {_short(getattr(text, name))}, the graph {_short(getattr(graph, name))}."
-        for name in differing
-    ]
-    if other_model:
-        lines.append(f"The text names the model {_short(text.model_name)}, the graph {_short(graph.model_name)}.")
-    is_of_another = bool(text.software) and not text.software.startswith("ComfyUI")
-    if text.workflow_id or is_of_another:
-        return text, tuple(lines)
-    fields = {name: getattr(graph, name) for name in differing}
-    if other_model:
-        fields.update({name: getattr(graph, name) for name in _MODEL})
-    if lines and graph.resources:
-        for name in _OPEN:
-            fields[name] = _resources(getattr(graph, name), getattr(text, name), frozenset(), [])
-    return replace(text, **fields), tuple(lines)
-
-
 def says_anything(data: GenerationData) -> bool:
     """Whether the data says how a picture was made, or which node did."""
     values = (data.prompt, data.model_name, data.model_air, data.seed, data.steps, data.sampler, data.model_version_id)

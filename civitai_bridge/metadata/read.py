@@ -19,12 +19,12 @@ from .comfy.reader import read_comfy
 from .container.pixels import read_hidden
 from .container.reader import VIDEOS, read_texts
 from .container.texts import Texts
+from .contradictions import settled
 from .fooocus import read_fooocus, read_ruined
 from .generation import GenerationData
 from .invokeai import read_dream, read_invokeai
 from .json_formats import read_json_format
 from .media_type import detected_type
-from .merge import reconciled
 from .novelai import read_novelai, texts_of_object
 from .swarmui import read_swarmui
 from .tables import decoded_object
@@ -112,8 +112,7 @@ def generation_from_texts(texts: Mapping[str, str], container: Texts | None = No
         notes = (*notes, f"The file also holds {names}; what is shown comes from {_NAMES[first.source]}.")
     graph = next((reading for reading in others if reading.source == "comfy"), None)
     if first.source == "a1111" and graph is not None:
-        first, differences = reconciled(first, graph)
-        notes = (*notes, *differences)
+        first = settled(first, graph)
     media_type = first.media_type or ("video" if kind in VIDEOS else "image")
     direction = first.detected_type or next((other.detected_type for other in others if other.detected_type), "")
     return replace(

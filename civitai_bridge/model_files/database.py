@@ -11,7 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import StateTrouble
@@ -21,8 +21,9 @@ class Database:
     """Safe to use from several threads and processes at once: one writer at a time, in WAL where the drive can do it.
 
     `called` begins every sentence about it, `if_damaged` says what to do when it is no database any more,
-    `consequence` ends them. `durable` waits for the disk at each commit (`synchronous=FULL`).
-    `patience` is how many seconds another program's write is waited for. Raises StateTrouble."""
+    `consequence` ends them. `migrate` takes over what an earlier version wrote. `durable` waits for the disk at each
+    commit (`synchronous=FULL`). `patience` is how many seconds another program's write is waited for. Raises
+    StateTrouble."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Database:
         called: str,
         if_damaged: str,
         consequence: str,
+        migrate: Callable[[sqlite3.Connection], None] = lambda _: None,
         durable: bool = True,
         patience: float = 30.0,
     ) -> None:
@@ -47,6 +49,8 @@ class Database:
             self.mode = str(self._connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]).lower()
             self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._connection.executescript(schema)
+            with self.transaction() as connection:
+                migrate(connection)
         except (OSError, sqlite3.Error) as error:
             raise self._trouble(error, None) from error
 

@@ -169,7 +169,8 @@ class HttpClient:
             if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
                 self.hosts.failed(origin_of(base), sentence, waited=isinstance(error, httpx.ConnectTimeout))
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL))
-            raise Unreachable(sentence, sent=not unsent) from None
+            timed_out = isinstance(error, (httpx.ReadTimeout, asyncio.TimeoutError))
+            raise Unreachable(sentence, sent=not unsent, timed_out=timed_out) from None
 
     @asynccontextmanager
     async def _open(self, url: str, timeout: float) -> AsyncIterator[_fetch.Opened]:

@@ -6,17 +6,24 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
-_LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("civitai_bridge_notices", default=None)
+Listener = Callable[[str], None]
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("civitai_bridge_notices", default=None)
 
 
 @contextlib.contextmanager
-def listening(listener: Callable[[str], None]) -> Iterator[None]:
+def listening(listener: Listener) -> Iterator[None]:
     """Hand what is told in this context, and in the tasks that it starts, to `listener`."""
     token = _LISTENER.set(listener)
     try:
         yield
     finally:
         _LISTENER.reset(token)
+
+
+def current_listener() -> Listener | None:
+    """Whoever listens in this context, for work that several wait for."""
+    return _LISTENER.get()
 
 
 def tell(sentence: str) -> None:

@@ -6,16 +6,14 @@ The money and the pictures are written into the journal here and nowhere else.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..errors import ApiError, CivitaiError, Unreachable
 from . import report
-from .client import OrchestrationClient
 from .owned import OwnedPurchase
 from .purchase import ACCEPTED, CANCELED, FAILED, FINISHED, Purchase, PurchasedImage
+from .twins import enter_twins, workflows_of
 from .workflow import ImageBlob, Workflow, reason_in_words
 
 
@@ -25,7 +23,13 @@ async def accept(
     """The order is there. What came of the attempt, the id and the state are written in one transaction. `doubled`:
     an earlier attempt got no clear answer, so the service may have made a second workflow of it."""
     journal, key = owned.services.journal, owned.purchase.key
-    facts = {"state": ACCEPTED, "workflow_id": workflow.id, "error": "", **_money(owned.purchase, workflow)}
+    facts = {
+        "state": ACCEPTED,
+        "workflow_id": workflow.id,
+        "error": "",
+        "user_id": workflow.user_of(key),
+        **_money(owned.purchase, workflow),
+    }
     await owned.apply(lambda: journal.accepted(key, attempt, owner=owned.owner, **facts))
     owned.workflow = workflow
     if doubled:
@@ -41,17 +45,31 @@ async def learn(owned: OwnedPurchase, workflow: Workflow) -> None:
     owned.workflow = workflow
     facts = _money(owned.purchase, workflow)
     if workflow.done:
-        images = _images(owned, workflow)
-        facts["about"] = {**owned.purchase.about, "status": workflow.status, "unknown_since": None}
-        if workflow.status == "succeeded" or any(image.pending or image.here for image in images):
-            facts["state"], facts["slots"] = FINISHED, images
-        elif (twin := await _living_twin(owned, workflow)) is not None:
-            await accept(owned, twin)
+        images, twins = _images(owned, workflow), await _twins(owned, workflow)
+        came = workflow.status == "succeeded" or any(image.pending or image.here for image in images)
+        # What comes of a twin is ours too, and so is its cancel.
+        going = owned.purchase.state == ACCEPTED and not came
+        living = next((twin for twin in twins if going and not twin.ended_badly), None)
+        if living is not None:
+            await enter_twins(owned, living.id, [workflow, *(twin for twin in twins if twin is not living)])
+            await accept(owned, living)
             return
+        if twins:
+            await enter_twins(owned, workflow.id, twins)
+        ended = owned.purchase.about.get("ended", owned.services.timings.clock())
+        about = {**owned.purchase.about, "status": workflow.status, "unknown_since": None, "ended": ended}
+        facts["about"] = about
+        if came:
+            facts["state"], facts["slots"] = FINISHED, images
         else:
             facts["state"] = CANCELED if workflow.status == "canceled" else FAILED
             facts["error"] = "; ".join(workflow.reasons)
     await owned.write(**facts)
+
+
+async def learn_money(owned: OwnedPurchase, workflow: Workflow) -> None:
+    """Write down what a workflow says of the money, and nothing else."""
+    await owned.write(**_money(owned.purchase, workflow))
 
 
 def still_attaching(purchase: Purchase, workflow: Workflow) -> bool:
@@ -69,11 +87,17 @@ async def search(owned: OwnedPurchase, seconds: float | None = None) -> bool:
     """Look for the workflow by its tag for some seconds, by default for half a minute; the list lags behind a submit.
     True when it was found and taken over."""
     timings = owned.services.timings
-    for _ in range(math.ceil((timings.look_for if seconds is None else seconds) / timings.settle)):
-        await timings.sleep(timings.settle)
-        if await look_by_tag(owned):
-            return True
-    return False
+    left = timings.look_for if seconds is None else seconds
+    try:
+        while left > 0:
+            owned.activity = report.looking_for_order(left)
+            await timings.sleep(min(timings.settle, left))
+            left -= timings.settle
+            if await look_by_tag(owned):
+                return True
+        return False
+    finally:
+        owned.activity = ""
 
 
 async def look_by_tag(owned: OwnedPurchase) -> bool:
@@ -89,43 +113,33 @@ async def look_by_tag(owned: OwnedPurchase) -> bool:
 
 
 async def find_by_tag(owned: OwnedPurchase) -> Workflow | None:
-    """The workflow that carries our key: of several the oldest that came to something; a note names them all."""
-    workflows = await _tagged(owned.services.client, owned.purchase.key)
-    if len(workflows) > 1:
-        await _note_twins(owned, workflows)
-    return next((w for w in workflows if not w.ended_badly), workflows[0] if workflows else None)
+    """The workflow that carries our key: of several the oldest that came to something. The rest are twins."""
+    if "twin_of" in owned.purchase.about:  # only its own id tells it from the rest
+        return None
+    workflows = await workflows_of(owned.services.client, owned.purchase.key)
+    own = next((each for each in workflows if not each.ended_badly), workflows[0] if workflows else None)
+    if own is not None and len(workflows) > 1:
+        await enter_twins(owned, own.id, [workflow for workflow in workflows if workflow.id != own.id])
+    return own
 
 
-async def _living_twin(owned: OwnedPurchase, ended: Workflow) -> Workflow | None:
-    """Another workflow of the same order that goes on or has succeeded, where the service made two of an order whose
-    answer was lost. It is paid as well, so what comes of it is ours, and so is its cancel."""
-    services, key = owned.services, owned.purchase.key
-    attempts = await services.in_thread(services.journal.attempts, key)
+async def _twins(owned: OwnedPurchase, workflow: Workflow) -> list[Workflow]:
+    """Other workflows of an order that ended as `workflow`, if one of its answers was lost. A look that fails finds
+    none; a second one comes a minute later."""
+    services, purchase = owned.services, owned.purchase
+    if "twin_of" in purchase.about:
+        return []
+    attempts = await services.in_thread(services.journal.attempts, purchase.key)
     if not any(attempt.unclear for attempt in attempts):
-        return None
+        return []
+    if "twin_look" not in purchase.about:
+        due = services.timings.clock() + services.timings.twin_look
+        await owned.write(about={**purchase.about, "twin_look": due})
     try:
-        workflows = await _tagged(services.client, key)
+        workflows = await workflows_of(services.client, purchase.key)
     except (Unreachable, ApiError):
-        return None  # the purchase is looked at again until its refund has been seen
-    twins = [workflow for workflow in workflows if workflow.id != ended.id and not workflow.ended_badly]
-    if not twins:
-        return None
-    await _note_twins(owned, [ended, *twins])
-    return twins[0]
-
-
-async def _tagged(client: OrchestrationClient, key: str) -> list[Workflow]:
-    """Every workflow that carries the key, oldest first. Asked without dates: the tag is unique, and our clock may be
-    wrong."""
-    workflows = [workflow for workflow in await client.tagged(key) if workflow.id and workflow.is_of(key)]
-    return sorted(workflows, key=lambda workflow: workflow.created_at)
-
-
-async def _note_twins(owned: OwnedPurchase, workflows: Sequence[Workflow]) -> None:
-    note = report.twins([workflow.id for workflow in workflows])
-    about = owned.purchase.about
-    notes = [earlier for earlier in about.get("notes", ()) if earlier != note]
-    await owned.write(about={**about, "notes": [*notes, note]})
+        return []
+    return [twin for twin in workflows if twin.id != workflow.id]
 
 
 # What a workflow says, as columns of the journal.
@@ -165,7 +179,7 @@ def _image(image: PurchasedImage, blob: ImageBlob | None, workflow: Workflow, yo
         late = not why and workflow.status == "succeeded" and young
         return replace(image, reason=why or "CivitAI sent no picture in its place", pending=late)
     image = replace(image, blob_id=blob.id)
-    if blob.blocked and not (blob.available and blob.url):
+    if blob.withheld:
         return replace(image, reason=reason_in_words(blob.blocked_reason), blocked=True)
     if workflow.status != "succeeded" and not blob.available:
         return replace(image, reason=f"the workflow {workflow.status} before it was made")

@@ -31,11 +31,10 @@ TAG = "civitai-bridge"  # on every workflow of ours
 
 @dataclass(frozen=True)
 class OrderRules:
-    """What the settings say about every order: who pays at which address, from which wallets (empty = the account's
+    """What the settings say about every order: at which address, from which wallets it is paid (empty = the account's
     own order), how mature it may be (`blocked`, `auto`, `allowed`), and whether a LoRA of another family is refused or
     only named (`refuse`, `warn`)."""
 
-    account: str = ""
     base: str = ""
     currencies: tuple[str, ...] = ()
     mature_content: str = AUTO
@@ -111,7 +110,7 @@ def build(
         quantity=request.quantity,
         notes=_notes(request, variant, parts),
         body=body,
-        hash=request_hash(rules.account, rules.base, body, request.seed),
+        hash=request_hash("", rules.base, body, request.seed),
     )
 
 

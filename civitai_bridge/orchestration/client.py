@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from ..errors import Unreadable
 from ..network.exchange import Request, Send, expect
@@ -23,11 +23,12 @@ _ROOT = "/v2/consumer/workflows"
 
 
 class OrchestrationClient:
-    """`send` repeats what may be repeated; `send_once` never repeats (it carries the submits)."""
+    """`send` repeats what may be repeated; `send_once` never repeats (it carries the submits); both at `base_url`."""
 
-    def __init__(self, send: Send, send_once: Send) -> None:
+    def __init__(self, send: Send, send_once: Send, base_url: str = "https://orchestration.civitai.com") -> None:
         self._send = send
         self._send_once = send_once
+        self._base_url = base_url
 
     async def price(self, body: Mapping[str, Any]) -> Workflow:
         """Ask what `body` (without `externalId`) would cost. Nothing is stored or paid.
@@ -92,6 +93,16 @@ class OrchestrationClient:
         request = Request("POST", f"/v2/consumer/blobs/{quote(blob_id, safe='')}/refresh", of_order=True)
         data = expect(await self._send(request), service="CivitAI's orchestrator")
         return text(mapping(data).get("url"))
+
+    async def blob_url(self, blob_id: str) -> str:
+        """Where a blob can be fetched now, asked with the key by its id; `""` when the service does not say. It answers
+        with a redirect, which is not followed here: the key goes no further."""
+        path = f"/v2/consumer/blobs/{quote(blob_id, safe='')}"
+        response = await self._send(Request("GET", path, of_order=True))
+        if 300 <= response.status < 400:
+            return urljoin(self._base_url.rstrip("/") + path, response.headers.get("location", ""))
+        expect(response, service="CivitAI's orchestrator")
+        return ""
 
 
 def _workflow(response: Any) -> Workflow:

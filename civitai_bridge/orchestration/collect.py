@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from ..errors import (
-    ApiError,
-    BlobBlocked,
-    BlobDamaged,
-    BlobTrouble,
-    BlobUnavailable,
-    CivitaiError,
-    Gone,
-    NotFound,
-)
+from ..errors import ApiError, BlobBlocked, BlobTrouble, CivitaiError, Gone, NotFound
 from ..pictures import check, kind_of
 from .owned import OwnedPurchase
-from .purchase import PurchasedImage
+from .purchase import Purchase, PurchasedImage
+from .results import Results
 from .services import Services
 from .timings import pause_before
 from .watch import NO_ANSWER
-from .workflow import ImageBlob
-
-LOOKS = 3  # addresses tried for one picture in one go
+from .workflow import ImageBlob, reason_in_words
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +23,7 @@ log = logging.getLogger(__name__)
 async def collect(owned: OwnedPurchase) -> None:
     """Fetch every picture of the purchase that is not on disk, and write down what came of it."""
     services = owned.services
-    images = [_missing_again(image, services) for image in owned.purchase.slots]
+    images = await asyncio.to_thread(with_damaged_pending, owned.purchase, services.results)
     pending = [image for image in images if image.pending]
     if not pending:
         return
@@ -46,23 +36,27 @@ async def collect(owned: OwnedPurchase) -> None:
 
     results = await asyncio.gather(*(fetched(image) for image in pending))
     collected = {image.index: image for image, _ in results}
-    images = [collected.get(image.index, image) for image in images]
     if owned.workflow is None and owned.age() > services.timings.retention:
-        images = [_no_longer_kept(image) for image in images]
+        collected = {index: _no_longer_kept(image) for index, image in collected.items()}
+    images = [collected.get(image.index, image) for image in images]
     await owned.write(slots=images)
     urls = {image.index: url for image, url in results}
     services.addresses.remember(owned.purchase.key, tuple(urls.get(image.index, "") for image in images if image.here))
 
 
-def _missing_again(image: PurchasedImage, services: Services) -> PurchasedImage:
-    """A picture whose file is gone is fetched again."""
-    if image.here and not services.results.has(image.file):
-        return replace(image, sha256="", file="", pending=True)
-    return image
+def with_damaged_pending(purchase: Purchase, results: Results) -> list[PurchasedImage]:
+    """The pictures of a purchase; one whose file is gone or has other bytes is pending again (reads the files; not for
+    the loop)."""
+    return [
+        replace(image, sha256="", file="", pending=True)
+        if image.here and not results.intact(image.file, image.sha256)
+        else image
+        for image in purchase.slots
+    ]
 
 
 def _no_longer_kept(image: PurchasedImage) -> PurchasedImage:
-    return replace(image, pending=False, reason="CivitAI no longer keeps it") if image.pending else image
+    return image if image.here else replace(image, pending=False, reason="CivitAI no longer keeps it")
 
 
 async def _blobs(owned: OwnedPurchase) -> Mapping[int, ImageBlob]:
@@ -79,40 +73,50 @@ async def _collect_image(
     owned: OwnedPurchase, image: PurchasedImage, blob: ImageBlob | None
 ) -> tuple[PurchasedImage, str]:
     """One picture as it stands after a few tries, and the signed address it came from."""
+    timings = owned.services.timings
     if blob is None and not image.blob_id:  # not attached when the workflow ended, and not now
-        return replace(image, pending=owned.age() < owned.services.timings.gone_after), ""
+        return replace(image, pending=owned.age() < timings.gone_after), ""
     if blob is not None and blob.id and not image.blob_id:
         image = replace(image, blob_id=blob.id)
-    url = blob.url if blob is not None and blob.available else ""
+    if blob is not None and blob.withheld:  # only the workflow's own word makes it so
+        return replace(image, reason=reason_in_words(blob.blocked_reason), pending=False, blocked=True), ""
     try:
-        return await _fetch(owned.services, image, url)
+        return await _fetch(owned, image, blob.url if blob is not None and blob.available else "")
     except (CivitaiError, asyncio.CancelledError):
         raise
     except Exception as error:  # of one picture; it must not take the rest with it
         log.exception("Picture %d of %s could not be fetched", image.index, owned.purchase.key)
-        return replace(image, reason=f"it could not be read ({type(error).__name__})"), url
+        return replace(image, reason=f"it could not be read ({type(error).__name__})"), ""
 
 
-async def _fetch(services: Services, image: PurchasedImage, url: str) -> tuple[PurchasedImage, str]:
-    """Fetch by a signed address; it is refreshed when it is refused, moved, withheld or gives damaged bytes."""
-    trouble = "CivitAI gives no address for it"
-    for attempt in range(1, LOOKS + 1):
+async def _fetch(owned: OwnedPurchase, image: PurchasedImage, signed: str) -> tuple[PurchasedImage, str]:
+    """Fetch by the signed address, by a fresh one, by the picture's id with the key: signed addresses may be refused,
+    moved or led to moderation's placeholder where the id still works, and any of them may give damaged bytes."""
+    services, client, trouble = owned.services, owned.services.client, "CivitAI gives no address for it"
+    ways: list[Callable[[str], Awaitable[str]]] = [client.refreshed_url, client.refreshed_url, client.blob_url]
+    final = True
+    for attempt, way in enumerate(ways, 1):
         try:
-            if (attempt > 1 or not url) and image.blob_id:
-                url = await services.client.refreshed_url(image.blob_id)
+            url = signed if attempt == 1 and signed else await way(image.blob_id) if image.blob_id else signed
             if url:
                 return await _keep(services, image, url), url
-        except BlobBlocked as error:
-            if attempt > 1:
-                return replace(image, reason=str(error).rstrip("."), pending=False, blocked=True), url
-            trouble = str(error).rstrip(".")
-        except (BlobUnavailable, BlobDamaged, NotFound, Gone, *NO_ANSWER) as error:
-            trouble = str(error).rstrip(".")
+        except NO_ANSWER as error:
+            trouble, final = str(error).rstrip("."), False
+        except BlobBlocked:
+            trouble = "CivitAI's moderation withholds it for now"
         except (BlobTrouble, ApiError) as error:
-            return replace(image, reason=str(error).rstrip(".")), url
-        if attempt < LOOKS:
+            trouble = str(error).rstrip(".")
+        if attempt < len(ways):
             await services.timings.sleep(pause_before(attempt, None))
-    return replace(image, reason=trouble), url
+    if final and _since_end(owned) > services.timings.last_look:
+        return replace(image, reason=f"it is lost: {trouble}", pending=False), ""
+    return replace(image, reason=trouble), ""
+
+
+def _since_end(owned: OwnedPurchase) -> float:
+    """Seconds since the workflow was seen to have ended; of a clock that jumped, the distance."""
+    ended = owned.purchase.about.get("ended")
+    return abs(owned.services.timings.clock() - (ended if isinstance(ended, (int, float)) else owned.purchase.created))
 
 
 async def _keep(services: Services, image: PurchasedImage, url: str) -> PurchasedImage:

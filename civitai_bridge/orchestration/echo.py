@@ -5,20 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ..resources.addresses import ORCHESTRATION, ORCHESTRATION_ADDRESSES
 
 _PICTURES = ("image", "images", "mask", "maskImage")  # come back as addresses of the service's own
 
 
 def request_hash(account: str, base_url: str, body: Mapping[str, Any], seed: int) -> str:
-    """SHA-256 (64 hex) over who asks where for what: images by their content, without tags, key, limits and waiting
-    time."""
+    """SHA-256 (64 hex) over what is asked where: images by their content, without tags, key, limits and waiting time.
+
+    `account` is empty: who asked is in the journal beside it. Earlier versions had the key's fingerprint in it, and
+    the address as it was typed (`earlier_hashes`)."""
     asked = {name: value for name, value in body.items() if name not in ("tags", "externalId", "metadata")}
     text = json.dumps(
         [account, base_url, by_content(asked), seed], sort_keys=True, ensure_ascii=True, separators=(",", ":")
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def earlier_hashes(accounts: Iterable[str], base_url: str, body: Mapping[str, Any], seed: int) -> list[str]:
+    """What earlier versions called this request, for each key that ever bought and each address of the service."""
+    bases = ORCHESTRATION_ADDRESSES if base_url == ORCHESTRATION else (base_url,)
+    asked = by_content(body)
+    return [request_hash(account, base, asked, seed) for account in accounts for base in bases]
 
 
 def by_content(value: Any) -> Any:

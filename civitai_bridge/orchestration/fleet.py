@@ -21,20 +21,21 @@ from ..resources.version import ModelVersion
 from ..settings import BADGE, Settings
 from ..website import SiteClient, resolve
 from . import accounts, report
-from .accounts import is_ours, named, need_key
+from .accounts import Accounts, need_key
 from .body import Order
 from .cancel import cancel_purchase
+from .care import open_purchases, second_look_later, second_looks, send_cancels, take_care
 from .client import OrchestrationClient
 from .hand_over import hand_over, note_collected
 from .journal import Journal
 from .outcome import SILENT, Caller, Estimate, Outcome, State, Terms
 from .prepare import acceptable_price, ask_price, planned, prepare, price_of
-from .purchase import CANCELED, Purchase, kept_files, still_open
+from .purchase import CANCELED, Purchase, kept_files
 from .request import GenerationRequest
 from .reservations import Reservations
 from .reserve import admission, existing, reserve_together, reserved
 from .results import Results
-from .resume import look_after
+from .resume import look_after_all, restore
 from .run import Runs
 from .services import Services
 from .stop import ask_to_stop
@@ -61,9 +62,12 @@ class Fleet:
         self.results = Results(settings.home / "results")
         self.runs = Runs(Services(client, self.journal, self.results, fetch, timings))
         self._services = self.runs.services
+        self._accounts = Accounts(settings, site, self._services)
         self._timings = timings
         self._own_journal = journal is None
         self._pruned = 0.0
+        self._care: asyncio.Task[None] | None = None
+        self._looks: asyncio.Task[None] | None = None
         self._reservations = Reservations(partial(reserve_together, self.runs, settings), quiet=timings.quiet)
         self._resolve = partial(resolve, site, hosts=hosts_with(settings.site_url))
         self._look_up = partial(self._resolve, for_generation=True)
@@ -99,9 +103,13 @@ class Fleet:
             leaving = purchase.cancels
             admit = admission(self._services, order, terms, self.settings, caller)
             purchase, ordered = await wait_for_purchase(self.runs, purchase, caller, terms.wait_minutes, admit)
-            if not (leaving and purchase.state == CANCELED):
+            if leaving and purchase.state == CANCELED:
+                continue  # it was being cancelled when we came; it is over now and cost nothing
+            purchase = await restore(self._services, purchase)
+            if not purchase.about.get("gone"):
                 break
-            # We came while an earlier run of this request was being cancelled. It is over now and cost nothing.
+        if purchase.about.get("twin_look"):
+            self.background(second_look_later(self.runs, purchase))
         bought_before = bought_before and not ordered
         outcome = await hand_over(self.runs, purchase, order, bought_before, self.settings)
         # Older pages keep the last line on the node, so it is one worth keeping.
@@ -115,16 +123,21 @@ class Fleet:
         stoppable = partial(until_stopped, caller.stopped, tick=self._timings.tick)
         with self._reservations.enter(terms.prompt_id) as place:
             caller.progress(State("resolving", "Looking up the model on CivitAI"))
-            order = await stoppable(prepare(request, self.settings, self._look_up))
-            purchase = await existing(self._services, order, terms, self.settings)
+            order = await stoppable(self._prepared(request))
+            purchase = await stoppable(existing(self._services, order, terms, self._accounts))
             if purchase is not None:
                 return order, purchase, True
             caller.progress(State("pricing", "Asking the price"))
             price = await stoppable(acceptable_price(self.client, order, terms, self.settings, self._timings))
             caller.progress(State("reserving", f"Reserving {price} Buzz", price=price))
-            new = planned(order, price, terms, self.settings)
+            new = planned(order, price, terms, await self._accounts.buyer())
             purchase = await reserved(place, new, caller.stopped, tick=self._timings.tick)
             return order, purchase, purchase.key != new.key
+
+    async def _prepared(self, request: GenerationRequest) -> Order:
+        """The order; whose the key is, which a new key makes us ask, is asked meanwhile."""
+        order, _ = await asyncio.gather(prepare(request, self.settings, self._look_up), self._accounts.buyer())
+        return order
 
     async def collected(self, key: str) -> None:
         """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then
@@ -140,7 +153,7 @@ class Fleet:
 
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
-        purchase = await self._services.in_thread(named, self.journal, name, self.settings)
+        purchase = await self._accounts.named(name)
         if purchase is None:
             need_key(self.settings)
             await ask_to_stop(self.client, name)
@@ -149,23 +162,30 @@ class Fleet:
 
     async def resume(self, key: str = "", *, on_row: Callable[[Purchase], None] = lambda _: None) -> list[Purchase]:
         """Look after what is open in the journal: by id, by tag, and fetch what is there. Never sends an order, never
-        buys. Purchases of another account or address are left alone (with `key`, AnotherAccount is raised)."""
+        buys. Purchases of another user or service are left alone (with `key`, AnotherAccount is raised)."""
         if key:
-            purchase = await self._services.in_thread(named, self.journal, key, self.settings)
+            purchase = await self._accounts.named(key)
             if purchase is None:
                 raise BadInput(f"The journal has no purchase {key!r}. `civitai-bridge journal list` shows what it has.")
             purchases = [purchase]
         else:
-            now = self._timings.clock()
-            rows = await self._services.in_thread(self.journal.rows)
-            purchases = [row for row in rows if still_open(row, now) and is_ours(row, self.settings)]
+            purchases = await open_purchases(self._services, self._accounts)
         if purchases:
             need_key(self.settings)
-        seen = []
-        for purchase in purchases:
-            seen.append(await look_after(self.runs, purchase))
-            on_row(seen[-1])
-        return seen
+        await send_cancels(self._services, purchases)
+        return await look_after_all(self.runs, purchases, on_row)
+
+    def take_care(self) -> None:
+        """From now on look after what is open in the journal, without anybody who waits: for a server. Never sends an
+        order."""
+        if self._care is None and self.settings.key:
+            self._care = asyncio.get_running_loop().create_task(take_care(self.runs, self._accounts))
+
+    def look_for_twins(self) -> None:
+        """Look again for twins of orders whose answer was lost, where it is due: when a face opens the fleet. `close`
+        waits a while for it, so that the commands of the shell get it done."""
+        if self.settings.key:
+            self._looks = asyncio.get_running_loop().create_task(second_looks(self.runs, self._accounts))
 
     def waiting(self) -> list[Purchase]:
         """Purchases whose pictures nobody has been given yet, oldest first (reads the journal; not for the event
@@ -183,7 +203,12 @@ class Fleet:
 
     async def close(self) -> None:
         """Stop driving purchases: rows keep their state and are released, so that the next process goes on."""
-        await asyncio.gather(self.runs.close(), self._services.background.close())
+        if self._looks is not None:
+            await asyncio.wait({self._looks}, timeout=self._timings.twin_patience)
+        own = [task for task in (self._care, self._looks) if task is not None]
+        for task in own:
+            task.cancel()
+        await asyncio.gather(self.runs.close(), self._services.background.close(), *own, return_exceptions=True)
         await asyncio.to_thread(self._services.journal_thread.shutdown)
         if self._own_journal:
             self.journal.close()

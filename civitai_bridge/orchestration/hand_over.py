@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,9 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
     """The pictures of a purchase and all that is known of them; raises why when there is none. The face calls
     `collected` when a person has them."""
     services = runs.services
-    pictures = _pictures(purchase, services.results)
+    pictures = await asyncio.to_thread(_pictures, purchase, services.results)
     if not pictures:
-        if not any(image.pending for image in purchase.slots):
-            await services.in_thread(
-                note_collected, services.journal, purchase.key
-            )  # nothing will come of it; the error says why
+        await services.in_thread(note_collected, services.journal, purchase.key)  # the person is told why
         raise report.why_nothing(purchase, bought_before)
     if purchase.state == COLLECTED:  # young again, so that its files are not removed
         await services.in_thread(services.journal.record, purchase.key)
@@ -58,7 +56,8 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
 
 
 def note_collected(journal: Journal, key: str) -> None:
-    """Write down that the pictures of a purchase have reached a person (waits for the disk; not for the loop)."""
+    """Write down that the pictures of a purchase have reached a person, or that none could be had (waits for the disk;
+    not for the loop)."""
     purchase = journal.get(key)
     if purchase is None or purchase.state != FINISHED:
         return
@@ -80,7 +79,7 @@ def _pictures(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]
             Path(image.file).suffix.lstrip("."),
         )
         for image in purchase.slots
-        if image.here and results.has(image.file)
+        if image.here and results.intact(image.file, image.sha256)
     )
 
 

@@ -3,7 +3,7 @@
 One row is one purchase: its key is the `externalId`, random, made once. Key and exact body are on disk before the
 first POST leaves (WAL, `synchronous=FULL`). Limits are checked in the transaction that writes the row, so racing
 nodes, prompts and servers cannot pass them together. A row has one owner at a time, with a heartbeat; whoever finds
-the heart stopped may take it over. Rows belong to an account and an address and are never touched for another.
+the heart stopped may take it over. Rows belong to a user and a service and are never touched for another.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import StateTrouble
+from ..errors import AnotherAccount, StateTrouble
 from ..model_files.database import Database
 from . import purchase_table as table
 from .limits import Limits, check_limits
 from .owners import HEART_STOPS, Hearts
-from .purchase import ACCEPTED, CANCELED, PLANNED, SENT, UNCONFIRMED, Attempt, PlannedPurchase, Purchase
+from .purchase import ACCEPTED, CANCELED, PLANNED, SENT, UNCONFIRMED, Attempt, Buyer, PlannedPurchase, Purchase
 
 _NOTHING_SENT = "Nothing was sent without it."
 _ROW_KEPT = "What was ordered keeps its key there, so nothing is paid twice; queue the same graph again later."
@@ -40,7 +41,7 @@ class Journal:
         heart_stops: float = HEART_STOPS,
         patience: float = 30.0,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._hearts = Hearts(heart_stops, monotonic)
         self.heart_stops = heart_stops
         called = f"The journal {path.name} in the state folder"
@@ -50,6 +51,7 @@ class Journal:
             called=called,
             if_damaged="move it away to start a new one, and keep it: it names what was paid",
             consequence=_NOTHING_SENT,
+            migrate=table.bring_up_to_date,
             patience=patience,
         )
         if not self.database.can_lock():
@@ -96,15 +98,16 @@ class Journal:
         New rows are checked together against the limits first; if they do not fit, none is written and LimitReached
         is raised. A row returned with `owner(planned)` as its owner is the caller's to carry on; any other has an
         owner who is alive."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
             _close_unsent(connection, self._hearts, now)
             serving: list[str] = []
-            fresh: dict[tuple[str, str, str], PlannedPurchase] = {}
+            fresh: dict[str, PlannedPurchase] = {}  # by request; a prompt has one buyer
             for each in planned:
-                request = (each.request_hash, each.account, each.base)
-                equal = table.find_equal(connection, request, lambda purchase, each=each: usable(each, purchase))
-                serving.append(equal.key if equal else fresh.setdefault(request, each).key)
+                equal = table.find_equal(connection, each.request_hash, each.buyer, partial(usable, each))
+                if equal is None and each.reuse_paid:
+                    _refuse(table.find_doubtful(connection, each.request_hash, each.buyer))
+                serving.append(equal.key if equal else fresh.setdefault(each.request_hash, each).key)
             _check_limits(connection, list(fresh.values()), limits, now)
             for each in fresh.values():
                 table.insert(connection, each, owner(each), now)
@@ -113,11 +116,12 @@ class Journal:
     def readmit(self, key: str, price: int, prompt_id: str, limits: Limits) -> Purchase:
         """Let an order that nobody answered be sent once more, as if it were new: it counts from now on, for this
         prompt. Raises LimitReached."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
             row = table.read(connection, key)
             price = max(price, row.price)
-            again = PlannedPurchase(key, row.request_hash, row.account, row.base, "", price, prompt_id)
+            buyer = Buyer(row.account, row.base, row.user_id)
+            again = PlannedPurchase(key, row.request_hash, buyer, "", price, prompt_id)
             _check_limits(connection, [again], limits, now)
             table.update(connection, key, {"price": price, "prompt_id": prompt_id, "created": now}, now)
             return table.read(connection, key)
@@ -126,7 +130,7 @@ class Journal:
         """Note that the POST is about to leave and return the attempt's number.
 
         None when it must not: the row has another owner by now, or a person wants it cancelled."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_NOTHING_SENT) as connection:
             row = table.read(connection, key)
             if row.owner != owner or row.state not in (PLANNED, SENT, UNCONFIRMED) or row.cancel_wanted:
@@ -144,7 +148,7 @@ class Journal:
     def accepted(self, key: str, number: int | None, *, owner: str, workflow_id: str, **facts: Any) -> Purchase:
         """The service has the order: what came of the attempt, the id and the state in one transaction. The id is
         written whoever owns the row by now; the rest as `record` does it."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             if number is not None:
                 _end_attempt(connection, key, number, f"accepted: {workflow_id}")
@@ -162,17 +166,17 @@ class Journal:
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
             if owner is None or row.owner == owner:
-                table.update(connection, key, table.columns_of(row, facts), self._clock())
+                table.update(connection, key, table.columns_of(row, facts), self.clock())
             return table.read(connection, key)
 
     def want_cancel(self, key: str) -> Purchase:
         """A person wants it cancelled. What has not left never leaves; the rest is asked for as soon as its id is
         known."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
-            state = CANCELED if row.state == PLANNED else row.state
-            table.update(connection, key, {"cancel_wanted": row.cancels + 1, "state": state}, now)
+            ended = table.columns_of(row, {"state": CANCELED}) if row.state == PLANNED else {}
+            table.update(connection, key, {"cancel_wanted": row.cancels + 1, **ended}, now)
             return table.read(connection, key)
 
     def take(self, key: str, owner: str, *, forget_cancels: int = 0) -> Purchase | None:
@@ -180,7 +184,7 @@ class Journal:
 
         `forget_cancels`: a person asks again for what was to be cancelled, and saw this many wishes. Unless another
         came since, they are taken back: nobody carries them out any more."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             row = table.read(connection, key)
             if row.owner and row.owner != owner and not self._hearts.stopped(row, now):
@@ -192,7 +196,7 @@ class Journal:
 
     def beat(self, key: str, owner: str) -> Purchase:
         """Say that the owner lives, and see whether a cancel is wanted."""
-        now = self._clock()
+        now = self.clock()
         with self.database.transaction(_ROW_KEPT) as connection:
             connection.execute("UPDATE purchases SET heartbeat = ? WHERE key = ? AND owner = ?", (now, key, owner))
             return table.read(connection, key)
@@ -206,12 +210,24 @@ class Journal:
 
 
 def find_equal(
-    journal: Journal, request_hash: str, account: str, base: str, *, usable: Callable[[Purchase], bool]
+    journal: Journal, request_hash: str, buyer: Buyer, *, usable: Callable[[Purchase], bool]
 ) -> Purchase | None:
-    """The oldest purchase of a request that is under way or not collected; else the newest collected one, if it is
-    `usable`."""
+    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one, if
+    it is `usable`."""
     with journal.database.transaction(_NOTHING_SENT) as connection:
-        return table.find_equal(connection, (request_hash, account, base), usable)
+        return table.find_equal(connection, request_hash, buyer, usable)
+
+
+def equal_purchases(journal: Journal, request_hash: str) -> list[Purchase]:
+    """Every purchase of a request that is alive or collected, whosever it is, oldest first."""
+    with journal.database.transaction(_ROW_KEPT) as connection:
+        return table.equal(connection, request_hash)
+
+
+def refuse_doubtful(journal: Journal, request_hash: str, buyer: Buyer) -> None:
+    """Raise AnotherAccount where an equal purchase is alive and nobody can tell whether it is the buyer's."""
+    with journal.database.transaction(_NOTHING_SENT) as connection:
+        _refuse(table.find_doubtful(connection, request_hash, buyer))
 
 
 def rollback_note(journal: Journal) -> str:
@@ -222,12 +238,22 @@ def rollback_note(journal: Journal) -> str:
     return f"The state folder's drive cannot do SQLite's WAL; the journal runs with a rollback journal ({mode})."
 
 
+def _refuse(purchase: Purchase | None) -> None:
+    if purchase is not None:
+        raise AnotherAccount(
+            f"An equal order ({purchase.workflow_id or purchase.key}) was bought with another key and is not over, and "
+            "CivitAI does not say now whether that key is yours. So that nothing is paid twice, nothing was bought. "
+            "Ask again later; with `reuse_paid` off (in the shell: `--no-reuse`) it is bought in any case."
+        )
+
+
 def _close_unsent(connection: sqlite3.Connection, hearts: Hearts, now: float) -> None:
     """What never left and whose owner is gone holds no Buzz any more: its process died before the POST."""
     for purchase in table.read_all(connection, (PLANNED,)):
         if hearts.stopped(purchase, now):
             facts = {"state": CANCELED, "error": "never sent: its process ended before the order left"}
-            table.update(connection, purchase.key, facts, now)
+            columns = table.columns_of(table.read(connection, purchase.key), facts)
+            table.update(connection, purchase.key, columns, now)
 
 
 def _end_attempt(connection: sqlite3.Connection, key: str, number: int, outcome: str) -> None:
@@ -240,5 +266,5 @@ def _check_limits(
     """Raise LimitReached where what is planned, all at one address, does not fit beside what was spent there."""
     if planned:
         # The key of the first has a row only when it is admitted again, and then counts by its new price alone.
-        spendings = table.spendings(connection, planned[0].base, but=planned[0].key)
+        spendings = table.spendings(connection, planned[0].buyer.base, but=planned[0].key)
         check_limits(planned, limits, spendings, now)

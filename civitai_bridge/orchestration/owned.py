@@ -36,6 +36,7 @@ class OwnedPurchase:
         self.purchase = purchase
         self.owner = owner
         self.workflow: Workflow | None = None
+        self.activity = ""  # what is waited for, in words, where the state of the purchase does not say it
         self.over = False
         self._on_cancel = on_cancel
         self._on_lost = on_lost

@@ -13,7 +13,7 @@ from .body import Order, OrderRules, build
 from .client import OrchestrationClient
 from .echo import lost_in_echo
 from .outcome import Terms
-from .purchase import PlannedPurchase, new_key
+from .purchase import Buyer, PlannedPurchase, new_key
 from .request import GenerationRequest, ResolvedLora
 from .timings import Timings, pause_before
 from .workflow import Workflow
@@ -38,8 +38,7 @@ async def prepare(request: GenerationRequest, settings: Settings, look_up: LookU
             raise BadInput(f"A LoRA{name} has no reference, so it cannot be sent to CivitAI.")
         loras.append(ResolvedLora(lora_version, lora.strength))
     rules = OrderRules(
-        account=settings.account,
-        base=settings.base,
+        base=settings.service,
         currencies=settings.currencies,
         mature_content=settings.mature_content,
         family_mismatch=settings.lora_family_mismatch,
@@ -88,7 +87,7 @@ async def acceptable_price(
     return price
 
 
-def planned(order: Order, price: int, terms: Terms, settings: Settings) -> PlannedPurchase:
+def planned(order: Order, price: int, terms: Terms, buyer: Buyer) -> PlannedPurchase:
     """The order under a new key, as it is written into the journal and sent."""
     key = new_key()
     about = {
@@ -103,8 +102,7 @@ def planned(order: Order, price: int, terms: Terms, settings: Settings) -> Plann
     return PlannedPurchase(
         key=key,
         request_hash=order.hash,
-        account=settings.account,
-        base=settings.base,
+        buyer=buyer,
         body=order.submission(key),
         price=price,
         prompt_id=terms.prompt_id,

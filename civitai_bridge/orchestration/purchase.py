@@ -20,6 +20,7 @@ PLANNED, SENT, ACCEPTED, FINISHED, COLLECTED = "planned", "sent", "accepted", "f
 REFUSED, CANCELED, FAILED, UNCONFIRMED = "refused", "canceled", "failed", "unconfirmed"
 
 ALIVE = (PLANNED, SENT, UNCONFIRMED, ACCEPTED, FINISHED)
+OVER = (COLLECTED, REFUSED, CANCELED, FAILED)
 UNSURE_OR_PAID = (PLANNED, SENT, UNCONFIRMED, ACCEPTED, FINISHED, COLLECTED, FAILED, CANCELED)
 
 
@@ -73,8 +74,9 @@ class Attempt:
 @dataclass(frozen=True)
 class Purchase:
     """One row of the journal; its names are the columns. Money is whole Buzz, times are seconds since the epoch;
-    `cancels` counts the wishes to cancel that stand, `cancel_wanted` says that there is one. Lists of purchases come
-    without `body`."""
+    `account` is the fingerprint of the key that it was bought with, `user_id` whose it is at CivitAI (`""` = not known
+    yet); `cancels` counts the wishes to cancel that stand, `cancel_wanted` says that there is one. Lists of purchases
+    come without `body`."""
 
     key: str
     request_hash: str
@@ -97,11 +99,35 @@ class Purchase:
     about: Mapping[str, Any]
     slots: tuple[PurchasedImage, ...]
     error: str
+    user_id: str
 
     @property
     def cost(self) -> int:
         """Net Buzz: what was taken less what came back; the price while nothing is known."""
         return (self.debited if self.debited else self.price) - self.credited if self.state != REFUSED else 0
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """Who buys where: a key's fingerprint, the service's address, the user whose key it is (`""` = nobody could tell),
+    and the keys of purchases that were shown to be somebody else's.
+
+    A purchase belongs to a user, not to a key: keys expire and are replaced."""
+
+    account: str
+    base: str
+    user_id: str = ""
+    strangers: frozenset[str] = frozenset()
+
+    def owns(self, purchase: Purchase) -> bool:
+        """Whether a purchase is this user's, for all that is known."""
+        same_user = bool(self.user_id) and purchase.user_id == self.user_id
+        return purchase.base == self.base and (purchase.account == self.account or same_user)
+
+    def may_own(self, purchase: Purchase) -> bool:
+        """Whether nobody can tell whose a purchase is: this user's by another key, or somebody else's."""
+        unknown = not (self.user_id and purchase.user_id) and purchase.key not in self.strangers
+        return purchase.base == self.base and not self.owns(purchase) and unknown
 
 
 @dataclass(frozen=True)
@@ -111,8 +137,7 @@ class PlannedPurchase:
 
     key: str
     request_hash: str
-    account: str
-    base: str
+    buyer: Buyer
     body: str = field(repr=False)
     price: int
     prompt_id: str = ""
@@ -127,11 +152,12 @@ def new_key() -> str:
 
 def still_open(purchase: Purchase, now: float) -> bool:
     """Whether a purchase wants another look: under way, not collected, or over (for a month at most) without the
-    refund having been seen."""
+    refund for what did not come having been seen."""
     if purchase.state in ALIVE:
         return True
     unpaid_back = max(purchase.price, purchase.debited) > purchase.credited
     over = purchase.state in (FAILED, CANCELED) and bool(purchase.workflow_id)
+    over = over or (purchase.state == COLLECTED and not all(image.here for image in purchase.slots))
     return over and unpaid_back and abs(now - purchase.created) < MONTH
 
 

@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import StateTrouble
+from ..resources.addresses import ORCHESTRATION, ORCHESTRATION_ADDRESSES
+from .echo import by_content
 from .limits import Spending, net_cost
 from .purchase import (
     ALIVE,
     COLLECTED,
     FINISHED,
+    OVER,
     PLANNED,
     REFUSED,
     UNCONFIRMED,
     UNSURE_OR_PAID,
+    Buyer,
     PlannedPurchase,
     Purchase,
     PurchasedImage,
@@ -43,7 +47,8 @@ CREATE TABLE IF NOT EXISTS purchases (
     heartbeat REAL NOT NULL DEFAULT 0,
     about TEXT NOT NULL DEFAULT '{}',
     slots TEXT NOT NULL DEFAULT '[]',
-    error TEXT NOT NULL DEFAULT ''
+    error TEXT NOT NULL DEFAULT '',
+    user_id TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS purchases_by_hash ON purchases (request_hash, account, base);
 CREATE INDEX IF NOT EXISTS purchases_by_time ON purchases (base, created);
@@ -55,12 +60,57 @@ CREATE TABLE IF NOT EXISTS attempts (
     outcome TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (key, number)
 );
+CREATE TABLE IF NOT EXISTS users (
+    account TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL
+);
 """
-_FACTS = frozenset({"state", "price", "debited", "credited", "wallets", "workflow_id", "slots", "error", "about"})
-_SHORT = (
-    "key, request_hash, account, base, state, '' AS body, created, updated, prompt_id, price, debited, credited, "
-    "wallets, workflow_id, cancel_wanted, owner, heartbeat, about, slots, error"
+VERSION = 1  # of the file: 0 = rows belonged to keys and addresses, and ended ones kept their source pictures
+_COLUMNS = (
+    *("key", "request_hash", "account", "base", "state", "body", "created", "updated", "prompt_id", "price", "debited"),
+    *(
+        "credited",
+        "wallets",
+        "workflow_id",
+        "cancel_wanted",
+        "owner",
+        "heartbeat",
+        "about",
+        "slots",
+        "error",
+        "user_id",
+    ),
 )
+_SHORT = ", ".join("'' AS body" if name == "body" else name for name in _COLUMNS)
+_FACTS = frozenset(
+    {"state", "price", "debited", "credited", "wallets", "workflow_id", "slots", "error", "about", "user_id"}
+)
+_NEWER = (
+    "The journal in the state folder was written by a newer version of this pack, which may mean other things by it. "
+    "Update the pack. Nothing was sent."
+)
+
+
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Take over what an earlier version wrote. Raises StateTrouble for a file of a newer one."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(purchases)")]
+    if version > VERSION or set(columns) - set(_COLUMNS):
+        raise StateTrouble(_NEWER)
+    if "user_id" not in columns:
+        connection.execute("ALTER TABLE purchases ADD COLUMN user_id TEXT NOT NULL DEFAULT ''")
+    if version < VERSION:
+        for address in ORCHESTRATION_ADDRESSES[1:]:
+            connection.execute("UPDATE purchases SET base = ? WHERE base = ?", (ORCHESTRATION, address))
+        ended = f"SELECT key, body FROM purchases WHERE state IN ({_marks(OVER)}) AND body LIKE '%\"data:%'"
+        for key, body in connection.execute(ended, OVER).fetchall():
+            connection.execute("UPDATE purchases SET body = ? WHERE key = ?", (without_pictures(body), key))
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def without_pictures(body: str) -> str:
+    """The text of an order with every picture replaced by its SHA-256, as the request's hash has it."""
+    return json.dumps(by_content(json.loads(body)), ensure_ascii=False, separators=(",", ":")) if body else ""
 
 
 def purchase_from_row(row: sqlite3.Row) -> Purchase:
@@ -70,7 +120,10 @@ def purchase_from_row(row: sqlite3.Row) -> Purchase:
     values["cancel_wanted"] = bool(values["cancel_wanted"])
     values["wallets"] = json.loads(values["wallets"])
     values["about"] = json.loads(values["about"])
-    values["slots"] = tuple(PurchasedImage(**slot) for slot in json.loads(values["slots"]))
+    try:
+        values["slots"] = tuple(PurchasedImage(**slot) for slot in json.loads(values["slots"]))
+    except TypeError as error:
+        raise StateTrouble(_NEWER) from error
     return Purchase(**values)
 
 
@@ -91,21 +144,33 @@ def read_all(connection: sqlite3.Connection, states: Iterable[str]) -> list[Purc
 
 
 def find_equal(
-    connection: sqlite3.Connection, request: tuple[str, str, str], usable: Callable[[Purchase], bool]
+    connection: sqlite3.Connection, request_hash: str, buyer: Buyer, usable: Callable[[Purchase], bool]
 ) -> Purchase | None:
-    """The oldest purchase of a request (its hash, account, address) that is under way or not collected; else the
-    newest collected one, if it is `usable`."""
-    equal = "SELECT * FROM purchases WHERE request_hash = ? AND account = ? AND base = ? AND state IN ({}) ORDER BY {}"
-    # Also one that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes.
-    alive = equal.format(_marks(ALIVE), "created, rowid")
-    for row in connection.execute(alive, (*request, *ALIVE)).fetchall():
-        purchase = purchase_from_row(row)
-        # What was handed over once, less a picture that may still come, is not new to whoever buys deliberately.
-        if not (purchase.state == FINISHED and purchase.about.get("handed_over")) or usable(purchase):
+    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one, if
+    it is `usable`."""
+    purchases = [purchase for purchase in equal(connection, request_hash) if buyer.owns(purchase)]
+    for purchase in purchases:
+        # Also one that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes. What
+        # was handed over once, less a picture that may still come, is not new to whoever buys deliberately.
+        handed_over = purchase.state == FINISHED and purchase.about.get("handed_over")
+        if purchase.state in ALIVE and (not handed_over or usable(purchase)):
             return purchase
-    collected = equal.format("?", "created DESC, rowid DESC")
-    row = connection.execute(collected, (*request, COLLECTED)).fetchone()
-    return purchase_from_row(row) if row is not None and usable(purchase_from_row(row)) else None
+    newest = next((purchase for purchase in reversed(purchases) if purchase.state == COLLECTED), None)
+    return newest if newest is not None and usable(newest) else None
+
+
+def find_doubtful(connection: sqlite3.Connection, request_hash: str, buyer: Buyer) -> Purchase | None:
+    """An equal purchase that is alive, of another key, while nobody can tell whether that key is the same user's."""
+    alive = [purchase for purchase in equal(connection, request_hash) if purchase.state in ALIVE]
+    return next((purchase for purchase in alive if buyer.may_own(purchase)), None)
+
+
+def equal(connection: sqlite3.Connection, request_hash: str) -> list[Purchase]:
+    """Every purchase of a request that is alive or collected, oldest first, without bodies."""
+    states = (*ALIVE, COLLECTED)
+    query = f"SELECT {_SHORT} FROM purchases WHERE request_hash = ? AND state IN ({_marks(states)})"
+    rows = connection.execute(f"{query} ORDER BY created, rowid", (request_hash, *states))
+    return [purchase_from_row(row) for row in rows.fetchall()]
 
 
 def insert(connection: sqlite3.Connection, planned: PlannedPurchase, owner: str, now: float) -> None:
@@ -113,8 +178,9 @@ def insert(connection: sqlite3.Connection, planned: PlannedPurchase, owner: str,
     columns = {
         "key": planned.key,
         "request_hash": planned.request_hash,
-        "account": planned.account,
-        "base": planned.base,
+        "account": planned.buyer.account,
+        "base": planned.buyer.base,
+        "user_id": planned.buyer.user_id,
         "state": PLANNED,
         "body": planned.body,
         "created": now,
@@ -125,8 +191,20 @@ def insert(connection: sqlite3.Connection, planned: PlannedPurchase, owner: str,
         "owner": owner,
         "heartbeat": now,
     }
+    insert_row(connection, columns)
+
+
+def insert_row(connection: sqlite3.Connection, columns: Mapping[str, Any]) -> None:
+    """Write a new row of these columns, the rest at their defaults."""
     names = ", ".join(columns)
     connection.execute(f"INSERT INTO purchases ({names}) VALUES ({_marks(columns)})", tuple(columns.values()))
+
+
+def read_twins(connection: sqlite3.Connection, key: str) -> list[Purchase]:
+    """The rows of the twins of a purchase, in the order in which they were entered."""
+    start = f"{key}-twin-"
+    rows = connection.execute("SELECT * FROM purchases WHERE substr(key, 1, ?) = ? ORDER BY rowid", (len(start), start))
+    return [purchase_from_row(row) for row in rows.fetchall()]
 
 
 def update(connection: sqlite3.Connection, key: str, columns: Mapping[str, Any], now: float) -> None:
@@ -149,8 +227,10 @@ def columns_of(purchase: Purchase, facts: Mapping[str, Any]) -> dict[str, Any]:
         columns["price"] = max(facts["price"], purchase.price)
     if purchase.state == COLLECTED or (purchase.workflow_id and facts.get("state") in (REFUSED, UNCONFIRMED)):
         columns.pop("state", None)
-    if columns.get("state") in (COLLECTED, REFUSED):
-        columns["body"] = ""  # it will never be sent again, and with source pictures it is large
+    if columns.get("state") in OVER:
+        columns["body"] = without_pictures(purchase.body)  # it is never sent again, and with pictures it is large
+    if purchase.user_id:
+        columns.pop("user_id", None)
     return columns
 
 

@@ -26,7 +26,7 @@ from ..errors import (
 from ..resources.version import ModelVersion
 from .body import Order
 from .outcome import BoughtPicture, Outcome
-from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Purchase
+from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase
 
 _NOTHING = "Nothing was bought."
 
@@ -61,10 +61,16 @@ def not_confirmed(price: int) -> TooExpensive:
     return TooExpensive(f"The price of {price} Buzz was not confirmed. {_NOTHING}")
 
 
-def another_account(purchase: Purchase, base: str) -> AnotherAccount:
-    what = "at another address" if purchase.base != base else "with another key"
+def another_account(purchase: Purchase, buyer: Buyer) -> AnotherAccount:
+    """Somebody else's purchase, or one of which nobody can tell whose it is."""
+    if purchase.base != buyer.base:
+        whose = "at another address"
+    elif buyer.may_own(purchase):
+        whose = "with another key, and CivitAI does not say now whether that is yours"
+    else:
+        whose = "by another user"
     return AnotherAccount(
-        f"{purchase.key} was bought {what}, so it is left alone. Set the key and address it was bought with to reach "
+        f"{purchase.key} was bought {whose}, so it is left alone. Set the key and address it was bought with to reach "
         "it."
     )
 
@@ -79,6 +85,10 @@ def estimate(price: int, affordable: bool, max_buzz: int, order: Order) -> list[
 
 
 # While nobody knows, and while it goes on.
+
+
+def looking_for_order(seconds: float) -> str:
+    return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
 
 
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
@@ -133,11 +143,21 @@ def still_running(purchase: Purchase, minutes: float) -> StillRunning:
     )
 
 
-def twins(workflow_ids: Sequence[str]) -> str:
-    return (
-        f"CivitAI made {len(workflow_ids)} workflows of this one order and may have charged each: "
-        f"{', '.join(workflow_ids)}. Its support can refund the others."
+TWINS = "CivitAI made more than one workflow of this order"
+
+
+def twins(workflow_id: str, rows: Sequence[Purchase]) -> str:
+    """What is said of an order that the service made several workflows of: which, at what price, and what to do."""
+    each = "; ".join(
+        f"{row.workflow_id} ({row.cost} Buzz; its pictures: `civitai-bridge journal resume {row.key}`, "
+        f"to stop it: `civitai-bridge cancel {row.workflow_id}`)"
+        for row in rows
     )
+    return f"{TWINS} ({workflow_id}) and may have charged each: {each}. Its support can refund what you do not want."
+
+
+def twin_of(purchase: Purchase) -> str:
+    return f"CivitAI made this one besides, when the answer to the order {purchase.key} was lost."
 
 
 def cancel_answer(purchase: Purchase, *, never_arrived: bool) -> str:
@@ -184,7 +204,7 @@ def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
         return BlobUnavailable(
             f"Workflow {purchase.workflow_id} is done and paid, but its pictures could not be fetched yet: "
             f"{reasons or 'they did not arrive'}. Queue the same graph again or run `civitai-bridge journal resume "
-            f"{purchase.key}`; it is not paid again."
+            f"{purchase.key}`; it is not paid again. To buy it once more all the same, turn `reuse_paid` off."
         )
     if purchase.state == CANCELED and not purchase.workflow_id:
         # Somebody else's cancel (another server, the shell), or a row whose process died: our prompt goes on.
@@ -196,6 +216,14 @@ def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
         text = f"CivitAI refused the order and charged nothing: {purchase.error}"
         return BadRequest(text, status=400, detail=purchase.error)
     return _ended(purchase, bought_before)
+
+
+def not_restored(purchase: Purchase, error: CivitaiError) -> BlobUnavailable:
+    return BlobUnavailable(
+        f"The pictures of workflow {purchase.workflow_id} are gone from this disk and could not be fetched again: "
+        f"{str(error).rstrip('.')}. They are paid: queue the same graph again later. To buy them once more, turn "
+        "`reuse_paid` off."
+    )
 
 
 def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
@@ -216,7 +244,18 @@ def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
             " Nothing was paid now, for the same request would be withheld again: change the prompt or the seed, or "
             "turn `reuse_paid` off."
         )
-    return kind(f"{text} {refund(purchase)}{again}", workflow_id=purchase.workflow_id)
+    return kind(f"{text} {refund(purchase)}{again}{ask_for_refund(purchase)}", workflow_id=purchase.workflow_id)
+
+
+def ask_for_refund(purchase: Purchase) -> str:
+    """What to do about pictures that were made and paid, and cannot be had; nothing where there is none."""
+    lost = [image for image in purchase.slots if not (image.here or image.pending or image.blocked)]
+    if purchase.about.get("status") != "succeeded" or not lost or purchase.credited:
+        return ""
+    return (
+        f" {count_pictures(len(lost)).capitalize()} of workflow {purchase.workflow_id} cannot be had: ask CivitAI's "
+        "support for the refund."
+    )
 
 
 def charged_more(purchase: Purchase) -> str:
@@ -248,7 +287,7 @@ def what_came(
     lines += [f"Picture {index} is missing: {reason}." for index, reason in missing]
     if missing and purchase.credited:
         lines.append(f"{purchase.credited} Buzz came back.")
-    return lines
+    return [*lines, ask_for_refund(purchase).strip()]
 
 
 def last_line(outcome: Outcome) -> str:

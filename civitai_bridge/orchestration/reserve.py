@@ -10,44 +10,56 @@ from collections.abc import Callable, Sequence
 
 from ..errors import Interrupted
 from ..settings import Settings
+from . import users
+from .accounts import Accounts
 from .body import Order
-from .journal import find_equal
+from .echo import earlier_hashes
+from .journal import equal_purchases, find_equal, refuse_doubtful
 from .limits import Limits
 from .outcome import Caller, Terms
 from .owners import new_owner
 from .prepare import acceptable_price
-from .purchase import PLANNED, PlannedPurchase, Purchase
+from .purchase import COLLECTED, PLANNED, PlannedPurchase, Purchase
 from .reservations import Reservation
-from .results import Results
 from .run import Runs
 from .services import Services
 from .submit import Admit
 from .wait import until_stopped
 
 
-async def existing(services: Services, order: Order, terms: Terms, settings: Settings) -> Purchase | None:
-    """A purchase of this very request that is under way, not collected, or (if the terms take it) collected and still
-    on disk."""
+async def existing(services: Services, order: Order, terms: Terms, accounts: Accounts) -> Purchase | None:
+    """The user's purchase of this very request that is under way, not collected, or (if the terms take it) collected
+    and still to be had. Raises AnotherAccount where an equal one is alive, nobody can tell whose it is, and the terms
+    take what was bought."""
+    journal, base = services.journal, accounts.service
+    keys = await services.in_thread(users.accounts, journal)
+    earlier = earlier_hashes(keys, base, order.body, order.request.seed)
+    await services.in_thread(users.carry_over, journal, order.hash, earlier, base)
+    buyer = await accounts.buyer_among(await services.in_thread(equal_purchases, journal, order.hash))
     purchase = await services.in_thread(
         lambda: find_equal(
-            services.journal,
+            journal,
             order.hash,
-            settings.account,
-            settings.base,
-            usable=lambda purchase: terms.reuse_paid and on_disk(services.results, purchase),
+            buyer,
+            usable=lambda purchase: terms.reuse_paid and can_serve(services, purchase),
         )
     )
+    if purchase is None and terms.reuse_paid:
+        await services.in_thread(refuse_doubtful, journal, order.hash, buyer)
     # `Journal.reserve` decides about what has not left yet, in its transaction.
     return purchase if purchase is not None and purchase.state != PLANNED else None
 
 
-def on_disk(results: Results, purchase: Purchase) -> bool:
-    """Whether a purchase can answer a request again: its pictures are here, or all of it was withheld, and buying the
-    same again would be withheld again."""
+def can_serve(services: Services, purchase: Purchase) -> bool:
+    """Whether a purchase can answer a request again: its pictures are here or can be fetched again, or all of it was
+    withheld, and buying the same again would be withheld again."""
+    if purchase.state != COLLECTED:
+        return True  # what may yet come of it is not given up
     images = [image for image in purchase.slots if image.here]
-    if not images:
+    if not images or purchase.about.get("gone"):
         return bool(purchase.slots) and all(image.blocked for image in purchase.slots)
-    return all(results.has(image.file) for image in images)
+    age = abs(services.timings.clock() - purchase.created)
+    return age < services.timings.retention or all(services.results.has(image.file) for image in images)
 
 
 async def reserved(
@@ -73,7 +85,7 @@ async def reserve_together(runs: Runs, settings: Settings, planned: Sequence[Pla
         lambda: services.journal.reserve(
             planned,
             limits(settings),
-            usable=lambda each, purchase: each.reuse_paid and on_disk(services.results, purchase),
+            usable=lambda each, purchase: each.reuse_paid and can_serve(services, purchase),
             owner=lambda each: owners[each.key],
         )
     )

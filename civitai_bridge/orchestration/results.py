@@ -7,6 +7,7 @@ They are kept before anything is decoded, so that a picture that was paid for su
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,14 +32,21 @@ class Results:
     def has(self, file: str) -> bool:
         return bool(file) and self.path(file).is_file()
 
+    def intact(self, file: str, sha256: str) -> bool:
+        """Whether a picture is there with all its bytes (reads it; not for the event loop)."""
+        try:
+            return bool(file) and hashlib.sha256(self.path(file).read_bytes()).hexdigest() == sha256
+        except OSError:
+            return False
+
     def keep(self, content: bytes, sha256: str, ending: str) -> str:
-        """Write a picture (fsync, then rename) and return its file name. A picture that is there already is left
-        alone."""
+        """Write a picture (fsync, then rename) and return its file name. One that is there already, undamaged, is
+        left alone."""
         file = f"{sha256}.{ending}"
         target = self.path(file)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if target.is_file() and target.stat().st_size == len(content):
+            if self.intact(file, sha256):
                 os.utime(target)  # young again: it is about to be named by another row
                 return file
             replace_file(target, content, mode=0o600)

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..errors import CivitaiError, StateTrouble
-from .answers import accept, find_by_tag, learn
+from ..errors import ApiError, CivitaiError, StateTrouble, Unreachable
+from . import report
+from .answers import accept, find_by_tag, learn, learn_money
 from .cancel import until_cancelled
-from .collect import collect
+from .collect import collect, with_damaged_pending
 from .owned import OwnedPurchase, RowLost
 from .owners import new_owner
-from .purchase import ACCEPTED, CANCELED, FAILED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
+from .purchase import ACCEPTED, CANCELED, COLLECTED, FAILED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
 from .run import Runs
 from .services import Services
 from .stop import ask_to_stop
 
+LOOKS_AT_ONCE = 16
 TAKES = 20  # tries to take a purchase whose owner may be dead; that shows after some seconds
 
 log = logging.getLogger(__name__)
+
+
+async def look_after_all(
+    runs: Runs, purchases: Sequence[Purchase], on_row: Callable[[Purchase], None]
+) -> list[Purchase]:
+    """Several purchases as they stand after a look, some of them at once; `on_row` is told of each as it is done."""
+    room = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def look(purchase: Purchase) -> Purchase:
+        async with room:
+            purchase = await look_after(runs, purchase)
+        on_row(purchase)
+        return purchase
+
+    return await asyncio.gather(*(look(purchase) for purchase in purchases))
 
 
 async def look_after(runs: Runs, purchase: Purchase) -> Purchase:
@@ -38,6 +56,31 @@ async def look_after(runs: Runs, purchase: Purchase) -> Purchase:
     if purchase.cancel_wanted and purchase.state == ACCEPTED and not purchase.error:
         return await until_cancelled(runs, purchase.key, runs.services.timings.cancel_patience)
     return purchase
+
+
+async def restore(services: Services, purchase: Purchase) -> Purchase:
+    """A collected purchase with its pictures whole: what is gone from the disk, or has other bytes, is fetched again.
+    Where CivitAI has them no longer the purchase is `gone`, and serves nobody any more. Raises BlobUnavailable while
+    CivitAI does not answer."""
+    images = await asyncio.to_thread(with_damaged_pending, purchase, services.results)
+    if purchase.state != COLLECTED or tuple(images) == tuple(purchase.slots):
+        return purchase
+    owner = new_owner()
+    row = await services.in_thread(services.journal.take, purchase.key, owner)
+    if row is None:
+        return purchase  # somebody else is at it
+    owned = OwnedPurchase(services, row, owner)
+    try:
+        async with owned.held():
+            await collect(owned)
+            pairs = zip(purchase.slots, owned.purchase.slots, strict=True)
+            if any(before.here and not (after.here or after.pending) for before, after in pairs):
+                await owned.write(about={**owned.purchase.about, "gone": True})
+    except RowLost:
+        pass
+    except (Unreachable, ApiError) as error:
+        raise report.not_restored(purchase, error) from error
+    return owned.purchase
 
 
 async def _look(services: Services, purchase: Purchase) -> Purchase:
@@ -66,7 +109,9 @@ async def _ask(owned: OwnedPurchase) -> None:
             if workflow is None:
                 return
             await accept(owned, workflow)
-        if owned.purchase.state in (ACCEPTED, FAILED, CANCELED) and owned.purchase.workflow_id:
+        if owned.purchase.state == COLLECTED:
+            await learn_money(owned, await owned.services.client.workflow(owned.purchase.workflow_id))
+        elif owned.purchase.state in (ACCEPTED, FAILED, CANCELED) and owned.purchase.workflow_id:
             client, workflow_id = owned.services.client, owned.purchase.workflow_id
             workflow = await client.workflow(workflow_id)
             if owned.purchase.cancel_wanted and not workflow.done:

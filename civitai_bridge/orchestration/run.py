@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from .answers import accept
+from .answers import accept, look_by_tag
 from .collect import collect
 from .owned import OwnedPurchase, RowLost
 from .purchase import ACCEPTED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
@@ -22,21 +22,28 @@ from .workflow import Workflow
 
 
 class PurchaseRun:
-    """The running job of one purchase that we own. `ordered` = a POST of ours was accepted."""
+    """The running job of one purchase that we own. With `orders` False no order is ever sent: one without an answer is
+    only looked for. `ordered` = a POST of ours was accepted."""
 
-    def __init__(self, services: Services, purchase: Purchase, owner: str, admit: Admit | None = None) -> None:
+    def __init__(
+        self, services: Services, purchase: Purchase, owner: str, admit: Admit | None = None, *, orders: bool = True
+    ) -> None:
         self._owned = OwnedPurchase(services, purchase, owner, on_cancel=self._ask_to_stop, on_lost=self._give_up)
         self._admit = admit
+        self._orders = orders
         self._asking = False
         self.ordered = False
         self.task = asyncio.get_running_loop().create_task(self._drive(), name=f"civitai-bridge {purchase.key}")
 
     async def _drive(self) -> Purchase:
-        """From wherever the purchase stands to FINISHED, FAILED or CANCELED; raises what a person must know."""
+        """From wherever the purchase stands to FINISHED, FAILED or CANCELED (without `orders` it may stay unconfirmed);
+        raises what a person must know."""
         owned = self._owned
         try:
             async with owned.held():
-                if owned.purchase.state in (PLANNED, SENT, UNCONFIRMED):
+                if not self._orders and owned.purchase.state in (SENT, UNCONFIRMED):
+                    await look_by_tag(owned)
+                elif self._orders and owned.purchase.state in (PLANNED, SENT, UNCONFIRMED):
                     accepted = await submit(owned, self._admit)
                     if accepted is not None:
                         self.ordered = True
@@ -75,6 +82,11 @@ class PurchaseRun:
         return self._owned.workflow
 
     @property
+    def activity(self) -> str:
+        """What is waited for, in words; `""` where the phase says it."""
+        return self._owned.activity
+
+    @property
     def phase(self) -> str:
         """submitting, fetching, or what the service says of the workflow."""
         if self.purchase.state in (PLANNED, SENT, UNCONFIRMED):
@@ -91,9 +103,9 @@ class Runs:
         self.services = services
         self._by_key: dict[str, PurchaseRun] = {}
 
-    def start(self, purchase: Purchase, owner: str, admit: Admit | None = None) -> PurchaseRun:
+    def start(self, purchase: Purchase, owner: str, admit: Admit | None = None, *, orders: bool = True) -> PurchaseRun:
         """Drive a purchase whose row `owner` has taken."""
-        run = PurchaseRun(self.services, purchase, owner, admit)
+        run = PurchaseRun(self.services, purchase, owner, admit, orders=orders)
         self._by_key[purchase.key] = run
         run.task.add_done_callback(lambda _: self.forget(run))
         return run

@@ -6,6 +6,7 @@ again: the service keeps a second workflow of one key away only when the two POS
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,8 @@ from .workflow import Workflow
 
 # A refusal that proves that nothing was done; any other answer leaves it open.
 _CLEAR_NO = frozenset({400, 401, 402, 403, 404, 405, 413, 414, 415, 422, 451})
-_GIVEN_UP = frozenset({408, 502, 504, 520, 522, 524})  # somebody on the way stopped waiting; the server may go on
+_GIVEN_UP = frozenset({408, 502, 504, 520, 522, 524})  # somebody on the way lost the server, which may go on
+_GIVEN_UP_LATE = frozenset({504, 524})  # and that after waiting for long
 
 # Asked before an order that was never answered is sent once again; gives the row as it was admitted.
 Admit = Callable[[Purchase], Awaitable[Purchase]]
@@ -47,7 +49,7 @@ async def submit(owned: OwnedPurchase, admit: Admit | None = None) -> Accepted |
         await owned.write(state=ACCEPTED, workflow_id=workflow_id)
         return None
     unclear = any(attempt.unclear for attempt in earlier)
-    if unclear and (await look_by_tag(owned) or await _wait_for_the_last(owned, earlier)):
+    if unclear and (await look_by_tag(owned) or await _search_for_last(owned, earlier)):
         return None
     if admit is not None:
         await _readmit(owned, admit, unclear)
@@ -80,14 +82,14 @@ async def _send(owned: OwnedPurchase, unclear: bool) -> Accepted | None:
 @dataclass(frozen=True)
 class _Answer:
     """What came of one POST. Neither workflow nor error: the row did not allow it. `refused`: a clear no; `unclear`:
-    it may have been carried out; `cut_off`: it may still be worked on."""
+    it may have been carried out; `late`: after a long wait, so that it may still be worked on for long."""
 
     attempt: int = 0
     workflow: Workflow | None = None
     error: CivitaiError | None = None
     refused: bool = False
     unclear: bool = False
-    cut_off: bool = False
+    late: bool = False
 
 
 async def _post(owned: OwnedPurchase, unclear: bool) -> _Answer:
@@ -100,38 +102,58 @@ async def _post(owned: OwnedPurchase, unclear: bool) -> _Answer:
     try:
         return _Answer(number, workflow=await services.client.submit(owned.purchase.body))
     except Unreachable as error:
-        answer = _Answer(number, error=error, unclear=error.sent, cut_off=error.sent)
+        answer = _Answer(number, error=error, unclear=error.sent, late=error.timed_out)
         outcome = "cut off" if error.sent else "not sent"
     except RateLimited as error:
         answer, outcome = _Answer(number, error=error), "refused"
     except ApiError as error:
-        refused, cut_off = error.status in _CLEAR_NO, error.status in _GIVEN_UP
-        answer = _Answer(number, error=error, refused=refused, unclear=not refused, cut_off=cut_off)
-        outcome = "refused" if refused else "cut off" if cut_off else "unclear"
+        refused, late = error.status in _CLEAR_NO, error.status in _GIVEN_UP_LATE
+        answer = _Answer(number, error=error, refused=refused, unclear=not refused, late=late)
+        outcome = "refused" if refused else "cut off" if error.status in _GIVEN_UP else "unclear"
+    outcome = f"{outcome} late" if answer.late else outcome
     await services.in_thread(services.journal.end_attempt, key, number, f"{outcome}: {answer.error}"[:500])
     return answer
 
 
 async def _arrived_in_pause(owned: OwnedPurchase, attempt: int, answer: _Answer, unclear: bool) -> bool:
-    """Wait before the next POST. True when the workflow of an earlier one was found meanwhile."""
+    """Wait before the next POST. True when the workflow of an earlier one was found meanwhile; the last look for it is
+    right before the next POST."""
     timings = owned.services.timings
-    if answer.cut_off and await search(owned, timings.submit):
-        return True  # until then the first one may still be worked on, and a second beside it charged
+    if answer.unclear:
+        return await search(owned, _patience(owned, late=answer.late))
     pause = pause_before(attempt, answer.error)
     await timings.sleep(max(pause, timings.settle) if unclear else pause)
     return unclear and await look_by_tag(owned)
 
 
-async def _wait_for_the_last(owned: OwnedPurchase, earlier: Sequence[Attempt]) -> bool:
-    """An attempt that was cut off before may still be worked on, and a second POST beside it may be charged as well.
-    So it gets its time; True when its workflow was found meanwhile."""
-    cut_off = [attempt.started for attempt in earlier if attempt.cut_off]
-    if not cut_off:
-        return False
-    timings = owned.services.timings
+async def _search_for_last(owned: OwnedPurchase, earlier: Sequence[Attempt]) -> bool:
+    """The last attempt of an earlier run without a clear answer may still be worked on, and a second POST beside it
+    may be charged as well. So it gets its time; True when its workflow was found meanwhile."""
+    last = [attempt for attempt in earlier if attempt.unclear][-1]
+    # Of one that nobody wrote an end for, it is not known when its connection was lost.
+    patience = _patience(owned, late=not last.outcome or last.outcome.startswith("cut off late"))
     # Of a clock that jumped, the longer wait is believed.
-    left = timings.submit - max(0.0, timings.clock() - max(cut_off))
-    return await search(owned, min(left, timings.submit))
+    passed = max(0.0, owned.services.timings.clock() - last.started)
+    return await search(owned, min(patience - passed, patience))
+
+
+def _patience(owned: OwnedPurchase, *, late: bool) -> float:
+    """Seconds that CivitAI gets to carry out an order whose answer was lost. It fetches source pictures that are
+    addresses before it answers; those inside the body are there already."""
+    timings = owned.services.timings
+    seconds = timings.lost + timings.lost_picture * count_addresses(owned.purchase.body)
+    return seconds + timings.lost_late if late else seconds
+
+
+def count_addresses(body: str) -> int:
+    """How many source pictures of an order CivitAI has to fetch: fields of its steps that are an address."""
+    return sum(
+        isinstance(value, str) and value.startswith(("http://", "https://"))
+        for step in json.loads(body or "{}").get("steps", ())
+        for name, field in step["input"].items()
+        if name not in ("prompt", "negativePrompt")
+        for value in (field if isinstance(field, list) else [field])
+    )
 
 
 async def _readmit(owned: OwnedPurchase, admit: Admit, unclear: bool) -> None:

@@ -23,8 +23,12 @@ class Timings:
 
     questions: int = 4  # attempts to ask one price
     submits: int = 4  # attempts of one submit in one go
-    submit: float = 150.0  # until a POST that was cut off counts as no longer worked on
-    settle: float = 5.0  # before CivitAI's list knows of a submit; two POSTs of one key must not overlap
+    lost: float = 15.0  # before a POST whose answer was lost is sent again; two of one key must not overlap
+    lost_picture: float = 20.0  # besides, for each source picture that CivitAI fetches while it answers
+    lost_late: float = 30.0  # besides, where somebody on the way stopped waiting and CivitAI may go on
+    twin_look: float = 60.0  # after the end of an order whose answer was lost, until its twins are looked for again
+    twin_patience: float = 5.0  # at the end of a command, for that look
+    settle: float = 5.0  # between two looks by tag: the list lags behind a submit
     look_for: float = 30.0  # for which a workflow whose answer was lost is looked for
 
     long_poll: int = 30  # asked of the service; its own site holds 15, its edge cuts at about 100
@@ -35,7 +39,9 @@ class Timings:
     cancel_again: float = 3.0  # between two requests to cancel, until the service says that it is over
     cancel_patience: float = 15.0  # for the end of what a person cancels
     gone_after: float = 3600.0  # for which CivitAI must not know a workflow before it is no longer waited for
+    last_look: float = 24 * 3600.0  # after the end of a workflow, until a picture that cannot be had is given up
     retention: float = 30 * 24 * 3600.0  # for which CivitAI keeps a workflow and its pictures
+    look_again: float = 3600.0  # between two looks of a server at what is open
     prune_every: float = 3600.0  # between two clean-ups of the results folder
 
 

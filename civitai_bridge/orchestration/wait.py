@@ -16,7 +16,7 @@ from . import report
 from .cancel import cancel_in_passing
 from .outcome import Caller, State
 from .owners import new_owner
-from .purchase import CANCELED, COLLECTED, FAILED, REFUSED, Purchase
+from .purchase import ACCEPTED, CANCELED, COLLECTED, FAILED, PLANNED, REFUSED, SENT, UNCONFIRMED, Purchase
 from .run import PurchaseRun, Runs
 from .submit import Admit
 
@@ -70,11 +70,11 @@ async def wait_for_purchase(
             caller.progress(_state(run, loop.time() - began))
             await asyncio.wait({run.task}, timeout=timings.tick)
             purchase, ordered = run.purchase, ordered or (run is own and run.ordered)
-            if run.task.done() and not run.task.cancelled():
-                return run.task.result(), ordered
-            if run.task.done():  # somebody else drives it now; look again
-                purchase = await _read(runs, purchase)
+            if run.task.done():
                 runs.forget(run)
+                if not run.task.cancelled() and run.task.result().state not in (PLANNED, SENT, UNCONFIRMED, ACCEPTED):
+                    return run.task.result(), ordered
+                purchase = await _read(runs, purchase)  # somebody else drives it now, or it was only looked for
         if loop.time() > began + minutes * 60:
             raise report.still_running(purchase, minutes)
     return purchase, ordered
@@ -100,7 +100,7 @@ async def _read(runs: Runs, purchase: Purchase) -> Purchase:
 def _state(run: PurchaseRun, seconds: float) -> State:
     """One line for the node: phase, queue position, price, seconds."""
     purchase, workflow, phase = run.purchase, run.workflow, run.phase
-    text, fraction = _PHASES.get(phase, phase.capitalize()), None
+    text, fraction = run.activity or _PHASES.get(phase, phase.capitalize()), None
     if workflow and workflow.preceding_jobs and phase in ("unassigned", "scheduled"):
         text = f"{text} · {workflow.preceding_jobs} before"
     if phase == "fetching":

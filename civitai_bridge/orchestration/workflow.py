@@ -65,6 +65,11 @@ class ImageBlob:
         return f"ImageBlob(index={self.index}, id={self.id!r}, available={self.available})"
 
     @property
+    def withheld(self) -> bool:
+        """Whether moderation keeps it back, by the workflow's own word."""
+        return self.blocked and not (self.available and self.url)
+
+    @property
     def blocked(self) -> bool:
         """Whether the service gives a reason for withholding it."""
         return bool(self.blocked_reason)
@@ -120,6 +125,12 @@ class Workflow:
             amount = entry.amount if entry.kind == "debit" else -entry.amount
             paid[entry.account] = paid.get(entry.account, 0) + amount
         return {account: amount for account, amount in paid.items() if amount}
+
+    def user_of(self, key: str) -> str:
+        """The id of the user whose workflow of our purchase `key` this is, from the echo `{userId}-{key}`; `""` where
+        it says none."""
+        user_id, dash, _ = self.external_id.rpartition(f"-{key}")
+        return user_id if dash and self.external_id.endswith(f"-{key}") else ""
 
     def is_of(self, key: str) -> bool:
         """Whether this is the workflow of our purchase `key`: by tag, or by the echo `{userId}-{key}`."""

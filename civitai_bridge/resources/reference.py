@@ -89,7 +89,7 @@ def read_reference(text: str, *, hosts: frozenset[str] = SITE_HOSTS) -> Referenc
         raise UnknownReference("No model is named. Paste a version id, a CivitAI address, an AIR or a hash.")
     if re.match(r"(?i)https?://", text):
         return _from_address(text, hosts)
-    if re.match(r"(?i)((www|image)\.)?civitai\.(com|red)/", text):
+    if re.match(r"(?i)((www|image)\.)?civitai\.(com|red|green)/", text):
         return _from_address("https://" + text, hosts)
     if re.fullmatch(r"\d{1,10}", text) and len(text) not in (8, 10):
         return VersionReference(_id(text))
@@ -154,7 +154,7 @@ def _from_address(text: str, hosts: frozenset[str]) -> Reference:
         return _from_media(path)
     if host not in hosts:
         raise UnknownReference(
-            f"{host or 'This address'} is not CivitAI; only civitai.com and civitai.red are looked up."
+            f"{host or 'This address'} is not CivitAI; only civitai.com, civitai.red and civitai.green are looked up."
         )
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     match path:

@@ -5,12 +5,15 @@ Outside this folder only the names below are imported; `wire` and the routes' an
 from __future__ import annotations
 
 from .client import ListedVersion, Model, Owner, SiteClient
+from .domains import with_other_domain
 from .image_data import ImageData, Reader, fetch_image_data, look_up, read_file_data
 from .images import GenerationPayload, ImageClient, PublicImage
 from .lookup import Identified, Lookups, describe, identify
+from .memory import AnswerMemory, remembering
 from .resolve import resolve
 
 __all__ = [
+    "AnswerMemory",
     "GenerationPayload",
     "Identified",
     "ImageClient",
@@ -27,5 +30,7 @@ __all__ = [
     "identify",
     "look_up",
     "read_file_data",
+    "remembering",
     "resolve",
+    "with_other_domain",
 ]

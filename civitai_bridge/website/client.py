@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
-from ..resources.json_values import integer, objects
+from ..resources.json_values import integer, mapping, objects
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -59,6 +59,15 @@ class SiteClient:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+
+    async def user_id(self) -> str:
+        """The id of the user whose key is sent along, as text. Raises Unauthorized, Unreadable and what `send`
+        raises."""
+        data = await self._get("/api/v1/me", "you")
+        user_id = integer(mapping(data).get("id"))
+        if user_id is None:
+            raise Unreadable("CivitAI did not say whose the key is.", status=200)
+        return str(user_id)
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this

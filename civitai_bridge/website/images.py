@@ -11,7 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ApiError, Forbidden, NoKey, NotFound, Unauthorized, Unreadable
+from ..errors import (
+    ApiError,
+    BadRequest,
+    CivitaiError,
+    CloudflareChallenge,
+    Forbidden,
+    NoKey,
+    NotFound,
+    ServerTrouble,
+    Unauthorized,
+    Unreadable,
+)
 from ..network.exchange import Request, Response, Send, error_from, expect
 from ..resources.json_values import integer, items, mapping, objects, text
 from . import wire
@@ -91,17 +102,21 @@ class ImageClient:
         return self._keyed is not None
 
     async def about(self, image_id: int) -> GenerationPayload | PublicImage:
-        """The best that may be had: generation data with a key, else the public entry. A key that is not accepted is
-        no reason to say nothing: the public entry is given then, with a note."""
+        """The best that may be had: generation data with a key, else the public entry. A key that is not accepted, and
+        a route that fails, are no reason to say nothing: the public entry is given then, with a note."""
         if self._keyed is None:
             return await self.public_image(image_id)
         try:
             return await self.generation_payload(image_id)
         except (Unauthorized, Forbidden) as error:
-            try:
-                return await self.public_image(image_id, notes=(str(error),))
-            except NotFound:
-                raise error from None
+            refusal, note = error, str(error)
+        except (ServerTrouble, CloudflareChallenge, Unreadable, BadRequest) as error:
+            refusal = error
+            note = f"CivitAI's generation data could not be had, so its public list is told instead: {error}"
+        try:
+            return await self.public_image(image_id, notes=(note,))
+        except CivitaiError:
+            raise refusal from None
 
     async def generation_payload(self, image_id: int) -> GenerationPayload:
         """What made the image, with the resources that CivitAI resolved. Raises NoKey, NotFound (unknown), Unauthorized

@@ -57,8 +57,7 @@ class Services:
         fleet = await self.app.fleet()
         if fleet not in self._seen:
             self._seen.add(fleet)
-            if fleet.settings.key:
-                fleet.background(fleet.resume())
+            fleet.take_care()
         return fleet
 
     async def catalog(self) -> CatalogService:

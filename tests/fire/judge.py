@@ -156,7 +156,8 @@ def _leaks_in_requests(sandbox: Sandbox, plan: Plan) -> list[str]:
     found = []
     for seen in sandbox.requests:
         headers = {name.lower(): value for name, value in seen.headers.items()}
-        allowed = seen.host in ("orchestrator", "site") and seen.route not in ("blob", "content")
+        # A blob is asked with the key by its id alone, never by a signed address.
+        allowed = seen.host in ("orchestrator", "site") and seen.route != "content" and "sig=" not in seen.query
         if "authorization" in headers and not allowed:
             found.append(f"the key went to {seen.host}'s {seen.route}")
         headers.pop("authorization", None)

@@ -2,7 +2,7 @@
 CivitAI's uploader must keep everything; picture files, in which the text must be seen.
 
 Each file holds `texts` (the text chunks of a PNG by name, graphs as JSON) and `expected`: fields of `GenerationData`;
-`loras`: [name, weight]; `nets`: [name, weight, hash]; `versions`: [name, weight, version id]; `hires`: [scale, steps, denoise, upscaler]; `others`: [kind,
+`loras`: [name, weight]; `nets`: [name, weight, hash]; `hires`: [scale, steps, denoise, upscaler]; `others`: [kind,
 name]; `others_or_net`: [kind, name, weight]; null: nothing may be claimed. Run as a script it prints right and short
 per family (`python3 tools/dev.py cases`)."""
 
@@ -37,6 +37,14 @@ def texts_of(case: Mapping[str, Any]) -> dict[str, str]:
     return {name: text if isinstance(text, str) else json.dumps(text) for name, text in case["texts"].items()}
 
 
+def expected_of(case: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a case wants; some say only `sampler`: [sampler, scheduler] and `networks`, as other readers' samples do."""
+    if "expected" in case:
+        return case["expected"]
+    sampling = {} if case["sampler"] is None else dict(zip(("sampler", "scheduler"), case["sampler"], strict=True))
+    return {**sampling, **({} if case["networks"] is None else {"networks": case["networks"]})}
+
+
 def wrong(data: Any, expected: Mapping[str, Any]) -> list[str]:
     """What reading gave that is not what the case wants, each in one line."""
     lines = []
@@ -47,18 +55,23 @@ def wrong(data: Any, expected: Mapping[str, Any]) -> list[str]:
         elif name in _WITHIN:
             right = all(one in got for one in ([want] if name == "others_or_net" else want))
         else:
-            right = got == want
+            right = got == _named(want)
         if not right:
             lines.append(f"{name}: {got!r}, not {want!r}")
     return lines
 
 
+def _named(want: Any) -> Any:
+    """What a case wants with nothing where it says null inside a list."""
+    return [_named(one) if one is not None else "" for one in want] if isinstance(want, list) else want
+
+
 _WITHIN = ("others", "others_or_net")
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "loras": lambda data: [[one.name, one.total[0]] for one in data.networks if one.kind in ("lora", "lyco")],
-    "versions": lambda data: [[one.name, one.total[0], one.version_id] for one in data.networks],
     "nets": lambda data: [[one.name, one.total[0], one.hash] for one in data.networks],
-    "hires": lambda data: None if data.upscale is None else [data.upscale.scale, data.upscale.steps, data.upscale.denoise, data.upscale.upscaler],
+    "hires": lambda data: None if data.upscale is None else ["" if data.upscale.scale is None else data.upscale.scale, "" if data.upscale.steps is None else data.upscale.steps, "" if data.upscale.denoise is None else data.upscale.denoise, data.upscale.upscaler],
+    "networks": lambda data: [[one.name, one.total[0], one.hash or one.version_id] for one in data.networks],
     "others": lambda data: [[one.kind, one.name] for one in data.others],
     "others_or_net": lambda data: [[one.kind, one.name, one.total[0]] for one in (*data.networks, *data.others)],
 }  # fmt: skip
@@ -130,7 +143,7 @@ def main() -> int:
     from pack.civitai_bridge.metadata.read import generation_from_texts, read_file
 
     families = {
-        family: {name: wrong(generation_from_texts(texts_of(case)), case["expected"]) for name, case in cases(family)}
+        family: {name: wrong(generation_from_texts(texts_of(case)), expected_of(case)) for name, case in cases(family)}
         for family in FAMILIES
     }
     families["writing"] = {name: lost(*written(case)) for name, case in cases("writing")}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import FAMILIES, cases, containers, lost, texts_of, unseen, written, wrong
+from cases import FAMILIES, cases, containers, expected_of, lost, texts_of, unseen, written, wrong
 
 from pack.civitai_bridge.metadata.read import generation_from_texts, read_file
 
@@ -15,7 +15,7 @@ CASES = [(f"{family}/{name}", case) for family in FAMILIES for name, case in cas
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[name for name, _ in CASES])
 def test_a_picture_is_read_as_its_case_says(name: str, case: dict[str, Any]):
-    assert wrong(generation_from_texts(texts_of(case)), case["expected"]) == []
+    assert wrong(generation_from_texts(texts_of(case)), expected_of(case)) == []
 
 
 @pytest.mark.parametrize("path", containers(), ids=lambda path: path.name)

@@ -43,7 +43,7 @@ FILES: dict[str, tuple[dict[str, str], str, int | None]] = {
     "invokeai": ({"invokeai_metadata": json.dumps(INVOKE)}, "invokeai", 99),
     "invokeai 2": ({"sd-metadata": json.dumps(INVOKE_OLD), "Dream": "a boat"}, "invokeai", 5),
     "novelai": ({"Software": "NovelAI", "Title": "x", "Description": "1girl", "Source": "NAI", "Comment": json.dumps(NOVEL)}, "novelai", 3),
-    "a1111 over a graph": ({"prompt": GRAPH, "workflow": WORKFLOW, "parameters": FORGE}, "a1111", 5),
+    "a1111 over a graph": ({"prompt": GRAPH, "workflow": WORKFLOW, "parameters": FORGE}, "a1111", 42),
     "a graph over invoke": ({"prompt": GRAPH, "invokeai_metadata": json.dumps(INVOKE)}, "comfy", 42),
 }  # fmt: skip
 
@@ -75,7 +75,8 @@ def test_the_same_text_in_every_container(make: Any):
     found = read_file(make(exif_of("", prompt=GRAPH, workflow=WORKFLOW)[0]))
     assert (found.source, found.seed) == ("comfy", 42)
     both = read_file(make(exif_of(FORGE, prompt=GRAPH, workflow=WORKFLOW)[0]))
-    assert (both.source, both.seed) == ("a1111", 5) and "a ComfyUI graph" in both.notes[0]
+    assert (both.source, both.seed) == ("a1111", 42) and "a ComfyUI graph" in both.notes[0]
+    assert "The text says the seed is 5, the graph that ran 42." in both.notes
 
 
 def test_what_else_a_file_holds_is_named_and_kept():

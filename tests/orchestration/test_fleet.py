@@ -463,11 +463,48 @@ async def test_a_lora_goes_along(bridge: Fleet, fleet: FakeService):
     assert "<lora:y:1>" in outcome.report and outcome.generation.networks[0].weight == 0.8
 
 
-async def test_pictures_that_were_pruned_are_bought_anew_and_nothing_breaks(bridge: Fleet, fleet: FakeService):
+@pytest.mark.parametrize("damage", [b"", b"half", None], ids=["empty", "cut", "gone"])
+async def test_a_picture_that_the_disk_lost_is_fetched_again_and_not_paid_again(
+    bridge: Fleet, fleet: FakeService, damage: bytes | None
+):
+    outcome = await buy(bridge)
+    path = outcome.pictures[0].path
+    path.unlink() if damage is None else path.write_bytes(path.read_bytes()[:40] if damage else b"")
+    again = await buy(bridge)
+    assert not again.paid_now and fleet.count("submit") == 1
+    assert [p.path.read_bytes() for p in again.pictures] == [picture(0), picture(1)]
+
+
+async def test_other_bytes_of_the_same_size_are_not_handed_over(bridge: Fleet, fleet: FakeService):
+    outcome = await buy(bridge)
+    path = outcome.pictures[1].path
+    path.write_bytes(bytes(len(path.read_bytes())))
+    again = await buy(bridge)
+    assert again.pictures[1].path.read_bytes() == picture(1) and fleet.count("submit") == 1
+
+
+async def test_what_the_disk_lost_and_civitai_does_not_answer_for_is_not_bought_again_without_a_person(
+    bridge: Fleet, fleet: FakeService
+):
     outcome = await buy(bridge)
     outcome.pictures[0].path.unlink()
+    fleet.before["poll"] = [Unreachable("down")]
+    with pytest.raises(BlobUnavailable, match="reuse_paid"):
+        await buy(bridge)
+    assert fleet.count("submit") == 1
+    assert (await buy(bridge, WANTED, Terms(reuse_paid=False))).paid_now
+
+
+async def test_what_neither_the_disk_nor_civitai_has_is_bought_again(make: Servers, fleet: FakeService):
+    clock = Shifted()
+    bridge = make(clock=clock)
+    outcome = await buy(bridge)
+    outcome.pictures[0].path.unlink()
+    fleet.workflows.clear()
+    fleet.before |= {"refresh": [reply(404)] * 9, "blob": [reply(404)] * 9}
+    clock.ahead = 25 * 3600.0
     again = await buy(bridge)
-    assert again.paid_now and len(again.pictures) == 2 and all(p.path.is_file() for p in again.pictures)
+    assert again.paid_now and len(again.pictures) == 2 and fleet.count("submit") == 2
 
 
 async def test_a_job_that_finished_before_its_cancel_is_handed_over(bridge: Fleet, fleet: FakeService):
@@ -517,7 +554,7 @@ async def test_pictures_that_civitai_no_longer_keeps_are_named(make: Servers, fl
     with pytest.raises(BlobUnavailable):
         await make().generate(WANTED, Terms())
     fleet.workflows.clear()
-    fleet.before["refresh"] = [reply(404)] * 99
+    fleet.before |= {"refresh": [reply(404)] * 99, "blob": [reply(404)] * 99}
     with pytest.raises(BlobUnavailable, match="not paid again"):
         await make().generate(WANTED, Terms())
     with pytest.raises(WorkflowFailed, match="no longer keeps"):

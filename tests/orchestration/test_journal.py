@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from fake_service import spent
 
-from pack.civitai_bridge.errors import LimitReached, StateTrouble
+from pack.civitai_bridge.errors import AnotherAccount, LimitReached, StateTrouble
 from pack.civitai_bridge.orchestration.journal import Journal, rollback_note
 from pack.civitai_bridge.orchestration.limits import Limits
 from pack.civitai_bridge.orchestration.owners import HEART_STOPS
@@ -29,6 +30,7 @@ from pack.civitai_bridge.orchestration.purchase import (
     REFUSED,
     SENT,
     UNCONFIRMED,
+    Buyer,
     PlannedPurchase,
     Purchase,
     PurchasedImage,
@@ -69,9 +71,15 @@ def journal(tmp_path: Path, clock: Clock):
 
 
 def plan(
-    request: str = "same", *, price: int = 10, prompt: str = "", base: str = "https://a", account: str = "me"
+    request: str = "same",
+    *,
+    price: int = 10,
+    prompt: str = "",
+    base: str = "https://a",
+    account: str = "me",
+    user: str = "",
 ) -> PlannedPurchase:
-    return PlannedPurchase(new_key(), request, account, base, '{"steps":[]}', price, prompt)
+    return PlannedPurchase(new_key(), request, Buyer(account, base, user), '{"steps":[]}', price, prompt)
 
 
 def reserve(
@@ -144,11 +152,33 @@ def test_two_equal_plans_of_one_round_are_one_purchase(journal: Journal):
     assert len(journal.rows()) == 1
 
 
-@pytest.mark.parametrize("other", [{"account": "you"}, {"base": "http://127.0.0.1:1"}])
-def test_another_account_or_address_never_shares(journal: Journal, other: dict[str, str]):
-    (first,) = reserve(journal, plan())
+@pytest.mark.parametrize("other", [{"account": "you", "user": "8"}, {"base": "http://127.0.0.1:1"}])
+def test_another_user_or_address_never_shares(journal: Journal, other: dict[str, str]):
+    (first,) = reserve(journal, plan(user="7"))
     journal.record(first.key, state=ACCEPTED)
     assert reserve(journal, plan(**other))[0].key != first.key
+
+
+def test_another_key_of_the_same_user_shares(journal: Journal):
+    (first,) = reserve(journal, plan(user="7"))
+    journal.record(first.key, state=ACCEPTED)
+    assert reserve(journal, plan(account="new", user="7"))[0].key == first.key
+
+
+@pytest.mark.parametrize(("bought_by", "asks"), [("", ""), ("7", ""), ("", "7")])
+def test_an_equal_living_order_of_a_key_that_nobody_knows_is_not_bought_again(
+    journal: Journal, bought_by: str, asks: str
+):
+    (first,) = reserve(journal, plan(user=bought_by))
+    journal.record(first.key, state=UNCONFIRMED)
+    other = plan(account="new", user=asks)
+    with pytest.raises(AnotherAccount, match=r"nothing was bought.*--no-reuse"):
+        reserve(journal, other)
+    assert len(journal.rows()) == 1
+    shown = replace(other, buyer=replace(other.buyer, strangers=frozenset({first.key})))
+    assert reserve(journal, shown)[0].key == other.key, "it was shown to be somebody else's"
+    journal.record(other.key, state=FAILED)
+    assert reserve(journal, replace(plan(account="third"), reuse_paid=False))[0].key not in (first.key, other.key)
 
 
 def test_the_limit_of_a_prompt_counts_all_of_it(journal: Journal):
@@ -365,7 +395,7 @@ from pack_root import load_pack
 load_pack("pack")
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.orchestration.limits import Limits
-from pack.civitai_bridge.orchestration.purchase import PlannedPurchase
+from pack.civitai_bridge.orchestration.purchase import Buyer, PlannedPurchase
 path, owner = Path(sys.argv[2]), lambda _: "o"
 if sys.argv[3] == "list":
     journal = Journal(path)
@@ -375,7 +405,7 @@ else:
     journals = [Journal(path), Journal(path)]  # a setting was changed: two Bridges in one process
     print("ready", flush=True)
     sys.stdin.readline()
-    plan = PlannedPurchase("bought", "hash", "me", "https://a", "{}", 900, "")
+    plan = PlannedPurchase("bought", "hash", Buyer("me", "https://a"), "{}", 900, "")
     journals[0].reserve([plan], Limits(1000, 1000), usable=lambda *_: True, owner=owner)
     journals[0].begin_attempt("bought", "o")
     journals[0].accepted("bought", 1, owner="o", workflow_id="w", state="accepted")
@@ -466,7 +496,7 @@ def test_a_disk_that_is_full_is_named_and_the_journal_stays_whole(journal: Journ
     journal.database._connection.execute(
         f"PRAGMA max_page_count = {pages}"
     )  # SQLite then says SQLITE_FULL, as a full disk does
-    large = PlannedPurchase(new_key(), "b", "me", "https://a", "x" * 200_000, 1)
+    large = PlannedPurchase(new_key(), "b", Buyer("me", "https://a"), "x" * 200_000, 1)
     with pytest.raises(StateTrouble, match=r"the disk is full.*Nothing was sent"):
         reserve(journal, large)
     journal.database._connection.execute("PRAGMA max_page_count = 1000000")

@@ -14,7 +14,7 @@ from pack.civitai_bridge.errors import LimitReached
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.orchestration.limits import Limits
 from pack.civitai_bridge.orchestration.owners import has_ended, new_owner
-from pack.civitai_bridge.orchestration.purchase import CANCELED, SENT, PlannedPurchase, new_key
+from pack.civitai_bridge.orchestration.purchase import CANCELED, SENT, Buyer, PlannedPurchase, new_key
 
 _BUYER = """
 import sys
@@ -25,10 +25,10 @@ load_pack("pack")
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.orchestration.limits import Limits
 from pack.civitai_bridge.orchestration.owners import new_owner
-from pack.civitai_bridge.orchestration.purchase import PlannedPurchase
+from pack.civitai_bridge.orchestration.purchase import Buyer, PlannedPurchase
 journal, owner = Journal(Path(sys.argv[2])), new_owner()
 for key in ("unsent", "sent"):
-    planned = PlannedPurchase(key, key, "me", "https://a", "{}", 10)
+    planned = PlannedPurchase(key, key, Buyer("me", "https://a"), "{}", 10)
     journal.reserve([planned], Limits(100, 20), usable=lambda *_: True, owner=lambda _: owner)
 journal.begin_attempt("sent", owner)
 print(owner, flush=True)
@@ -37,7 +37,7 @@ sys.stdin.readline()
 
 
 def planned(price: int = 10) -> PlannedPurchase:
-    return PlannedPurchase(new_key(), new_key(), "me", "https://a", "{}", price)
+    return PlannedPurchase(new_key(), new_key(), Buyer("me", "https://a"), "{}", price)
 
 
 def reserve(journal: Journal, price: int) -> None:

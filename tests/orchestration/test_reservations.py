@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pack.civitai_bridge.errors import LimitReached
-from pack.civitai_bridge.orchestration.purchase import PlannedPurchase
+from pack.civitai_bridge.orchestration.purchase import Buyer, PlannedPurchase
 from pack.civitai_bridge.orchestration.reservations import Reservations
 
 
@@ -24,7 +24,7 @@ class Reserve:
 
 
 def plan(key: str) -> PlannedPurchase:
-    return PlannedPurchase(key, key, "me", "base", "{}", 1)
+    return PlannedPurchase(key, key, Buyer("me", "base"), "{}", 1)
 
 
 async def order(

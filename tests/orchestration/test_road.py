@@ -49,7 +49,7 @@ class Road:
                 assert ("externalId" in body) is (seen.route == "submit")
             if seen.route in ("poll", "list", "submit", "price"):
                 assert "hideMatureContent=false" in seen.query
-            if seen.route in ("blob", "content"):
+            if seen.route == "content" or "sig=" in seen.query:
                 assert "Authorization" not in seen.headers
         for workflow in self.sandbox.workflows.values():
             if self.sandbox.script.dialect == "S":

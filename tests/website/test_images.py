@@ -307,6 +307,24 @@ async def test_a_key_that_is_not_accepted_leaves_the_public_entry():
     assert isinstance(await ImageClient(public).about(9), PublicImage)
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (500, failing(500, "boom")),
+        (503, failing(503, "busy")),
+        (200, {"result": {}}),
+        (400, failing(400, "other input")),
+    ],
+)
+async def test_a_route_that_fails_leaves_the_public_entry_and_says_so(trouble: tuple[int, Any]):
+    keyed = answering(*trouble)
+    found = await ImageClient(answering(200, items(ITEM)), keyed).about(9)
+    assert isinstance(found, PublicImage) and "so its public list is told instead" in found.notes[0]
+    for public in (answering(200, items()), answering(503, {}), Fake(Unreachable("away"))):
+        with pytest.raises((ServerTrouble, Unreadable, BadRequest)):
+            await ImageClient(public, keyed).about(9)
+
+
 # --- the sandbox, over sockets ---------------------------------------------------------------------------------------
 
 

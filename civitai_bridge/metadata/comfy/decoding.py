@@ -17,6 +17,7 @@ from .latents import scale_of, size_at
 from .loras import OFF
 from .models import model_of
 from .remarks import Remarks
+from .resources import vae_at
 from .samplers import role_of, settings_of
 
 _ENLARGERS = re.compile(r"upscale|upsampl|hires", re.I)
@@ -40,19 +41,22 @@ class Pass:
 def finishing(graph: Graph, samplers: Sequence[str]) -> list[str]:
     """The nodes that decode and finish the samplers' picture with all that they take, nearest to the samplers first;
     samplers of other pictures and what is behind them take no part."""
-    after = descendants(graph, samplers)
     foreign = frozenset(key for key in graph.nodes if key not in samplers and role_of(graph, key))
-    vae_first = sorted((key for key in after if _decodes(graph, key)), key=list(graph.nodes).index)
-    nodes = [node for key in vae_first for node in walk(graph, graph.inputs(key).get("vae"), ("vae",))]
-    reached = ancestors(graph, [key for key in after if key not in foreign], foreign)
-    return list(dict.fromkeys(node for node in (*nodes, *reached) if node not in foreign))
+    after = descendants(graph, samplers) - foreign
+    starts = (key for key in graph.nodes if key in after)
+    return [key for key in ancestors(graph, starts, foreign) if key not in foreign]
 
 
-def _decodes(graph: Graph, key: str) -> bool:
-    inputs = graph.inputs(key)
-    return isinstance(inputs.get("vae"), Wire) and any(
-        isinstance(inputs.get(name), Wire) for name in ("samples", "latent")
-    )
+def decoding_vae(graph: Graph, samplers: Sequence[str]) -> str | None:
+    """The VAE file that decodes the samplers' picture, `""` for the model's own; None where nothing decodes."""
+    after = descendants(graph, samplers)
+    for key in (key for key in graph.nodes if key in after):
+        inputs = graph.inputs(key)
+        latents = (inputs.get(name) for name in ("samples", "latent"))
+        if isinstance(inputs.get("vae"), Wire) and any(isinstance(latent, Wire) for latent in latents):
+            line = walk(graph, inputs["vae"], ("vae",))
+            return vae_at(graph, line[-1]) if line else None
+    return None
 
 
 def passes_after(graph: Graph, samplers: Sequence[str]) -> list[Pass]:

@@ -13,7 +13,7 @@ from .remarks import Remarks
 from .values import is_wired, preset_size
 
 LATENTS = ("latent_image", "latent", "samples", "optional_latent", "image_embeds", "latents")
-ON_THE_WAY = (*LATENTS, "pixels", "image", "images", "noise_image")
+ON_THE_WAY = (*LATENTS, "video_latent", "av_latent", "pixels", "image", "images", "noise_image")
 _SIZES = (("width", "height"), ("empty_latent_width", "empty_latent_height"), ("target_width", "target_height"))
 SCALES = ("scale_by", "upscale_by", "rescale_factor", "upscale_factor", "scale_factor", "factor", "scale")
 

@@ -17,7 +17,7 @@ from .graph import Node, Unwritten
 from .inputs import numeric, word
 from .nodes import row
 from .remarks import WEIGHT_OF, Remarks
-from .values import is_wired, truth, written
+from .values import VERSION, is_wired, truth, written
 
 OFF = ("none", "", "disabled", "[none]")
 _WEIGHTS = ("strength_model", "lora_model_strength", "lora_strength", "strength", "model_strength", "weight")
@@ -35,6 +35,8 @@ _NUMBERED_CLIPS = (
     "strength_clip_{}",
 )  # fmt: skip
 _NUMBERED_SWITCHES = ("switch_{}", "on_{}", "enabled_{}", "enable_{}", "toggle_{}", "lora_{}_enabled")
+_NAMES_ONE = re.compile(r"lora|hypernet|ildcard", re.I)
+_VERSION = re.compile(VERSION.format(r"(\d{1,12})"))
 _AIR_TAIL = re.compile(r"\d@\d")
 
 
@@ -43,13 +45,17 @@ def resource(file: str, kind: str, weight: float = 1.0, clip: float | None = Non
     clip = None if clip == weight else clip
     if "@" in file and (used := from_air(file, weight=weight, clip_weight=clip, source="comfy")) is not None:
         return used if used.kind != "other" else replace(used, kind=kind)
+    if (version := _VERSION.fullmatch(file)) is not None:
+        return UsedResource("", weight, "", kind, int(version[1]), clip, "", "comfy")
     return UsedResource("", weight, file, kind, None, clip, "", "comfy")
 
 
 def loras_at(node: Node, remarks: Remarks) -> list[UsedResource]:
     """What a loader, a stack or a prompt node applies to the model, in its order."""
     inputs, of = node.inputs, row(node.kind)
-    if truth(inputs.get("toggle")) is False or truth(inputs.get("bypass")) or inputs.get("switch") in ("Off", False):
+    if "tags" not in of and not any(_NAMES_ONE.search(name) for name in (node.kind, *inputs)):
+        return []
+    if is_off(inputs):
         return []
     loras = [*_listed(inputs, of.get("loras", ""), remarks), *_by_number(inputs, remarks), *_single(inputs, remarks)]
     if not loras and "lora" in of.get("air", "") and _AIR_TAIL.search(air := word(inputs, of["air"])):
@@ -62,6 +68,15 @@ def loras_at(node: Node, remarks: Remarks) -> list[UsedResource]:
         if isinstance(text, str):
             loras += tagged(text, "comfy", remarks.notes)
     return loras
+
+
+def is_off(inputs: Mapping[str, Any]) -> bool:
+    """Whether a loader or stack is switched off as a whole."""
+    return (
+        truth(inputs.get("toggle")) is False
+        or truth(inputs.get("bypass")) is True
+        or inputs.get("switch") in ("Off", False)
+    )
 
 
 def _tag_inputs(node: Node, of: Mapping[str, Any]) -> Sequence[str]:

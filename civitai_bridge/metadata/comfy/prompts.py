@@ -10,7 +10,7 @@ from ..quantities import guidance_scale
 from .graph import Graph, Unwritten, Wire
 from .inputs import numeric, part
 from .nodes import Row, row
-from .remarks import PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, Remarks
+from .remarks import EMPTY_PROMPT, PARTLY_WRITTEN_PROMPT, UNWRITTEN_PROMPT, Remarks
 from .samplers import role_of
 
 _TEXTS = (
@@ -56,7 +56,7 @@ def prompts_of(graph: Graph, key: str, remarks: Remarks) -> dict[str, Any]:
             if texts.text:
                 remarks.note(PARTLY_WRITTEN_PROMPT)
         if side == "positive" and start is not None and not texts.text:
-            remarks.note(UNWRITTEN_PROMPT)
+            remarks.note(EMPTY_PROMPT if texts.is_whole else UNWRITTEN_PROMPT)
         if side == "positive" and texts.guidance:
             fields["guidance"] = numeric(texts.guidance, ("guidance",), guidance_scale, "guidance", remarks)
     return {name: value for name, value in fields.items() if value is not None}

@@ -10,16 +10,16 @@ from typing import Any
 
 from ..generation import GenerationData
 from ..tables import DECODER
-from .decoding import by_role, finishing, passes_after, said_of, script_pass, upscale_of
+from .decoding import by_role, decoding_vae, finishing, passes_after, said_of, script_pass, upscale_of
 from .direction import picture_kind
 from .graph import MOST_NODES, Graph, ancestors, graph_of, prompt_nodes
 from .latents import size_of
 from .models import model_fields
 from .prompts import prompts_of
-from .remarks import MADE_ELSEWHERE, NOT_WRITTEN, Remarks, not_known
+from .remarks import CALLED, EMPTY_PROMPT, MADE_ELSEWHERE, NOT_WRITTEN, Remarks
 from .resources import resources_of, unread
-from .samplers import samplers_of, settings_of, working_together
-from .values import resolved
+from .samplers import first_of_picture, samplers_of, settings_of, working_together
+from .wires import resolved
 from .workflow import prompt_of_workflow
 
 _TOO_MANY = f"The graph has more than {MOST_NODES:,} nodes; the rest is left out."
@@ -99,7 +99,8 @@ def _sampled(graph: Graph, samplers: list[str], remarks: Remarks) -> dict[str, A
     together = working_together(graph, samplers)
     if len(together) < len(samplers):
         remarks.note("The graph makes several pictures that have no part in one another; this tells of one of them.")
-    first = together[0]
+    first = first_of_picture(graph, together)
+    together = [first, *(key for key in together if key != first)]
     used = list(dict.fromkeys((*ancestors(graph, together), *finishing(graph, together))))
     fields: dict[str, Any] = {
         **settings_of(graph, first, remarks),
@@ -107,6 +108,8 @@ def _sampled(graph: Graph, samplers: list[str], remarks: Remarks) -> dict[str, A
         **size_of(graph, first, remarks),
         **model_fields(graph, first, remarks),
     }
+    if (vae := decoding_vae(graph, together)) is not None:
+        fields["vae"] = vae
     fields |= resources_of(graph, together, used, fields, remarks)
     passes = passes_after(graph, together)
     fields["others"] = by_role(fields.get("others", ()), passes)
@@ -125,8 +128,8 @@ def _say_what_is_empty(graph: Graph, used: list[str], fields: Mapping[str, Any],
     models = ("model_name", "model_air", "model_version_id", "model_id")
     named = {**fields, "model": next((value for name in models if (value := fields.get(name))), None)}
     for name, sentence in NOT_WRITTEN.items():
-        is_said = name in remarks.elsewhere and name != "prompt" and not_known(name) in remarks.notes
-        if named.get(name) in (None, "") and not is_said:
+        began = EMPTY_PROMPT if name == "prompt" else f"{CALLED[name]} is not known"
+        if named.get(name) in (None, "") and not any(note.startswith(began) for note in remarks.notes):
             remarks.note(sentence)
             # The size that a picture came from is another's; the rest a wired generation may tell.
             remarks.elsewhere.update({} if name == "width" else {name: None})

@@ -10,6 +10,7 @@ _MOST_NOTES = 200
 # In `extra`: the fields whose values other nodes make when the graph runs, so that it cannot tell them.
 MADE_ELSEWHERE = "made_elsewhere"
 UNWRITTEN_PROMPT = "The prompt is not written in the graph."
+EMPTY_PROMPT = "The prompt of the graph is empty."
 # What is said of a field that stays empty though no other node is seen to make it.
 NOT_WRITTEN = {
     "prompt": UNWRITTEN_PROMPT, "seed": "The seed is not written in the graph.",

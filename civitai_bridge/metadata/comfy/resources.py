@@ -10,11 +10,11 @@ from ..generation import UsedResource, by_list
 from ..resources import join, named_embeddings
 from .graph import Graph, Wire, walk
 from .inputs import word
-from .loras import OFF, loras_at, resource
+from .loras import OFF, is_off, loras_at, resource
 from .models import MODEL_INPUTS, model_at, model_line, named_model
 from .nodes import row
 from .remarks import Remarks
-from .values import is_wired, written
+from .values import VERSION, is_wired, written
 
 _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora", "loras")
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -40,14 +40,17 @@ def resources_of(
     listed = [*_networks(graph, samplers, used, remarks)]
     for name, source in (("prompt", "prompt"), ("negative_prompt", "negative_prompt")):
         listed += named_embeddings(fields.get(name, ""), source)
-    model = fields.get("model_name") or fields.get("model_air")
+    model = fields.get("model_name") or fields.get("model_air") or VERSION.format(fields.get("model_version_id"))
     for key in used:
         for file, kind in _files_at(graph, key, remarks):
-            if kind == "vae" and "vae" not in resources:
+            if kind == "vae" and fields.get("vae", resources.get("vae")) in (None, file):
                 resources["vae"] = file
             elif kind != "checkpoint" or file != model:
                 listed.append(resource(file, kind))
-    if not model and "model_version_id" not in fields and "model" not in remarks.elsewhere:
+    if (
+        not any(fields.get(name) for name in ("model_name", "model_air", "model_version_id"))
+        and "model" not in remarks.elsewhere
+    ):
         checkpoint = next((used for used in listed if used.kind == "checkpoint"), None)
         if checkpoint is not None:
             resources.update(named_model(checkpoint.air or checkpoint.name))
@@ -68,7 +71,7 @@ def _networks(graph: Graph, samplers: Sequence[str], used: Sequence[str], remark
         wired = node.inputs.get("loras")
         if is_wired(wired) and not (isinstance(wired, Wire) and "loras" in row(graph.kind(wired.node))):
             remarks.leave("networks")
-        if not loras and "lora" in node.kind.lower():
+        if not loras and "lora" in node.kind.lower() and not is_off(node.inputs):
             for name, value in _unread_files(graph, key):
                 remarks.note(f"A LoRA is not read: {value[:60]} ({name[:40]} of {node.kind[:60]}).")
     return join(join(applied, each=True) + join(beside), remarks.notes)
@@ -77,8 +80,8 @@ def _networks(graph: Graph, samplers: Sequence[str], used: Sequence[str], remark
 def _row_of(graph: Graph, first: Sequence[str]) -> set[str]:
     """The nodes through which the first sampler's model goes, and the stacks that these take."""
     row_of = {*first, *(place for key in first for place in model_line(graph, key))}
-    stacks = (walk(graph, graph.inputs(place).get(name), _STACKS) for place in row_of for name in _STACKS)
-    return row_of.union(*stacks)
+    starts = (value for place in row_of for name in _STACKS if (value := graph.inputs(place).get(name)) is not None)
+    return row_of.union(*(walk(graph, start, _STACKS) for start in starts))
 
 
 def _files_at(graph: Graph, key: str, remarks: Remarks) -> Iterator[tuple[str, str]]:
@@ -100,6 +103,11 @@ def _files_at(graph: Graph, key: str, remarks: Remarks) -> Iterator[tuple[str, s
                 yield file, is_a
     if file := model_at(graph, key):
         yield file, "checkpoint"
+
+
+def vae_at(graph: Graph, key: str) -> str:
+    """The VAE's file that a node loads; `""` for none, and for the one inside its checkpoint."""
+    return next((file for file, kind in _files_at(graph, key, Remarks()) if kind == "vae"), "")
 
 
 def _unread_files(graph: Graph, key: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...resources.json_values import number, whole
 from ..quantities import guidance_scale, step_count
-from .graph import Graph
+from .graph import Graph, Wire, walk
 from .inputs import choice, numeric, part, word
 from .latents import begins_empty
 from .nodes import row
@@ -24,6 +24,11 @@ _STEPS = ("steps", "steps_total", "base_steps", "num_inference_steps")
 _CFGS = ("cfg", "cfg_conds", "guidance_scale", "cfg_scale", "video_cfg")
 _DENOISES = ("denoise", "denoise_strength", "base_denoise")
 _DETAILERS = re.compile(r"detailer|face ?fix|handfix", re.I)
+# Inputs that steer a sampler and give it no picture.
+_STEERS = re.compile(
+    r"(optional_|opt_)?(model|clip|vae|positive|negative|cond|guider|sigmas|noise$|sampler|control|mask|lora|text|upscale_model)",
+    re.I,
+)
 _BESIDES = ("sampler_name", "positive", "cfg", "latent_image", "scheduler")
 
 
@@ -78,6 +83,29 @@ def working_together(graph: Graph, samplers: Sequence[str]) -> list[str]:
             break
         picture = joined
     return [key for i, key in enumerate(samplers) if picture >> i & 1]
+
+
+def first_of_picture(graph: Graph, samplers: Sequence[str]) -> str:
+    """The first of the samplers (in the order in which they ran) from which the last one's picture comes: one that only
+    makes a hint for it, as depth estimators do, is none."""
+    last = samplers[-1]
+    seen, todo = {last}, [last]
+    while todo:
+        for source in _pictures_of(graph, todo.pop()):
+            if source not in seen:
+                seen.add(source)
+                todo.append(source)
+    return next(key for key in samplers if key in seen)
+
+
+def _pictures_of(graph: Graph, key: str) -> list[str]:
+    """The nodes from which a node has its picture or latent: all but what steers a sampler."""
+    inputs = graph.inputs(key)
+    sources = [value.node for name, value in inputs.items() if isinstance(value, Wire) and not _STEERS.match(name)]
+    for place in walk(graph, inputs.get("positive"), ("positive", "conditioning")):
+        if isinstance(stage := graph.inputs(place).get("stage_c"), Wire):
+            sources.append(stage.node)
+    return sources
 
 
 def settings_of(graph: Graph, key: str, remarks: Remarks) -> dict[str, Any]:

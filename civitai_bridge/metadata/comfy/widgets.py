@@ -23,6 +23,7 @@ _NUMBERS = {"cfg", "denoise", "guidance", "strength_model", "strength_clip", "lo
             "lora_clip_strength", "upscale_by", "denoise_strength"}  # fmt: skip
 _WORDS = {"sampler_name", "scheduler", "ckpt_name", "unet_name", "vae_name", "lora_name", "control_net_name", "text",
           "positive", "negative", "prompt", "model_name", "text_g", "text_l", "clip_l", "t5xxl"}  # fmt: skip
+_TYPED = _WHOLE | _NUMBERS | _WORDS
 # Texts of which the page chooses one of {several|words} when it queues them, and in which it leaves out comments.
 _DYNAMIC = {"text", "prompt", "positive", "negative", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "wildcard_text",
             "positive_prompt", "negative_prompt", "llama", "user_prompt"}  # fmt: skip
@@ -56,7 +57,7 @@ def _by_name(node: Drawn, remarks: Remarks) -> dict[str, Any]:
             remarks.note(f"The values of {node.kind[:60]} do not fit its widgets; they are not read.")
         else:
             named, left = fitting
-            if left and table:
+            if left and table and not _TYPED.isdisjoint(table):
                 extent = "more" if left > 0 else "fewer"
                 remarks.note(f"{node.kind[:60]} has {extent} values than widgets that are known here.")
     return {**named, **_unnamed_loras(values)}
@@ -98,7 +99,7 @@ def _is_harmless(values: Sequence[Any]) -> bool:
 def _is_control(value: object, following: Sequence[str]) -> bool:
     """Whether a value says what becomes of a seed after a run: a word, or `true` and `false` on pages of 2023."""
     if isinstance(value, bool):
-        return not following or following[0] in _WHOLE | _NUMBERS | _WORDS
+        return not following or following[0] in _TYPED
     return isinstance(value, str) and value in _CONTROLS
 
 
