@@ -121,6 +121,7 @@ async def _estimate(context: Context, fleet: Fleet, request: GenerationRequest, 
         "affordable": estimate.affordable,
         "air": estimate.air,
         "report": estimate.report,
+        "notes": list(estimate.notes),
     }
     context.data(document, estimate.report)
     return 0
@@ -153,6 +154,7 @@ def _document(outcome: Outcome, files: list[Path]) -> dict[str, Any]:
         "blob_urls": list(outcome.blob_urls),
         "files": [str(file) for file in files],
         "missing": {str(index): reason for index, reason in outcome.missing},
+        "notes": list(outcome.notes),
         "paid_now": outcome.paid_now,
         "sandbox": outcome.sandbox,
     }

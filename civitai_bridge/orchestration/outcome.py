@@ -69,7 +69,8 @@ class BoughtPicture:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back. `cost` is net Buzz of the purchase; `paid_now` is False when it was bought before."""
+    """What came back. `cost` is net Buzz of the purchase; `paid_now` is False when it was bought before. `notes` are
+    the sentences of the report that a program should see too: another charge, a folded seed, what was left out."""
 
     key: str
     pictures: tuple[BoughtPicture, ...]
@@ -81,6 +82,7 @@ class Outcome:
     seed: int
     status: str
     report: str
+    notes: tuple[str, ...]
     blob_urls: tuple[str, ...]
     generation: GenerationData
     sandbox: bool
@@ -94,3 +96,4 @@ class Estimate:
     affordable: bool
     air: str
     report: str
+    notes: tuple[str, ...] = ()
