@@ -228,7 +228,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> OrderInputs:
         **{name: inputs[name] for name in _PLAIN if inputs.get(name) is not None},
     )
     terms = Terms(
-        max_buzz=int(inputs.get("max_buzz") or 0),
+        max_buzz=int(inputs.get("max_buzz") or 0) or None,  # on a node 0 names no limit
         reuse_paid=inputs.get("reuse_paid") is not False,
         wait_minutes=float(inputs.get("wait_minutes") or 30),
         prompt_id=prompt_id,

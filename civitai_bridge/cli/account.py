@@ -66,20 +66,32 @@ def _settings(context: Context, arguments: argparse.Namespace) -> int:
 
 
 async def _test(context: Context, arguments: argparse.Namespace) -> int:
+    """Ask the site whose the key is, and the fleet for our purchases. Raises what either answers, with its host."""
+    from ..website import SiteClient
+
     if not context.settings().key:
         raise NoKey
     async with context.app() as app:
         fleet = await app.fleet()
+        settings, network = await app.connected()
+        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).user_id()
         await fleet.client.tagged("civitai-bridge")
         waiting = len(fleet.waiting())
     document = {
         "ok": True,
-        "orchestration": fleet.settings.orchestration_url,
+        "site": settings.site_url,
+        "orchestration": settings.orchestration_url,
+        "user": owner,
         "waiting": waiting,
-        "sandbox": fleet.settings.sandbox,
+        "sandbox": settings.sandbox,
     }
-    service = "the sandbox" if fleet.settings.sandbox else fleet.settings.orchestration_url
-    context.data(document, f"{service} answers and takes the key. {waiting} purchases wait to be collected.")
+    services = (
+        "The sandbox answers and takes"
+        if settings.sandbox
+        else (f"{settings.site_url} and {settings.orchestration_url} answer and take")
+    )
+    wait = "1 purchase waits" if waiting == 1 else f"{waiting} purchases wait"
+    context.data(document, f"{services} the key. {wait} to be collected.")
     return 0
 
 

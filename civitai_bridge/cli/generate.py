@@ -44,13 +44,20 @@ def add_to(commands: Any) -> None:
     option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
     option("--format", default="png", choices=("png", "jpeg", "webp"))
     option("--mature", default="auto", choices=("auto", "blocked", "allowed"))
-    option("--max-buzz", type=int, default=0, metavar="N", help="never pay more; answers for a script")
+    option("--max-buzz", type=_buzz, metavar="N", help="never pay more (0 = nothing); answers for a script")
     option("--yes", action="store_true", help="buy without being asked")
     option("--no-reuse", action="store_true", help="buy again what was bought before")
     option("--wait", type=float, default=30.0, metavar="MINUTES")
     option("--output", default=".", metavar="DIR")
     option("--estimate", action="store_true", help="only ask the price")
     parser.set_defaults(run=_run)
+
+
+def _buzz(text: str) -> int:
+    amount = int(text)
+    if amount < 0:
+        raise argparse.ArgumentTypeError("it must be 0 or more")
+    return amount
 
 
 @dataclass
@@ -101,7 +108,7 @@ async def _generate(context: Context, arguments: argparse.Namespace, waiting: _W
         max_buzz=arguments.max_buzz,
         reuse_paid=not arguments.no_reuse,
         wait_minutes=arguments.wait,
-        confirm=None if arguments.yes or arguments.max_buzz else _asker(context),
+        confirm=None if arguments.yes or arguments.max_buzz is not None else _asker(context),
     )
     async with context.app() as app:
         fleet = await app.fleet()

@@ -89,7 +89,7 @@ class Fleet:
         price, affordable = price_of(priced), not priced.insufficient_buzz
         lines = [
             BADGE if self.settings.sandbox else "",
-            *report.estimate(price, affordable, terms.max_buzz if terms else 0, order),
+            *report.estimate(price, affordable, terms.max_buzz if terms else None, order),
         ]
         return Estimate(price, affordable, order.air, report.joined(lines), order.notes)
 

@@ -49,12 +49,20 @@ def check_limits(planned: Sequence[PlannedPurchase], limits: Limits, purchases: 
     """Raise LimitReached where the planned purchases together pass a limit beside what was bought, oldest first. What
     a clock that was ahead has dated into the future counts for today."""
     price = sum(each.price for each in planned)
+    for name, limit in (("limit_buzz_per_day", limits.per_day), ("limit_buzz_per_prompt", limits.per_prompt)):
+        if limit <= 0 < price:
+            raise LimitReached(
+                f"The setting {name} is 0, so nothing may be bought; this would cost {price} Buzz. Nothing was bought.",
+                limit=name,
+                left=0,
+            )
     left = limits.per_day - spent(purchases, since=now - DAY)
     if price > left:
+        limit = f"the day's limit of {limits.per_day}"
         frees_at = next((each.created + DAY for each in purchases if each.cost and each.created > now - DAY), None)
         when = f" The oldest part frees at {time.strftime('%H:%M', time.localtime(frees_at))}." if frees_at else ""
         raise LimitReached(
-            f"This would cost {price} Buzz, and {max(0, left)} of the day's limit of {limits.per_day} are left "
+            f"This would cost {price} Buzz, and {_left(left, limit)} "
             f"(setting limit_buzz_per_day).{when} Nothing was bought.",
             limit="limit_buzz_per_day",
             left=max(0, left),
@@ -68,11 +76,15 @@ def check_limits(planned: Sequence[PlannedPurchase], limits: Limits, purchases: 
 def _check_prompt(price: int, limits: Limits, before: int) -> None:
     left = limits.per_prompt - before
     if price > left:
-        bought = f" {before} Buzz of this prompt are spent or reserved already." if before else ""
+        limit = f"the limit of {limits.per_prompt} for one prompt"
+        bought = f" {before} Buzz of this prompt {'is' if before == 1 else 'are'} spent or reserved." if before else ""
         raise LimitReached(
-            f"This would cost {price} Buzz, and {max(0, left)} of the limit of {limits.per_prompt} for "
-            "one prompt are left "
+            f"This would cost {price} Buzz, and {_left(left, limit)} "
             f"(setting limit_buzz_per_prompt).{bought} Nothing more was bought.",
             limit="limit_buzz_per_prompt",
             left=max(0, left),
         )
+
+
+def _left(buzz: int, limit: str) -> str:
+    return f"1 of {limit} is left" if buzz == 1 else f"{max(0, buzz)} of {limit} are left"

@@ -11,10 +11,11 @@ from ..metadata.generation import GenerationData
 
 @dataclass(frozen=True)
 class Terms:
-    """What the person who asks allows. `max_buzz` 0 = the settings' limits; `confirm` is asked with the price before
+    """What the person who asks allows. `max_buzz` is the most that may be paid (0 = nothing, None = no limit beside the
+    settings' own); `confirm` is asked with the price before
     buying."""
 
-    max_buzz: int = 0
+    max_buzz: int | None = None
     reuse_paid: bool = True
     wait_minutes: float = 30
     prompt_id: str = ""

@@ -78,7 +78,7 @@ async def acceptable_price(
     person agree. Raises TooExpensive or OutOfBuzz."""
     priced = await ask_price(client, order, timings)
     price = price_of(priced, ", so nothing was bought")
-    if terms.max_buzz and price > terms.max_buzz:
+    if terms.max_buzz is not None and price > terms.max_buzz:
         raise report.above_max_buzz(price, terms.max_buzz)
     if priced.insufficient_buzz:
         raise report.wallet_too_small(price, settings.currencies)

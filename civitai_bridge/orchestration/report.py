@@ -81,12 +81,12 @@ def another_account(purchase: Purchase, buyer: Buyer) -> AnotherAccount:
     )
 
 
-def estimate(price: int, affordable: bool, max_buzz: int, order: Order) -> list[str]:
+def estimate(price: int, affordable: bool, max_buzz: int | None, order: Order) -> list[str]:
     lines = [f"{price} Buzz for {count_pictures(order.quantity)} with {order.variant.path}."]
     if not affordable:
         lines.append("The wallets that may pay do not hold that much.")
-    if max_buzz and price > max_buzz:
-        lines.append(f"That is above this node's max_buzz of {max_buzz}.")
+    if max_buzz is not None and price > max_buzz:
+        lines.append(f"That is above the max_buzz of {max_buzz}.")
     return [*lines, *order.notes]
 
 

@@ -21,6 +21,7 @@ from pack.civitai_bridge.errors import (
     DownloadDamaged,
     DownloadForbidden,
     DownloadRefused,
+    FileRefused,
 )
 from pack.civitai_bridge.model_files.hashing import Hashing
 from pack.civitai_bridge.sandbox import files, models
@@ -139,7 +140,7 @@ async def test_pickles_need_the_setting(room: Room):
     room.catalog.close()
     room.catalog = room.open(allow_pickle=True)
     assert (await room.catalog.download("300029")).file.endswith(".ckpt")
-    with pytest.raises(BadInput, match="code that runs"):
+    with pytest.raises(FileRefused, match="code that runs"):
         await room.catalog.download("300061")
 
 
@@ -257,7 +258,7 @@ async def test_wrong_bytes_of_a_file_without_a_sha256_are_not_loaded_by_a_graph(
         return version
 
     catalog.site.version = without("SHA256")  # type: ignore[method-assign]
-    room.sandbox.site.storage.troubles.append("wrong")
+    room.sandbox.site.storage.troubles.extend(["wrong", "wrong"])
     with pytest.raises(DownloadDamaged, match="other bytes"):
         await catalog.download(str(LORA), from_graph=True)
     catalog.site.version = without("SHA256", "AutoV2", "AutoV3", "BLAKE3", "CRC32")  # type: ignore[method-assign]

@@ -305,7 +305,16 @@ def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
 
 def test_test_says_whether_the_key_is_taken(sandbox: Sandbox, shell: Shell) -> None:
     done = shell("test", "--json")
-    assert done.code == 0 and done.data["ok"] is True
+    assert done.code == 0 and done.data["ok"] is True and done.data["user"].isdigit()
+
+
+@pytest.mark.parametrize("name", ["CIVITAI_SITE_URL", "CIVITAI_ORCHESTRATION_URL"])
+def test_all_is_not_well_while_one_of_the_hosts_is_away(
+    sandbox: Sandbox, shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    done = shell("test", "--json")
+    assert done.code == 4 and done.data["error"]["code"] == "unreachable"
 
 
 def test_what_was_not_waited_for_is_listed_and_collected(sandbox: Sandbox, shell: Shell) -> None:

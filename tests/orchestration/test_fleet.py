@@ -218,6 +218,15 @@ async def test_a_higher_charge_is_the_first_line(bridge: Fleet, fleet: FakeServi
     assert fleet.count("cancel") == 0
 
 
+async def test_a_max_buzz_of_0_buys_nothing_but_answers_from_what_was_bought(bridge: Fleet, fleet: FakeService):
+    with pytest.raises(TooExpensive, match="16 Buzz, more than the max_buzz of 0"):
+        await bridge.generate(WANTED, Terms(max_buzz=0))
+    assert fleet.count("submit") == 0
+    assert "above the max_buzz of 0" in (await bridge.estimate(WANTED, Terms(max_buzz=0))).report
+    await buy(bridge)
+    assert not (await buy(bridge, terms=Terms(max_buzz=0))).paid_now
+
+
 async def test_a_price_above_max_buzz_buys_nothing(bridge: Fleet, fleet: FakeService):
     with pytest.raises(TooExpensive, match="16 Buzz, more than the max_buzz of 15"):
         await bridge.generate(WANTED, Terms(max_buzz=15))

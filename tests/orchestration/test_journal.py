@@ -184,7 +184,7 @@ def test_an_equal_living_order_of_a_key_that_nobody_knows_is_not_bought_again(
 def test_the_limit_of_a_prompt_counts_all_of_it(journal: Journal):
     limits = Limits(25, 1000)
     reserve(journal, plan("a", prompt="p"), plan("b", prompt="p"), limits=limits)
-    with pytest.raises(LimitReached, match="5 of the limit of 25") as caught:
+    with pytest.raises(LimitReached, match="5 of the limit of 25 for one prompt are left") as caught:
         reserve(journal, plan("c", prompt="p"), limits=limits)
     assert (caught.value.limit, caught.value.left) == ("limit_buzz_per_prompt", 5)
     reserve(journal, plan("c", prompt="q"), limits=limits)

@@ -1,3 +1,3 @@
-"""ComfyUI's graphs: from the picture's prompt or page to what made it. Node classes are rows of tables.
-
-Pure functions over JSON values; never imports a container, the network or another format."""
+"""ComfyUI's graphs: from the prompt that ran, or the page as it was drawn, to what made the picture. Node classes are
+rows of `nodes.json`; a graph is frozen, and what reads it are functions (start at `reader`).
+Never imports a container, the network or another format."""

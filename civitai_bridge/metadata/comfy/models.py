@@ -74,6 +74,8 @@ def model_fields(graph: Graph, key: str, remarks: Remarks) -> dict[str, Any]:
         remarks.leave("model")
     elif isinstance(start, Wire) and role_of(graph, key) == "generate":
         remarks.leave("model")
+    if role_of(graph, key) == "generate" and (skip := layers(graph.inputs(key).get("clip_skip"))):
+        return {**fields, "clip_skip": skip}
     for place in (*line, *behind):
         inputs = graph.inputs(place)
         layer = whole(written(inputs.get("stop_at_clip_layer", inputs.get("clip_skip", inputs.get("base_clip_skip")))))
@@ -93,6 +95,8 @@ def named_model(file: str, *, is_reference: bool = False) -> dict[str, Any]:
     used = resource(file, "checkpoint")
     if used.air:
         return {"model_air": used.air, "model_version_id": used.version_id, "model_id": used.model_id}
+    if used.version_id is not None:
+        return {"model_version_id": used.version_id}
     if is_reference:
         try:
             reference = read_reference(file)

@@ -9,7 +9,8 @@ and may say, each where it applies:
 `widgets`   the names of its widgets in order, for pages that did not write them down; `each` those that come again
             and again behind them, with {} for 1, 2, 3 …
 `gives`     for each output the input whose value it hands on; "a|b": the first of them that is written; "#width" and
-            "#height": a side of the size that the node's preset names; "#json": CivitAI's model selector; "" for none
+            "#height": a side of the size that the node's preset names; "#json": CivitAI's model selector;
+            "#reference": the version that our own nodes look up; "" for none
 `passes`    true: it hands on its only wire (a reroute)
 `first`     it hands on the first input that is there: names, or one name with {} for 1, 2, 3 …
 `select`    the input that numbers the branch, `of` the branches ("input{}" or a list), `from` the first number (1);

@@ -19,7 +19,7 @@ from .prompts import prompts_of
 from .remarks import CALLED, EMPTY_PROMPT, MADE_ELSEWHERE, NOT_WRITTEN, Remarks
 from .resources import resources_of, unread
 from .samplers import first_of_picture, samplers_of, settings_of, working_together
-from .values import resolved
+from .wires import resolved
 from .workflow import prompt_of_workflow
 
 _TOO_MANY = f"The graph has more than {MOST_NODES:,} nodes; the rest is left out."
@@ -134,6 +134,7 @@ def _say_what_is_empty(graph: Graph, used: list[str], fields: Mapping[str, Any],
             # The size that a picture came from is another's; the rest a wired generation may tell.
             remarks.elsewhere.update({} if name == "width" else {name: None})
     read = [used.name for name in ("networks", "others") for used in fields.get(name, ())]
+    read.append(fields.get("model_name", ""))
     for sentence in unread(graph, used, read):
         remarks.note(sentence)
 

@@ -14,12 +14,12 @@ from .loras import OFF, is_off, loras_at, resource
 from .models import MODEL_INPUTS, model_at, model_line, named_model
 from .nodes import row
 from .remarks import Remarks
-from .values import is_wired, written
+from .values import VERSION, is_wired, written
 
 _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora", "loras")
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vae_name",), "vae"),
-    (("control_net_name", "controlnet_name"), "controlnet"),
+    (("control_net_name", "controlnet_name", "tile_controlnet"), "controlnet"),
     (("model_name", "upscale_model_name", "pixel_upscaler"), "upscaler"),
     (("refiner_ckpt_name",), "refiner"),
 )
@@ -40,14 +40,17 @@ def resources_of(
     listed = [*_networks(graph, samplers, used, remarks)]
     for name, source in (("prompt", "prompt"), ("negative_prompt", "negative_prompt")):
         listed += named_embeddings(fields.get(name, ""), source)
-    model = fields.get("model_name") or fields.get("model_air")
+    model = fields.get("model_name") or fields.get("model_air") or VERSION.format(fields.get("model_version_id"))
     for key in used:
         for file, kind in _files_at(graph, key, remarks):
             if kind == "vae" and fields.get("vae", resources.get("vae")) in (None, file):
                 resources["vae"] = file
             elif kind != "checkpoint" or file != model:
                 listed.append(resource(file, kind))
-    if not model and "model_version_id" not in fields and "model" not in remarks.elsewhere:
+    if (
+        not any(fields.get(name) for name in ("model_name", "model_air", "model_version_id"))
+        and "model" not in remarks.elsewhere
+    ):
         checkpoint = next((used for used in listed if used.kind == "checkpoint"), None)
         if checkpoint is not None:
             resources.update(named_model(checkpoint.air or checkpoint.name))
@@ -112,7 +115,8 @@ def _unread_files(graph: Graph, key: str) -> Iterator[tuple[str, str]]:
     named = {name for names, _ in _FILES for name in names} | set(MODEL_INPUTS)
     for name, value in graph.inputs(key).items():
         text = written(value)
-        if isinstance(text, str) and name not in named and not _PARTS.search(name) and _FILE_NAME.search(text):
+        is_file = isinstance(text, str) and len(text) < 260 and "," not in text and "embedding:" not in text
+        if is_file and name not in named and not _PARTS.search(name) and _FILE_NAME.search(text):
             yield name, text
 
 
@@ -121,7 +125,9 @@ def unread(graph: Graph, used: Iterable[str], read: Iterable[str]) -> Iterator[s
     seen = set(read)
     for key in used:
         kind = graph.kind(key)
-        for name, file in _unread_files(graph, key) if "lora" not in kind.lower() else ():
-            if file not in seen and not _PARTS.search(kind):
+        if "lora" in kind.lower() or "Save" in kind or _PARTS.search(kind):
+            continue
+        for name, file in _unread_files(graph, key):
+            if file not in seen:
                 seen.add(file)
                 yield f"What {file[:60]} does is not known ({name[:40]} of {kind[:60]})."
