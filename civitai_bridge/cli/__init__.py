@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
             sys.stderr.write(f"{error.usage}civitai-bridge: {error}\n")
         return 2
     except CivitaiError as error:
-        context.fail(error.code, at_a_shell(str(error)))
+        names = {"key": error.key, "workflow_id": error.workflow_id, "cost": error.cost}
+        members = {name: value for name, value in names.items() if value not in ("", None)}
+        context.fail(error.code, at_a_shell(str(error)), members)
         return error.exit_code
     except KeyboardInterrupt:
         context.fail(
