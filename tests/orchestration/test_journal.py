@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -17,6 +18,7 @@ import pytest
 from fake_service import spent
 
 from pack.civitai_bridge.errors import AnotherAccount, LimitReached, StateTrouble
+from pack.civitai_bridge.orchestration.echo import request_hash
 from pack.civitai_bridge.orchestration.journal import Journal, rollback_note
 from pack.civitai_bridge.orchestration.limits import Limits
 from pack.civitai_bridge.orchestration.owners import HEART_STOPS
@@ -524,3 +526,45 @@ def test_a_collected_row_that_is_not_usable_is_bought_anew(journal: Journal):
     seen: list[str] = []
     (other,) = journal.reserve([plan()], WIDE, usable=lambda _, row: bool(seen.append(row.key)), owner=lambda _: "o")
     assert seen == [row.key] and other.key != row.key
+
+
+@pytest.mark.parametrize("state", [COLLECTED, REFUSED, FAILED, CANCELED])
+def test_an_order_that_is_over_keeps_its_text_but_no_pictures(journal: Journal, state: str):
+    body = {"steps": [{"input": {"prompt": "x", "images": ["data:image/png;base64,QUJD"], "seed": 1}}], "tags": ["t"]}
+    asked = replace(plan(), body=json.dumps(body))
+    (row,) = reserve(journal, asked)
+    journal.record(row.key, state=ACCEPTED)
+    assert "base64" in journal.get(row.key).body
+    journal.record(row.key, state=state) if state != REFUSED else None
+    if state == REFUSED:
+        (row,) = reserve(journal, replace(plan("another"), body=json.dumps(body)))
+        journal.record(row.key, state=state)
+    kept = json.loads(journal.get(row.key).body)
+    (image,) = kept["steps"][0]["input"]["images"]
+    assert image.startswith("sha256:") and len(image) == 71 and kept["steps"][0]["input"]["prompt"] == "x"
+    assert request_hash("", "https://a", kept, 1) == request_hash("", "https://a", body, 1)
+
+
+def test_a_cancel_before_the_post_keeps_no_pictures_either(journal: Journal):
+    (row,) = reserve(journal, replace(plan(), body='{"image": "data:image/png;base64,QUJD"}'))
+    assert "base64" not in journal.want_cancel(row.key).body
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "PRAGMA user_version = 99",
+        "ALTER TABLE purchases ADD COLUMN something_new TEXT NOT NULL DEFAULT ''",
+        """UPDATE purchases SET slots = '[{"index": 0, "seed": 1, "something_new": 2}]'""",
+    ],
+)
+def test_a_journal_of_a_newer_version_is_left_alone_and_named(tmp_path: Path, change: str):
+    path = tmp_path / "journal.sqlite3"
+    journal = Journal(path)
+    reserve(journal, plan())
+    journal.close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(change)
+    other.close()
+    with pytest.raises(StateTrouble, match=r"written by a newer version.*Nothing was sent"):
+        Journal(path).rows()
