@@ -47,7 +47,8 @@
   + DownloadTrouble      a file that cannot be had   (status, detail)
     - DownloadRefused    CivitAI says no: the creator, early access, a quota, archived
       - LogInNeeded      only for people who are logged in, and no key is set or it is not accepted
-    - DownloadForbidden  our own settings say no: pickle, size, downloads off
+    - DownloadForbidden  our own settings say no: size, downloads off
+      - FileRefused      the file itself is why: a virus, a pickle, no folder for it
     - DownloadDamaged    wrong size, wrong SHA256, a page instead of a file
     - NoRoom             the disk is too full
     - DownloadStopped    a person stopped it; what is there is kept for the next time
@@ -377,9 +378,15 @@ class LogInNeeded(DownloadRefused):
 
 
 class DownloadForbidden(DownloadTrouble):
-    """Our own settings refuse the download: pickle, size, downloads off."""
+    """Our own settings refuse the download: size, downloads off."""
 
     exit_code = 2
+
+
+class FileRefused(DownloadForbidden):
+    """The file itself is why it is neither added nor loaded: a virus, a format that can run code, no folder for it."""
+
+    exit_code = 1
 
 
 class DownloadDamaged(DownloadTrouble):

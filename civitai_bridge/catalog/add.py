@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, DownloadRefused, FileRefused
 from ..model_files.names import safe_name, with_suffix
 from ..resources.version import ModelFile, ModelVersion
 from .answers import ADDED, ALREADY, RESTRICTED, Added
@@ -14,13 +14,19 @@ from .store import CatalogStore
 
 
 def restriction(version: ModelVersion) -> str:
-    """Why a version may not be downloaded, `""` where it may; in the order in which CivitAI's own site asks."""
-    if version.usage_control != "Download":
-        return f"This model is '{version.usage_control}' only — download not allowed by the creator"
-    if version.paid:
+    """Why a version is not added, `""` where it may be; in the order in which CivitAI's own site asks."""
+    if version.usage_control == "Download" and version.paid:
         if version.paid_until:
             return f"This model is in early access until {version.paid_until} — it can be downloaded after buying it"
         return "This model is sold by its creator — it can be downloaded after buying it"
+    return unavailable(version)
+
+
+def unavailable(version: ModelVersion) -> str:
+    """Why nobody can download a version, `""` where those can whom its creator lets: whether access was bought, the
+    site knows."""
+    if version.usage_control != "Download":
+        return f"This model is '{version.usage_control}' only — download not allowed by the creator"
     if version.mode == "TakenDown":
         return "This model was taken down — it can no longer be downloaded"
     if version.mode:
@@ -31,16 +37,16 @@ def restriction(version: ModelVersion) -> str:
 
 
 def choose_file(version: ModelVersion, file_id: int | None = None) -> ModelFile:
-    """The primary file, or the one of this id. Raises BadInput where there is none, or where a scan found danger in
-    it."""
+    """The primary file, or the one of this id. Raises BadInput where there is none, FileRefused where a scan found
+    danger in it, DownloadRefused for a version without files."""
     file = version.primary if file_id is None else version.file_of_id(file_id)
     if not version.files and (reason := restriction(version)):
-        raise BadInput(f"{reason}.")
+        raise DownloadRefused(f"{reason}.")
     if file is None:
         ids = ", ".join(f"{each.id} ({each.name})" for each in version.files) or "none"
         raise BadInput(f"Version {version.version_id} has no file {file_id or ''}; it has {ids}.")
     if file.danger:
-        raise BadInput(f"CivitAI's scan found {file.danger} in {file.name}; it is neither added nor downloaded.")
+        raise FileRefused(f"CivitAI's scan found {file.danger} in {file.name}; it is neither added nor downloaded.")
     return file
 
 
@@ -71,8 +77,8 @@ def add(
     names = [name] if name else [each for each in names_of(version, file) if is_free(dest, each, file)]
     with store.changing() as change:
         used: set[str] = set()
-        for catalog in (MODELS, LORAS):
-            for _, raw in change.load(catalog).document.entries():
+        for catalog in (change.load(MODELS), change.readable(LORAS)):
+            for _, raw in catalog.document.entries():
                 if _is_already(raw, version, file, exactly=file_id is not None):
                     return Added(ALREADY, file=str(raw.get("file") or ""))
                 if not name and raw.get("dest") == dest and isinstance(other := raw.get("file"), str):

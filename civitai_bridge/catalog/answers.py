@@ -31,35 +31,93 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several files of a version, as CivitAI names it; `place` is None where it is not here."""
+
+    file_id: int
+    name: str
+    type: str
+    place: Place | None = None
+
+    @property
+    def status(self) -> str:
+        return PRESENT if self.place else MISSING
+
+    def as_json(self) -> dict[str, Any]:
+        """Ids are 0 where the catalog does not name them."""
+        path = self.place.path if self.place else None
+        return {"file_id": self.file_id, "name": self.name, "type": self.type, "status": self.status, "path": path}
+
+
+@dataclass(frozen=True)
 class Located:
-    """The answer for one resource. `status` is `present` (an entry and its file), `missing` (an entry without its
-    file), `not_found` (no entry) or `unknown` (nobody can say which version is meant). `how` is what decided (`version
-    id`, `full hash`, `short hash`, `name`); `entry` and `place` are None where there is none."""
+    """The one answer about a resource and its file, which every face gives.
+
+    `status` is `present` (an entry and its file), `missing` (an entry without its file), `not_found` (no entry) or
+    `unknown` (nobody can say which version is meant, or what is in the file). `how` is what decided: `version id`,
+    `full hash`, `short hash`, `name`, or `file` where the index of files led back to the entry. `entry` and `place` are
+    None where there is none; `place` is where the file really is, whatever its entry calls it. `changed`: the file was
+    written since it was hashed. `parts` are the files of a version that has several."""
 
     status: str
     how: str = ""
     entry: Entry | None = None
     place: Place | None = None
     notes: tuple[Note, ...] = field(default=())
+    changed: bool = False
+    parts: tuple[Part, ...] = ()
 
     @property
     def file(self) -> str:
-        """The name for a loader of ComfyUI, `""` where no file is here."""
+        """What the file on disk is called, below its model folder; `""` where none is here."""
         return self.place.name if self.place else ""
+
+    @property
+    def loader_name(self) -> str:
+        """The name for a loader of ComfyUI; `""` where no file is here, outside of ComfyUI's folders, and where nobody
+        knows what is in it."""
+        return self.place.name if self.place and self.place.folder and not self.changed else ""
+
+    @property
+    def path(self) -> str | None:
+        return self.place.path if self.place else None
+
+    @property
+    def catalog(self) -> str | None:
+        """`models.json` or `loras.json`, None where neither has it."""
+        return self.entry.catalog if self.entry else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its file is on disk, catalogued or not."""
+        return self.place is not None and not self.changed and not self.has_note("ambiguous")
 
     def has_note(self, *codes: str) -> bool:
         """Whether one of these codes is noted."""
         return any(note.code in codes for note in self.notes)
 
+    def facts(self) -> dict[str, Any]:
+        """The members that are the same wherever a program is told of a file."""
+        return {
+            "path": self.path,
+            "loader_name": self.loader_name,
+            "catalog": self.catalog,
+            "changed": self.changed,
+            "parts": [part.as_json() for part in self.parts],
+        }
+
     def as_json(self) -> dict[str, Any]:
-        """The members that the routes add to a resource."""
-        entry = self.entry
-        members: dict[str, Any] = {"catalog_status": self.status, "catalog_file": entry.file if entry else None}
+        """The members that the routes add to a resource. `catalog_file` and `catalog_dest` name the file as it is now,
+        where it was renamed since it was catalogued."""
+        entry, place = self.entry, self.place
+        members: dict[str, Any] = {"catalog_status": self.status, "catalog_file": None}
         if entry is not None:
-            members.update(catalog_dest=entry.dest, catalog_name=entry.name)
+            is_renamed = place is not None and bool(place.folder) and self.has_note("same_bytes")
+            file, dest = (place.name, place.folder) if place is not None and is_renamed else (entry.file, entry.dest)
+            members.update(catalog_file=file, catalog_dest=dest, catalog_name=entry.name)
         if self.notes:
             members["catalog_notes"] = [note.text for note in self.notes]
-        return members
+        return {**members, **self.facts()}
 
     def sentence(self) -> str:
         """One line for a report."""
@@ -95,13 +153,12 @@ class Answer:
             "name": self.name,
             "version_id": self.version_id,
             "base_model": self.version.base_model if self.version else entry.base_model if entry else "",
-            "catalog": entry.catalog if entry else None,
             "category": entry.category if entry else None,
             "dest": entry.dest if entry else None,
             "file": entry.file if entry else None,
-            "path": located.place.path if located.place else None,
             "how": located.how,
             "notes": [note.text for note in located.notes],
+            **located.facts(),
         }
 
     @property
@@ -119,12 +176,13 @@ class Checked:
 
     @property
     def all_present(self) -> bool:
-        return all(answer.located.status == PRESENT for answer in self.answers)
+        """Whether every file is on disk, catalogued or not."""
+        return all(answer.located.is_here for answer in self.answers)
 
     @property
     def missing(self) -> str:
         """What is not here, one reference a line."""
-        return "\n".join(answer.text for answer in self.answers if answer.located.status != PRESENT)
+        return "\n".join(answer.text for answer in self.answers if not answer.located.is_here)
 
     def as_json(self) -> dict[str, Any]:
         resources = [answer.as_json() for answer in self.answers]

@@ -47,6 +47,11 @@ class Catalog:
         ]
 
 
+def no_catalog(name: str) -> Catalog:
+    """An empty catalog, for where there is no file."""
+    return Catalog(name, _NO_CATALOG, None)
+
+
 def read_catalog(path: Path, name: str, previous: Catalog | None = None) -> Catalog:
     """Read a catalog, an empty one where there is no file; `previous` where the file is still as it was then. Raises
     CatalogDamaged, CatalogTrouble."""
@@ -57,7 +62,7 @@ def read_catalog(path: Path, name: str, previous: Catalog | None = None) -> Cata
             state = _state(os.fstat(source.fileno()))
             content = source.read()
     except FileNotFoundError:
-        return Catalog(name, _NO_CATALOG, None)
+        return no_catalog(name)
     except OSError as error:
         raise trouble(path, error, "read") from error
     try:

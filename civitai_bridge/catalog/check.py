@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,14 +11,16 @@ from ..errors import CivitaiError, NotFound
 from ..model_files.hashing import BLAKE3, CRC32
 from ..model_files.index import HashIndex
 from ..model_files.progress import HashingProgress
-from ..resources.hashes import bare_hash
+from ..resources.hashes import SHA256, bare_hash
 from ..resources.reference import HashReference
 from ..resources.version import ModelVersion
 from ..website import Lookups, SiteClient, describe, identify
-from .answers import NOT_FOUND, UNKNOWN, Answer, Checked
+from .answers import NOT_FOUND, UNKNOWN, Answer, Checked, Located
+from .places import Place
 from .query import Query, Question
 from .state import Catalogs
 
+_SMALL = 64 * 1024 * 1024  # bytes that are hashed in a tenth of a second
 _AT_ONCE = 8  # questions to CivitAI about the newest versions of models
 _KIND_BY_LENGTH = {64: BLAKE3, 8: CRC32}  # what a hash may be that is of no usual kind
 
@@ -39,18 +42,35 @@ async def check(
 ) -> Checked:
     """The answers in the order of the questions. CivitAI is asked only about what the catalogs do not know, and not at
     all without `asking`; its troubles are notes of the answers. `scanning` is how far the scan is that runs now."""
-    located = await asyncio.to_thread(lambda: list(catalogs.locate_all(question.query for question in questions)))
+    located = await asyncio.to_thread(_locate, catalogs, [question.query for question in questions])
     answers = [Answer(question.text, answer) for question, answer in zip(questions, located, strict=True)]
     unknown = [number for number, answer in enumerate(located) if answer.status in (NOT_FOUND, UNKNOWN)]
     if asking is not None and unknown:
         asked = await _ask(asking, [questions[number].query for number in unknown])
-        again = await asyncio.to_thread(lambda: list(catalogs.locate_all(query for query, _ in asked)))
+        again = await asyncio.to_thread(_locate, catalogs, [query for query, _ in asked])
         for number, answer, (_, version) in zip(unknown, again, asked, strict=True):
             answers[number] = Answer(questions[number].text, answer, version)
     sentences = await _unhashed_kinds(index, questions, answers)
     if scanning is not None and any(answer.located.place is None for answer in answers):
         sentences.append(f"{scanning.sentence} More may be found later.")
     return Checked(tuple(answers), " ".join(sentences))
+
+
+def _locate(catalogs: Catalogs, queries: Sequence[Query]) -> list[Located]:
+    """The answers from disk; what was changed is hashed again where that takes no time worth mentioning."""
+    located = list(catalogs.locate_all(queries))
+    places = {answer.place for answer in located if answer.changed and answer.place is not None}
+    small = [place for place in places if _size(place) <= _SMALL]
+    for place in small:
+        catalogs.hash_again(place)
+    return list(catalogs.locate_all(queries)) if small else located
+
+
+def _size(place: Place) -> int:
+    try:
+        return os.stat(place.path).st_size
+    except OSError:
+        return _SMALL + 1
 
 
 async def _ask(asking: Asking, queries: Sequence[Query]) -> list[tuple[Query, ModelVersion | None]]:
@@ -105,7 +125,10 @@ def _joined(query: Query, version: ModelVersion | None) -> Query:
     file = version.file_of_id(query.file_id)
     if file is None and query.hashes:
         file = version.file_of_hash(query.hashes[0])
+    is_exact = query.file_id is not None or any(len(bare_hash(value)) == SHA256 for value in query.hashes)
     stated = Query.from_version(version, file)
+    if not is_exact:  # a short hash, as pictures have it: any file of the version will do
+        stated = replace(stated, file_id=None)
     return replace(stated, hashes=tuple(dict.fromkeys((*query.hashes, *stated.hashes))), folder=query.folder)
 
 

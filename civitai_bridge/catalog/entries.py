@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import FileRefused
 from ..resources.addresses import SITE, download_url
 from ..resources.ecosystems import folder_of
 from ..resources.hashes import SHA256, bare_hash
@@ -14,6 +14,7 @@ from ..resources.json_values import identifier, text
 from ..resources.version import ModelFile, ModelVersion
 
 MODELS, LORAS = "models.json", "loras.json"
+FILES = "civitai_files"  # the member of an entry that lists the files of its version, where there are several
 
 # Folder -> the category's id and its name for people; where nothing stands here the id is the folder's own name.
 _CATEGORY = {"upscale_models": "upscalers"}
@@ -90,14 +91,20 @@ def category_name(category: str) -> str:
     return _CATEGORY_NAMES.get(category) or category.replace("_", " ").title()
 
 
-def place_of(version: ModelVersion, file: ModelFile) -> tuple[str, str]:
-    """Category and dest, by the file's type first, then by the model's. Raises BadInput for what is no model file."""
+def folder_of_file(version: ModelVersion, file: ModelFile) -> str:
+    """ComfyUI's folder key for a file, by its type first, then by the model's; `""` for what is no model file."""
     model_type = version.model_type or version.type
-    dest = folder_of(model_type, file.type) or _DEST_BY_MODEL.get(version.model_type, "")
+    return folder_of(model_type, file.type) or _DEST_BY_MODEL.get(version.model_type, "")
+
+
+def place_of(version: ModelVersion, file: ModelFile) -> tuple[str, str]:
+    """Category and dest of a file. Raises FileRefused for what is no model file."""
+    dest = folder_of_file(version, file)
     if not dest:
-        raise BadInput(
-            f"{version.name} is of type {model_type or 'unknown'} with a file of type {file.type or 'unknown'}, for "
-            "which ComfyUI has no model folder; it is not added."
+        model_type, file_type = version.model_type or version.type or "unknown", file.type or "unknown"
+        raise FileRefused(
+            f"{version.name} is of type {model_type} with a file of type {file_type}, for which ComfyUI has no model "
+            "folder; it is not added."
         )
     if dest == "checkpoints" and version.base_model.lower().startswith(_BARE):
         dest = "diffusion_models"
@@ -115,6 +122,13 @@ def display_name(version: ModelVersion, file: ModelFile) -> str:
     version_name = version.version_name if version.version_name != version.name else ""
     inside = " ".join(filter(None, (version.base_model, file.precision.upper())))
     return " ".join(filter(None, (version.name, version_name, f"[{inside}]" if inside else "")))
+
+
+def listed_files(files: Sequence[ModelFile]) -> list[dict[str, Any]]:
+    """What an entry says of the files of its version, so that a check needs nobody; empty for a single file."""
+    if len(files) < 2:
+        return []
+    return [{"id": file.id, "name": file.name, "type": file.type, "sha256": file.sha256} for file in files]
 
 
 def new_entry(version: ModelVersion, file: ModelFile, *, name: str, dest: str) -> dict[str, Any]:
@@ -140,6 +154,7 @@ def new_entry(version: ModelVersion, file: ModelFile, *, name: str, dest: str) -
         "type": version.model_type or version.type,
         "usage_control": version.usage_control,
         "nsfw_level": version.nsfw_level,
+        FILES: listed_files(version.files) or None,
         "download_url": download_url(SITE, version.version_id, file.id),
     }
     return {key: value for key, value in entry.items() if value is not None}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
+from ..model_files.indexed import ModelPath
 from ..model_files.names import below, stem_of
 from ..resources.hashes import AUTO_V2, SHA256
 from ..resources.json_values import identifier
 from .answers import Note
 from .entries import Entry, hashes_of
 from .entry_index import EntryIndex, EntryRef, identity
-from .file_lookup import SHORT, Snapshot, own_file
-from .places import Place, folder_key
+from .file_lookup import SHORT, Snapshot, file_of_entry
+from .places import folder_key
 from .query import Query
 
 
@@ -49,7 +51,11 @@ def _best(snapshot: Snapshot, refs: Sequence[EntryRef], query: Query, hashes: Se
     def rank(ref: EntryRef) -> tuple[bool, bool, bool]:
         is_same_file = query.file_id is not None and identifier(ref[2].get("civitai_file_id")) == query.file_id
         has_hash = any(value in hashes for value in hashes_of(ref[2]))
-        return is_same_file, has_hash, own_file(snapshot, snapshot.entries.entry(ref)) is not None
+        return (
+            is_same_file,
+            has_hash,
+            file_of_entry(snapshot, query, hashes, snapshot.entries.entry(ref)).place is not None,
+        )
 
     return max(refs, key=rank)
 
@@ -69,6 +75,31 @@ def _is_in_folder(ref: EntryRef, query: Query) -> bool:
     return not query.folder or folder_key(dest) == folder_key(query.folder)
 
 
+def entry_of_file(snapshot: Snapshot, file: ModelPath) -> EntryRef | None:
+    """The entry of a file that the index knows: of its bytes, else the one whose file it is."""
+    if not file.sha256:
+        return None
+    if refs := snapshot.entries.by_hash.get(file.sha256):
+        return refs[0]
+    for ref in snapshot.entries.by_stem.get(stem_of(file.name), ()):
+        entry = snapshot.entries.entry(ref)
+        is_other = entry.sha256 or (entry.version_id and file.version_id and entry.version_id != file.version_id)
+        place = None if is_other else snapshot.folders.find(entry.dest, entry.file)
+        if place is not None and place.path == file.path:
+            return ref
+    return None
+
+
+def is_another_file(query: Query, hashes: Sequence[str], entry: Entry) -> bool:
+    """Whether one file of a version is asked for, and the entry is of another one."""
+    if query.file_id is None:
+        return False
+    if entry.file_id is not None:
+        return entry.file_id != query.file_id
+    full = next((value for value in hashes if len(value) == SHA256), "")
+    return bool(full and entry.sha256) and full != entry.sha256
+
+
 def differences(query: Query, hashes: Sequence[str], entry: Entry) -> Iterable[Note]:
     """How an entry differs from what was asked for."""
     full = next((value for value in hashes if len(value) == SHA256), "")
@@ -79,14 +110,36 @@ def differences(query: Query, hashes: Sequence[str], entry: Entry) -> Iterable[N
         yield Note("bad_name", f"The entry's file name {entry.file!r} leads out of its folder.")
 
 
-def what_is_near(entries: EntryIndex, query: Query, place: Place | None) -> Iterable[Note]:
-    """What comes close where no entry fits."""
-    if place is not None:
-        yield Note("on_disk", f"It is on disk as {place.name} in {place.folder}, and in no catalog.")
-    if query.model_id is not None and (refs := entries.by_model.get(query.model_id)):
-        files = [str(ref[2].get("file") or ref[2].get("name")) for ref in refs]
-        some = ", ".join(files[:3]) + (" …" if len(files) > 3 else "")
-        lead = "Another version of the same model" if query.version_id is not None else "A version of the model"
-        yield Note("other_version", f"{lead} is catalogued: {some}.")
+def other_versions(snapshot: Snapshot, query: Query, model_id: int | None) -> Iterable[Note]:
+    """Which other versions of the same model are here, or at least catalogued."""
+    if model_id is None:
+        return
+    entries = [snapshot.entries.entry(ref) for ref in snapshot.entries.by_model.get(model_id, ())]
+    entries = [entry for entry in entries if entry.version_id != query.version_id]
+    files = [file for file in snapshot.files.by_model.get(model_id, ()) if file.version_id != query.version_id]
+    present = [entry for entry in entries if snapshot.folders.find(entry.dest, entry.file)]
+    names = [_entry_name(entry) for entry in present]
+    names = names or [_owned_name(snapshot, file) for file in files if os.path.isfile(file.path)]
+    state = "here" if names else "catalogued"
+    names = names or [_entry_name(entry) for entry in entries]
+    if names:
+        asked = query.title or (f"Version {query.version_id}" if query.version_id else "")
+        lead = f"{asked} is asked for; another" if asked else "A"
+        some = ", ".join(dict.fromkeys(names[:3])) + (" …" if len(names) > 3 else "")
+        yield Note("other_version", f"{lead} version of the same model is {state}: {some}.")
+
+
+def _entry_name(entry: Entry) -> str:
+    return f"{entry.name or f'version {entry.version_id}'} ({entry.file})"
+
+
+def _owned_name(snapshot: Snapshot, file: ModelPath) -> str:
+    owner = snapshot.owner_of(file.sha256)
+    name = owner.about.get("name") if owner else ""
+    return f"{name or f'version {file.version_id}'} ({file.name})"
+
+
+def same_title(entries: EntryIndex, query: Query) -> Iterable[Note]:
+    """An entry that is only called like what is asked for."""
     if query.name and query.version_id is None and (refs := entries.by_title.get(query.name.casefold())):
         yield Note("same_title", f"An entry is called so ({refs[0][2].get('file')}), which proves nothing.")

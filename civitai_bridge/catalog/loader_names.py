@@ -21,7 +21,7 @@ from .file_lookup import is_other
 from .service import CatalogService
 
 _WRITTEN = frozenset({"prompt", "negative_prompt", "comfy"})  # where a person, or a graph, wrote the weight itself
-_UNSURE = ("other_bytes", "ambiguous")
+_REASONS = ("other_bytes", "ambiguous", "changed", "other_version", "not_asked", "damaged")  # notes for a person
 _FOLDERS = {
     "checkpoint": ("checkpoints", "diffusion_models"), "lora": ("loras",), "lyco": ("loras",), "vae": ("vae",),
     "embedding": ("embeddings",), "hypernet": ("hypernetworks",), "upscaler": ("upscale_models",),
@@ -115,7 +115,7 @@ def loader_file(
     to have none of the bare `hashes` is not it."""
     located, version = answer.located, answer.version
     place, entry = located.place, located.entry
-    if place is not None and place.folder == folder and not located.has_note(*_UNSURE):
+    if place is not None and place.folder == folder and located.is_here:
         other = next((note.text for note in located.notes if note.code == "other_file"), "")
         return LoaderFile(place.name, " ".join(filter(None, (f"{place.name}, {_how(located)}.", other))))
     names = _names(version) or ([entry.file] if entry and entry.file else [name] if name else [])
@@ -129,7 +129,7 @@ def loader_file(
             tried.append(f"{match} has other bytes")
         else:
             tried.append(f"no {candidate}" if not match else f"{len(match)} files called {candidate}")
-    reasons = [note.text for note in located.notes if note.code in (*_UNSURE, "not_asked")]
+    reasons = [note.text for note in located.notes if note.code in _REASONS]
     why = f"{'; '.join(tried[:3]) or 'no file name is known'} in {folder}."
     return LoaderFile("", " ".join([f"not here: {why}", *reasons]))
 

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import BadInput, CatalogTrouble, DownloadForbidden, FileTrouble, StateTrouble
+from ..errors import (
+    BadInput,
+    CatalogTrouble,
+    DownloadForbidden,
+    DownloadRefused,
+    DownloadTrouble,
+    FileTrouble,
+    StateTrouble,
+)
 from ..model_files.download import Downloads
 from ..model_files.download_rules import check_allowed, forbidden_to_graphs
 from ..model_files.hashing import Digests
 from ..model_files.index import HashIndex
-from ..model_files.indexed import ModelPath
 from ..model_files.names import is_safetensors, safe_name
 from ..model_files.progress import DownloadProgress, never
 from ..model_files.verify import DownloadedFile, is_file, stated_hashes
 from ..resources.reference import AirReference, HashReference, Reference, VersionReference
 from ..resources.version import ModelFile, ModelVersion
 from ..settings import Settings
-from .add import add, choose_file, is_entry_of, names_of
-from .answers import DOWNLOADED, PRESENT, Downloaded, Located
-from .entries import Entry, place_of
+from .add import add, choose_file, is_entry_of, names_of, unavailable
+from .answers import DOWNLOADED, PRESENT, Downloaded
+from .entries import MODELS, folder_of_file, place_of
 from .identify import ownership
+from .local_file import catalogued_file, file_of_version
 from .places import Place
 from .query import Query
 from .state import Catalogs
@@ -73,23 +80,89 @@ async def obtain(
     DownloadTrouble and its kin, and what `resolve` raises."""
     if directory is None and (present := await find_here(library, text, reference, watch.progress)):
         return present
+    check_graph(library, text, permission)
+    version = await resolve()
+    file = choose_file(version, file_meant(version, reference))
+    return await obtain_file(library, version, file, directory=directory, permission=permission, watch=watch)
+
+
+async def obtain_all(
+    library: Library,
+    text: str,
+    resolve: Resolve,
+    *,
+    directory: Path | None,
+    permission: Permission,
+    watch: Watch,
+) -> list[Downloaded]:
+    """Have every file of a version on disk that ComfyUI has a folder for, one after the other. Raises as `obtain`."""
+    check_graph(library, text, permission)
+    version = await resolve()
+    files = [choose_file(version, file.id) for file in version.files if folder_of_file(version, file)]
+    if not files:
+        files = [choose_file(version)]
+    return [
+        await obtain_file(library, version, file, directory=directory, permission=permission, watch=watch)
+        for file in files
+    ]
+
+
+def check_graph(library: Library, text: str, permission: Permission) -> None:
+    """Raises DownloadForbidden where no graph may load anything; known before anything is looked up."""
     if permission.from_graph:
         if reason := forbidden_to_graphs(library.settings, text, permission.allow_download):
             raise DownloadForbidden(reason)
-    version = await resolve()
-    file = choose_file(version, file_meant(version, reference))
+
+
+async def obtain_file(
+    library: Library,
+    version: ModelVersion,
+    file: ModelFile,
+    *,
+    directory: Path | None,
+    permission: Permission,
+    watch: Watch,
+) -> Downloaded:
+    """Have one file of a version on disk. Raises DownloadTrouble and its kin, FileRefused, BadInput."""
+    if reason := unavailable(version):
+        raise DownloadRefused(f"{reason}.")
     check_allowed(library.settings, file, from_graph=permission.from_graph, allow_download=permission.allow_download)
     if directory is not None:
         target = directory / _usable_name(file)
         loaded = await _load(library, version, file, target, watch)
         return _downloaded(version, loaded, Place("", "", str(target)), str(directory), ())
-    query = Query.from_version(version, file)
-    if present := await asyncio.to_thread(_this_file, library, text, query, watch.progress):
-        return present
+    present, is_catalogued = await asyncio.to_thread(file_of_version, library.catalogs, version, file, watch.progress)
+    if present is not None:
+        return present if is_catalogued else await asyncio.to_thread(_catalogued, library, version, file, present)
     dest, place = await asyncio.to_thread(_target, library.catalogs, version, file)
     loaded = await _load(library, version, file, Path(place.path), watch)
     notes = await asyncio.to_thread(_register, library, version, file, dest, place, loaded)
     return _downloaded(version, loaded, place, dest, notes)
+
+
+async def find_here(
+    library: Library, text: str, reference: Reference, progress: Callable[[DownloadProgress], None] = lambda _: None
+) -> Downloaded | None:
+    """What would be had without asking anybody; None where CivitAI must be asked. `text` is what was asked for."""
+    return await asyncio.to_thread(catalogued_file, library.catalogs, text, Query.from_reference(reference), progress)
+
+
+def _catalogued(library: Library, version: ModelVersion, file: ModelFile, present: Downloaded) -> Downloaded:
+    """A file that is here and in no catalog, put into one."""
+    note = ""
+    if present.file:
+        note = _add_entry(library, version, file, present.file, present.dest)
+    notes = (*present.notes, note) if note else present.notes
+    return replace(present, version_id=version.version_id, notes=notes)
+
+
+def _add_entry(library: Library, version: ModelVersion, file: ModelFile, name: str, dest: str) -> str:
+    """Catalog a file that is here; the file is here whatever becomes of that, so what goes wrong is a sentence."""
+    try:
+        add(library.catalogs.store, version, file_id=file.id or None, name=name, dest=dest)
+    except (CatalogTrouble, BadInput, DownloadTrouble) as error:
+        return f"It stands in no catalog: {error}"
+    return ""
 
 
 async def _load(library: Library, version: ModelVersion, file: ModelFile, target: Path, watch: Watch) -> DownloadedFile:
@@ -111,76 +184,6 @@ def file_meant(version: ModelVersion, reference: Reference) -> int | None:
     return None
 
 
-async def find_here(
-    library: Library, text: str, reference: Reference, progress: Callable[[DownloadProgress], None] = lambda _: None
-) -> Downloaded | None:
-    """What would be had without asking anybody; None where CivitAI must be asked. `text` is what was asked for."""
-    query = Query.from_reference(reference)
-
-    def look() -> Downloaded | None:
-        located = library.catalogs.locate(query)
-        if located.entry is None or located.how != "version id" or query.file_id or located.has_note("other_file"):
-            return None
-        return _as_it_is(library, text, query, located, progress)
-
-    return await asyncio.to_thread(look)
-
-
-def _this_file(
-    library: Library, text: str, query: Query, progress: Callable[[DownloadProgress], None]
-) -> Downloaded | None:
-    """This very file of a version, where it is here."""
-    located = library.catalogs.locate(query)
-    return None if located.has_note("other_file") else _as_it_is(library, text, query, located, progress)
-
-
-def _as_it_is(
-    library: Library, text: str, query: Query, located: Located, progress: Callable[[DownloadProgress], None]
-) -> Downloaded | None:
-    """The file that was located, unless it is unsure which one is meant, or its bytes are not its entry's."""
-    place, entry = located.place, located.entry
-    if place is None or located.how == "name" or located.has_note("ambiguous"):
-        return None
-    if entry is not None and not _is_whole(library, place, entry, progress):
-        return None
-    return Downloaded(
-        PRESENT,
-        place.name if place.folder else "",
-        place.path,
-        entry.dest if entry else place.folder,
-        (entry.name or entry.file) if entry else text,
-        (entry.version_id if entry else query.version_id) or 0,
-        notes=tuple(note.text for note in located.notes),
-    )
-
-
-def _is_whole(library: Library, place: Place, entry: Entry, progress: Callable[[DownloadProgress], None]) -> bool:
-    """Whether a file has its entry's bytes, as far as that says; one that no scan has hashed yet is hashed now."""
-    if not entry.sha256:
-        return True
-    path = Path(place.path)
-    try:
-        size = path.stat().st_size
-        known = _indexed(library.index, place)
-        if known is not None and known.size == size:
-            return known.sha256 == entry.sha256
-        progress(DownloadProgress(path.name, 0, size, f"{path.name} is here; reading whether it is whole"))
-        digests = library.index.hashing.digest(path)
-    except (FileTrouble, OSError):
-        return False
-    if place.folder:
-        with contextlib.suppress(StateTrouble, FileTrouble):  # then it is read again the next time
-            rank = library.catalogs.folders.rank(place)
-            library.index.learn(place.folder, place.name, place.path, rank, digests)
-    return digests.sha256 == entry.sha256
-
-
-def _indexed(index: HashIndex, place: Place) -> ModelPath | None:
-    """What the index knows of a file, if it has hashed it."""
-    file = index.files().by_name.get((place.folder, place.name))
-    return file if file is not None and file.sha256 and file.path == place.path else None
-
-
 def is_free(catalogs: Catalogs, dest: str, name: str, file: ModelFile) -> bool:
     """Whether nothing has a name, or this very file."""
     place = catalogs.folders.find(dest, name)
@@ -190,7 +193,8 @@ def is_free(catalogs: Catalogs, dest: str, name: str, file: ModelFile) -> bool:
 def _target(catalogs: Catalogs, version: ModelVersion, file: ModelFile) -> tuple[str, Place]:
     """Where a file is to be: where its own entry says, else in the folder of its type; under a name that nothing else
     there has. Raises BadInput."""
-    entries = [entry for catalog in catalogs.store.load_both() for entry in catalog.entries()]
+    models, loras = catalogs.store.load(MODELS), catalogs.store.load_readable()[0][1]
+    entries = [*models.entries(), *loras.entries()]
     own = next((entry for entry in entries if is_entry_of(entry, version, file)), None)
     dest = own.dest if own else place_of(version, file)[1]
     names = [*([own.file] if own else []), *names_of(version, file)]
@@ -216,10 +220,8 @@ def _register(
         library.index.own([ownership(loaded.sha256, version)])
     except (StateTrouble, FileTrouble) as error:
         notes.append(f"The index of files was not told: {error}")
-    try:
-        add(library.catalogs.store, version, file_id=file.id or None, name=Path(place.path).name, dest=dest)
-    except (CatalogTrouble, BadInput) as error:
-        notes.append(f"It stands in no catalog: {error}")
+    if note := _add_entry(library, version, file, Path(place.path).name, dest):
+        notes.append(note)
     return tuple(notes)
 
 

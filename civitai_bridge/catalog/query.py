@@ -30,7 +30,8 @@ _FOLDERS = {"lora": "loras", "lyco": "loras", "embedding": "embeddings", "hypern
 @dataclass(frozen=True)
 class Query:
     """What is looked for, as much as is known of it. `folder` is a ComfyUI key and narrows names; `trouble` says why
-    CivitAI could not be asked, and makes `unknown` of what would be `not_found`."""
+    CivitAI could not be asked, and makes `unknown` of what would be `not_found`. `title` and `files` are what CivitAI
+    says of the version: its name, and everything that belongs to it."""
 
     version_id: int | None = None
     model_id: int | None = None
@@ -39,6 +40,8 @@ class Query:
     name: str = ""
     folder: str = ""
     trouble: str = ""
+    title: str = ""
+    files: tuple[ModelFile, ...] = ()
 
     @property
     def names_bytes(self) -> bool:
@@ -57,6 +60,8 @@ class Query:
             file_id=file.id or None if file else None,
             hashes=tuple(hashes[kind] for kind in ("SHA256", "AUTOV3") if hashes.get(kind)),
             name=chosen.name if chosen else "",
+            title=version.title,
+            files=version.files,
         )
 
     @classmethod

@@ -11,26 +11,29 @@ from ..resources.version import ModelVersion
 from .add import is_entry_of
 from .answers import REMOVED, Added
 from .entries import LORAS, MODELS, Entry, entry_from_json
+from .lookup import locate_entry
 from .query import Query
 from .state import Catalogs
 
 IsMeant = Callable[[Entry], bool]
 
 
-def remove(catalogs: Catalogs, is_meant: IsMeant, name: str) -> Added:
-    """Take the entries that are meant out of both catalogs; `name` says which these are. Raises StillOnDisk while a
+def remove(catalogs: Catalogs, is_meant: IsMeant, label: str) -> Added:
+    """Take the entries that are meant out of both catalogs; `label` says which these are. Raises StillOnDisk while a
     file of theirs is here, NotInCatalog."""
     with catalogs.store.changing() as change:
-        entries = [entry for catalog in (MODELS, LORAS) for entry in change.load(catalog).entries() if is_meant(entry)]
+        both = change.load(MODELS), change.readable(LORAS)
+        entries = [entry for catalog in both for entry in catalog.entries() if is_meant(entry)]
         if not entries:
-            raise NotInCatalog(f"{name} is in no catalog.", path=str(catalogs.store.folder))
+            raise NotInCatalog(f"{label} is in no catalog.", path=str(catalogs.store.folder))
+        snapshot = catalogs.snapshot()
         for entry in entries:
-            if place := catalogs.place(entry):
+            if path := locate_entry(snapshot, entry).path:
                 raise StillOnDisk(
-                    f"{entry.file} is on disk ({place.path}); its entry stays. Delete the file first.", path=place.path
+                    f"{entry.file} is on disk ({path}); its entry stays. Delete the file first.", path=path
                 )
-        for catalog in (MODELS, LORAS):
-            change.remove(catalog, lambda raw: is_meant(entry_from_json(raw)))
+        for name in {entry.catalog for entry in entries}:
+            change.remove(name, lambda raw: is_meant(entry_from_json(raw)))
     first, *also = dict.fromkeys(entry.file for entry in entries)
     return Added(REMOVED, file=first, also=tuple(also))
 
@@ -84,7 +87,7 @@ def _named(catalogs: Catalogs, name: str) -> IsMeant:
 def _called(catalogs: Catalogs, name: str) -> list[Entry]:
     """The entries of a file name: exactly as written, else by its last part in any case."""
     name = name.replace("\\", "/")
-    entries = [entry for catalog in catalogs.store.load_both() for entry in catalog.entries() if entry.file]
+    entries = [entry for catalog in catalogs.store.load_readable()[0] for entry in catalog.entries() if entry.file]
     exact = [entry for entry in entries if name in (_path(entry), f"{entry.dest}/{_path(entry)}")]
     last = _last_part(name)
     return exact or [entry for entry in entries if _last_part(_path(entry)) == last]

@@ -7,6 +7,7 @@ files is done in threads, so that no loop waits for a disk.
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from ..website import Lookups, SiteClient, resolve
 from .add import add
 from .answers import ALREADY, Added, Checked, Downloaded, Promoted, Scanned
 from .check import Asking, check
+from .entries import MODELS
+from .file_lookup import Snapshot
 from .identify import ask_owners, chosen_folders, count_known
-from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain
+from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all
 from .promote import promote
 from .query import Query, questions_from
 from .remove import meant_entries, remove
@@ -76,11 +79,16 @@ class CatalogService:
 
     async def map(self) -> dict[str, Any]:
         """All entries by version and by model."""
-        return await asyncio.to_thread(lambda: map_entries(self.catalogs.snapshot()))
+        return await asyncio.to_thread(lambda: map_entries(self._whole_snapshot()))
 
     async def list(self) -> list[dict[str, Any]]:
         """Every entry of both catalogs with its status."""
-        return await asyncio.to_thread(lambda: list_entries(self.catalogs.snapshot()))
+        return await asyncio.to_thread(lambda: list_entries(self._whole_snapshot()))
+
+    def _whole_snapshot(self) -> Snapshot:
+        """For who wants all entries: Raises CatalogTrouble and its kin where models.json cannot be read."""
+        self.store.load(MODELS)
+        return self.catalogs.snapshot()
 
     async def add(self, text: str) -> Added:
         """Put a version into models.json without downloading it. What is there already needs no question."""
@@ -175,6 +183,26 @@ class CatalogService:
             self._library,
             text,
             read_reference(text, hosts=self._hosts),
+            lambda: self.resolve(text),
+            directory=directory,
+            permission=Permission(from_graph, allow_download),
+            watch=Watch(progress, cancelled),
+        )
+
+    async def download_all(
+        self,
+        text: str,
+        *,
+        directory: Path | None = None,
+        from_graph: bool = False,
+        allow_download: bool = True,
+        progress: Callable[[DownloadProgress], None] = lambda _: None,
+        cancelled: Callable[[], bool] = never,
+    ) -> builtins.list[Downloaded]:
+        """As `download`, every file of the version that ComfyUI has a folder for."""
+        return await obtain_all(
+            self._library,
+            text,
             lambda: self.resolve(text),
             directory=directory,
             permission=Permission(from_graph, allow_download),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import FileTrouble, StateTrouble
 from ..model_files.folders import Folders
 from ..model_files.index import HashIndex
-from ..model_files.indexed import Files
+from ..model_files.indexed import Files, ModelPath, Ownership
 from ..resources.json_values import identifier
-from .answers import MISSING, PRESENT, Located
+from .answers import MISSING, Located
 from .catalog_file import Catalog
 from .entries import Entry
 from .entry_index import EntryIndex, index_entries
-from .file_lookup import Snapshot, own_file
-from .lookup import locate
+from .file_lookup import Snapshot
+from .lookup import locate, locate_entry
 from .places import ModelFolders, Place
 from .query import Query
 from .store import CatalogStore
@@ -45,8 +47,9 @@ class Catalogs:
         return ModelFolders(self._folders(), self._root)
 
     def snapshot(self) -> Snapshot:
-        """One state of everything. Raises CatalogTrouble and its kin, StateTrouble."""
-        both = self.store.load_both()
+        """One state of everything. A catalog that cannot be read is an empty one with a sentence. Raises
+        StateTrouble."""
+        both, troubles = self.store.load_readable()
         entries = self._entries
         if entries is None or any(map(_differ, entries.catalogs, both)):
             self._entries = entries = index_entries(both)
@@ -55,7 +58,29 @@ class Catalogs:
             key: tuple(os.path.join(os.path.abspath(path), "") for path in paths)
             for key, paths in folders.folders.items()
         }
-        return Snapshot(entries, self._index.files() if self._index else Files(), folders, roots)
+        files = self._index.files() if self._index else Files()
+        return Snapshot(entries, files, folders, roots, self._owner_of, troubles)
+
+    def _owner_of(self, sha256: str) -> Ownership | None:
+        return self._index.owner_of(sha256) if self._index else None
+
+    def row_of(self, place: Place) -> ModelPath | None:
+        """What the index knows of a file."""
+        row = self._index.files().by_name.get((place.folder, place.name)) if self._index else None
+        return row if row is not None and row.path == place.path else None
+
+    def hash_again(self, place: Place) -> str:
+        """The SHA-256 of a file as it is now, which the index learns; `""` where it cannot be read."""
+        if self._index is None:
+            return ""
+        try:
+            digests = self._index.hashing.digest(place.path)
+        except (FileTrouble, OSError):
+            return ""
+        if place.folder:
+            with contextlib.suppress(StateTrouble, FileTrouble):  # then it is read again the next time
+                self._index.learn(place.folder, place.name, place.path, self.folders.rank(place), digests)
+        return digests.sha256
 
     def locate(self, query: Query) -> Located:
         """The answer for one resource."""
@@ -66,50 +91,47 @@ class Catalogs:
         snapshot = self.snapshot()
         return (locate(snapshot, each) for each in queries)
 
-    def place(self, entry: Entry) -> Place | None:
-        """Where an entry's own file is, None where it is not on disk: also where another has its name."""
-        return own_file(self.snapshot(), entry)
-
 
 def _differ(catalog: Catalog, now: Catalog) -> bool:
     return catalog.document is not now.document
 
 
 def list_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Every entry of both catalogs with its status, for `catalog list`."""
+    """Every entry of both catalogs with the answer about its file, for `catalog list`."""
     entries = (entry for catalog in snapshot.entries.catalogs for entry in catalog.entries())
-    return [
-        {
-            "catalog": entry.catalog, "category": entry.category, "name": entry.name, "file": entry.file,
-            "dest": entry.dest, "version_id": entry.version_id, "base_model": entry.base_model,
-            "status": PRESENT if place else MISSING, "path": place.path if place else None,
-        }
-        for entry in entries
-        for place in [own_file(snapshot, entry)]
-    ]  # fmt: skip
+    return [_listed(entry, locate_entry(snapshot, entry)) for entry in entries]
+
+
+def _listed(entry: Entry, located: Located) -> dict[str, Any]:
+    return {
+        "catalog": entry.catalog, "category": entry.category, "name": entry.name, "file": entry.file,
+        "dest": entry.dest, "version_id": entry.version_id, "base_model": entry.base_model,
+        "status": located.status, "notes": [note.text for note in located.notes], **located.facts(),
+    }  # fmt: skip
 
 
 def map_entries(snapshot: Snapshot) -> dict[str, Any]:
     """All entries, doubly indexed, as `GET /admin/civitai/catalog` answers it: `by_version` maps a version id to file,
-    dest, name, base model, status and catalog, `by_model` a model id to its version ids. A version in both catalogs
-    shows the entry whose file is here."""
+    dest, name, base model, catalog and the answer about its file, `by_model` a model id to its version ids. A version
+    in both catalogs shows the entry whose file is here. `troubles` are there where a catalog cannot be read."""
     entries = snapshot.entries
     by_version: dict[str, dict[str, Any]] = {}
     for version_id, refs in entries.by_version.items():
         for entry in map(entries.entry, refs):
-            is_here = own_file(snapshot, entry) is not None
+            located = locate_entry(snapshot, entry)
             shown = by_version.get(str(version_id))
-            if shown is None or (is_here and shown["status"] == MISSING):
+            if shown is None or (located.place is not None and shown["status"] == MISSING):
                 by_version[str(version_id)] = {
                     "file": entry.file,
                     "dest": entry.dest,
                     "name": entry.name,
                     "base_model": entry.base_model,
-                    "status": PRESENT if is_here else MISSING,
-                    "catalog": entry.catalog,
+                    "status": located.status,
+                    **located.facts(),
                 }
     by_model: dict[str, list[int]] = {}
     for model_id, refs in entries.by_model.items():
         versions = {identifier(ref[2].get("civitai_version_id")) for ref in refs}
         by_model[str(model_id)] = sorted(version for version in versions if version is not None)
-    return {"by_version": by_version, "by_model": by_model}
+    troubles = {"troubles": list(snapshot.troubles)} if snapshot.troubles else {}
+    return {"by_version": by_version, "by_model": by_model, **troubles}

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from ..errors import CatalogBusy, CatalogTrouble
 from ..model_files.atomic import replace_file
 from ..resources.json_values import identifier, text
-from .catalog_file import Catalog, read_catalog, save_catalog, trouble
+from .catalog_file import Catalog, no_catalog, read_catalog, save_catalog, trouble
 from .edit import Document, append_entry, remove_entries, stamp
 from .entries import LORAS, MODELS, category_name
 
@@ -59,6 +59,17 @@ class CatalogStore:
     def load_both(self) -> tuple[Catalog, Catalog]:
         """Raises as `load` does."""
         return self.load(MODELS), self.load(LORAS)
+
+    def load_readable(self) -> tuple[tuple[Catalog, Catalog], tuple[str, ...]]:
+        """Both catalogs, an empty one in place of one that cannot be read, and what is wrong with that."""
+        catalogs, troubles = [], []
+        for name in (MODELS, LORAS):
+            try:
+                catalogs.append(self.load(name))
+            except CatalogTrouble as error:
+                catalogs.append(no_catalog(name))
+                troubles.append(str(error))
+        return (catalogs[0], catalogs[1]), tuple(troubles)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Change]:
@@ -134,6 +145,13 @@ class Change:
     def load(self, name: str) -> Catalog:
         """A catalog as it is now."""
         return self._store._load(name)
+
+    def readable(self, name: str) -> Catalog:
+        """A catalog as it is now, an empty one where it cannot be read: for who only looks whether it has something."""
+        try:
+            return self.load(name)
+        except CatalogTrouble:
+            return no_catalog(name)
 
     def append(self, name: str, category: str, entry: Mapping[str, Any] | str) -> None:
         """Put an entry (or an entry's text, which stays as it is) at the end of a category."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import DownloadForbidden
+from ..errors import DownloadForbidden, FileRefused
 from ..resources.version import ModelFile
 from ..settings import Settings
 from .verify import checkable
@@ -14,25 +14,33 @@ _SAFE = (".safetensors", ".sft", ".gguf", ".onnx", ".yaml", ".yml", ".json")  # 
 def check_allowed(
     settings: Settings, file: ModelFile, *, from_graph: bool = False, allow_download: bool = True
 ) -> None:
-    """Raises DownloadForbidden where a file may not be loaded.
+    """Raises DownloadForbidden where a file may not be loaded, FileRefused where the file itself is why.
 
     A graph needs the setting and its own switch, and a size that is known: it may be a stranger's."""
-    if reason := forbidden(settings, file, from_graph=from_graph, allow_download=allow_download):
-        raise DownloadForbidden(reason)
+    reason = forbidden(settings, file, from_graph=from_graph, allow_download=allow_download)
+    if reason:
+        raise FileRefused(reason) if reason == dangerous(settings, file) else DownloadForbidden(reason)
+
+
+def dangerous(settings: Settings, file: ModelFile) -> str:
+    """Why a file could harm this machine, `""` where it could not."""
+    if file.danger:
+        return f"CivitAI's scan found {file.danger} in {file.name}; it is not loaded."
+    can_run_code = file.format == "PickleTensor" or not file.name.lower().endswith(_SAFE)
+    if not can_run_code or settings.allow_pickle:
+        return ""
+    return (
+        f"{file.name} is of a format that can run code when it is opened. Allow such files with "
+        "`civitai-bridge settings allow_pickle true`, or choose a safetensors file."
+    )
 
 
 def forbidden(settings: Settings, file: ModelFile, *, from_graph: bool = False, allow_download: bool = True) -> str:
     """Why a file may not be loaded, `""` where it may."""
     if from_graph and (reason := forbidden_to_graphs(settings, file.name, allow_download)):
         return reason
-    if file.danger:
-        return f"CivitAI's scan found {file.danger} in {file.name}; it is not loaded."
-    can_run_code = file.format == "PickleTensor" or not file.name.lower().endswith(_SAFE)
-    if can_run_code and not settings.allow_pickle:
-        return (
-            f"{file.name} is of a format that can run code when it is opened. Allow such files with "
-            "`civitai-bridge settings allow_pickle true`, or choose a safetensors file."
-        )
+    if reason := dangerous(settings, file):
+        return reason
     if file.size_kb is None:
         return f"CivitAI does not say how large {file.name} is; a graph does not load it." if from_graph else ""
     if from_graph and not checkable(file):

@@ -164,11 +164,13 @@ def read_joined(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     cursor.row_factory = None
     places = cursor.execute("SELECT folder, name, path, rank FROM places").fetchall()
     places.sort(key=itemgetter(0, 3))
-    owners = dict(cursor.execute("SELECT sha256, version_id FROM owners WHERE version_id != 0"))
+    owned = cursor.execute("SELECT sha256, version_id, model_id FROM owners WHERE version_id != 0")
+    owners = {sha256: (version_id, model_id) for sha256, version_id, model_id in owned}
     columns = "path, size, sha256, autov1, autov3, blake3, crc32, output_name, trouble, mtime_ns, 1 - unproved"
     rows = cursor.execute(f"SELECT {columns} FROM files WHERE gone IS NULL")
     files = {row[0]: row[1:] for row in rows}  # joined here: half the time of a JOIN
-    return [(*place, *row[:-2], owners.get(row[1], 0), *row[-2:]) for place in places if (row := files.get(place[2]))]
+    joined = ((place, row, owners.get(row[1], (0, 0))) for place in places if (row := files.get(place[2])))
+    return [(*place, *row[:-2], owner[0], *row[-2:], owner[1]) for place, row, owner in joined]
 
 
 def note_changes(

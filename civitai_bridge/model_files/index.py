@@ -141,6 +141,13 @@ class HashIndex:
                 rows,
             )
 
+    def owner_of(self, sha256: str) -> Ownership | None:
+        """What CivitAI has said of bytes; None where it was not asked or does not know them."""
+        query = "SELECT sha256, version_id, model_id, about FROM owners WHERE sha256 = ? AND version_id != 0"
+        with self.database.reading() as connection:
+            row = connection.execute(query, (sha256,)).fetchone()
+        return Ownership(row[0], row[1], row[2], json.loads(row[3] or "{}")) if row else None
+
     def owners(self) -> dict[str, Ownership]:
         """What CivitAI has said of bytes, by SHA-256; without those it does not know."""
         query = "SELECT sha256, version_id, model_id, about FROM owners WHERE version_id != 0"

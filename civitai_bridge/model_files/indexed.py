@@ -14,8 +14,9 @@ from .names import stem_of
 class ModelPath(NamedTuple):
     """A model file on disk. `folder` is ComfyUI's key, `name` what its loaders call it (`sub/x.safetensors`);
     hashes are lower-case hex, `""` where not taken (yet); `trouble` is what is wrong with the file itself; `version_id`
-    is what CivitAI says of its bytes, 0 where it was not asked or knows none. `mtime_ns` is its time when it was
-    listed; what is not `proved` has the hashes of a file that it is taken for (moved to another disk, touched)."""
+    and `model_id` are what CivitAI says of its bytes, 0 where it was not asked or knows none. `mtime_ns` is its time
+    when it was listed; what is not `proved` has the hashes of a file that it is taken for (moved to another disk,
+    touched)."""
 
     folder: str
     name: str
@@ -32,6 +33,7 @@ class ModelPath(NamedTuple):
     version_id: int = 0
     mtime_ns: int = 0
     proved: bool = True
+    model_id: int = 0
 
     def is_as_hashed(self) -> bool:
         """Whether the file is there with the size and time that it had when it was hashed."""
@@ -48,6 +50,7 @@ class Files:
     by_stem: Mapping[str, Sequence[ModelPath]] = field(repr=False, default_factory=dict)
     by_name: Mapping[tuple[str, str], ModelPath] = field(repr=False, default_factory=dict)
     by_version: Mapping[int, Sequence[ModelPath]] = field(repr=False, default_factory=dict)
+    by_model: Mapping[int, Sequence[ModelPath]] = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def files_from_rows(rows: Iterable[tuple[Any, ...]]) -> Files:
     by_hash: dict[str, list[ModelPath]] = {}
     by_stem: dict[str, list[ModelPath]] = {}
     by_version: dict[int, list[ModelPath]] = {}
+    by_model: dict[int, list[ModelPath]] = {}
     for file in files:
         if file.sha256:
             by_hash.setdefault(file.sha256, []).append(file)
@@ -79,5 +83,7 @@ def files_from_rows(rows: Iterable[tuple[Any, ...]]) -> Files:
             by_stem.setdefault(alias, []).append(file)
         if file.version_id:
             by_version.setdefault(file.version_id, []).append(file)
+            if file.model_id:
+                by_model.setdefault(file.model_id, []).append(file)
     by_name = {(file.folder, file.name): file for file in reversed(files)}
-    return Files(files, by_hash, by_stem, by_name, by_version)
+    return Files(files, by_hash, by_stem, by_name, by_version, by_model)

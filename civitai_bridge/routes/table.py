@@ -25,6 +25,8 @@ from ..errors import (
     BadSetting,
     CatalogBusy,
     CivitaiError,
+    DownloadForbidden,
+    DownloadRefused,
     Forbidden,
     Gone,
     NoKey,
@@ -54,6 +56,7 @@ _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
     (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
     (Unauthorized, 424), (Forbidden, 424), (RegionBlocked, 424), (NoKey, 424),
     (RateLimited, 503), (ServerTrouble, 503), (Unreachable, 503), (CatalogBusy, 503),
+    (DownloadForbidden, 400), (DownloadRefused, 424),
     (ApiError, 502), (BadSetting, 500), (BadInput, 400), (CivitaiError, 500),
 )  # fmt: skip
 

@@ -71,8 +71,13 @@ class SiteClient:
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
-        account."""
-        return version_from_json(await self._get(f"{_VERSIONS}/{version_id}", f"version {version_id}"))
+        account; Unreadable for the answer about another one."""
+        version = version_from_json(await self._get(f"{_VERSIONS}/{version_id}", f"version {version_id}"))
+        if version.version_id != version_id:
+            raise Unreadable(
+                f"CivitAI was asked about version {version_id} and answered about {version.version_id}.", status=200
+            )
+        return version
 
     async def mini(self, version_id: int, file_id: int | None = None) -> ModelVersion:
         """AIR, base model and whether the fleet generates with it, in one request."""

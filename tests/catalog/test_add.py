@@ -20,7 +20,7 @@ from pack.civitai_bridge.catalog.promote import promote
 from pack.civitai_bridge.catalog.remove import remove
 from pack.civitai_bridge.catalog.state import Catalogs
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
-from pack.civitai_bridge.errors import BadInput, CatalogTrouble, NotALora, NotInCatalog, StillOnDisk
+from pack.civitai_bridge.errors import BadInput, CatalogTrouble, FileRefused, NotALora, NotInCatalog, StillOnDisk
 from pack.civitai_bridge.model_files.names import below, safe_name, with_suffix
 from pack.civitai_bridge.resources.version import ModelVersion, version_from_json
 
@@ -156,9 +156,9 @@ def test_the_place_is_by_file_type_then_model_type(
 
 @pytest.mark.parametrize("model_type", ["Workflows", "Wildcards", "Other", "ComfyWorkflows", "Neu"])
 def test_a_type_without_a_folder_is_an_error_not_a_guess(model_type: str, store: CatalogStore):
-    with pytest.raises(BadInput, match="no model folder"):
+    with pytest.raises(FileRefused, match="no model folder"):
         add(store, version(model={"type": model_type}))
-    with pytest.raises(BadInput, match="no model folder"):
+    with pytest.raises(FileRefused, match="no model folder"):
         add(store, version(file={"type": "Training Data"}))
 
 
@@ -198,9 +198,9 @@ def test_a_named_file_of_a_version_is_added_beside_the_primary(store: CatalogSto
 
 
 def test_a_dangerous_file_is_refused():
-    with pytest.raises(BadInput, match="a virus"):
+    with pytest.raises(FileRefused, match="a virus"):
         choose_file(version(file={"virusScanResult": "Danger"}))
-    with pytest.raises(BadInput, match="code that runs"):
+    with pytest.raises(FileRefused, match="code that runs"):
         choose_file(version(file={"pickleScanResult": "Danger"}))
 
 

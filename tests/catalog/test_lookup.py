@@ -77,8 +77,14 @@ def test_the_four_statuses(room: Room):
         "catalog_file": "here.pt",
         "catalog_dest": "loras",
         "catalog_name": "Title 1",
+        "path": str(room.models / "loras" / "here.pt"),
+        "loader_name": "here.pt",
+        "catalog": "models.json",
+        "changed": False,
+        "parts": [],
     }
-    assert room.look(version_id=3).as_json() == {"catalog_status": "not_found", "catalog_file": None}
+    nowhere = {"path": None, "loader_name": "", "catalog": None, "changed": False, "parts": []}
+    assert room.look(version_id=3).as_json() == {"catalog_status": "not_found", "catalog_file": None, **nowhere}
 
 
 def test_a_network_error_is_unknown_never_not_found(room: Room):
@@ -218,7 +224,8 @@ def test_a_file_with_other_bytes_than_its_entry_says_is_said(room: Room):
         and map_entries(room.catalogs.snapshot())["by_version"]["1"]["status"] == "missing"
     )
     room.put("models/loras/a.pt", "written anew, and hashed by nobody yet")
-    assert room.catalogs.locate(Query(version_id=1)).status == "present"
+    changed = room.catalogs.locate(Query(version_id=1))
+    assert (changed.status, changed.changed, changed.loader_name, codes(changed)) == ("unknown", True, "", ["changed"])
 
 
 def test_the_right_bytes_are_found_beside_a_file_that_has_only_the_name(room: Room):
@@ -250,8 +257,10 @@ def test_the_map_is_doubly_indexed(room: Room):
     room.put("models/loras/a.pt")
     found = map_entries(room.catalogs.snapshot())
     assert found["by_version"] == {
-        "1": {"file": "a.pt", "dest": "loras", "name": "Title 1", "base_model": "SDXL 1.0", "status": "present", "catalog": MODELS},
-        "2": {"file": "b.pt", "dest": "loras", "name": "Title 2", "base_model": "SDXL 1.0", "status": "missing", "catalog": MODELS},
+        "1": {"file": "a.pt", "dest": "loras", "name": "Title 1", "base_model": "SDXL 1.0", "status": "present", "catalog": MODELS,
+              "path": str(room.models / "loras" / "a.pt"), "loader_name": "a.pt", "changed": False, "parts": []},
+        "2": {"file": "b.pt", "dest": "loras", "name": "Title 2", "base_model": "SDXL 1.0", "status": "missing", "catalog": MODELS,
+              "path": None, "loader_name": "", "changed": False, "parts": []},
     }  # fmt: skip
     assert found["by_model"] == {"10": [1, 2]}
     json.dumps(found)
@@ -281,7 +290,7 @@ def test_a_reference_is_looked_for_as_far_as_it_says(text: str, wanted: Query):
 def test_a_resource_is_looked_for_by_all_it_has():
     file = ModelFile(7, "a.pt", "Model", 1.0, {"SHA256": "AA", "AutoV3": "BB", "CRC32": "CC"}, primary=True)
     resource = ModelVersion("urn:air:sdxl:lora:civitai:1@2", 2, 1, "A", "v1", "SDXL 1.0", "lora", files=(file,))
-    assert Query.from_version(resource) == Query(2, 1, None, ("AA", "BB"), "a.pt")
+    assert Query.from_version(resource) == Query(2, 1, None, ("AA", "BB"), "a.pt", title="A v1", files=(file,))
     assert Query.from_version(resource, file).file_id == 7
 
 

@@ -21,6 +21,7 @@ from pack.civitai_bridge.errors import (
     DownloadDamaged,
     DownloadForbidden,
     DownloadRefused,
+    FileRefused,
 )
 from pack.civitai_bridge.model_files.hashing import Hashing
 from pack.civitai_bridge.sandbox import files, models
@@ -139,7 +140,7 @@ async def test_pickles_need_the_setting(room: Room):
     room.catalog.close()
     room.catalog = room.open(allow_pickle=True)
     assert (await room.catalog.download("300029")).file.endswith(".ckpt")
-    with pytest.raises(BadInput, match="code that runs"):
+    with pytest.raises(FileRefused, match="code that runs"):
         await room.catalog.download("300061")
 
 

@@ -15,6 +15,7 @@ from catalog_room import LORA, OTHER, Room, content, digests
 from pack.civitai_bridge.catalog.query import questions_from
 from pack.civitai_bridge.errors import (
     BadInput,
+    FileRefused,
     NotALora,
     NotFound,
     NotInCatalog,
@@ -176,8 +177,8 @@ async def test_a_file_is_added_by_its_own_hash(room: Room):
     ("reference", "error"),
     [
         ("99999999", NotFound),
-        ("300061", BadInput),
-        ("300095", BadInput),
+        ("300061", FileRefused),
+        ("300095", FileRefused),
         ("x.safetensors", UnknownReference),
         ("https://evil.example/models/1", UnknownReference),
         ("https://civitai.com/images/1", UnknownReference),
@@ -271,7 +272,8 @@ async def test_map_and_list(room: Room):
     found = await room.catalog.map()
     assert found["by_version"][str(LORA)] == {
         "file": "storybookLight_v2.safetensors", "dest": "loras", "name": "Storybook Light v2 [SDXL 1.0 FP16]",
-        "base_model": "SDXL 1.0", "status": "present", "catalog": "models.json",
+        "base_model": "SDXL 1.0", "status": "present", "catalog": "models.json", "changed": False, "parts": [],
+        "loader_name": "storybookLight_v2.safetensors", "path": f"{room.models}/loras/storybookLight_v2.safetensors",
     }  # fmt: skip
     assert found["by_version"][str(OTHER)]["catalog"] == "loras.json" and found["by_model"]["300002"] == [OTHER]
     assert [(e["version_id"], e["status"]) for e in await room.catalog.list()] == [

@@ -90,10 +90,10 @@ def test_a_lora_from_the_shell_from_first_to_last(shell: Shell, tmp_path: Path):
         (("catalog", "nonsense"), 2, "wrong_usage"),
         (("catalog",), 2, "wrong_usage"),
         (("catalog", "check"), 2, "wrong_usage"),
-        (("download", "300029"), 2, "download_forbidden"),
+        (("download", "300029"), 1, "file_refused"),
         (("download", "300045"), 1, "download_refused"),
         (("download", "300077"), 1, "download_damaged"),
-        (("download", "300061"), 2, "bad_input"),
+        (("download", "300061"), 1, "file_refused"),
     ],
 )
 def test_errors_are_json_with_the_right_exit_code(shell: Shell, words: tuple[str, ...], code: int, name: str):

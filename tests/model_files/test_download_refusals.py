@@ -38,7 +38,7 @@ REFUSALS = [
     (LORA, "", {}, LogInNeeded, "asks for a log-in .*civitai-bridge login"),
     (LORA, "expired", {}, LogInNeeded, "does not accept your API key"),
     (300045, "me", {}, DownloadRefused, "early access until 2099-01-01T00:00:00.000Z"),
-    (300047, "me", {}, DownloadRefused, r"early access\. Buy access"),
+    (300047, "me", {}, DownloadRefused, r"sold by its creator\. Buy access on its page \(version 300047\)\.$"),
     (300049, "me", {}, DownloadRefused, "private, and its creator has not let"),
     (300055, "me", {}, DownloadRefused, "deleted, unpublished or replaced"),
     (300057, "me", {}, DownloadRefused, "deleted, unpublished or replaced"),

@@ -157,7 +157,6 @@ def test_what_a_creator_restricts_is_a_status_and_no_error(catalog: Any):
         ("CatalogPromote", str(OTHER), NotInCatalog),
         ("CatalogPromote", None, UnknownReference),
         ("Download", "999999", NotFound),
-        ("Download", "300011", BadInput),
         ("Download", "  ", UnknownReference),
     ],
 )
@@ -167,6 +166,12 @@ def test_what_cannot_be_is_an_error_in_words(catalog: Any, node: str, reference:
         more = {"allow_download": True} if node == "Download" else {}
         run(getattr(catalog, f"CivitaiBridge{node}"), reference=reference, **more)
     assert str(caught.value).endswith(".")
+
+
+def test_an_archived_model_is_a_reason_and_no_error(catalog: Any):
+    downloads_on()
+    file, status = run(catalog.CivitaiBridgeDownload, reference="300011", allow_download=True).args
+    assert status == "missing" and "archived" in file.message
 
 
 def test_only_a_lora_is_promoted(catalog: Any):

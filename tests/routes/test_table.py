@@ -120,7 +120,8 @@ async def test_add_and_promote_to_the_letter(room: Room):
     found = (await room.admin("GET", "/api/admin/civitai/catalog")).data
     assert found["by_version"][str(LORA)] == {
         "file": "storybookLight_v2.safetensors", "dest": "loras", "name": "Storybook Light v2 [SDXL 1.0 FP16]",
-        "base_model": "SDXL 1.0", "status": "missing", "catalog": "loras.json",
+        "base_model": "SDXL 1.0", "status": "missing", "catalog": "loras.json", "changed": False, "parts": [],
+        "loader_name": "", "path": None,
     }  # fmt: skip
 
 
@@ -218,6 +219,19 @@ async def test_a_damaged_catalog_is_said_with_its_place(room: Room):
         answer = await room.admin(method, path)
         assert answer.status == 500 and "line 2" in answer.data["error"], answer.text
     assert (room.home / "models.json").read_text().endswith("[}")
+
+
+async def test_a_damaged_loras_json_stops_no_image(room: Room):
+    await room.admin("POST", f"/admin/civitai/add/{LORA}")
+    (room.home / "loras.json").write_text("{")
+    answer = await room.admin("GET", f"/admin/civitai/image/{IMAGE}")
+    assert answer.status == 200
+    missing = [one for one in answer.data["resources"] if one["catalog_status"] == "missing"]
+    assert [one["versionId"] for one in missing] == [LORA]
+    unknown = [one for one in answer.data["resources"] if one["catalog_status"] == "unknown"]
+    assert unknown and all("loras.json" in " ".join(one["catalog_notes"]) for one in unknown)
+    answer = await room.admin("POST", f"/admin/civitai/promote-to-lora/{LORA}")
+    assert answer.status == 500 and "loras.json" in answer.data["error"]
 
 
 async def test_what_nobody_foresaw_is_json_too(room: Room, caplog: pytest.LogCaptureFixture):
