@@ -162,9 +162,15 @@ def upscaler_at(graph: Graph, key: str) -> str:
 
 
 def script_pass(graph: Graph, key: str) -> Upscale | None:
-    """The second pass that Efficiency's HighRes-Fix script adds to a sampler."""
+    """The second pass that one of Efficiency's scripts (HighRes-Fix, Tiled Upscaler) adds to a sampler."""
     for place in walk(graph, graph.inputs(key).get("script"), ("script",)):
         inputs = graph.inputs(place)
+        if "tiling_steps" in inputs:
+            return Upscale(
+                scale=number(inputs.get("upscale_by")),
+                steps=step_count(inputs["tiling_steps"]),
+                denoise=number(inputs.get("denoise")),
+            )
         if "hires_steps" in inputs:
             by_pixels = inputs.get("upscale_type") in ("pixel", "both")
             return Upscale(
