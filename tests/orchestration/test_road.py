@@ -79,7 +79,7 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
 
 
 async def test_a_new_key_of_the_same_user_collects_what_the_old_one_paid(road: Road):
-    road.sandbox.script.job(seconds=1.5)
+    road.sandbox.script.job(seconds=15)
     with pytest.raises(StillRunning):
         await road.bridge.generate(WANTED, Terms(wait_minutes=0.001))
     await road.bridge.close()
