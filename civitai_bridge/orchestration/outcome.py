@@ -87,7 +87,6 @@ class Outcome:
     blob_urls: tuple[str, ...]
     generation: GenerationData
     sandbox: bool
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
