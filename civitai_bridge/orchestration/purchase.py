@@ -164,10 +164,10 @@ def still_open(purchase: Purchase, now: float) -> bool:
 
 def kept_files(purchases: Iterable[Purchase]) -> dict[str, tuple[float, bool]]:
     """File name in `results/` -> (when a purchase that names it last changed, whether all of them are collected)."""
-    kept: dict[str, tuple[float, bool]] = {}
+    files: dict[str, tuple[float, bool]] = {}
     for purchase in purchases:
         for image in purchase.slots:
             if image.file:
-                changed, collected = kept.get(image.file, (0.0, True))
-                kept[image.file] = (max(changed, purchase.updated), collected and purchase.state == COLLECTED)
-    return kept
+                changed, collected = files.get(image.file, (0.0, True))
+                files[image.file] = (max(changed, purchase.updated), collected and purchase.state == COLLECTED)
+    return files
