@@ -56,7 +56,7 @@ async def _resume(context: Context, arguments: argparse.Namespace) -> int:
     lines = []
     for purchase in purchases:
         lines += _lines(purchase, buyer)
-        lines += [f"    {fleet.results.path(picture.file)}" for picture in purchase.slots if picture.here]
+        lines += [f"    {fleet.results.path(picture.file)}" for picture in purchase.slots if picture.fetched]
     documents = [_document(purchase, buyer, fleet.results) for purchase in purchases]
     context.data(documents, "\n".join(lines) or "Nothing is open.")
     return 0
@@ -84,8 +84,8 @@ def _document(purchase: Purchase, buyer: Buyer, results: Results) -> dict[str, A
         "air": purchase.about.get("air", ""),
         "engine": purchase.about.get("variant", ""),
         "prompt": purchase.about.get("prompt", ""),
-        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.here],
-        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.here},
+        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.fetched],
+        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.fetched},
         "mine": buyer.owns(purchase),
         "error": purchase.error,
         "notes": list(purchase.about.get("notes", ())),
@@ -96,7 +96,7 @@ def _lines(purchase: Purchase, buyer: Buyer) -> list[str]:
     """One line for the purchase; below it what is not there and why, and what is worth knowing."""
     missing = []
     for picture in purchase.slots:
-        if not picture.here:
+        if not picture.fetched:
             how = "may still come" if picture.pending else "is missing"
             missing.append(f"    picture {picture.index} {how}: {picture.reason or 'not fetched yet'}")
     return [_line(purchase, buyer), *missing, *(f"    {note}" for note in purchase.about.get("notes", ()))]
@@ -104,7 +104,7 @@ def _lines(purchase: Purchase, buyer: Buyer) -> list[str]:
 
 def _line(purchase: Purchase, buyer: Buyer) -> str:
     when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
-    arrived = sum(1 for picture in purchase.slots if picture.here)
+    arrived = sum(1 for picture in purchase.slots if picture.fetched)
     foreign = "" if buyer.account == "sandbox" or buyer.owns(purchase) else " (another account or address)"
     parts = [
         when,

@@ -42,7 +42,7 @@ class PurchasedImage:
     blocked: bool = False
 
     @property
-    def here(self) -> bool:
+    def fetched(self) -> bool:
         """Whether its bytes were fetched, checked and kept."""
         return bool(self.sha256)
 
@@ -158,7 +158,7 @@ def still_open(purchase: Purchase, now: float) -> bool:
         return True
     unpaid_back = max(purchase.price, purchase.debited) > purchase.credited
     over = purchase.state in (FAILED, CANCELED) and bool(purchase.workflow_id)
-    over = over or (purchase.state == COLLECTED and not all(image.here for image in purchase.slots))
+    over = over or (purchase.state == COLLECTED and not all(image.fetched for image in purchase.slots))
     return over and unpaid_back and abs(now - purchase.created) < MONTH
 
 
