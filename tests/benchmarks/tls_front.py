@@ -24,7 +24,7 @@ _NOT_PASSED_ON = {b"host", b"content-length", b"transfer-encoding", b"connection
 
 class Front:
     def __init__(self, behind: str) -> None:
-        self.behind, self.fetched = behind, ""
+        self.behind, self.here = behind, ""
         self._client = httpx.AsyncClient(base_url=behind, timeout=None, follow_redirects=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -37,7 +37,7 @@ class Front:
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
         answer = await self._client.request(scope["method"], target.decode(), headers=headers, content=body)
-        content = answer.content.replace(self.behind.encode(), self.fetched.encode())
+        content = answer.content.replace(self.behind.encode(), self.here.encode())
         passed = [(k.lower(), v) for k, v in answer.headers.raw if k.lower() not in _NOT_PASSED_ON]
         passed.append((b"content-length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": answer.status_code, "headers": passed})
@@ -57,7 +57,7 @@ async def main() -> None:
         port = free.getsockname()[1]
         free.close()
         front = Front(sys.argv[1])
-        front.fetched = f"https://127.0.0.1:{port}"
+        front.here = f"https://127.0.0.1:{port}"
         config = Config()
         config.bind, config.certfile, config.keyfile = [f"127.0.0.1:{port}"], str(chain), str(key)
         config.alpn_protocols = ["h2", "http/1.1"]
@@ -70,7 +70,7 @@ async def main() -> None:
                 break
             except OSError:
                 await asyncio.sleep(0.05)
-        print(json.dumps({"url": front.fetched, "trusted": trusted.read_text()}), flush=True)
+        print(json.dumps({"url": front.here, "trusted": trusted.read_text()}), flush=True)
         await serving
 
 
