@@ -416,7 +416,7 @@ async def test_a_file_is_read_and_looked_up_only_when_asked(world: World, tmp_pa
     assert any("CivitAI does not know checkpoint without a name by hash 0123456789" in line for line in found.report)
     with pytest.raises(OSError):
         await read_file_data(tmp_path / "none.png")
-    nothing = await read_file_data(b"GIF89a")
+    nothing = await read_file_data(b"BM6")
     assert nothing.report[-1].startswith("This is no PNG")
 
 

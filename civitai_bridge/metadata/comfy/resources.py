@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...model_files.names import MODEL_ENDINGS
 from ..generation import UsedResource, by_list
 from ..resources import join, named_embeddings
 from .graph import Graph, Wire, walk
@@ -23,7 +24,6 @@ _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("model_name", "upscale_model_name", "pixel_upscaler"), "upscaler"),
     (("refiner_ckpt_name",), "refiner"),
 )
-_FILE_NAME = re.compile(r"[^\\/:*?\"<>|\n]\.(safetensors|ckpt|gguf|sft|pt|pth|bin)$", re.I)
 _UPSCALERS = re.compile(r"upscale|hires", re.I)
 # Inputs that name files which are no resource of a picture: text encoders, detectors and the like.
 _PARTS = re.compile(
@@ -115,8 +115,14 @@ def _unread_files(graph: Graph, key: str) -> Iterator[tuple[str, str]]:
     named = {name for names, _ in _FILES for name in names} | set(MODEL_INPUTS)
     for name, value in graph.inputs(key).items():
         text = written(value)
-        is_file = isinstance(text, str) and len(text) < 260 and "," not in text and "embedding:" not in text
-        if is_file and name not in named and not _PARTS.search(name) and _FILE_NAME.search(text):
+        if (
+            not isinstance(text, str)
+            or not text.lower().endswith(MODEL_ENDINGS)
+            or name in named
+            or _PARTS.search(name)
+        ):
+            continue
+        if len(text) < 260 and not any(mark in text for mark in (",", "\n", "embedding:")):
             yield name, text
 
 
