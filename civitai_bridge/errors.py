@@ -65,11 +65,15 @@ SHOWN_UNDER = "civitai_bridge"
 class CivitaiError(Exception):
     """Root of everything this pack raises on purpose. `code` names the error for programs, `exit_code` for shells.
 
-    A class's code is its name in snake case; a class that is renamed states its old code, for scripts read it."""
+    A class's code is its name in snake case; a class that is renamed states its old code, for scripts read it. Where it
+    is about a purchase, `key` is the journal's name for that, `workflow_id` CivitAI's, and `cost` its whole Buzz."""
 
     __module__ = SHOWN_UNDER
     code = "error"
     exit_code = 1
+    key = ""
+    workflow_id = ""
+    cost: int | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -201,7 +201,9 @@ class FakeService:
         return reply(200, {"items": [w for w in self.workflows.values() if set(tags) <= set(w["tags"])]})
 
     async def cancel(self, request: Request) -> Response:
-        workflow = self.workflows[request.path.rsplit("/", 1)[1]]
+        workflow = self.workflows.get(request.path.rsplit("/", 1)[1])
+        if workflow is None:
+            return reply(404, {"title": "Not Found", "status": 404})
         if workflow["status"] not in ("scheduled", "processing"):
             return reply(409, {"title": "Conflict", "status": 409})
         workflow["status"] = "canceled"

@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
     try:
         return arguments.run(context, arguments)
     except CivitaiError as error:
-        context.fail(error.code, str(error))
+        names = {"key": error.key, "workflow_id": error.workflow_id, "cost": error.cost}
+        known = {name: value for name, value in names.items() if value not in ("", None)}
+        context.fail(error.code, str(error), known)
         return error.exit_code
     except KeyboardInterrupt:
         context.fail(

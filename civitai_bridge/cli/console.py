@@ -66,22 +66,28 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 @contextmanager
 def stopped_by_ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a story can stop in good order; a second Ctrl-C ends the process. Where the
-    loop takes no signals (Windows, another thread than the main one) Ctrl-C is KeyboardInterrupt as ever."""
+    """An event that Ctrl-C or SIGTERM sets, so that a story can stop in good order; a second one ends the process.
+    Where the loop takes no signals (Windows, another thread than the main one) Ctrl-C is KeyboardInterrupt as ever."""
     stopped = threading.Event()
     loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def stop() -> None:
         if stopped.is_set():
-            loop.remove_signal_handler(signal.SIGINT)
+            release()
         stopped.set()
 
+    def release() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
     try:
-        loop.add_signal_handler(signal.SIGINT, stop)
+        for number in signals:
+            loop.add_signal_handler(number, stop)
     except (NotImplementedError, RuntimeError, ValueError):
         yield stopped
         return
     try:
         yield stopped
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        release()

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,10 +42,11 @@ class Context:
         """The command's result: the document with `--json`, else the text."""
         print(_as_json(document, indent=2) if self.json else printable(text))
 
-    def fail(self, code: str, message: str) -> None:
-        """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr."""
+    def fail(self, code: str, message: str, names: Mapping[str, Any] | None = None) -> None:
+        """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr. `names` are those of
+        the purchase that it is about."""
         if self.json:
-            print(_as_json({"error": {"code": code, "message": message}}))
+            print(_as_json({"error": {"code": code, "message": message, **(names or {})}}))
         else:
             self.talk().print(printable(f"civitai-bridge: {message}"), style="red", markup=False)
 

@@ -128,6 +128,7 @@ async def _estimate(context: Context, fleet: Fleet, request: GenerationRequest, 
         "affordable": estimate.affordable,
         "air": estimate.air,
         "report": estimate.report,
+        "notes": list(estimate.notes),
     }
     context.data(document, estimate.report)
     return 0
@@ -160,6 +161,7 @@ def _document(outcome: Outcome, files: list[Path]) -> dict[str, Any]:
         "blob_urls": list(outcome.blob_urls),
         "files": [str(file) for file in files],
         "missing": {str(index): reason for index, reason in outcome.missing},
+        "notes": list(outcome.notes),
         "paid_now": outcome.paid_now,
         "sandbox": outcome.sandbox,
     }

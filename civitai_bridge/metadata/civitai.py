@@ -2,6 +2,7 @@
 
 `generation_from_trpc`  the payload of `image.getGenerationData`, which the site's own pages ask
 `generation_from_rest`  an entry of `GET /api/v1/images`, which everybody may ask
+`generation_from_meta`  an image's `meta` alone, as CivitAI's pages copy it
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from .a1111.reader import fields_of_settings
 from .a1111.resources import civitai_resource
 from .comfy.reader import read_comfy, read_graph
 from .generation import GenerationData, UsedResource, by_list
-from .lookup import with_resolved
+from .lookup import with_named_model, with_resolved
 from .media_type import detected_type, direction
 from .quantities import pixels, shown
-from .resources import join, kind_of
-from .tables import DECODER, rest_of, take, word
+from .resources import from_air, join, kind_of
+from .tables import DECODER, decoded_object, rest_of, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
 _NAMES = {
     "sampler": "Sampler", "cfgScale": "CFG scale", "steps": "Steps", "seed": "Seed", "clipSkip": "Clip skip",
     "hashes": "Hashes", "denoise": "Denoising strength", "scheduler": "Schedule type",
 }  # fmt: skip
+_META_KEYS = frozenset(("negativePrompt", "cfgScale", "civitaiResources"))
 # Above it JavaScript's numbers have gaps.
 _EXACT = 2**53
 _HIDDEN = "The uploader hid the settings of this image; CivitAI tells only what it resolved."
@@ -52,13 +54,13 @@ def generation_from_trpc(payload: Mapping[str, Any], image_id: int | None = None
     )
     meta = payload.get("meta")
     if isinstance(meta, Mapping) and meta:
-        return _weightless(_finished(base, meta, resolved, notes), payload)
+        return _finished(base, meta, resolved, notes)
     # Weights and `external` only come out of settings, so there were some.
     weighed = any(entry.get("strength") is not None for entry in objects(payload.get("resources")))
     hidden = weighed or "external" in base.extra
     note = _HIDDEN if hidden else _UNKNOWN if resolved else _NOTHING
     data = with_resolved(replace(base, extra={**base.extra, "meta_hidden": True}) if hidden else base, resolved)
-    return _weightless(_without_settings(data, [*notes, note]), payload)
+    return _without_settings(data, [*notes, note])
 
 
 def generation_from_rest(entry: Mapping[str, Any]) -> GenerationData:
@@ -89,6 +91,14 @@ def generation_from_rest(entry: Mapping[str, Any]) -> GenerationData:
         if version_id not in known
     )
     return replace(data, others=(*data.others, *unnamed))
+
+
+def generation_from_meta(text: str) -> GenerationData | None:
+    """An image's `meta` as JSON text; None when the text is none."""
+    meta = decoded_object(text)
+    if meta is None or _META_KEYS.isdisjoint(meta):
+        return None
+    return _finished(GenerationData(source="civitai-meta", media_type="image"), meta, [], [])
 
 
 def _named(value: object) -> tuple[str, ...]:
@@ -139,7 +149,7 @@ def _finished(
     data = replace(base, **{**fields, "extra": extra, "texts": texts})
     if graph is not None:
         data = _with_graph(data, graph)
-    data = with_resolved(data, resolved)
+    data = with_resolved(with_named_model(data), resolved)
     if data.seed is not None and abs(data.seed) > _EXACT:
         notes.append(f"CivitAI keeps seeds above {_EXACT} rounded, so {data.seed} may not be the one that was used.")
     workflow = settings.get("workflow")
@@ -148,24 +158,6 @@ def _finished(
     graph_type = graph.detected_type if graph is not None else ""
     kind = detected_type(data, workflow=workflow, meta=settings, graph=graph_type)
     return replace(data, detected_type=kind, notes=(*data.notes, *notes))
-
-
-def _weightless(data: GenerationData, payload: Mapping[str, Any]) -> GenerationData:
-    """The data with a note of the networks whose strength CivitAI does not know: those of a list of hashes, and the
-    version of the image's post."""
-    unweighed = {
-        whole(entry.get("modelVersionId", entry.get("versionId")))
-        for entry in objects(payload.get("resources"))
-        if number(entry.get("strength")) is None
-    }
-    names = [
-        (used.name or used.air or f"version {used.version_id}")[:80]
-        for used in data.networks
-        if used.source == "resources" and used.version_id in unweighed
-    ]
-    if not names:
-        return data
-    return replace(data, notes=(*data.notes, f"CivitAI says no weight for {', '.join(names[:20])}; 1 stands in."))
 
 
 def _fields(settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -180,13 +172,21 @@ def _fields(settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     if len(size) == 2:
         pairs.pop("Size", None)
     resources = [*_on_site(on_site, notes), *_added(added, notes), *_meta_resources(listed, notes)]
-    for key, kind in (("upscalers", "upscaler"), ("controlNets", "controlnet"), ("models", "checkpoint")):
-        resources += [UsedResource("", 1.0, name, kind, source="comfy") for name in _names(files[key])]
+    vaes, vae_airs = [], []
+    for name in _names(files["vaes"]):
+        (vae_airs if from_air(name) else vaes).append(name)
+    listed_files = (
+        ("upscaler", files["upscalers"]),
+        ("controlnet", files["controlNets"]),
+        ("checkpoint", files["models"]),
+    )
+    for kind, names in (*listed_files, ("vae", vae_airs)):
+        resources += [UsedResource("", 1.0, name, kind, source="comfy") for name in _names(names)]
     fields = fields_of_settings(prompt, negative, pairs, notes, resources)
     fields.update(size)
     if engine:
         fields["engine"] = engine
-    if vaes := _names(files["vaes"]):
+    if vaes:
         fields.setdefault("vae", vaes[0])
     return fields
 

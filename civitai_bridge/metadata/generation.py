@@ -19,7 +19,9 @@ class UsedResource:
     `refiner`, `vae`, `upscaler`, `controlnet`, `other`. `weight` is the model's (UNet's), `clip_weight` the text
     encoder's, None = the same; weight 0 means off. `again` holds the further (weight, clip weight) pairs of a network
     that is named more than once. `hash` is lower-case hex without `0x`. `source` says where it was found: `prompt`,
-    `negative_prompt`, `hashes`, `comfy`, `civitai_resources`, `meta_resources`, `resources`, `file`.
+    `negative_prompt`, `hashes`, `comfy`, `civitai_resources`, `meta_resources`, `resources`, `file`. `words` are those
+    by which a prompt calls an embedding, `trained_words` those that its creator trained it with; `file` is the name of
+    its file on CivitAI.
     """
 
     air: str
@@ -36,6 +38,7 @@ class UsedResource:
     again: tuple[tuple[float, float | None], ...] = ()
     words: tuple[str, ...] = ()
     file: str = ""
+    trained_words: tuple[str, ...] = ()
 
     @property
     def strength_clip(self) -> float:
@@ -176,7 +179,7 @@ def _lora_entry(lora: UsedResource) -> dict[str, Any]:
     return {
         "air": lora.air,
         "strength": strength,
-        "triggerWord": "",
+        "triggerWord": ", ".join(lora.trained_words),
         "strength_clip": clip,
         "name": lora.name,
         "hash": lora.hash,

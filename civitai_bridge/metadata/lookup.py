@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..resources.hashes import spellings
-from .generation import GenerationData, UsedResource, by_list
+from .generation import LORA_KINDS, GenerationData, UsedResource, by_list
 from .prompt import name_key, normal_name
-from .resources import is_called, join, letters, same_kind
+from .resources import from_air, is_called, join, letters, same_kind
 
 
 @dataclass(frozen=True)
@@ -30,31 +30,46 @@ def hash_questions(data: GenerationData) -> tuple[HashQuestion, ...]:
     return tuple(questions.values())
 
 
-def unnamed_versions(data: GenerationData) -> tuple[int, ...]:
-    """The versions of which no more than the id is known, and those of embeddings whose word or file is not, each
-    once; the model's first."""
-    ids = [
-        used.version_id
-        for used in data.resources
-        if used.version_id is not None
-        and not (used.air and used.name and (used.kind != "embedding" or (used.words and used.file)))
-    ]
+@dataclass(frozen=True)
+class VersionQuestion:
+    """A version that is to be looked up by its id: `subject` is what is asked for, in words for a report; `only_words`
+    = its name is known, only its trigger words and file are not."""
+
+    version_id: int
+    subject: str
+    only_words: bool = False
+
+
+def version_questions(data: GenerationData) -> tuple[VersionQuestion, ...]:
+    """The versions of which no more than the id is known, the embeddings whose word or file is not, and the LoRAs whose
+    trigger words and file are not; each once, the model's first."""
+    questions: dict[int, VersionQuestion] = {}
     if data.model_version_id is not None and not (data.model_air and data.model_name):
-        ids.insert(0, data.model_version_id)
-    return tuple(dict.fromkeys(ids))
+        questions[data.model_version_id] = VersionQuestion(data.model_version_id, f"version {data.model_version_id}")
+    for used in data.resources:
+        if used.version_id is None or used.version_id in questions:
+            continue
+        if not (used.air and used.name) or (used.kind == "embedding" and not (used.words and used.file)):
+            questions[used.version_id] = VersionQuestion(used.version_id, f"version {used.version_id}")
+        elif used.kind in LORA_KINDS and not used.file:
+            subject = f"the trigger words of {used.name[:80]}"
+            questions[used.version_id] = VersionQuestion(used.version_id, subject, only_words=True)
+    return tuple(questions.values())
 
 
 def described(data: GenerationData, answers: Mapping[int, UsedResource]) -> GenerationData:
     """The data after versions were looked up by their ids. A checkpoint that was only an id becomes the model where
     the data knows none."""
-    filled = [
-        _filled(used, version) if (version := answers.get(used.version_id or 0)) else used for used in data.resources
-    ]
+    settled: list[UsedResource] = []
+    resolved: list[UsedResource] = []
+    for used in data.resources:
+        version = answers.get(used.version_id or 0)
+        # What was only an id may be the model, and so may what CivitAI resolved.
+        may_be_model = used.source == "resources" or (version is not None and used.kind == "other")
+        (resolved if may_be_model else settled).append(_filled(used, version) if version else used)
     if model := answers.get(data.model_version_id or 0):
         data = _with_model(data, model)
-    resolved = [used for used in filled if used.source == "resources"]
-    rest = by_list(used for used in filled if used.source != "resources")
-    return with_resolved(replace(data, **rest), resolved)
+    return with_resolved(replace(data, **by_list(settled)), resolved)
 
 
 def answered(data: GenerationData, answers: Mapping[str, UsedResource]) -> GenerationData:
@@ -107,6 +122,14 @@ def with_resolved(data: GenerationData, resolved: Iterable[UsedResource]) -> Gen
         )
     lists = by_list(join([*named, *rest], notes))
     return replace(data, **lists, notes=_with_notes(data, notes))
+
+
+def with_named_model(data: GenerationData) -> GenerationData:
+    """The data with a model whose name is an AIR, as CivitAI's own generator writes it, known by its ids."""
+    model = from_air(data.model_name) if "@" in data.model_name else None
+    if model is None or model.version_id is None or data.model_version_id not in (None, model.version_id):
+        return data
+    return replace(data, model_name="", model_air=model.air, model_version_id=model.version_id, model_id=model.model_id)
 
 
 def embedding_words(data: GenerationData, called: Callable[[UsedResource], str] = lambda _: "") -> dict[str, str]:
@@ -195,6 +218,7 @@ def _filled(used: UsedResource, version: UsedResource) -> UsedResource:
         kind=version.kind if used.kind == "other" else used.kind,
         words=tuple(dict.fromkeys((*used.words, *version.words))),
         file=used.file or version.file,
+        trained_words=used.trained_words or version.trained_words,
     )
 
 

@@ -32,7 +32,11 @@ KINDS: Mapping[str, str] = {
 Hashes = dict[tuple[str, str], str]
 # Sources whose names are those of files; the others give a model's title.
 _NAME_FILES = frozenset(("prompt", "negative_prompt", "hashes", "comfy", "file", "meta_resources"))
-_PLACES = {"comfy": "one place of the graph", "civitai_resources": "CivitAI's list in the settings"}
+_PLACES = {
+    "comfy": "one place of the graph", "civitai_resources": "CivitAI's list in the settings", "prompt": "the prompt",
+    "negative_prompt": "the negative prompt", "meta_resources": "the uploader's list", "resources": "CivitAI's list",
+    "file": "the file's settings",
+}  # fmt: skip
 # Resources of one name that are told apart; of more the rest stays by itself.
 _MOST_CALLED_ALIKE = 16
 
@@ -54,7 +58,8 @@ def from_air(text: str, **fields: object) -> UsedResource | None:
     except InvalidAir:
         return None
     members = {"kind": kind_of(air.type), "version_id": air.version_id, "model_id": air.model_id, **fields}
-    return UsedResource(text.strip(), **members)  # type: ignore[arg-type]
+    canonical = str(replace(air, format=None)) if air.ecosystem and air.type else text.strip()
+    return UsedResource(canonical, **members)  # type: ignore[arg-type]
 
 
 def is_called(version: UsedResource, name: str) -> bool:
@@ -115,14 +120,15 @@ def in_prompts(fields: Mapping[str, Any], notes: list[str]) -> list[UsedResource
 def join(
     resources: Iterable[UsedResource], notes: list[str] | None = None, *, each: bool = False
 ) -> tuple[UsedResource, ...]:
-    """No resource twice: the same version, AIR, hash or name becomes one, which keeps whatever any of them knew.
+    """No resource twice: the same version, AIR, hash or name becomes one, which keeps whatever any of them knew. A name
+    that is an AIR is read as one.
 
     The first that says a weight wins; what is named again in the same prompt keeps all its weights, and with `each`
     whatever is named again. Where two sources differ on a weight, a note says so."""
     joined: list[UsedResource] = []
     places: dict[tuple[object, ...], int] = {}
     namesakes: dict[tuple[object, ...], list[int]] = {}
-    for used in resources:
+    for used in map(_read_name, resources):
         keys = _keys(used)
         place, met = None, False
         for key in keys:
@@ -164,9 +170,22 @@ def _keys(used: UsedResource) -> list[tuple[object, ...]]:
         if "/" in name:
             keys.append((family, name.casefold()))
         keys.append((family, name_key(name)))
+    if used.file:
+        keys.append((family, name_key(used.file)))
     if words and words != (name,):
         keys += [(family, name_key(word)) for word in words]
     return keys
+
+
+def _read_name(used: UsedResource) -> UsedResource:
+    """A resource whose name is an AIR, as CivitAI's own generator and nodes write it in a file's place."""
+    if "@" not in used.name or used.version_id is not None or used.air:
+        return used
+    by_air = from_air(used.name)
+    if by_air is None or by_air.version_id is None:
+        return used
+    return replace(used, air=by_air.air, name="", version_id=by_air.version_id, model_id=by_air.model_id,
+                   kind=used.kind if by_air.kind == "other" else by_air.kind)  # fmt: skip
 
 
 def may_be_one(first: UsedResource, second: UsedResource) -> bool:
@@ -230,6 +249,7 @@ def _merged(first: UsedResource, second: UsedResource, notes: list[str] | None, 
         again=first.again or second.again,
         words=first.words if first.words == second.words else tuple(dict.fromkeys((*first.words, *second.words))),
         file=first.file or second.file,
+        trained_words=first.trained_words or second.trained_words,
     )
 
 
@@ -240,4 +260,4 @@ def _differ(first: UsedResource, second: UsedResource) -> bool:
 
 
 def _place(used: UsedResource) -> str:
-    return _PLACES.get(used.source, used.source.replace("_", " ")) or "one place"
+    return _PLACES.get(used.source, "one place")

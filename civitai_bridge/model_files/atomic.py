@@ -41,10 +41,11 @@ def written_beside(path: Path, content: bytes, *, mode: int = 0o644) -> Iterator
     """A file next to `path` that holds `content` and is on the disk, for as long as the block runs.
 
     Its name is `.<name>.<process>-<number>.part`. Whoever wants to keep it renames it in the block (`rename_over`).
-    `mode` is cut by the umask."""
+    `mode` is cut by the umask. Its owner is that of what stands at `path`, where the system allows that."""
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.randbits(48)}.part")
     try:
         _write_whole(part, content, mode)
+        _keep_owner(path, part)
         yield part
     finally:
         part.unlink(missing_ok=True)
@@ -111,6 +112,18 @@ def take_name(part: Path, target: Path) -> None:
     except OSError:
         target.unlink(missing_ok=True)
         raise
+
+
+def _keep_owner(path: Path, part: Path) -> None:
+    """Root may give a file away, others at most to a group of their own."""
+    if not hasattr(os, "chown") or not path.exists():
+        return
+    replaced, new = path.stat(), part.stat()
+    for owner in (replaced.st_uid, -1):
+        if (replaced.st_uid, replaced.st_gid) != (new.st_uid, new.st_gid):
+            with contextlib.suppress(OSError):
+                os.chown(part, owner, replaced.st_gid)
+                return
 
 
 def _write_whole(path: Path, content: bytes, mode: int) -> None:

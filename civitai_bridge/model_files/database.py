@@ -8,6 +8,7 @@ with database.transaction("Nothing was sent.") as connection:
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
@@ -16,14 +17,16 @@ from pathlib import Path
 
 from ..errors import StateTrouble
 
+log = logging.getLogger(__name__)
+
 
 class Database:
     """Safe to use from several threads and processes at once: one writer at a time, in WAL where the drive can do it.
 
     `called` begins every sentence about it, `if_damaged` says what to do when it is no database any more,
     `consequence` ends them. `migrate` takes over what an earlier version wrote. `durable` waits for the disk at each
-    commit (`synchronous=FULL`). `patience` is how many seconds another program's write is waited for. Raises
-    StateTrouble."""
+    commit (`synchronous=FULL`). `patience` is how many seconds another program's write is waited for. A `cache` that is
+    damaged is put aside as `<name>.damaged` and begun again, which `remakes` counts. Raises StateTrouble."""
 
     def __init__(
         self,
@@ -36,23 +39,54 @@ class Database:
         migrate: Callable[[sqlite3.Connection], None] = lambda _: None,
         durable: bool = True,
         patience: float = 30.0,
+        cache: bool = False,
     ) -> None:
         self.path = path
+        self.remakes = 0
+        self._schema, self._migrate = schema, migrate
+        self._durable, self._patience, self._cache = durable, patience, cache
         self._called = called
         self._if_damaged = if_damaged
         self._consequence = consequence
         self._lock = threading.RLock()
         try:
-            _make_private(path)
-            self._connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
-            self.mode = str(self._connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]).lower()
-            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._connection.executescript(schema)
-            with self.transaction() as connection:
-                migrate(connection)
+            self._open()
         except (OSError, sqlite3.Error) as error:
-            raise self._trouble(error, None) from error
+            if not self._remade(error):
+                raise self._trouble(error, None) from error
+
+    def _open(self) -> None:
+        _make_private(self.path)
+        self._inode = os.stat(self.path).st_ino
+        connection = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
+        try:
+            connection.row_factory = sqlite3.Row
+            self.mode = str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]).lower()
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
+            connection.executescript(self._schema)
+            connection.execute("BEGIN IMMEDIATE")
+            self._migrate(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _remade(self, error: Exception) -> bool:
+        """Whether a cache was damaged and is begun again now."""
+        if not (self._cache and _is_damage(error)):
+            return False
+        log.warning("%s is damaged (%s). It is put aside and begun again; a scan fills it.", self._called, error)
+        try:
+            if os.stat(self.path).st_ino == self._inode:  # else another process was first
+                for ending in ("-wal", "-shm"):
+                    self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+                os.replace(self.path, self.path.with_name(self.path.name + ".damaged"))
+            self._open()
+        except (OSError, sqlite3.Error) as again:
+            raise self._trouble(again, None) from again
+        self.remakes += 1
+        return True
 
     @contextlib.contextmanager
     def reading(self, consequence: str | None = None) -> Iterator[sqlite3.Connection]:
@@ -61,7 +95,11 @@ class Database:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise self._trouble(error, consequence) from error
+                trouble = self._trouble(error, consequence)
+                if self._cache and _is_damage(error):
+                    self._connection.close()
+                    self._remade(error)
+                raise trouble from error
 
     @contextlib.contextmanager
     def transaction(self, consequence: str | None = None) -> Iterator[sqlite3.Connection]:
@@ -73,7 +111,8 @@ class Database:
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                    with contextlib.suppress(sqlite3.DatabaseError):  # a damaged one may not even take that
+                        connection.execute("ROLLBACK")
                 raise
 
     def can_lock(self) -> bool:
@@ -110,9 +149,15 @@ class Database:
             return "another program holds it locked, or the drive cannot lock files"
         if "readonly" in text or isinstance(error, PermissionError) or "unable to open" in text:
             return "the folder cannot be written"
-        if "not a database" in text or "malformed" in text:
+        if _is_damage(error):
             return f"the file is damaged; {self._if_damaged}"
         return text
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an error says that a file is no database any more, or is none of ours."""
+    words = ("not a database", "malformed", "no such column")
+    return isinstance(error, sqlite3.DatabaseError) and any(part in str(error) for part in words)
 
 
 def _make_private(path: Path) -> None:

@@ -48,9 +48,10 @@ from .verify import (
 
 AT_ONCE = 3
 _SPARE = 64 * 1024 * 1024  # bytes of room that are left for everybody else
-_ATTEMPTS = 5  # without this much progress in between:
-_PROGRESS = 1024 * 1024  # bytes
-_ADDRESSES = 3  # how often one download asks for an address; each counts against the account's quota
+_ATTEMPTS = 5  # without progress in between
+_ADDRESSES = 3  # that gave no progress; each counts against the account's quota
+_PROGRESS = 1024 * 1024  # bytes that count as progress; of a small file a 64th will do
+_TRANSFERS = 2  # of a whole file, when its bytes are wrong at the end
 
 
 class Downloads:
@@ -92,11 +93,8 @@ class Downloads:
         is kept for the next time, unless its bytes are wrong."""
         if safe_name(target.name, longest=LONGEST_TAKEN) != target.name:
             raise DownloadForbidden(f"{target.name!r} is no name for a file here.")
-        stopped = DownloadStopped(
-            f"The download of {file.name} was stopped; what has arrived is kept for the next time."
-        )
         transfer = _Transfer(self, version_id, file, target, progress)
-        return await until_cancelled(self._load(transfer), cancelled, stopped)
+        return await until_cancelled(self._load(transfer), cancelled, transfer.stopped)
 
     async def _load(self, transfer: _Transfer) -> DownloadedFile:
         async with self._gate, held(transfer.part_path, self.settings.home, transfer.tell_waiting):
@@ -145,6 +143,13 @@ class _Transfer:
         self._total: int | None = None
         self._etag = ""
         self._addresses = 0
+        self._part: PartialFile | None = None
+
+    def stopped(self) -> DownloadStopped:
+        """What is raised when a person stops it."""
+        size = self._part.kept if self._part else 0
+        kept = f"; the {size / 1e6:.1f} MB that have arrived are kept for the next time" if size else ""
+        return DownloadStopped(f"The download of {self.file.name} was stopped{kept}.")
 
     def tell(self, size: int, text: str = "") -> None:
         self._progress(DownloadProgress(self.target.name, size, self._total or stated_size(self.file), text))
@@ -153,19 +158,21 @@ class _Transfer:
         self.tell(0, "another process loads this file; waiting for it")
 
     async def run(self) -> DownloadedFile:
-        async with PartialFile(self.part_path, keep=bool(self._sha256), piece=self._downloads.piece) as part:
-            sha256 = await self._load_verified(part)
+        self._part = part = PartialFile(self.part_path, keep=bool(self._sha256), piece=self._downloads.piece)
         try:
+            async with part:
+                sha256 = await self._load_verified(part)
             put_in_place(self.part_path, self.target)
         except FileExistsError as error:
             raise DownloadTrouble(f"{self.target} was made by another program meanwhile; it is left alone.") from error
         except OSError as error:
-            raise in_words(error, self.target.parent) from error
+            raise in_words(error, self.target.parent, part.kept) from error
         verified = bool(checkable(self.file))
         return DownloadedFile(self.target, part.size, sha256, part.resumed, verified=verified)
 
     async def _load_verified(self, part: PartialFile) -> str:
-        """Load until everything is there and right; the SHA-256. What an earlier run left may cost one more start."""
+        """Load until everything is there and right; the SHA-256. Wrong bytes are loaded once more, from the start."""
+        transfers = 0
         while True:
             # An earlier run may have had everything but the name; the hash decides.
             if not (part.resumed and has_stated_size(self.file, part.size)):
@@ -174,14 +181,15 @@ class _Transfer:
             wrong = await asyncio.to_thread(contradiction, self.file, sha256, part.path)
             if not wrong:
                 return sha256
-            resumed = part.resumed
+            transfers += not part.resumed
             await part.empty()
-            if not resumed:
+            if transfers >= _TRANSFERS:
                 raise DownloadDamaged(
                     f"{self.file.name} arrived with other bytes than CivitAI states ({wrong}). It was thrown away; try "
                     "again, and tell CivitAI if it stays so."
                 )
             self._total, self._etag = None, ""
+            self.tell(0, f"The bytes of {self.file.name} are not those that CivitAI states. Trying again.")
 
     async def _load_rest(self, part: PartialFile) -> None:
         address, attempts = "", 0
@@ -192,9 +200,11 @@ class _Transfer:
                 await self._pull(part, address)
                 return
             except TryAgain as again:
-                attempts = 0 if part.size - before >= _PROGRESS else attempts + 1
+                whole = self._total or stated_size(self.file) or 0
+                is_progress = part.size - before >= (min(_PROGRESS, whole // 64) or _PROGRESS)
+                attempts, self._addresses = (0, 0) if is_progress else (attempts + 1, self._addresses)
                 if attempts >= _ATTEMPTS:
-                    kept = f" {part.size / GB:.2f} GB are kept; try again to go on from there." if part.size else ""
+                    kept = f" {part.kept / 1e6:.1f} MB are kept; try again to go on from there." if part.kept else ""
                     raise Unreachable(f"{self.file.name} could not be loaded: {again}{kept}") from None
                 if again.start:
                     await part.empty()
@@ -224,16 +234,16 @@ class _Transfer:
                     return
                 if answer.status == 200 and part.size:
                     await part.empty()  # the storage knows no ranges, or the file there is another one now
-                self._total = total = whole_size(answer, self.file, self._downloads.settings)
-                self._etag = strong_etag(answer)
-                with self._downloads.room_for(part, total):
+                whole = whole_size(answer, self.file, self._downloads.settings)
+                self._total, self._etag = whole.bytes, strong_etag(answer)
+                with self._downloads.room_for(part, whole.bytes):
                     self.tell(part.size)
-                    if not await part.take(answer.chunks, total, lambda: self.tell(part.size)):
+                    if not await part.take(answer.chunks, whole.bytes + whole.slack, lambda: self.tell(part.size)):
                         await part.empty()
                         raise DownloadDamaged(f"The storage sends more of {self.file.name} than it said; try again.")
         except BlobUnavailable as error:
             raise DownloadRefused(str(error)) from error
         except Unreachable as error:
             raise TryAgain(str(error)) from error
-        if part.size < total:
-            raise TryAgain(f"The storage broke off after {part.size} of {total} bytes.")
+        if part.size < whole.bytes - whole.slack:
+            raise TryAgain(f"The storage broke off after {part.size} of {whole.bytes} bytes.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import DownloadTrouble
-from .partial import in_words
+from .partial import in_words, open_own
 
 _PATIENCE = 0.2  # seconds between two looks whether the lock is free
 _ODD = 20  # how often a lock may seem another file than before; some network drives number files anew each time
@@ -73,11 +73,11 @@ def _open_meanwhile(path: Path) -> Iterator[Callable[[], bool]]:
     if os.name == "nt":
         yield lambda: True
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_own(path)
 
     def is_still_there() -> bool:
         with contextlib.suppress(FileNotFoundError):  # whoever had the lock took its file away
-            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+            return os.path.samestat(os.fstat(descriptor), os.lstat(path))
         return False
 
     try:

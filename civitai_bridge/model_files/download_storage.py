@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from ..errors import DownloadDamaged, DownloadForbidden
 from ..network.fetch import Opened
@@ -10,7 +11,7 @@ from ..resources.version import ModelFile
 from ..settings import Settings
 from .download_address import TryAgain
 from .download_rules import too_large
-from .verify import INEXACT, stated_size
+from .verify import INEXACT, checkable, stated_size
 
 
 def is_complete(answer: Opened, file: ModelFile, size: int) -> bool:
@@ -37,24 +38,41 @@ def is_complete(answer: Opened, file: ModelFile, size: int) -> bool:
     return False
 
 
-def whole_size(answer: Opened, file: ModelFile, settings: Settings) -> int:
-    """The size of the whole file in bytes as the storage states it, held against CivitAI's word and our limit.
-    Raises DownloadDamaged, DownloadForbidden."""
-    length = answer.headers.get("content-length", "")
-    total = _content_range(answer)[1] if answer.status == 206 else int(length) if length.isdigit() else None
-    stated = file.size_kb
+@dataclass(frozen=True)
+class WholeSize:
+    """How many bytes the whole file has; `slack` is by how many it may be off, where only CivitAI says it."""
+
+    bytes: int
+    slack: int = 0
+
+
+def whole_size(answer: Opened, file: ModelFile, settings: Settings) -> WholeSize:
+    """The size of the whole file as the storage states it, held against CivitAI's word and our limit. Where the storage
+    does not say it, CivitAI's word is enough for a file whose hash decides in the end. Raises DownloadDamaged,
+    DownloadForbidden."""
+    total, stated = _stated_total(answer), stated_size(file)
+    slack = 0
     if total is None:
-        raise DownloadDamaged(f"The storage does not say how large {file.name} is; it is not loaded.")
+        if stated is None or not checkable(file):
+            raise DownloadDamaged(f"The storage does not say how large {file.name} is; it is not loaded.")
+        total, slack = stated, INEXACT
     if total == 0:
         raise DownloadDamaged(f"The storage has {file.name} with no byte in it; it is not loaded.")
     if reason := too_large(settings, file, total):
         raise DownloadForbidden(reason)
-    if stated is not None and abs(total - stated * 1024) > INEXACT:
+    if stated is not None and abs(total - stated) > INEXACT:
         raise DownloadDamaged(
-            f"The storage has {total} bytes of {file.name}, and CivitAI states {stated_size(file)}. It is not loaded; "
-            "try again later."
+            f"The storage has {total} bytes of {file.name}, and CivitAI states {stated}. It is not loaded; try again "
+            "later."
         )
-    return total
+    return WholeSize(total, slack)
+
+
+def _stated_total(answer: Opened) -> int | None:
+    if answer.status == 206:
+        return _content_range(answer)[1]
+    length = answer.headers.get("content-length", "")
+    return int(length) if length.isdigit() else None
 
 
 def strong_etag(answer: Opened) -> str:
@@ -64,6 +82,8 @@ def strong_etag(answer: Opened) -> str:
 
 
 def _content_range(answer: Opened) -> tuple[int | None, int | None]:
-    """First byte and whole size: `bytes 5-9/10`, `bytes */10`."""
-    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", answer.headers.get("content-range", "").strip())
-    return (int(match[1]) if match[1] else None, int(match[2])) if match else (None, None)
+    """First byte and whole size: `bytes 5-9/10`, `bytes */10`, `bytes 5-9/*`."""
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("content-range", "").strip())
+    if match is None:
+        return None, None
+    return int(match[1]) if match[1] else None, int(match[2]) if match[2] != "*" else None

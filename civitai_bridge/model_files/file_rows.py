@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS kinds (
     kind TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 """
-ADDED_COLUMNS = ("ctime_ns", "unproved")  # that an index of before may lack; both are 0 where nothing is known
+_ADDED_COLUMNS = ("ctime_ns", "unproved")  # that an index of before may lack; both are 0 where nothing is known
 _STATE = "path, size, mtime_ns, ctime_ns, device, inode"  # as in ListedFile
 _HASHED = "head, sha256, autov1, autov3, blake3, crc32, output_name, facts, trouble"
 _COLUMNS = f"{_STATE}, {_HASHED}"
@@ -117,6 +117,14 @@ class Changes:
     fresh: tuple[ListedFile, ...]
     returned: tuple[str, ...]
     gone: tuple[str, ...]
+
+
+def add_missing_columns(connection: sqlite3.Connection) -> None:
+    """Take over an index that an earlier version made."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
+    for column in _ADDED_COLUMNS:
+        if column not in columns:
+            connection.execute(f"ALTER TABLE files ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
 
 
 def hashed_row(file: ListedFile, digests: Digests, hashing: Hashing) -> tuple[Any, ...]:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ..errors import FileTrouble
+from ..errors import FileTrouble, StateTrouble
 from .atomic import reason
 from .database import Database
-from .file_rows import ADDED_COLUMNS, OPTIONAL_COLUMNS, SCHEMA, hashed_row, keep_places, keep_rows, read_joined
+from .file_rows import OPTIONAL_COLUMNS, SCHEMA, add_missing_columns, hashed_row, keep_places, keep_rows, read_joined
 from .hashing import BLAKE3, CRC32, Digests, Hashing
 from .indexed import Files, Ownership, files_from_rows
 from .listing import ListedFile, Place
@@ -31,14 +31,11 @@ class HashIndex:
             called=f"The index of model files ({path})",
             if_damaged="it holds nothing that a scan does not find again",
             consequence="Make room or free it; it can also be deleted, the next scan makes it anew.",
+            migrate=add_missing_columns,
             durable=False,
+            cache=True,
         )
         self._files: tuple[object, Files] | None = None
-        with self.database.reading() as connection:
-            columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
-            for column in ADDED_COLUMNS:
-                if column not in columns:
-                    connection.execute(f"ALTER TABLE files ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
 
     def close(self) -> None:
         """Close the database."""
@@ -46,9 +43,19 @@ class HashIndex:
 
     def files(self) -> Files:
         """Everything that is indexed; read again only after it changed, by us or by another process."""
+        remakes = self.database.remakes
+        try:
+            return self._read_files()
+        except StateTrouble:
+            if self.database.remakes == remakes:
+                raise
+            return self._read_files()  # it was damaged, and is empty now
+
+    def _read_files(self) -> Files:
         with self.database.reading() as connection:
             # What others changed, what this connection changed.
-            state = (connection.execute("PRAGMA data_version").fetchone()[0], connection.total_changes)
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            state = (version, connection.total_changes, self.database.remakes)
             if self._files is None or self._files[0] != state:
                 self._files = (state, files_from_rows(read_joined(connection)))
             return self._files[1]

@@ -109,10 +109,14 @@ async def wait_for(work: concurrent.futures.Future[T]) -> T:
 
 
 async def until_cancelled(
-    work: Coroutine[Any, Any, T], cancelled: Callable[[], bool], stopped: CivitaiError, *, every: float = 0.2
+    work: Coroutine[Any, Any, T],
+    cancelled: Callable[[], bool],
+    stopped: Callable[[], CivitaiError],
+    *,
+    every: float = 0.2,
 ) -> T:
     """Run something to its end; when `cancelled()` turns true it is torn down within `every` seconds, whatever it waits
-    for, and `stopped` is raised. Only for work that has cost nothing and may end anywhere."""
+    for, and what `stopped` makes is raised. Only for work that has cost nothing and may end anywhere."""
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait({task}, timeout=every))[0]:
@@ -120,7 +124,7 @@ async def until_cancelled(
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):  # our own; it may have ended all the same
                     return await task
-                raise stopped
+                raise stopped()
         return task.result()
     except asyncio.CancelledError:
         task.cancel()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from ..errors import BadRequest, Gone, NotFound
 from ..settings import Settings
 from . import report
 from .accounts import need_key
+from .client import OrchestrationClient
 from .owners import new_owner
 from .purchase import ACCEPTED, CANCELED, COLLECTED, FAILED, FINISHED, PLANNED, REFUSED, SENT, UNCONFIRMED, Purchase
 from .run import Runs
@@ -27,6 +29,16 @@ async def cancel_purchase(runs: Runs, purchase: Purchase, settings: Settings) ->
             purchase = await until_cancelled(runs, purchase.key, services.timings.cancel_patience)
     never_arrived = not purchase.workflow_id and await _never_arrived(services, purchase)
     return report.cancel_answer(purchase, never_arrived=never_arrived)
+
+
+async def cancel_unknown(client: OrchestrationClient, workflow_id: str) -> str:
+    """Cancel a workflow that is not in the journal. Raises NotFound where CivitAI knows none of this id."""
+    await ask_to_stop(client, workflow_id)
+    try:
+        workflow = await client.workflow(workflow_id)
+    except (NotFound, Gone, BadRequest) as error:
+        raise NotFound(f"CivitAI knows no workflow {workflow_id!r} of your account.", status=404) from error
+    return report.cancelled_unknown(workflow_id, workflow.status)
 
 
 async def until_cancelled(runs: Runs, key: str, seconds: float) -> Purchase:

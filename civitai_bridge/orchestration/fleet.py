@@ -23,7 +23,7 @@ from ..website import SiteClient, resolve
 from . import accounts, report
 from .accounts import Accounts, need_key
 from .body import Order
-from .cancel import cancel_purchase
+from .cancel import cancel_purchase, cancel_unknown
 from .care import open_purchases, second_look_later, second_looks, send_cancels, take_care
 from .client import OrchestrationClient
 from .hand_over import hand_over, note_collected
@@ -38,7 +38,6 @@ from .results import Results
 from .resume import look_after_all, restore
 from .run import Runs
 from .services import Services
-from .stop import ask_to_stop
 from .timings import DEFAULTS, Timings
 from .wait import until_stopped, wait_for_purchase
 
@@ -92,7 +91,7 @@ class Fleet:
             BADGE if self.settings.sandbox else "",
             *report.estimate(price, affordable, terms.max_buzz if terms else None, order),
         ]
-        return Estimate(price, affordable, order.air, report.joined(lines))
+        return Estimate(price, affordable, order.air, report.joined(lines), order.notes)
 
     async def generate(self, request: GenerationRequest, terms: Terms, caller: Caller = SILENT) -> Outcome:
         """Pictures for a request, bought once. Raises a CivitaiError whose sentence says what to do; Interrupted when
@@ -100,18 +99,32 @@ class Fleet:
         need_key(self.settings)
         while True:
             order, purchase, bought_before = await self._ordered(request, terms, caller)
-            leaving = purchase.cancels
-            admit = admission(self._services, order, terms, self.settings, caller)
-            purchase, ordered = await wait_for_purchase(self.runs, purchase, caller, terms.wait_minutes, admit)
-            if leaving and purchase.state == CANCELED:
-                continue  # it was being cancelled when we came; it is over now and cost nothing
-            purchase = await restore(self._services, purchase)
-            if not purchase.about.get("gone"):
-                break
+            self.runs.expect(purchase.key)
+            try:
+                outcome = await self._served(order, purchase, bought_before, terms, caller)
+                if outcome is not None:
+                    return outcome
+            except BaseException:
+                self.runs.expect_no_more(purchase.key)
+                raise
+
+    async def _served(
+        self, order: Order, purchase: Purchase, bought_before: bool, terms: Terms, caller: Caller
+    ) -> Outcome | None:
+        """What a purchase comes to for its caller; None where it serves nobody any more, so that the request is to be
+        ordered again."""
+        leaving = purchase.cancels
+        admit = admission(self._services, order, terms, self.settings, caller)
+        purchase, ordered = await wait_for_purchase(self.runs, purchase, caller, terms.wait_minutes, admit)
+        self.runs.expect(purchase.key)
+        if leaving and purchase.state == CANCELED:
+            return None  # it was being cancelled when we came; it is over now and cost nothing
+        purchase = await restore(self._services, purchase)
+        if purchase.about.get("gone"):
+            return None
         if purchase.about.get("twin_look"):
             self.background(second_look_later(self.runs, purchase))
-        bought_before = bought_before and not ordered
-        outcome = await hand_over(self.runs, purchase, order, bought_before, self.settings)
+        outcome = await hand_over(self.runs, purchase, order, bought_before and not ordered, self.settings)
         # Older pages keep the last line on the node, so it is one worth keeping.
         text = report.last_line(outcome)
         caller.progress(State("done", text, 1.0, purchase.price, purchase.workflow_id))
@@ -143,6 +156,7 @@ class Fleet:
         """The pictures of a purchase have reached a person: the node returned them, the files are written. Until then
         they wait in the journal, whoever stopped waiting for them."""
         await self._services.in_thread(note_collected, self.journal, key)
+        self.runs.expect_no_more(key)
         now = self._timings.clock()
         if abs(now - self._pruned) > self._timings.prune_every:
             self._pruned = now
@@ -156,8 +170,7 @@ class Fleet:
         purchase = await self._accounts.named(name)
         if purchase is None:
             need_key(self.settings)
-            await ask_to_stop(self.client, name)
-            return f"CivitAI was asked to cancel workflow {name}. It is not in this journal."
+            return await cancel_unknown(self.client, name)
         return await cancel_purchase(self.runs, purchase, self.settings)
 
     async def resume(self, key: str = "", *, on_row: Callable[[Purchase], None] = lambda _: None) -> list[Purchase]:

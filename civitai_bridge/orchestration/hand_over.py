@@ -28,14 +28,14 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
     pictures = await asyncio.to_thread(_pictures, purchase, services.results)
     if not pictures:
         await services.in_thread(note_collected, services.journal, purchase.key)  # the person is told why
-        raise report.why_nothing(purchase, bought_before)
+        raise report.about(report.why_nothing(purchase, bought_before), purchase)
     if purchase.state == COLLECTED:  # young again, so that its files are not removed
         await services.in_thread(services.journal.record, purchase.key)
     missing = tuple((image.index, image.reason) for image in purchase.slots if not image.here)
     idle = [
         earlier
         for earlier in await services.in_thread(waiting, services.journal, settings)
-        if earlier.state == FINISHED and earlier.key != purchase.key and runs.get(earlier.key) is None
+        if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
     ]
     lines = _report(purchase, order, pictures, missing, bought_before, settings)
     return Outcome(
@@ -49,6 +49,7 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
         seed=order.request.seed,
         status=str(purchase.about.get("status", "succeeded")),
         report=report.joined([*lines, report.waiting(len(idle)), rollback_note(services.journal)]),
+        notes=tuple(note for note in [report.charged_more(purchase), *_notes(purchase, order)] if note),
         blob_urls=services.addresses.of(purchase.key),
         generation=_generation(purchase, order, pictures, missing, settings),
         sandbox=settings.sandbox,
@@ -98,9 +99,12 @@ def _report(
         f"{report.count_pictures(len(pictures))} with {model} on {path}, workflow {purchase.workflow_id}.",
         report.paid(purchase, bought_before),
         *report.what_came(purchase, pictures, missing, seeds="seed" in order.input),
-        *(str(note) for note in purchase.about.get("notes", ())),
-        *order.notes,
+        *_notes(purchase, order),
     ]
+
+
+def _notes(purchase: Purchase, order: Order) -> list[str]:
+    return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes]
 
 
 def _generation(

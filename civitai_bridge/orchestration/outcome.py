@@ -70,7 +70,8 @@ class BoughtPicture:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back. `cost` is net Buzz of the purchase; `paid_now` is False when it was bought before."""
+    """What came back. `cost` is net Buzz of the purchase; `paid_now` is False when it was bought before. `notes` are
+    the sentences of the report that a program should see too: another charge, a folded seed, what was left out."""
 
     key: str
     pictures: tuple[BoughtPicture, ...]
@@ -82,6 +83,7 @@ class Outcome:
     seed: int
     status: str
     report: str
+    notes: tuple[str, ...]
     blob_urls: tuple[str, ...]
     generation: GenerationData
     sandbox: bool
@@ -95,3 +97,4 @@ class Estimate:
     affordable: bool
     air: str
     report: str
+    notes: tuple[str, ...] = ()

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from ..errors import (
     AnotherAccount,
+    ApiError,
     BadRequest,
     BlobUnavailable,
     CivitaiError,
@@ -18,6 +20,7 @@ from ..errors import (
     StillRunning,
     TooExpensive,
     Unconfirmed,
+    Unreachable,
     WorkflowCanceled,
     WorkflowEnded,
     WorkflowExpired,
@@ -27,6 +30,9 @@ from ..resources.version import ModelVersion
 from .body import Order
 from .outcome import BoughtPicture, Outcome
 from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase
+from .workflow import TERMINAL
+
+AnyError = TypeVar("AnyError", bound=CivitaiError)
 
 _NOTHING = "Nothing was bought."
 
@@ -126,24 +132,41 @@ def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 
 def interrupted(purchase: Purchase) -> Interrupted:
-    return Interrupted(
+    error = Interrupted(
         f"Cancelled. CivitAI is asked to stop {purchase.workflow_id or purchase.key}; what had finished by then is "
-        "kept (`civitai-bridge journal list`).",
-        key=purchase.key,
-        workflow_id=purchase.workflow_id,
+        "kept (`civitai-bridge journal list`)."
     )
+    return about(error, purchase)
 
 
 def still_running(purchase: Purchase, minutes: float) -> StillRunning:
-    return StillRunning(
+    error = StillRunning(
         f"Waited {minutes:g} minutes. The job {purchase.workflow_id or purchase.key} goes on and is paid once; to "
-        f"collect it, queue the graph again or run `civitai-bridge journal resume {purchase.key}`.",
-        key=purchase.key,
-        workflow_id=purchase.workflow_id,
+        f"collect it, queue the graph again or run `civitai-bridge journal resume {purchase.key}`."
     )
+    return about(error, purchase)
 
 
 TWINS = "CivitAI made more than one workflow of this order"
+
+
+def about(error: AnyError, purchase: Purchase) -> AnyError:
+    """The error with the names and the cost of the purchase it is about, for programs."""
+    error.key, error.workflow_id, error.cost = purchase.key, purchase.workflow_id, purchase.cost
+    return error
+
+
+def already_paid(error: ApiError | Unreachable, purchase: Purchase) -> CivitaiError:
+    """What stopped the wait for a job that is paid, with how to come by it."""
+    text = (
+        f"{error} The order is paid ({purchase.cost} Buzz) and is not paid again: workflow {purchase.workflow_id}, key "
+        f"{purchase.key}. To collect it later, queue the graph again or run `civitai-bridge journal resume "
+        f"{purchase.key}`."
+    )
+    if isinstance(error, Unreachable):
+        return about(Unreachable(text, sent=error.sent), purchase)
+    kind = type(error)
+    return about(kind(text, status=error.status, detail=error.detail, retry_after=error.retry_after), purchase)
 
 
 def twins(workflow_id: str, rows: Sequence[Purchase]) -> str:
@@ -158,6 +181,13 @@ def twins(workflow_id: str, rows: Sequence[Purchase]) -> str:
 
 def twin_of(purchase: Purchase) -> str:
     return f"CivitAI made this one besides, when the answer to the order {purchase.key} was lost."
+
+
+def cancelled_unknown(workflow_id: str, status: str) -> str:
+    asked = f"CivitAI was asked to cancel workflow {workflow_id}; it says {status}."
+    if status in TERMINAL and status != "canceled":
+        asked = f"Workflow {workflow_id} was over before: {status}."
+    return f"{asked} It is not in this journal."
 
 
 def cancel_answer(purchase: Purchase, *, never_arrived: bool) -> str:

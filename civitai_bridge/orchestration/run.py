@@ -8,6 +8,7 @@ with a new one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 from .answers import accept, look_by_tag
@@ -102,6 +103,7 @@ class Runs:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._by_key: dict[str, PurchaseRun] = {}
+        self._expected: dict[str, float] = {}
 
     def start(self, purchase: Purchase, owner: str, admit: Admit | None = None, *, orders: bool = True) -> PurchaseRun:
         """Drive a purchase whose row `owner` has taken."""
@@ -119,6 +121,18 @@ class Runs:
 
     def get(self, key: str) -> PurchaseRun | None:
         return self._by_key.get(key)
+
+    def expect(self, key: str) -> None:
+        """Somebody here waits for this purchase, or has just been given it and will say so."""
+        self._expected[key] = time.monotonic() + self.services.timings.hand_over
+
+    def expect_no_more(self, key: str) -> None:
+        """It was collected, or nobody waits for it any more."""
+        self._expected.pop(key, None)
+
+    def is_expected(self, key: str) -> bool:
+        """Whether this process drives the purchase, or somebody here will collect it."""
+        return key in self._by_key or self._expected.get(key, 0.0) > time.monotonic()
 
     def __iter__(self) -> Iterator[PurchaseRun]:
         return iter(list(self._by_key.values()))

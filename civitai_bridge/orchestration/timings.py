@@ -42,6 +42,7 @@ class Timings:
     last_look: float = 24 * 3600.0  # after the end of a workflow, until a picture that cannot be had is given up
     retention: float = 30 * 24 * 3600.0  # for which CivitAI keeps a workflow and its pictures
     look_again: float = 3600.0  # between two looks of a server at what is open
+    hand_over: float = 600.0  # after which pictures that were handed out and not collected count as waiting
     prune_every: float = 3600.0  # between two clean-ups of the results folder
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import Interrupted
+from ..errors import ApiError, Interrupted, Unreachable
 from . import report
 from .cancel import cancel_in_passing
 from .outcome import Caller, State
@@ -72,8 +72,8 @@ async def wait_for_purchase(
             purchase, ordered = run.purchase, ordered or (run is own and run.ordered)
             if run.task.done():
                 runs.forget(run)
-                if not run.task.cancelled() and run.task.result().state not in (PLANNED, SENT, UNCONFIRMED, ACCEPTED):
-                    return run.task.result(), ordered
+                if not run.task.cancelled() and _result(run).state not in (PLANNED, SENT, UNCONFIRMED, ACCEPTED):
+                    return _result(run), ordered
                 purchase = await _read(runs, purchase)  # somebody else drives it now, or it was only looked for
         if loop.time() > began + minutes * 60:
             raise report.still_running(purchase, minutes)
@@ -91,6 +91,16 @@ async def _take(
     if row is None:
         return await _read(runs, purchase), own
     return row, runs.start(row, owner, None if row.workflow_id else admit)
+
+
+def _result(run: PurchaseRun) -> Purchase:
+    """What a run came to; what stopped one that is paid says so."""
+    try:
+        return run.task.result()
+    except (ApiError, Unreachable) as error:
+        if run.purchase.workflow_id:
+            raise report.already_paid(error, run.purchase) from error
+        raise
 
 
 async def _read(runs: Runs, purchase: Purchase) -> Purchase:

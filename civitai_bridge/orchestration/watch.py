@@ -7,10 +7,13 @@ import asyncio
 from ..errors import (
     ApiError,
     BadRequest,
+    CloudflareChallenge,
     Conflict,
+    Forbidden,
     Gone,
     NotFound,
     RateLimited,
+    RegionBlocked,
     ServerTrouble,
     Unreachable,
     Unreadable,
@@ -22,15 +25,16 @@ from .timings import pause_before
 from .workflow import Workflow
 
 # No answer, or one that says nothing about the workflow: it is asked again, however often.
-NO_ANSWER = (Unreachable, ServerTrouble, RateLimited, Unreadable, Conflict)
+NO_ANSWER = (Unreachable, ServerTrouble, RateLimited, Unreadable, Conflict, CloudflareChallenge)
 _LOOKS_AT_UNKNOWN = 5
+_LOOKS_AT_FORBIDDEN = 2  # a firewall on the way may say no once
 
 
 async def watch(owned: OwnedPurchase) -> None:
     """Poll an accepted purchase until its end is written down. Raises Unauthorized, Forbidden and the like, and
     NotFound or Gone while CivitAI does not know the workflow."""
     timings = owned.services.timings
-    wait, failures, unknown, late = timings.long_poll, 0, 0, 0
+    wait, failures, unknown, forbidden, late = timings.long_poll, 0, 0, 0, 0
     while owned.purchase.state == ACCEPTED:
         asked = asyncio.get_running_loop().time()
         try:
@@ -43,11 +47,17 @@ async def watch(owned: OwnedPurchase) -> None:
         except (NotFound, Gone) as error:
             unknown = await _after_unknown(owned, unknown + 1, error)
             continue
+        except (Forbidden, RegionBlocked) as error:
+            forbidden += 1
+            if forbidden >= _LOOKS_AT_FORBIDDEN:
+                raise
+            await timings.sleep(pause_before(forbidden, error))
+            continue
         except NO_ANSWER as error:
             failures += 1
             await timings.sleep(pause_before(failures, error))
             continue
-        failures = unknown = 0
+        failures = unknown = forbidden = 0
         await _known_again(owned, workflow)
         if workflow.done and late < timings.late_looks and still_attaching(owned.purchase, workflow):
             late += 1

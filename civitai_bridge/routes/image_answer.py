@@ -47,7 +47,8 @@ async def image_answer(image: ImageData, catalog: CatalogService) -> dict[str, A
     is_trpc = isinstance(answer, GenerationPayload)
     if is_trpc:
         raw: Any = {"result": {"data": {"json": answer.raw}}}
-        entries = [_as_answered(entry) for entry in answer.resources]
+        by_version = {used.version_id: used for used in data.networks if used.version_id is not None}
+        entries = [_as_answered(entry, by_version) for entry in answer.resources]
     else:
         raw = answer.raw
         entries = [_as_known(answer.image_id, part) for part in parts[: len(resolved)]]
@@ -91,12 +92,26 @@ def _remembered(lookups: Lookups, used: UsedResource) -> ModelVersion | None:
     return lookups.recall(key) if key is not None and lookups.remembered(key) else None
 
 
-def _as_answered(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of CivitAI's `resources`; without a strength, a LoRA has 1."""
+def _as_answered(entry: Mapping[str, Any], networks: Mapping[int, UsedResource]) -> dict[str, Any]:
+    """An entry of CivitAI's `resources` with the weight that made the picture: the prompt's or the graph's where they
+    name the network, else CivitAI's own, which stays as `civitai_strength`; without any, a LoRA has 1."""
+    version_id = entry.get("versionId", entry.get("modelVersionId"))
     strength = entry.get("strength")
-    if strength is None and entry.get("modelType") in _LORA_TYPES:
-        strength = 1.0
-    return {**entry, "versionId": entry.get("versionId", entry.get("modelVersionId")), "strength": strength}
+    weights: dict[str, Any] = {"strength": strength}
+    used = networks.get(whole(version_id) or 0)
+    if used is not None and used.source not in ("resources", "hashes"):
+        weights = {"strength": used.weight, "strength_source": used.source, **_more_weights(used)}
+    elif strength is None and entry.get("modelType") in _LORA_TYPES:
+        weights = {"strength": 1.0}
+    if weights["strength"] != strength:
+        weights["civitai_strength"] = strength
+    return {**entry, "versionId": version_id, **weights}
+
+
+def _more_weights(used: UsedResource) -> dict[str, Any]:
+    """The text encoder's weight where it is another, and all weights of a network that is named more than once."""
+    weights: dict[str, Any] = {} if used.clip_weight is None else {"strength_clip": used.clip_weight}
+    return weights | ({"weights": [used.weight, *(weight for weight, _ in used.again)]} if used.again else {})
 
 
 def _as_known(image_id: int, part: _Part) -> dict[str, Any]:
@@ -119,11 +134,13 @@ def _as_known(image_id: int, part: _Part) -> dict[str, Any]:
 def _dependency(part: _Part) -> dict[str, Any]:
     """An entry of `detected_deps`: the members `civitai_…` only where CivitAI knows the version."""
     used, version = part.used, part.version
-    weights: dict[str, float] = {}
+    weights: dict[str, Any] = {}
     if used.source != "hashes":  # a list of hashes says no weight
         weights["weight"] = used.weight
         if used.clip_weight is not None:
             weights["weight_clip"] = used.clip_weight
+        if used.again:
+            weights["weights"] = [used.weight, *(weight for weight, _ in used.again)]
     named = {"name": used.name or used.air or used.hash, "type": used.kind}
     return {**named, **weights, "hash": used.hash, "source": used.source, **part.status, **_as_stated(version, used)}
 

@@ -16,8 +16,8 @@ import os
 from dataclasses import dataclass, replace
 
 from ..metadata.civitai import generation_from_rest, generation_from_trpc
-from ..metadata.generation import GenerationData, UsedResource
-from ..metadata.lookup import answered, described, hash_questions, unnamed_versions
+from ..metadata.generation import LORA_KINDS, GenerationData, UsedResource
+from ..metadata.lookup import answered, described, hash_questions, version_questions
 from ..metadata.media_type import detected_type
 from ..metadata.read import read_file
 from ..metadata.resources import kind_of
@@ -96,7 +96,10 @@ async def fetch_image_data(
         stated = generation_from_trpc(answer.raw, answer.image_id)
     data, looked_up = await look_up(stated, site, lookups)
     data = _typed(stated, data)
-    weightless = report.weightless(data) if isinstance(answer, PublicImage) else ()
+    if isinstance(answer, PublicImage):
+        weightless = report.weightless(data)
+    else:
+        weightless = report.unweighed(data, answer.resources)
     lines = (*start, *report.summary(data), *looked_up, *weightless, *report.hashed(data), *data.notes)
     return ImageData(data, lines, answer, others)
 
@@ -122,18 +125,23 @@ async def look_up(
     Ids come first: a version's files tell their hashes, so that fewer hashes are left to be asked."""
     lookups = lookups or Lookups()
     lines: list[str] = []
-    if ids := unnamed_versions(data):
-        by_id = await describe(site, ids, lookups)
+    missing: list[str] = []
+    unasked: dict[str, str] = {}
+    if asked := version_questions(data):
+        subjects = {question.version_id: question.subject for question in asked}
+        by_id = await describe(site, subjects, lookups)
         data = described(data, {key: _used(version) for key, version in by_id.items() if version is not None})
-        lines += report.misses(by_id, {key: f"version {key}" for key in ids})
+        quiet = [question.version_id for question in asked if question.only_words]
+        missing, unasked = report.misses(by_id, subjects, quiet)
     if questions := hash_questions(data):
         names = {question.hash: report.question(question) for question in questions}
         by_hash = await identify(site, names, lookups)
         known = {key: _used(version) for key, version in by_hash.items() if version is not None}
         data = answered(data, known)
         lines += report.hits(known, names)
-        lines += report.misses(by_hash, {key: f"{name} by hash {key}" for key, name in names.items()})
-    return data, tuple(lines)
+        more = report.misses(by_hash, {key: f"{name} by hash {key}" for key, name in names.items()})
+        missing, unasked = missing + more[0], unasked | more[1]
+    return data, (*lines, *report.unnamed(missing, unasked))
 
 
 def _typed(before: GenerationData, after: GenerationData) -> GenerationData:
@@ -157,7 +165,8 @@ def _used(version: ModelVersion) -> UsedResource:
         version_name=version.version_name,
         base_model=version.base_model,
         words=version.trained_words[:1] if kind == "embedding" else (),
-        file=primary.name if primary is not None and kind == "embedding" else "",
+        file=primary.name if primary is not None and kind in ("embedding", *LORA_KINDS) else "",
+        trained_words=version.trained_words if kind in LORA_KINDS else (),
     )
 
 

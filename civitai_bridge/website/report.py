@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..metadata.generation import NETWORK_KINDS, GenerationData, UsedResource
 from ..metadata.lookup import HashQuestion
+from ..resources.json_values import number, whole
 from .lookup import Identified
 
 _MOST_LISTED = 20
@@ -35,7 +36,8 @@ def summary(data: GenerationData) -> tuple[str, ...]:
         lines.append(f"Model: {model[:120]}{base}{'' if known else ', not known on CivitAI'}.")
     for used in data.resources[:_MOST_LISTED]:
         source = _SOURCES.get(used.source, "the data")
-        lines.append(f"{_KINDS[used.kind]} {_title(used)}{_weight(used)}, from {source}{_unnamed(used)}.")
+        about = f"{_title(used)}{_weight(used)}, from {source}{_unnamed(used)}{_trigger_words(used)}"
+        lines.append(f"{_KINDS[used.kind]} {about}.")
     if (count := len(data.resources)) > _MOST_LISTED:
         lines.append(f"… and {count - _MOST_LISTED} more resources.")
     if data.detected_type:
@@ -52,6 +54,19 @@ def weightless(data: GenerationData) -> tuple[str, ...]:
     """Resources of the public list, which gives ids alone."""
     names = [_title(used) for used in (*data.networks, *data.embeddings) if used.source == "resources"]
     return (f"The public list gives no weights; 1 stands in for {_listing(names)}.",) if names else ()
+
+
+def unweighed(data: GenerationData, resolved: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Networks whose strength CivitAI does not know, and nothing else says: those of a list of hashes, and the version
+    of the image's post. `resolved` are the entries of its answer."""
+    ids = {
+        whole(entry.get("modelVersionId", entry.get("versionId")))
+        for entry in resolved
+        if number(entry.get("strength")) is None
+    }
+    unsaid = (used for used in data.networks if used.source == "resources" and used.version_id in ids)
+    names = [(used.name or used.air or f"version {used.version_id}")[:80] for used in unsaid]
+    return (f"CivitAI says no weight for {_listing(names)}; 1 stands in.",) if names else ()
 
 
 def hashed(data: GenerationData) -> tuple[str, ...]:
@@ -78,16 +93,23 @@ def hits(known: Mapping[str, UsedResource], names: Mapping[str, str]) -> list[st
     return [f"Found by hash {key}: {name} is {_title(known[key])}." for key, name in names.items() if key in known]
 
 
-def misses(found: Identified[Any], names: Mapping[Any, str]) -> list[str]:
-    """What no look-up named, told apart: CivitAI does not know it, and it could not be asked."""
-    lines = []
-    if missing := [names[key] for key, version in found.items() if version is None and key in names]:
-        lines.append(f"CivitAI does not know {_listing(missing)}.")
+def misses(
+    found: Identified[Any], names: Mapping[Any, str], quiet: Iterable[Any] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """What no look-up named, told apart: what CivitAI does not know (but for the `quiet`, of which enough is known),
+    and what could not be asked, with the reason."""
+    expected = names.keys() - set(quiet)
+    missing = [names[key] for key, version in found.items() if version is None and key in expected]
+    return missing, {names[key]: str(error) for key, error in found.unknown.items()}
+
+
+def unnamed(missing: Sequence[str], unasked: Mapping[str, str]) -> list[str]:
+    """One line for all that CivitAI does not know, and one for each reason why something could not be asked."""
+    lines = [f"CivitAI does not know {_listing(missing)}."] if missing else []
     reasons: dict[str, list[str]] = {}
-    for key, error in found.unknown.items():
-        reasons.setdefault(str(error), []).append(names[key])
-    lines += [f"{_listing(unasked)} could not be looked up: {reason}" for reason, unasked in reasons.items()]
-    return lines
+    for name, reason in unasked.items():
+        reasons.setdefault(reason, []).append(name)
+    return lines + [f"{_listing(names)} could not be looked up: {reason}" for reason, names in reasons.items()]
 
 
 def _listing(names: Iterable[str]) -> str:
@@ -107,6 +129,11 @@ def _weight(used: UsedResource) -> str:
         return ""
     clip = "" if used.clip_weight is None else f" (clip {used.clip_weight:g})"
     return f" at {used.weight:g}{clip}" + "".join(f", then {weight:g}" for weight, _ in used.again[:_MOST_LISTED])
+
+
+def _trigger_words(used: UsedResource) -> str:
+    words = ", ".join(used.trained_words)
+    return f"; trigger words: {words[:200]}" if words else ""
 
 
 def _unnamed(used: UsedResource) -> str:

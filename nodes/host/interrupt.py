@@ -115,7 +115,7 @@ def stoppable(story: Story[T], doing: str) -> Story[T]:
 
     async def until_stopped(run: NodeRun) -> T:
         run.tell(doing)
-        return await until_cancelled(story(run), run.cancelled, Interrupted("Cancelled."))
+        return await until_cancelled(story(run), run.cancelled, lambda: Interrupted("Cancelled."))
 
     return until_stopped
 

@@ -258,7 +258,7 @@ async def test_wrong_bytes_of_a_file_without_a_sha256_are_not_loaded_by_a_graph(
         return version
 
     catalog.site.version = without("SHA256")  # type: ignore[method-assign]
-    room.sandbox.site.storage.troubles.append("wrong")
+    room.sandbox.site.storage.troubles.extend(["wrong", "wrong"])
     with pytest.raises(DownloadDamaged, match="other bytes"):
         await catalog.download(str(LORA), from_graph=True)
     catalog.site.version = without("SHA256", "AutoV2", "AutoV3", "BLAKE3", "CRC32")  # type: ignore[method-assign]

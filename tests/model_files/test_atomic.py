@@ -85,3 +85,22 @@ def test_an_error_without_a_text_of_the_system_still_has_words():
         "Permission denied"
     )
     assert is_refused(PermissionError(errno.EACCES, "Permission denied"))
+
+
+@pytest.mark.skipif(not hasattr(os, "chown"), reason="there are no such owners here")
+@pytest.mark.parametrize("is_root", [True, False])
+def test_a_file_that_another_saves_stays_its_owner_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_root: bool):
+    path, given = tmp_path / "a.json", []
+    path.write_bytes(b"old")
+    status = os.stat(path)
+    other = os.stat_result((*status[:4], status.st_uid + 1, status.st_gid + 1, *status[6:]))
+
+    def chown(part: Path, owner: int, group: int) -> None:
+        if owner != -1 and not is_root:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        given.append((owner, group))
+
+    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(Path, "stat", lambda self, **_: other if self == path else os.stat(self))
+    replace_file(path, b"new")
+    assert given == [(other.st_uid if is_root else -1, other.st_gid)] and path.read_bytes() == b"new"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import subprocess
 import sys
 import time
@@ -100,7 +101,7 @@ async def test_a_file_without_hashes_is_held_against_its_size_alone(room: Room):
 async def test_without_a_sha256_any_other_hash_is_checked(room: Room, kind: str):
     stated = files.hashes(models.VERSIONS[LORA].files[0])
     file = replace(await room.file(LORA), hashes={kind.upper(): stated[kind].upper()})
-    room.sandbox.site.storage.troubles.append("wrong")
+    room.sandbox.site.switch("storage_troubles", ["wrong", "wrong"])
     if kind == "BLAKE3" and BLAKE3 not in EVERY:
         pytest.skip("needs the package blake3")
     with pytest.raises(DownloadDamaged, match=f"{kind.upper()} .*thrown away"):
@@ -132,7 +133,7 @@ async def test_several_are_loaded_at_once_and_never_more_than_allowed(room: Room
         await downloads.load(version_id, file, room.folder / file.name, progress=watch(file.name))
         running.discard(file.name)
 
-    room.sandbox.site.delay = 0.02
+    room.sandbox.site.delay = 0.1
     await asyncio.gather(*(one(number) for number in range(6)))
     assert most == 2 and len(room.left()) == 6
 
@@ -173,7 +174,7 @@ async def test_a_person_stops_it_at_once_and_goes_on_later(room: Room):
     room.sandbox.site.delay = 30.0
     began = time.monotonic()
     file = blind(CHECKPOINT)
-    with pytest.raises(DownloadStopped, match="kept"):
+    with pytest.raises(DownloadStopped, match=r"was stopped\.$"):
         await room.load(CHECKPOINT, file, cancelled=lambda: time.monotonic() - began > 0.1)
     assert not [name for name in room.left() if "lock" in name]
     room.sandbox.site.delay = 0.0
@@ -195,6 +196,8 @@ _WORKER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
+from civitai_bridge.cli.console import stopped_by_ctrl_c
+from civitai_bridge.errors import DownloadStopped
 from civitai_bridge.model_files.download import Downloads
 from civitai_bridge.network.client import HttpClient
 from civitai_bridge.settings import Settings
@@ -206,7 +209,12 @@ async def main():
         file = (await SiteClient(network.send_to({site!r})).version({version})).files[0]
         downloads = Downloads(Settings(key="me", site_url={site!r}), network.send_to({site!r}, "me"), network.open_file, piece=65536)
         print("ready", flush=True)
-        landed = await downloads.load({version}, file, Path({target!r}), progress=lambda p: print(p.bytes, flush=True))
+        show = lambda progress: print(progress.bytes, flush=True)
+        with stopped_by_ctrl_c() as stopped:
+            try:
+                landed = await downloads.load({version}, file, Path({target!r}), progress=show, cancelled=stopped.is_set)
+            except DownloadStopped as error:
+                return print(error)
         print("done", landed.was_there, landed.resumed, flush=True)
 
 asyncio.run(main())
@@ -248,3 +256,37 @@ async def test_two_tasks_load_one_file_once(room: Room):
     room.sandbox.site.delay = 0.05
     both = await asyncio.gather(room.load(CHECKPOINT), room.load(CHECKPOINT))
     assert sorted(one.was_there for one in both) == [False, True] and len(room.seen("storage")) == 1
+
+
+async def test_what_has_arrived_when_a_person_stops_it_is_said_and_gone_on_with(room: Room):
+    room.sandbox.site.switch("storage_troubles", ["hang"])
+    room.downloads = room.with_key("me", piece=65536)
+    half = len(content(CHECKPOINT)) // 2
+    part = room.folder / f"x.safetensors.{hashlib.sha256(content(CHECKPOINT)).hexdigest()[:12]}.part"
+    with pytest.raises(DownloadStopped, match=r"stopped; the 0\.6 MB that have arrived are kept"):
+        await room.load(CHECKPOINT, cancelled=lambda: part.exists() and part.stat().st_size > half - 65536)
+    assert room.left() == [part.name]
+    assert (await room.load(CHECKPOINT)).resumed >= half - 65536
+
+
+async def test_what_cannot_be_gone_on_with_is_not_left_behind(room: Room):
+    room.sandbox.site.switch("storage_troubles", ["hang"])
+    room.downloads = room.with_key("me", piece=1024)
+    with pytest.raises(DownloadStopped, match=r"was stopped\.$"):
+        await room.load(300035, cancelled=lambda: any(path.stat().st_size for path in room.folder.iterdir()))
+    assert room.left() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process is ended in another way there")
+async def test_a_program_that_is_told_to_end_stops_as_with_ctrl_c(room: Room):
+    room.sandbox.site.switch("storage_troubles", ["hang"])
+    half = len(content(CHECKPOINT)) // 2
+    part = room.folder / f"x.safetensors.{hashlib.sha256(content(CHECKPOINT)).hexdigest()[:12]}.part"
+    process = await worker(room)
+    while not room.seen("storage"):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
+    process.terminate()
+    out, _ = await process.communicate()
+    assert b"are kept for the next time" in out and room.left() == [part.name], "and no lock stays"
+    assert half - 65536 < part.stat().st_size <= half

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -92,8 +94,10 @@ async def test_a_disk_that_fails_half_way_keeps_what_is_there(
     room.downloads = room.with_key("me", piece=65536)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", failing)
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=words) as caught:
             await room.load(CHECKPOINT)
+    if error is NoRoom:
+        assert "The 0.1 MB that have arrived are kept" in str(caught.value)
     landed = await room.load(CHECKPOINT)
     assert landed.verified and landed.resumed
 
@@ -211,3 +215,70 @@ async def test_a_file_system_without_locks(
     else:
         assert (await room.load(LORA)).verified
     assert [name for name in room.left() if "lock" in name] == []
+
+
+async def test_a_disk_that_is_full_from_the_start_keeps_nothing_and_says_nothing_else(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+):
+    """Several pieces wait to be written, and every one of them fails."""
+    real, unheard = os.write, []
+
+    def failing(descriptor: int, content: Any) -> int:
+        if len(content) > 1000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, content)
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context["message"]))
+    room.downloads = room.with_key("me", piece=65536)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", failing)
+        with pytest.raises(NoRoom, match=r"used up\)\. Make room"):
+            await room.load(CHECKPOINT)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unheard == [] and room.left() == []
+
+
+async def test_what_comes_after_a_write_that_failed_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A disk may have room again a moment later; the next piece would stand in the wrong place."""
+    real, calls = os.write, []
+
+    def failing(descriptor: int, content: Any) -> int:
+        if len(content) <= 1000:
+            return real(descriptor, content)
+        calls.append(len(content))
+        if len(calls) == 2:
+            return real(descriptor, content[:500])
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, content)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for letter in b"abcd":
+            yield bytes([letter]) * 2000
+
+    monkeypatch.setattr(os, "write", failing)
+    async with PartialFile(tmp_path / "x.part", keep=True, piece=2000) as part:
+        with pytest.raises(NoRoom):
+            await part.take(chunks(), 8000, lambda: None)
+    assert (tmp_path / "x.part").read_bytes() == b"a" * 2000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("suffix", ["", ".lock"])
+@pytest.mark.parametrize("plant", [os.symlink, os.link])
+async def test_a_link_that_somebody_planted_is_never_written_through(
+    room: Room, tmp_path: Path, plant: Any, suffix: str
+):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    part = f"x.safetensors.{hashlib.sha256(content(LORA)).hexdigest()[:12]}.part"
+    plant(mine, room.folder / (f".{part}.lock" if suffix else part))
+    assert (await room.load(LORA)).verified
+    assert mine.read_text() == "precious" and room.left() == ["x.safetensors"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are none there")
+async def test_a_pipe_in_the_place_of_a_part_is_taken_away(room: Room):
+    os.mkfifo(room.folder / f"x.safetensors.{hashlib.sha256(content(LORA)).hexdigest()[:12]}.part")
+    assert (await room.load(LORA)).verified

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,14 @@ async def test_a_storage_without_ranges_starts_again(room: Room):
     assert (await room.load(CHECKPOINT)).verified
 
 
+async def test_wrong_bytes_are_loaded_once_more(room: Room):
+    room.sandbox.site.switch("storage_troubles", ["wrong"])
+    seen: list[str] = []
+    loaded = await room.load(CHECKPOINT, progress=lambda progress: seen.append(progress.text))
+    assert loaded.path.read_bytes() == content(CHECKPOINT) and len(room.seen("storage")) == 2
+    assert any("not those that CivitAI states" in text for text in seen)
+
+
 async def test_wrong_bytes_are_thrown_away(room: Room):
     with pytest.raises(DownloadDamaged, match="other bytes than CivitAI states"):
         await room.load(300077)
@@ -161,6 +169,7 @@ async def test_no_storage_at_all_is_unreachable(room: Room):
         (200, {"content-type": "text/html", "content-length": "5"}, [b"<html"], DownloadDamaged, "a page instead"),
         (200, {"content-encoding": "gzip", "content-length": "5"}, [b"12345"], DownloadDamaged, "packed"),
         (200, {}, [b"12345"], DownloadDamaged, "does not say how large"),
+        (206, {"content-range": "bytes 0-4/*"}, [b"12345"], DownloadDamaged, "does not say how large"),
         (200, {"content-length": "24576"}, [bytes(24577)], DownloadDamaged, "more of"),
         (200, {"content-length": "24576"}, [bytes(24000)], Unreachable, "24000 of 24576|kept"),
         (206, {"content-range": "bytes 5-9/10"}, [b"12345"], Unreachable, "another part"),
@@ -204,3 +213,55 @@ async def test_a_storage_that_is_no_address_is_a_sentence(room: Room, location: 
     with pytest.raises(DownloadRefused) as caught:
         await room.load(LORA)
     assert "SECRET" not in str(caught.value) and room.left() == []
+
+
+def without_length(*endings: int | None) -> Any:
+    """A storage that says no size and breaks off after so many bytes of the whole, once for each ending."""
+    data, calls = content(CHECKPOINT), []
+
+    @contextlib.asynccontextmanager
+    async def open_(_: str, headers: Mapping[str, str]) -> AsyncIterator[tuple[Opened, str]]:
+        start = int(headers.get("range", "bytes=0-")[6:-1])
+        calls.append(start)
+        end = endings[len(calls) - 1]
+
+        async def body() -> AsyncIterator[bytes]:
+            for place in range(start, len(data) if end is None else end, 50_000):
+                yield data[place : min(place + 50_000, len(data) if end is None else end)]
+
+        answer = {"content-range": f"bytes {start}-{len(data) - 1}/*"} if start else {}
+        yield Opened(206 if start else 200, answer, body()), "https://storage.example/x"
+
+    return open_, calls
+
+
+@pytest.mark.parametrize("ending", [None, 600_000])
+async def test_a_storage_that_does_not_say_how_much_there_is_can_be_loaded_from(room: Room, ending: int | None):
+    open_, calls = without_length(ending, None)
+    room.downloads = room.with_key("me", open_=open_)
+    loaded = await room.load(CHECKPOINT)
+    assert loaded.path.read_bytes() == content(CHECKPOINT) and loaded.verified
+    assert calls == ([0] if ending is None else [0, 600_000])
+
+
+async def test_addresses_that_are_over_after_a_while_are_asked_for_as_long_as_there_is_progress(room: Room):
+    data, served = content(CHECKPOINT), 0
+
+    @contextlib.asynccontextmanager
+    async def open_(address: str, headers: Mapping[str, str]) -> AsyncIterator[tuple[Opened, str]]:
+        nonlocal served
+        start = int(headers.get("range", "bytes=0-")[6:-1])
+        served += 1
+
+        async def body() -> AsyncIterator[bytes]:
+            yield data[start : start + 100_000]
+
+        if served % 2 == 0:  # each address is good for one request
+            yield Opened(403, {}, body()), address
+            return
+        size = {"content-length": str(len(data)), "content-range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+        yield Opened(206 if start else 200, size, body()), address
+
+    room.downloads = room.with_key("me", open_=open_)
+    assert (await room.load(CHECKPOINT)).path.read_bytes() == data
+    assert room.sandbox.site.downloads == 12

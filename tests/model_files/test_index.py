@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from model_folders import ModelFolders, header, sha
@@ -33,9 +35,52 @@ def test_another_process_sees_what_was_scanned(models: ModelFolders):
     assert len(other.files().all) == 1
 
 
-def test_a_damaged_index_is_said(tmp_path: Path):
-    (tmp_path / "h.sqlite3").write_bytes(b"no database" * 1000)
-    with pytest.raises(StateTrouble, match="the next scan makes it anew"):
+def garbage(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def another_program_s(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE files (name TEXT)")
+    other.close()
+
+
+@pytest.mark.parametrize("damage", [garbage, truncated, another_program_s])
+def test_a_damaged_index_is_begun_again(models: ModelFolders, damage: Any, caplog: pytest.LogCaptureFixture):
+    models.put("a.pt", "a")
+    models.scan()
+    path = models.index.database.path
+    models.index.close()
+    damage(path)
+    models.index = HashIndex(path)
+    assert models.index.files().all == () and "begun again" in caplog.text
+    assert path.with_name(path.name + ".damaged").exists()
+    assert models.scan().hashed == 1 and models.names() == {("loras", "a.pt"): sha("a")}
+
+
+def test_an_index_that_is_damaged_while_it_is_used_is_begun_again(models: ModelFolders):
+    for number in range(200):
+        models.put(f"{number}.pt", str(number))
+    models.scan()
+    other = HashIndex(models.index.database.path)
+    with other.database.reading() as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = models.index.database.path
+    with open(path, "r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    assert other.files().all == () and models.index.files().all == ()
+    assert models.scan().hashed == 200 and len(other.files().all) == 200
+
+
+def test_an_index_that_cannot_be_opened_is_said(tmp_path: Path):
+    (tmp_path / "h.sqlite3").mkdir()
+    with pytest.raises(StateTrouble, match="can also be deleted"):
         HashIndex(tmp_path / "h.sqlite3")
 
 

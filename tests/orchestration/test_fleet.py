@@ -13,6 +13,7 @@ from fake_service import WANTED, Answer, FakeService, Servers, Shifted, buy, pic
 
 from pack.civitai_bridge.errors import (
     AnotherAccount,
+    ApiError,
     BadInput,
     BlobUnavailable,
     EchoLost,
@@ -368,6 +369,66 @@ async def test_a_wrong_key_in_the_wait_ends_the_wait_and_keeps_the_row(bridge: F
     with pytest.raises(Unauthorized):
         await bridge.generate(WANTED, Terms())
     assert states(bridge) == ["accepted"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 451])
+async def test_a_no_while_waiting_names_what_is_paid_and_how_to_collect_it(
+    bridge: Fleet, fleet: FakeService, status: int
+):
+    fleet.before["poll"] = [reply(status)] * 5
+    with pytest.raises(ApiError) as caught:
+        await bridge.generate(WANTED, Terms())
+    error, (row,) = caught.value, bridge.journal.rows()
+    assert error.status == status and states(bridge) == ["accepted"]
+    assert (error.key, error.workflow_id, error.cost) == (row.key, "7-1", 16)
+    assert f"The order is paid (16 Buzz) and is not paid again: workflow 7-1, key {row.key}" in str(error)
+    assert f"`civitai-bridge journal resume {row.key}`" in str(error)
+    fleet.before.clear()
+    assert len((await bridge.generate(WANTED, Terms())).pictures) == 2 and fleet.count("submit") == 1
+
+
+@pytest.mark.parametrize("status", [403, 451])
+async def test_a_firewall_that_says_no_once_is_asked_again(bridge: Fleet, fleet: FakeService, status: int):
+    fleet.polls_until_done = 3
+    fleet.before["poll"] = [reply(status), None, reply(status)]
+    assert len((await bridge.generate(WANTED, Terms())).pictures) == 2
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_cancel_of_what_the_journal_does_not_have_says_whether_civitai_knows_it(
+    bridge: Fleet, fleet: FakeService, known: bool
+):
+    if known:
+        await fleet(
+            Request(
+                "POST", "/v2/consumer/workflows", content=b'{"externalId": "x", "tags": [], "steps": [{"input": {}}]}'
+            )
+        )
+        assert "it says canceled. It is not in this journal" in await bridge.cancel("7-1")
+        fleet.workflows["7-1"]["status"] = "succeeded"
+        assert "was over before: succeeded" in await bridge.cancel("7-1")
+    else:
+        with pytest.raises(NotFound, match="knows no workflow 'nonsense-123'"):
+            await bridge.cancel("nonsense-123")
+
+
+async def test_purchases_of_the_same_prompt_are_not_called_earlier_ones_that_wait(bridge: Fleet, fleet: FakeService):
+    requests = [GenerationRequest(model="128078", prompt="x", seed=n) for n in range(4)]
+    outcomes = await asyncio.gather(*(bridge.generate(r, Terms(prompt_id="p")) for r in requests))
+    for outcome in outcomes:
+        await bridge.collected(outcome.key)
+    assert not any("to be collected" in outcome.report for outcome in outcomes)
+
+
+async def test_what_is_worth_knowing_is_in_the_notes_for_programs(bridge: Fleet, fleet: FakeService):
+    fleet.charged = 20
+    request = GenerationRequest(model="128078", prompt="x <lora:y:1>", seed=2**53 - 1, quantity=2)
+    outcome = await bridge.generate(request, Terms())
+    assert outcome.notes[0].startswith("CivitAI charged 20 Buzz") and all(
+        note in outcome.report for note in outcome.notes
+    )
+    assert any("<lora:y:1>" in note for note in outcome.notes) and any("seed" in note.lower() for note in outcome.notes)
+    assert "<lora:y:1>" in str((await bridge.estimate(request)).notes)
 
 
 async def test_a_blocked_picture_leaves_the_good_ones(bridge: Fleet, fleet: FakeService):

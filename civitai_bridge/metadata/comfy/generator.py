@@ -32,12 +32,15 @@ def extra_metadata(data: GenerationData, text: str) -> GenerationData:
         return data
     fields = _settings(settings, remarks)
     listed: list[UsedResource] = []
+    model = data.model_version_id
     for entry in objects(settings.get("resources")):
         version, kind = whole(entry.get("modelVersionId")), kind_of(entry.get("type"))
         weight = number(entry.get("strength"))
-        if version is not None and kind == "checkpoint" and "model_version_id" not in fields:
-            fields["model_version_id"] = version
-        elif version is not None:
+        if version is None or version == model:  # the list names the graph's model once more
+            continue
+        if kind == "checkpoint" and model is None:
+            model = fields["model_version_id"] = version
+        else:
             listed.append(
                 UsedResource("", 1.0 if weight is None else weight, "", kind, version,
                              hash=normal_hash(entry.get("hash")), source="civitai_resources")

@@ -47,8 +47,14 @@ def given(names: str, node: Node, of: Row, wire: Wire, take: Callable[[str], Any
     if names in ("#width", "#height"):
         sides = preset_size({name: take(name) for name in node.inputs}, of["size"])
         return sides[names == "#height"] if sides[0] is not None else wire
-    values = [value for name in names.split("|") if (value := take(name)) is not None]
+    values = [_text_of(value) for name in names.split("|") if (value := take(name)) is not None]
     return next((value for value in values if written(value) is not None), values[0] if values else UNWRITTEN)
+
+
+def _text_of(value: Any) -> Any:
+    """A value as it is; the texts that a node shows, as one."""
+    is_shown = isinstance(value, list) and value and all(isinstance(line, str) for line in value)
+    return "\n".join(value) if is_shown else value
 
 
 def _referred(reference: object, wire: Wire) -> Any:

@@ -134,6 +134,7 @@ def _say_what_is_empty(graph: Graph, used: list[str], fields: Mapping[str, Any],
             # The size that a picture came from is another's; the rest a wired generation may tell.
             remarks.elsewhere.update({} if name == "width" else {name: None})
     read = [used.name for name in ("networks", "others") for used in fields.get(name, ())]
+    read.append(fields.get("model_name", ""))
     for sentence in unread(graph, used, read):
         remarks.note(sentence)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...model_files.names import MODEL_ENDINGS
 from ..generation import UsedResource, by_list
 from ..resources import join, named_embeddings
 from .graph import Graph, Wire, walk
@@ -19,11 +20,10 @@ from .values import VERSION, is_wired, written
 _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora", "loras")
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vae_name",), "vae"),
-    (("control_net_name", "controlnet_name"), "controlnet"),
+    (("control_net_name", "controlnet_name", "tile_controlnet"), "controlnet"),
     (("model_name", "upscale_model_name", "pixel_upscaler"), "upscaler"),
     (("refiner_ckpt_name",), "refiner"),
 )
-_FILE_NAME = re.compile(r"[^\\/:*?\"<>|\n]\.(safetensors|ckpt|gguf|sft|pt|pth|bin)$", re.I)
 _UPSCALERS = re.compile(r"upscale|hires", re.I)
 # Inputs that name files which are no resource of a picture: text encoders, detectors and the like.
 _PARTS = re.compile(
@@ -115,7 +115,14 @@ def _unread_files(graph: Graph, key: str) -> Iterator[tuple[str, str]]:
     named = {name for names, _ in _FILES for name in names} | set(MODEL_INPUTS)
     for name, value in graph.inputs(key).items():
         text = written(value)
-        if isinstance(text, str) and name not in named and not _PARTS.search(name) and _FILE_NAME.search(text):
+        if (
+            not isinstance(text, str)
+            or not text.lower().endswith(MODEL_ENDINGS)
+            or name in named
+            or _PARTS.search(name)
+        ):
+            continue
+        if len(text) < 260 and not any(mark in text for mark in (",", "\n", "embedding:")):
             yield name, text
 
 
@@ -124,7 +131,9 @@ def unread(graph: Graph, used: Iterable[str], read: Iterable[str]) -> Iterator[s
     seen = set(read)
     for key in used:
         kind = graph.kind(key)
-        for name, file in _unread_files(graph, key) if "lora" not in kind.lower() else ():
-            if file not in seen and not _PARTS.search(kind):
+        if "lora" in kind.lower() or "Save" in kind or _PARTS.search(kind):
+            continue
+        for name, file in _unread_files(graph, key):
+            if file not in seen:
                 seen.add(file)
                 yield f"What {file[:60]} does is not known ({name[:40]} of {kind[:60]})."

@@ -16,6 +16,8 @@ from .page import Drawn
 from .remarks import Remarks
 
 _CONTROLS = ("fixed", "randomize", "increment", "decrement", "increment-wrap")
+# Types of outputs that may carry what a picture was made with.
+_SHOWS = {"MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "STRING", "INT", "FLOAT", "SAMPLER", "SIGMAS", "GUIDER"}
 _SEEDS = ("seed", "noise_seed")
 _WHOLE = {"seed", "noise_seed", "steps", "width", "height", "start_at_step", "end_at_step", "batch_size", "clip_skip",
           "stop_at_clip_layer", "empty_latent_width", "empty_latent_height", "lora_count", "num_loras"}  # fmt: skip
@@ -24,6 +26,8 @@ _NUMBERS = {"cfg", "denoise", "guidance", "strength_model", "strength_clip", "lo
 _WORDS = {"sampler_name", "scheduler", "ckpt_name", "unet_name", "vae_name", "lora_name", "control_net_name", "text",
           "positive", "negative", "prompt", "model_name", "text_g", "text_l", "clip_l", "t5xxl"}  # fmt: skip
 _TYPED = _WHOLE | _NUMBERS | _WORDS
+_MORE_NUMBERS = re.compile(r"(^|_)(strength|weight|scale|factor|percent|threshold|denoise|cfg|amount)(_\d+)?$")
+_MORE_WORDS = re.compile(r"_name(_\d+)?$")
 # Texts of which the page chooses one of {several|words} when it queues them, and in which it leaves out comments.
 _DYNAMIC = {"text", "prompt", "positive", "negative", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "wildcard_text",
             "positive_prompt", "negative_prompt", "llama", "user_prompt"}  # fmt: skip
@@ -53,9 +57,9 @@ def _by_name(node: Drawn, remarks: Remarks) -> dict[str, Any]:
     if table or own:
         fitting = _aligned(table, values, exact=False) if table else None
         fitting = _aligned(own, values, exact=True) if fitting is None else fitting
-        if fitting is None:
+        if fitting is None and (not _TYPED.isdisjoint((*table, *own)) or not _SHOWS.isdisjoint(node.outputs)):
             remarks.note(f"The values of {node.kind[:60]} do not fit its widgets; they are not read.")
-        else:
+        elif fitting is not None:
             named, left = fitting
             if left and table and not _TYPED.isdisjoint(table):
                 extent = "more" if left > 0 else "fewer"
@@ -83,10 +87,11 @@ def _aligned(names: Sequence[str], values: Sequence[Any], *, exact: bool) -> tup
             return None
         named[name] = values[at]
         at += 1
-        if name.endswith(_SEEDS) and at < len(values) and _is_control(values[at], names[i + 1 : i + 2]):
+        are_more = len(values) - at > len(names) - i - 1
+        if name.endswith(_SEEDS) and at < len(values) and _is_control(values[at], names[i + 1 : i + 2], are_more):
             at += 1
     left = len(values) - at
-    if left and _is_control(values[at], ()):
+    if left and _is_control(values[at], (), False):
         left -= 1
     return None if exact and left else (named, 0 if _is_harmless(values[len(values) - left :]) else left)
 
@@ -96,8 +101,11 @@ def _is_harmless(values: Sequence[Any]) -> bool:
     return all(value in (None, "", "image", {}) or isinstance(value, (list, Mapping)) for value in values)
 
 
-def _is_control(value: object, following: Sequence[str]) -> bool:
-    """Whether a value says what becomes of a seed after a run: a word, or `true` and `false` on pages of 2023."""
+def _is_control(value: object, following: Sequence[str], are_more: bool) -> bool:
+    """Whether a value says what becomes of a seed after a run: a word, `true` and `false` on pages of 2023, null where
+    a pack draws its own (and there are more values than names)."""
+    if value is None:
+        return are_more
     if isinstance(value, bool):
         return not following or following[0] in _TYPED
     return isinstance(value, str) and value in _CONTROLS
@@ -111,7 +119,10 @@ def _fits(name: str, value: object) -> bool:
     for names, read in kinds:
         if name in names:
             return not isinstance(value, str) and read(value) is not None
-    return name not in _WORDS or isinstance(value, (str, Mapping))
+    if _MORE_NUMBERS.search(name):
+        return not isinstance(value, (str, list, Mapping))
+    is_word = name in _WORDS or _MORE_WORDS.search(name) is not None
+    return not is_word or (isinstance(value, (str, Mapping)) and value not in _CONTROLS)
 
 
 def _unnamed_loras(values: Sequence[Any]) -> dict[str, Any]:

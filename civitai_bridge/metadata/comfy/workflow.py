@@ -41,8 +41,8 @@ def prompt_of_workflow(workflow: Mapping[str, Any], remarks: Remarks) -> dict[st
         for place, slot in enumerate(node.slots):
             source = _source(page, slot.source, stored)
             source = everywhere.get((key, place)) if source is None and slot.source is None else source
-            if source is not None and slot.name:
-                inputs[slot.name] = source
+            if source is not None:
+                inputs[slot.name or f"input {place}"] = source
         prompt[key] = {"class_type": node.kind, "inputs": inputs}
     return prompt
 
