@@ -21,9 +21,12 @@ from .run import Runs
 Missing = Sequence[tuple[int, str]]  # place in the batch, reason
 
 
-async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before: bool, settings: Settings) -> Outcome:
+async def hand_over(
+    runs: Runs, purchase: Purchase, order: Order, bought_before: bool, joined: bool, settings: Settings
+) -> Outcome:
     """The pictures of a purchase and all that is known of them; raises why when there is none. The face calls
-    `collected` when a person has them."""
+    `collected` when a person has them. `bought_before` = nothing was paid for this caller, `joined` = it came while an
+    equal order was under way."""
     services = runs.services
     pictures = await asyncio.to_thread(_pictures, purchase, services.results)
     if not pictures:
@@ -37,7 +40,8 @@ async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before:
         for earlier in await services.in_thread(waiting, services.journal, settings)
         if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
     ]
-    lines = _report(purchase, order, pictures, missing, bought_before, settings)
+    paid = report.paid(purchase, bought_before, joined and bought_before)
+    lines = _report(purchase, order, pictures, missing, paid, settings)
     return Outcome(
         key=purchase.key,
         pictures=pictures,
@@ -89,7 +93,7 @@ def _report(
     order: Order,
     pictures: Sequence[BoughtPicture],
     missing: Missing,
-    bought_before: bool,
+    paid: str,
     settings: Settings,
 ) -> list[str]:
     model, path = report.model_name(order.model) or order.variant.path, order.variant.path
@@ -97,7 +101,7 @@ def _report(
         report.charged_more(purchase),
         BADGE if settings.sandbox else "",
         f"{report.count_pictures(len(pictures))} with {model} on {path}, workflow {purchase.workflow_id}.",
-        report.paid(purchase, bought_before),
+        paid,
         *report.what_came(purchase, pictures, missing, seeds="seed" in order.input),
         *_notes(purchase, order),
     ]

@@ -296,12 +296,15 @@ def charged_more(purchase: Purchase) -> str:
     return f"CivitAI charged {charged} Buzz, more than the {quoted} it had named. The higher figure counts."
 
 
-def paid(purchase: Purchase, bought_before: bool) -> str:
-    """What it cost, from which wallets, and when it was bought where that is not now."""
+def paid(purchase: Purchase, bought_before: bool, joined: bool = False) -> str:
+    """What it cost, from which wallets, and when it was bought where that is not now. `joined` = it was under way when
+    an equal order came."""
     wallets = ", ".join(f"{amount} {account}" for account, amount in purchase.wallets.items() if amount > 0)
     cost = f"{purchase.cost} Buzz" + (f" ({wallets})" if wallets else "")
     if bought_before:
         when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
+        if joined:
+            return f"Joined an equal order that was under way, bought on {when} for {cost}; nothing more was paid now."
         return f"Answered from what was bought on {when} for {cost}; nothing was paid now."
     return f"Paid {cost}."
 

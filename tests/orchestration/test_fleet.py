@@ -112,6 +112,18 @@ async def test_two_servers_on_one_folder_share_one_purchase(make: Servers, fleet
     assert fleet.count("submit") == 1 and len({o.workflow_id for o in outcomes}) == 1
 
 
+async def test_those_that_join_an_order_that_is_under_way_say_so_though_they_wanted_a_new_one(
+    make: Servers, fleet: FakeService
+):
+    """`--no-reuse` four times at once, each in a process of its own."""
+    fleet.polls_until_done = 5
+    await buy(make())
+    outcomes = await asyncio.gather(*(make().generate(WANTED, Terms(reuse_paid=False)) for _ in range(4)))
+    (buyer,) = (outcome for outcome in outcomes if outcome.paid_now)
+    assert fleet.count("submit") == 2 and "Paid 16 Buzz" in buyer.report
+    assert [("Joined an equal order" in outcome.report) is not outcome.paid_now for outcome in outcomes] == [True] * 4
+
+
 async def test_another_key_buys_for_itself(make: Servers, fleet: FakeService):
     await make().generate(WANTED, Terms())
     other = make(key="another")
