@@ -2,6 +2,7 @@
 
 `generation_from_trpc`  the payload of `image.getGenerationData`, which the site's own pages ask
 `generation_from_rest`  an entry of `GET /api/v1/images`, which everybody may ask
+`generation_from_meta`  an image's `meta` alone, as CivitAI's pages copy it
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from .lookup import with_named_model, with_resolved
 from .media_type import detected_type, direction
 from .quantities import pixels, shown
 from .resources import from_air, join, kind_of
-from .tables import DECODER, rest_of, take, word
+from .tables import DECODER, decoded_object, rest_of, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
 _NAMES = {
     "sampler": "Sampler", "cfgScale": "CFG scale", "steps": "Steps", "seed": "Seed", "clipSkip": "Clip skip",
     "hashes": "Hashes", "denoise": "Denoising strength", "scheduler": "Schedule type",
 }  # fmt: skip
+_META_KEYS = frozenset(("negativePrompt", "cfgScale", "civitaiResources"))
 # Above it JavaScript's numbers have gaps.
 _EXACT = 2**53
 _HIDDEN = "The uploader hid the settings of this image; CivitAI tells only what it resolved."
@@ -89,6 +91,14 @@ def generation_from_rest(entry: Mapping[str, Any]) -> GenerationData:
         if version_id not in known
     )
     return replace(data, others=(*data.others, *unnamed))
+
+
+def generation_from_meta(text: str) -> GenerationData | None:
+    """An image's `meta` as JSON text; None when the text is none."""
+    meta = decoded_object(text)
+    if meta is None or _META_KEYS.isdisjoint(meta):
+        return None
+    return _finished(GenerationData(source="civitai-meta", media_type="image"), meta, [], [])
 
 
 def _named(value: object) -> tuple[str, ...]:

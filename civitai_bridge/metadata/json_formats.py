@@ -123,7 +123,7 @@ def _read(written_in: _Format, document: dict[str, Any], text: str) -> Generatio
     if size := fields.pop("size", None):
         fields["width"], fields["height"] = size
     if label := fields.get("sampler", ""):
-        sampling, unknown = read_label(_LABELS.get(label, label), fields.get("scheduler", ""))
+        sampling, unknown = read_label(_LABELS.get(label) or label, fields.get("scheduler", ""))
         fields["sampler"], fields["scheduler"] = sampling.sampler, sampling.scheduler
         notes += unknown
     resources = [*in_prompts(fields, notes), *_RESOURCES.get(written_in.source, _none)(document, fields, notes)]

@@ -78,32 +78,56 @@ _SCHEDULES: tuple[tuple[str, str, str], ...] = (
     ("LCM", "lcm", "lcm"),
 )
 
+# ComfyUI's names that no label above stands for, of its own list and of RES4LYF; they are read and not offered.
+_MORE_SAMPLERS = (
+    "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "exp_heun_2_x0", "exp_heun_2_x0_sde", "res_multistep_cfg_pp",
+    "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp", "gradient_estimation", "gradient_estimation_cfg_pp",
+    "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece", "res_2m", "res_3m", "res_3s",
+)  # fmt: skip
+_MORE_SCHEDULERS = ("linear_quadratic", "beta57")
+_MORE_LABELS = {"dpm++ 2m sde heun": "dpmpp_2m_sde_heun", "dpm++ 2s ancestral": "dpmpp_2s_ancestral"}
+# What stands where nobody chose a sampler.
+_NOT_CHOSEN = frozenset(("undefined", "unknown", "none", "null"))
 _AUTOMATIC = "automatic"
 # What A1111's "Automatic" is for a sampler that has a schedule of its own (modules/sd_samplers_kdiffusion.py); for all
 # others it is the model's, ComfyUI's `normal`.
 _OWN_SCHEDULES = {
     "dpmpp_2m": "karras", "dpmpp_sde": "karras", "dpmpp_2s_ancestral": "karras", "dpm_2": "karras",
     "dpm_2_ancestral": "karras", "dpmpp_2m_sde": "exponential", "dpmpp_3m_sde": "exponential",
+    "dpmpp_2m_sde_heun": "exponential",
 }  # fmt: skip
 # The schedules of labels that have no name in ComfyUI.
-_OWN_SCHEDULES_BY_LABEL = {"dpm++ 2m sde heun": "exponential", "restart": "karras"}
+_OWN_SCHEDULES_BY_LABEL = {"restart": "karras"}
 
 SAMPLER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _ROWS if name))
 SCHEDULER_NAMES: tuple[str, ...] = (AUTO, *dict.fromkeys(name for _, name, _ in _SCHEDULES if name))
 
-# Everything that a label may be, in lower case: ComfyUI's name, a label with its schedule, a label alone.
+
+_JOINTS = str.maketrans("_/(),-", "      ")
+
+
+def _folded(label: str) -> str:
+    return " ".join(label.lower().translate(_JOINTS).split())
+
+
+_NAMES = (*SAMPLER_NAMES[1:], *_MORE_SAMPLERS)
+_SCHEDULERS = {
+    **{_folded(name): name for name in (*SCHEDULER_NAMES[1:], *_MORE_SCHEDULERS)},
+    **{_folded(label): name for label, name, _ in _SCHEDULES},
+}
+_BY_LABEL = {
+    **{_folded(name): name for name in _NAMES},
+    **{_folded(label): name for label, name, _ in _ROWS if name},
+    **_MORE_LABELS,
+}
+# Everything that a label may be, folded: a sampler with its schedule, however they are joined, or a sampler alone.
 _SAMPLINGS: dict[str, Sampling] = {
-    **{name: Sampling(name, "") for name in SAMPLER_NAMES if name != AUTO},
     **{
-        f"{label} {schedule}".lower(): Sampling(name, scheduler)
-        for label, name, _ in _ROWS if name
-        for schedule, scheduler, _ in _SCHEDULES
+        f"{label} {schedule}": Sampling(name, scheduler)
+        for label, name in _BY_LABEL.items()
+        for schedule, scheduler in _SCHEDULERS.items()
     },
-    **{label.lower(): Sampling(name, "") for label, name, _ in _ROWS if name},
-    "undefined": Sampling("dpmpp_2m", "karras"),
-}  # fmt: skip
-_SCHEDULERS = {name: name for name in SCHEDULER_NAMES if name != AUTO} | {
-    label.lower(): name for label, name, _ in _SCHEDULES
+    **{label: Sampling(name, "") for label, name in _BY_LABEL.items()},
 }
 _LABELS = {name: label for label, name, _ in reversed(_ROWS) if name}
 _SCHEDULE_LABELS = {name: label for label, name, _ in reversed(_SCHEDULES)} | {"normal": "Normal"}
@@ -133,9 +157,10 @@ def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...
     notes: list[str] = []
     sampling = _SAMPLINGS.get(_folded(label))
     if sampling is None:
-        sampling = Sampling(label.strip(), "")
-        if sampling.sampler:
-            notes.append(_unknown_sampler(label))
+        chosen = _folded(label) not in _NOT_CHOSEN
+        sampling = Sampling(label.strip() if chosen else "", "")
+        if label.strip():
+            notes.append(_unknown_sampler(label) if chosen else f"The sampler is not said: {label!r} stands there.")
     if not schedule:
         return sampling, tuple(notes)
     scheduler = _SCHEDULERS.get(_folded(schedule))
@@ -163,10 +188,6 @@ def _unknown_sampler(label: str) -> str:
 
 def _unknown_schedule(schedule: str) -> str:
     return f"The schedule type {schedule!r} is unknown; nothing stands in for it."
-
-
-def _folded(label: str) -> str:
-    return " ".join(label.lower().split())
 
 
 def to_label(sampler: str) -> str:

@@ -28,7 +28,7 @@ async def hand_over(
     `collected` when a person has them. `bought_before` = nothing was paid for this caller, `joined` = it came while an
     equal order was under way."""
     services = runs.services
-    pictures = await asyncio.to_thread(_pictures, purchase, services.results)
+    pictures = await asyncio.to_thread(pictures_of, purchase, services.results)
     if not pictures:
         await services.in_thread(note_collected, services.journal, purchase.key)  # the person is told why
         raise report.about(report.why_nothing(purchase, bought_before), purchase)
@@ -41,7 +41,7 @@ async def hand_over(
         if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
     ]
     paid = report.paid(purchase, bought_before, joined and bought_before)
-    lines = _report(purchase, order, pictures, missing, paid, settings)
+    lines = _report(purchase, order, pictures, paid, settings)
     return Outcome(
         key=purchase.key,
         pictures=pictures,
@@ -72,7 +72,8 @@ def note_collected(journal: Journal, key: str) -> None:
         journal.record(key, state=COLLECTED)
 
 
-def _pictures(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+def pictures_of(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+    """The pictures of a purchase that are on disk."""
     return tuple(
         BoughtPicture(
             image.index,
@@ -92,7 +93,6 @@ def _report(
     purchase: Purchase,
     order: Order,
     pictures: Sequence[BoughtPicture],
-    missing: Missing,
     paid: str,
     settings: Settings,
 ) -> list[str]:
@@ -102,12 +102,13 @@ def _report(
         BADGE if settings.sandbox else "",
         f"{report.count_pictures(len(pictures))} with {model} on {path}, workflow {purchase.workflow_id}.",
         paid,
-        *report.what_came(purchase, pictures, missing, seeds="seed" in order.input),
+        *report.what_came(purchase, pictures, seeds="seed" in order.input),
         *_notes(purchase, order),
     ]
 
 
 def _notes(purchase: Purchase, order: Order) -> list[str]:
+    """What the order changed or left out, and what else is worth knowing of the purchase."""
     return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes]
 
 

@@ -29,7 +29,7 @@ from ..errors import (
 from ..resources.version import ModelVersion
 from .body import Order
 from .outcome import BoughtPicture, Outcome
-from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase
+from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase, PurchasedImage
 from .workflow import TERMINAL
 
 AnyError = TypeVar("AnyError", bound=CivitaiError)
@@ -309,15 +309,22 @@ def paid(purchase: Purchase, bought_before: bool, joined: bool = False) -> str:
     return f"Paid {cost}."
 
 
-def what_came(
-    purchase: Purchase, pictures: Sequence[BoughtPicture], missing: Sequence[tuple[int, str]], *, seeds: bool
-) -> list[str]:
+def place_of(image: PurchasedImage, count: int) -> str:
+    """Which picture of the batch, as people count, and its seed: `picture 2 of 4 (seed 8)`."""
+    seed = "" if image.seed is None else f" (seed {image.seed})"
+    return f"picture {image.index + 1} of {count}{seed}"
+
+
+def what_came(purchase: Purchase, pictures: Sequence[BoughtPicture], *, seeds: bool) -> list[str]:
     """Seeds, pictures that are missing with their reasons, and what came back for them."""
     lines = []
     if seeds:
         numbers = ", ".join(str(picture.seed) for picture in pictures)
         lines.append(f"Seed{'s' if len(pictures) > 1 else ''} {numbers}.")
-    lines += [f"Picture {index} is missing: {reason}." for index, reason in missing]
+    missing = [image for image in purchase.slots if not image.here]
+    for image in missing:
+        place = place_of(image, len(purchase.slots))
+        lines.append(f"{place[0].upper()}{place[1:]} is missing: {image.reason}.")
     if missing and purchase.credited:
         lines.append(f"{purchase.credited} Buzz came back.")
     return [*lines, ask_for_refund(purchase).strip()]

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import catalog  # noqa: E402
+import graphs  # noqa: E402
 import metadata  # noqa: E402
 import website  # noqa: E402
 
@@ -385,6 +386,7 @@ def main() -> int:
         asyncio.run(website.looking_up(row))
         catalog.catalogs(row)
         metadata.reading(row, Path(folder) / "pictures")
+        graphs.reading(row)
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"
     out.mkdir(exist_ok=True)

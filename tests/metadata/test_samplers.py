@@ -31,7 +31,6 @@ from pack.civitai_bridge.orchestration.variants import find
         ("UniPC", "", Sampling("uni_pc", "")),
         ("euler", "SGM Uniform", Sampling("euler", "sgm_uniform")),
         ("dpmpp_2m", "", Sampling("dpmpp_2m", "")),
-        ("undefined", "", Sampling("dpmpp_2m", "karras")),
     ],
 )
 def test_labels(label: str, schedule: str, sampling: Sampling):
@@ -44,11 +43,39 @@ def test_what_no_table_has_is_said_to_be_unknown(label: str, schedule: str):
         from_label(label, schedule)
 
 
+@pytest.mark.parametrize(
+    ("label", "schedule", "sampler", "scheduler"),
+    [
+        ("dpmpp_2m_karras", "", "dpmpp_2m", "karras"),
+        ("euler_ancestral_sgm_uniform", "", "euler_ancestral", "sgm_uniform"),
+        ("er_sde simple", "", "er_sde", "simple"),
+        ("euler_simple", "", "euler", "simple"),
+        ("uni_pc_bh2_ddim_uniform", "", "uni_pc_bh2", "ddim_uniform"),
+        ("dpmpp_2m_sde_heun", "", "dpmpp_2m_sde_heun", ""),
+        ("dpmpp_2m_sde_heun_gpu_beta", "", "dpmpp_2m_sde_heun_gpu", "beta"),
+        ("Euler Ancestral", "Karras", "euler_ancestral", "karras"),
+        ("DPM++ 2M (Karras)", "", "dpmpp_2m", "karras"),
+        ("euler", "linear_quadratic", "euler", "linear_quadratic"),
+        ("res_multistep", "Linear Quadratic", "res_multistep", "linear_quadratic"),
+    ],
+)
+def test_names_that_comfyui_savers_join(label: str, schedule: str, sampler: str, scheduler: str):
+    assert read_label(label, schedule) == (Sampling(sampler, scheduler), ())
+
+
+@pytest.mark.parametrize("label", ["Undefined", "undefined", "unknown", "None"])
+def test_a_sampler_that_nobody_chose_is_empty_and_named(label: str):
+    sampling, (note,) = read_label(label)
+    assert sampling == Sampling("", "") and label in note
+    with pytest.raises(UnknownLabel):
+        from_label(label)
+
+
 AUTOMATIC = [
     ("DPM++ 2M", "dpmpp_2m", "karras"), ("DPM++ SDE", "dpmpp_sde", "karras"), ("DPM++ 2S a", "dpmpp_2s_ancestral", "karras"),
     ("DPM2", "dpm_2", "karras"), ("DPM2 a", "dpm_2_ancestral", "karras"), ("DPM++ 2M SDE", "dpmpp_2m_sde", "exponential"),
     ("DPM++ 3M SDE", "dpmpp_3m_sde", "exponential"), ("Euler a", "euler_ancestral", "normal"), ("LCM", "lcm", "normal"),
-    ("DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"), ("DPM++ 2M SDE Heun", "DPM++ 2M SDE Heun", "exponential"),
+    ("DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"), ("DPM++ 2M SDE Heun", "dpmpp_2m_sde_heun", "exponential"),
     ("Restart", "Restart", "karras"), ("PLMS 9", "PLMS 9", ""),
 ]  # fmt: skip
 

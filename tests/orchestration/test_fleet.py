@@ -451,7 +451,7 @@ async def test_a_blocked_picture_leaves_the_good_ones(bridge: Fleet, fleet: Fake
     assert [(p.index, p.seed) for p in outcome.pictures] == [(1, 43)]
     assert outcome.missing[0][0] == 0 and "moderation" in outcome.missing[0][1]
     assert outcome.generation.arrived == (1,) and 0 in outcome.generation.missing
-    assert "Picture 0 is missing" in outcome.report
+    assert "Picture 1 of " in outcome.report and " is missing" in outcome.report
 
 
 async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge: Fleet, fleet: FakeService):

@@ -28,6 +28,20 @@ HIRES = frozenset(
 )
 
 
+# How other programs spell A1111's keys, in lower case.
+ALIASES: Mapping[str, str] = {
+    "cfg": "CFG scale", "guidance scale": "CFG scale", "scheduler": "Schedule type", "schedule": "Schedule type",
+    "sampler name": "Sampler", "guidance": "Distilled CFG Scale", "denoise": "Denoising strength",
+    "denoising": "Denoising strength", "resolution": "Size", "checkpoint": "Model",
+}  # fmt: skip
+
+
+def _clip_skip(value: object) -> int | None:
+    """Layers; ComfyUI counts them from the end, with a minus."""
+    count = whole(value)
+    return layers(-count if count is not None and count < 0 else count)
+
+
 def _some_hash(value: object) -> str | None:
     return normal_hash(value) or None
 
@@ -47,13 +61,15 @@ SETTINGS: tuple[Row, ...] = (
     ("Schedule type", "scheduler", word),
     ("Model hash", "model_hash", _some_hash),
     ("Model", "model_name", word),
-    ("Clip skip", "clip_skip", layers),
+    ("Clip skip", "clip_skip", _clip_skip),
     ("Denoising strength", "denoise", number),
     ("Denoise strength", "denoise", number),
     ("Distilled CFG Scale", "guidance", guidance_scale),
     ("VAE", "vae", word),
     ("VAE hash", "vae_hash", _some_hash),
     ("Version", "software", word),
+    ("Width", "width", pixels),
+    ("Height", "height", pixels),
 )
 SECOND_PASS: tuple[Row, ...] = (
     ("Hires upscaler", "upscaler", word),
@@ -63,6 +79,10 @@ SECOND_PASS: tuple[Row, ...] = (
     ("Hires negative prompt", "negative_prompt", word),
     ("Hires resize", "size", _size),
 )
+
+
+_KEYS = frozenset(key for key, _, _ in SETTINGS)
+BY_LOWER_CASE = {**{key.lower(): key for key in _KEYS}, **ALIASES}
 
 
 def read_a1111(text: str) -> GenerationData | None:
@@ -88,6 +108,7 @@ def fields_of_settings(
 
     `settings` is used up; what is left of it has no field and becomes `extra`. `listed` are resources found
     elsewhere."""
+    _spell(settings)
     fields = take(settings, SETTINGS, notes)
     fields.update(prompt=prompt, negative_prompt=negative)
     if size := fields.pop("size", None):
@@ -100,6 +121,14 @@ def fields_of_settings(
     if settings:
         fields["extra"] = settings
     return fields
+
+
+def _spell(settings: dict[str, Any]) -> None:
+    """Give known settings A1111's own keys, where nothing stands under these."""
+    for key in settings.keys() - _KEYS:
+        spelled = BY_LOWER_CASE.get(key.lower())
+        if spelled is not None and spelled not in settings:
+            settings[spelled] = settings.pop(key)
 
 
 def _name_sampling(fields: dict[str, Any], notes: list[str]) -> None:

@@ -13,7 +13,7 @@ from ..generation import UsedResource, by_list
 from ..prompt import name_key
 from ..quantities import shown
 from ..resources import MOST, Hashes, from_air, join, kind_of, named_embeddings, tagged
-from ..tables import take
+from ..tables import Row, take
 
 CIVITAI_RESOURCES = "Civitai resources"
 _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hypernet", "embed": "embedding"}
@@ -36,6 +36,8 @@ def add_resources(
         resources += _additional_networks(settings, notes)
     if "Hypernet" in settings:
         resources += _hypernetwork(settings)
+    if "Lora_0 Model name" in settings or "Embedding_0 Name" in settings:
+        resources += _numbered(settings, notes)
     if listed:
         resources += _without_model(fields, listed)
     resources += hash_only
@@ -235,6 +237,32 @@ def _additional_networks(settings: dict[str, Any], notes: list[str]) -> list[Use
 
 
 _ADDNET_WEIGHTS = (("", "weight"), (" A", "weight"), (" B", "clip_weight"))
+
+
+def _numbered(settings: dict[str, Any], notes: list[str]) -> list[UsedResource]:
+    """ComfyUI's savers of A1111 texts: `Lora_0 Model name`, `Lora_0 Model hash`, `Lora_0 Strength model` …, and
+    `Embedding_0 Name`, `Embedding_0 Hash`."""
+    resources = []
+    for i in range(_MOST_NETWORKS):
+        name, hash = settings.pop(f"Lora_{i} Model name", None), settings.pop(f"Lora_{i} Model hash", "")
+        weights = take(settings, _numbered_weights(i), notes)
+        if isinstance(name, str) and name:
+            weight, clip = weights.get("weight", 1.0), weights.get("clip_weight")
+            clip = None if clip == weight else clip
+            hash = normal_hash(hash)
+            resources.append(UsedResource("", weight, name, clip_weight=clip, hash=hash, source="file"))
+        name, hash = settings.pop(f"Embedding_{i} Name", None), settings.pop(f"Embedding_{i} Hash", "")
+        if isinstance(name, str) and name:
+            hash = normal_hash(hash)
+            resources.append(UsedResource("", 1.0, name, "embedding", hash=hash, source="file", words=(name,)))
+    return resources
+
+
+def _numbered_weights(number_of_lora: int) -> tuple[Row, ...]:
+    return (
+        (f"Lora_{number_of_lora} Strength model", "weight", number),
+        (f"Lora_{number_of_lora} Strength clip", "clip_weight", number),
+    )
 
 
 def _hypernetwork(settings: dict[str, Any]) -> list[UsedResource]:

@@ -27,6 +27,8 @@ _MOST_BROKEN = 8
 _HEAD = re.compile(r"Parameters[ \t]{0,32}:[ \t]*", re.ASCII)
 _ANY_STEPS = re.compile(r"(?<![^\s.,])steps:[ \t]{0,7}[0-9]", re.IGNORECASE | re.ASCII)
 _STEPS_LINE = re.compile(r"Steps:[ \t]{0,9}[0-9]{1,20}(?:\.[0-9]{1,9})?(?:[ \t]{0,9}(,|$|\n))?", re.ASCII)
+# The commas and full stops by which a text on one line sets its parts apart; CivitAI takes as many of them away.
+_JAMMED = re.compile(r"[ \t]{0,7}[.,][ \t.,]{0,7}\Z", re.ASCII)
 _ANY_NEGATIVE = re.compile(re.escape(NEGATIVE), re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:")
 _USUAL = frozenset(("Steps", "Sampler", "Seed", "Size", "CFG scale", "Model", "Model hash"))
@@ -50,7 +52,7 @@ def read_parts(text: str, notes: list[str]) -> Parts | None:
         at = _details_of_others(text)
         if at < 0:
             return None
-        head = text[:at].rstrip(" ,\t\n")
+        head = _JAMMED.sub("", text[:at].rstrip())
     else:
         head = text[:at]
     if head.startswith("Parameters") and (match := _HEAD.match(head)):
@@ -135,7 +137,7 @@ def _prompts(head: str) -> tuple[str, str]:
             match = _ANY_NEGATIVE.search(head)
             if match is None:
                 return head.strip(), ""
-            return head[: match.start()].rstrip(" ,\t\n").lstrip(), head[match.end() :].strip()
+            return _JAMMED.sub("", head[: match.start()].rstrip()).lstrip(), head[match.end() :].strip()
         at += 1
     return head[:at].strip(), head[at + len(NEGATIVE) :].strip()
 

@@ -14,7 +14,7 @@ from ...resources.air import Air
 from ..generation import GenerationData, Upscale, UsedResource
 from ..quantities import shown
 from ..samplers import to_label, to_schedule_label
-from .reader import HIRES, METADATA, NOT_CARRIED, OWN, SECOND_PASS, SETTINGS, read_a1111
+from .reader import BY_LOWER_CASE, HIRES, METADATA, NOT_CARRIED, OWN, SECOND_PASS, SETTINGS, read_a1111
 from .resources import CIVITAI_RESOURCES, HASH_LISTS
 from .text import NEGATIVE
 
@@ -149,7 +149,9 @@ def respelled(data: GenerationData) -> tuple[str, ...]:
 
 
 def _is_safe_key(key: object) -> bool:
-    if not isinstance(key, str) or key in _KNOWN_KEYS or key.startswith(("AddNet", "Hashed")) or "Resources" in key:
+    if not isinstance(key, str) or key in _KNOWN_KEYS or key.lower() in BY_LOWER_CASE or "Resources" in key:
+        return False
+    if key.startswith(("AddNet", "Hashed", "Lora_", "Embedding_")):
         return False
     return key.isascii() and key.replace(" ", "").replace("_", "").replace("-", "").isalnum() and key == key.strip()
 

@@ -4,7 +4,7 @@ are: a second pass on an enlarged picture ("Hires fix"), a refiner, a second exp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,27 +64,30 @@ def passes_after(graph: Graph, samplers: Sequence[str]) -> list[Pass]:
     first, *later_ones = samplers
     after = descendants(graph, [first])
     own = model_of(graph, first)
+    before = frozenset(key for key in samplers if role_of(graph, key) != "detailer")
     passes: list[Pass] = []
     for key in later_ones:
         model = model_of(graph, key)
         other = model if model and own and model != own else ""
-        if key not in after:
-            role = "again" if role_of(graph, key) != "detailer" else "detailer"
-        else:
-            role = _role(graph, first, key, own, other)
+        role = "detailer"
+        if key in before:
+            role = _role(graph, ancestors(graph, [key], before - {key}), after, (first, key), (own, other))
         if key in after or role == "detailer":
             passes.append(Pass(role, key, other, settings_of(graph, key, Remarks())))
     return passes
 
 
-def _role(graph: Graph, first: str, key: str, own: str, other: str) -> str:
-    if role_of(graph, key) == "detailer":
-        return "detailer"
-    behind = ancestors(graph, [key], frozenset([first]))
+def _role(
+    graph: Graph, behind: Sequence[str], after: Collection[str], samplers: tuple[str, str], models: tuple[str, str]
+) -> str:
+    """What a later sampler is, by the nodes behind it as far as the sampler before, and by the models of the first and
+    of itself (`""` where it is the same)."""
+    (first, key), (own, other) = samplers, models
     if any(graph.kind(place) == _STAGE_B for place in behind):
         return "stage"
     if not other:
-        return "hires" if _is_enlarged(graph, first, key) else "again"
+        between = [place for place in behind if place in after and place not in samplers]
+        return "hires" if _is_enlarged(graph, between, first, key) else "again"
     if _EXPERTS.search(own) and _EXPERTS.search(other):
         return "expert"
     continues = (step_count(graph.inputs(key).get("start_at_step")) or 0) > 0
@@ -93,20 +96,13 @@ def _role(graph: Graph, first: str, key: str, own: str, other: str) -> str:
     return "refiner" if refines or (continues and not by_unet) else "expert" if continues else "again"
 
 
-def between(graph: Graph, first: str, key: str) -> list[str]:
-    """The nodes that stand between two samplers, nearest to the later one first."""
-    after = descendants(graph, [first])
-    return [node for node in ancestors(graph, [key], frozenset([first])) if node in after and node != first]
-
-
-def _is_enlarged(graph: Graph, first: str, key: str) -> bool:
+def _is_enlarged(graph: Graph, between: Sequence[str], first: str, key: str) -> bool:
     """Whether a sampler works on more pixels than the first one made."""
-    before = size_at(graph, key)
     if role_of(graph, key) == "upscale":
-        return scale_of(graph, key) != 1.0 or before is not None
-    for node in between(graph, first, key):
+        return scale_of(graph, key) != 1.0 or size_at(graph, key) is not None
+    for node in between:
         scale, sides = scale_of(graph, node), size_at(graph, node)
-        if node == key or role_of(graph, node) == "detailer":
+        if role_of(graph, node) == "detailer":
             continue
         if scale is not None and scale > 1:
             return True
@@ -131,7 +127,9 @@ def _first_size(graph: Graph, first: str) -> int:
 
 def upscale_of(graph: Graph, first: str, later: Pass) -> Upscale:
     """The second pass: its settings, and by what and how much the picture is enlarged before it."""
-    stretch = [later.key, *(node for node in between(graph, first, later.key) if node != later.key)]
+    after = descendants(graph, [first])
+    behind = ancestors(graph, [later.key], frozenset([first]))
+    stretch = [node for node in behind if node in after and node != first]
     upscalers = [name for node in stretch if (name := upscaler_at(graph, node))]
     scales = [scale for node in stretch if (scale := scale_of(graph, node)) is not None]
     upscale = Upscale(

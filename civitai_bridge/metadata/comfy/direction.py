@@ -21,7 +21,7 @@ def picture_kind(graph: Graph, samplers: Sequence[str], used: Sequence[str], den
     """`t2i`, `i2i`, `t2v` or `i2v`, by the samplers and the nodes that take part."""
     loads = {key for key in used if "LoadImage" in graph.kind(key) or "LoadVideo" in graph.kind(key)}
     fed = descendants(graph, loads)
-    if any(_VIDEOS.search(graph.kind(key)) for key in graph.nodes):
+    if any(map(_VIDEOS.search, {node.kind for node in graph.nodes.values()})):
         return "i2v" if any(key in fed and _INTO_VIDEO.search(graph.kind(key)) for key in used) else "t2v"
     for key in samplers[:1]:
         latent = latent_of(graph.inputs(key))

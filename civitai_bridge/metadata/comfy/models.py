@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import CivitaiError
+from ...model_files.names import MODEL_ENDINGS
 from ...resources.json_values import whole
 from ...resources.reference import AirReference, ModelReference, VersionReference, read_reference
 from ..quantities import layers
@@ -26,7 +27,6 @@ MODEL_INPUTS = (
     "diffusion_name",
     "unet_name_high",
 )
-_ENDINGS = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth", ".bin")
 
 
 def model_at(graph: Graph, key: str) -> str:
@@ -35,7 +35,7 @@ def model_at(graph: Graph, key: str) -> str:
     file = word(inputs, *of["model"].split("|")) if "model" in of else word(inputs, *MODEL_INPUTS)
     if file.lower() in OFF and "ckpt" in of.get("air", ""):
         file = word(inputs, of["air"])
-    if not file and (text := word(inputs, "model")).endswith(_ENDINGS):
+    if not file and (text := word(inputs, "model")).endswith(MODEL_ENDINGS):
         file = text
     return "" if file.lower() in OFF else file
 

@@ -6,11 +6,11 @@ followed on demand: what goes in through an instance's inputs is asked of the in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...resources.json_values import objects, whole
+from ...resources.json_values import whole
 from .graph import MOST_NODES, Wire
 from .remarks import Remarks
 
@@ -19,6 +19,10 @@ _IN, _OUT = -10, -20  # the ids that stand for a subgraph's border among the end
 _BORDER = "\n"  # no part of an id: marks the input side of an instance
 _SUBGRAPHS_DEEP = 20
 _GROUPS = ("workflow>", "workflow/")
+
+
+# Where a link comes from, and the node and input at which it ends.
+_End = tuple[Wire, str, int]
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,14 @@ def key_of(value: object) -> str:
     return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
 
 
+def _dicts(value: object) -> list[dict[str, Any]]:
+    """The objects of a decoded list (several for each node of a page, so that the check is the quick one)."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
 def _definitions(workflow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     definitions = workflow.get("definitions")
-    listed = objects(definitions.get("subgraphs")) if isinstance(definitions, Mapping) else []
+    listed = _dicts(definitions.get("subgraphs")) if isinstance(definitions, Mapping) else []
     return {str(definition["id"]): definition for definition in listed if key_of(definition.get("id"))}
 
 
@@ -83,12 +92,12 @@ def _groups(workflow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(name): group for name, group in listed if isinstance(group, Mapping)}
 
 
-def _ends(graph: Mapping[str, Any]) -> dict[str, tuple[Wire, str, int]]:
+def _ends(graph: Mapping[str, Any]) -> dict[str, _End]:
     """Link id -> where it comes from, and the node and input at which it ends; both spellings of the page."""
-    ends: dict[str, tuple[Wire, str, int]] = {}
+    ends: dict[str, _End] = {}
     listed = graph.get("links")
     for link in listed if isinstance(listed, list) else ():
-        if isinstance(link, Mapping):
+        if isinstance(link, dict):
             link = [link.get(name) for name in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
         if isinstance(link, list) and len(link) >= 3 and key_of(link[0]) and (slot := whole(link[2])) is not None:
             target = (key_of(link[3]), whole(link[4])) if len(link) >= 5 else ("", None)
@@ -115,14 +124,12 @@ class _Opener:
         def source(wire: Wire) -> Wire:
             return Wire(border if wire.node == str(_IN) else prefix + wire.node, wire.slot)
 
-        for node in objects(graph.get("nodes")):
+        for node in _dicts(graph.get("nodes")):
             if isinstance(node.get("type"), str) and (key := key_of(node.get("id"))):
                 if len(self.nodes) >= MOST_NODES:
                     self._remarks.note(f"The graph has more than {MOST_NODES:,} nodes; the rest is left out.")
                     break
-                links = {link: source(end[0]) for slot in objects(node.get("inputs"))
-                         if (end := ends.get(link := key_of(slot.get("link"))))}  # fmt: skip
-                self._add(_drawn(node, prefix + key, links), node, within)
+                self._add(_drawn(node, prefix + key, ends, source), node, within)
         return {slot: source(wire) for wire, target, slot in ends.values() if target == str(_OUT)}
 
     def _add(self, drawn: Drawn, node: Mapping[str, Any], within: tuple[str, ...]) -> None:
@@ -149,15 +156,14 @@ def _with(drawn: Drawn, **changes: Any) -> Drawn:
     return Drawn(**{**drawn.__dict__, **changes})
 
 
-def _drawn(node: Mapping[str, Any], key: str, sources: Mapping[str, Wire]) -> Drawn:
+def _drawn(node: Mapping[str, Any], key: str, ends: Mapping[str, _End], source: Callable[[Wire], Wire]) -> Drawn:
     slots = []
-    for slot in objects(node.get("inputs")):
-        widget = slot.get("widget")
-        name = widget.get("name") if isinstance(widget, Mapping) else ""
-        slots.append(
-            Slot(_word(slot.get("name")), _word(slot.get("type")), sources.get(key_of(slot.get("link"))), _word(name))
-        )
-    outputs = tuple(_word(output.get("type")) for output in objects(node.get("outputs")))
+    for slot in _dicts(node.get("inputs")):
+        end, widget = ends.get(key_of(slot.get("link"))), slot.get("widget")
+        name = widget.get("name") if isinstance(widget, dict) else ""
+        wire = None if end is None else source(end[0])
+        slots.append(Slot(_word(slot.get("name")), _word(slot.get("type")), wire, _word(name)))
+    outputs = tuple(_word(output.get("type")) for output in _dicts(node.get("outputs")))
     mode = whole(node.get("mode")) or 0
     return Drawn(key, node["type"], mode, tuple(slots), outputs, node.get("widgets_values"))
 
@@ -194,10 +200,10 @@ def _promoted(instance: Drawn, node: Mapping[str, Any], definition: Mapping[str,
 
 def _inside(definition: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     """The (node, input) pairs inside a subgraph to which its own input of a name leads."""
-    places = [i for i, slot in enumerate(objects(definition.get("inputs"))) if slot.get("name") == name]
+    places = [i for i, slot in enumerate(_dicts(definition.get("inputs"))) if slot.get("name") == name]
     fed = {link for link, (wire, _, _) in _ends(definition).items() if wire.node == str(_IN) and wire.slot in places}
-    for node in objects(definition.get("nodes")):
-        for slot in objects(node.get("inputs")):
+    for node in _dicts(definition.get("nodes")):
+        for slot in _dicts(node.get("inputs")):
             if key_of(slot.get("link")) in fed and isinstance(slot.get("name"), str):
                 yield key_of(node.get("id")), slot["name"]
 
@@ -205,7 +211,7 @@ def _inside(definition: Mapping[str, Any], name: str) -> Iterator[tuple[str, str
 def _group_nodes(instance: Drawn, group: Mapping[str, Any]) -> tuple[dict[str, Drawn], dict[int, Wire]]:
     """The nodes of a group node and what comes out of it. Its inputs and outputs are those of its nodes that are not
     wired among themselves, in their order; links are [from, slot, to, slot, …] by the nodes' places in the list."""
-    nodes = [node for node in objects(group.get("nodes")) if isinstance(node.get("type"), str)]
+    nodes = [node for node in _dicts(group.get("nodes")) if isinstance(node.get("type"), str)]
     wired: dict[tuple[int, int], Wire] = {}
     inner_ends: set[tuple[int, int]] = set()
     for link in group["links"] if isinstance(group.get("links"), list) else ():
@@ -220,7 +226,7 @@ def _group_nodes(instance: Drawn, group: Mapping[str, Any]) -> tuple[dict[str, D
     outlets: list[Wire] = []
     for place, node in enumerate(nodes):
         key = f"{instance.key}:{place}"
-        bare = _drawn(node, key, {})
+        bare = _drawn(node, key, {}, lambda wire: wire)
         slots = [
             Slot(slot.name, slot.type, wired.get((place, i)) or next(sources, None), slot.widget)
             for i, slot in enumerate(bare.slots)
@@ -249,6 +255,9 @@ def _with_group_values(instance: Drawn, inner: Mapping[str, Drawn]) -> dict[str,
 def follow(page: Page, wire: Wire | None) -> Wire | None:
     """The node that really gives a value: through borders, reroutes and bypassed nodes; None behind a muted one, or
     where nothing is wired."""
+    node = page.nodes.get(wire.node) if wire is not None else None
+    if node is not None and not node.mode and node.outlets is None and node.kind != "Reroute":  # nearly all of them
+        return wire
     seen: set[Wire] = set()
     while wire is not None and wire not in seen:
         seen.add(wire)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...model_files.names import MODEL_ENDINGS
 from ..generation import UsedResource, by_list
 from ..resources import join, named_embeddings
 from .graph import Graph, Wire, walk
@@ -20,11 +21,12 @@ _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vae_name",), "vae"),
     (("control_net_name", "controlnet_name", "tile_controlnet"), "controlnet"),
-    (("model_name", "upscale_model_name", "pixel_upscaler"), "upscaler"),
+    (("model_name", "upscale_model_name", "pixel_upscaler", "upscale_model"), "upscaler"),
     (("refiner_ckpt_name",), "refiner"),
 )
-_FILE_NAME = re.compile(r"[^\\/:*?\"<>|\n]\.(safetensors|ckpt|gguf|sft|pt|pth|bin)$", re.I)
 _UPSCALERS = re.compile(r"upscale|hires", re.I)
+# Classes that apply LoRAs, by their names; not the other nodes of LoRA Manager, and not those that pick blocks.
+_LORA_CLASSES = re.compile(r"^(?!.*block).*lora(?!manager)", re.I)
 # Inputs that name files which are no resource of a picture: text encoders, detectors and the like.
 _PARTS = re.compile(
     r"clip|t5|text_encoder|llm|vision|sam_|segm|bbox|ipadapter|style_model|gligen|insight|audio|config", re.I
@@ -71,9 +73,11 @@ def _networks(graph: Graph, samplers: Sequence[str], used: Sequence[str], remark
         wired = node.inputs.get("loras")
         if is_wired(wired) and not (isinstance(wired, Wire) and "loras" in row(graph.kind(wired.node))):
             remarks.leave("networks")
-        if not loras and "lora" in node.kind.lower() and not is_off(node.inputs):
+        if not loras and _LORA_CLASSES.search(node.kind) and not is_off(node.inputs):
             for name, value in _unread_files(graph, key):
                 remarks.note(f"A LoRA is not read: {value[:60]} ({name[:40]} of {node.kind[:60]}).")
+            if not any("lora" in name.lower() for name in node.inputs):
+                remarks.note(f"Which LoRA {node.kind[:60]} applies, if any, is not written in the graph.")
     return join(join(applied, each=True) + join(beside), remarks.notes)
 
 
@@ -115,8 +119,14 @@ def _unread_files(graph: Graph, key: str) -> Iterator[tuple[str, str]]:
     named = {name for names, _ in _FILES for name in names} | set(MODEL_INPUTS)
     for name, value in graph.inputs(key).items():
         text = written(value)
-        is_file = isinstance(text, str) and len(text) < 260 and "," not in text and "embedding:" not in text
-        if is_file and name not in named and not _PARTS.search(name) and _FILE_NAME.search(text):
+        if (
+            not isinstance(text, str)
+            or not text.lower().endswith(MODEL_ENDINGS)
+            or name in named
+            or _PARTS.search(name)
+        ):
+            continue
+        if len(text) < 260 and not any(mark in text for mark in (",", "\n", "embedding:")):
             yield name, text
 
 

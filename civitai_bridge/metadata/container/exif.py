@@ -6,8 +6,10 @@ one block in 65,535 entries would make it copy 130 GB. Writing is Pillow's.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from .texts import Texts, decoded, latin, strict_utf8, utf8_or_latin
 
@@ -23,13 +25,14 @@ _NAMES = {
 _XP_NAMES = {0x9C9B: "XPTitle", 0x9C9C: "XPComment", 0x9C9D: "XPAuthor", 0x9C9E: "XPKeywords", 0x9C9F: "XPSubject"}
 _TEXT_TAGS = frozenset((*_NAMES, *_XP_NAMES, _USER_COMMENT))
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 13: 4, 129: 1}  # bytes of one value of each TIFF type
+_COUNTED = 1000  # bytes of a UserComment in which CivitAI counts zeros
 _MOST_DIRECTORIES = 16
 _LONGEST_MAKER_NOTE = 200  # characters: cameras put binary there, Fooocus its one word
 
 
-def read_exif(data: bytes, texts: Texts) -> None:
+def read_exif(data: bytes | mmap.mmap, texts: Texts) -> None:
     """Collect the texts of a TIFF block; an `Exif\\0\\0` before it is stepped over."""
-    if data.startswith(b"Exif\0\0"):
+    if data[:6] == b"Exif\0\0":
         data = data[6:]
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
@@ -55,7 +58,18 @@ def read_exif(data: bytes, texts: Texts) -> None:
                     _add(tag, block, texts)
 
 
-def _entries(data: bytes, place: int, order: str) -> Iterator[tuple[int, int, int, bytes]]:
+def read_tiff(file: BinaryIO, texts: Texts) -> None:
+    """Collect the texts of a TIFF file, whose pictures are not read."""
+    file.seek(0)
+    try:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            read_exif(data, texts)
+    except (OSError, AttributeError, ValueError):  # no file of the system's, such as bytes in memory
+        file.seek(0)
+        read_exif(file.read(), texts)
+
+
+def _entries(data: bytes | mmap.mmap, place: int, order: str) -> Iterator[tuple[int, int, int, bytes]]:
     """(tag, type, count, the four bytes of its value or of where that stands) of a directory."""
     (count,) = struct.unpack_from(f"{order}H", data, place)
     for at in range(place + 2, min(place + 2 + 12 * count, len(data) - 11), 12):
@@ -63,7 +77,7 @@ def _entries(data: bytes, place: int, order: str) -> Iterator[tuple[int, int, in
         yield tag, kind, amount, data[at + 8 : at + 12]
 
 
-def _block(data: bytes, offset: int, size: int, texts: Texts) -> bytes | None:
+def _block(data: bytes | mmap.mmap, offset: int, size: int, texts: Texts) -> bytes | None:
     if not texts.may_read(min(size, len(data))):
         return None
     block = data[offset : offset + size]
@@ -100,16 +114,18 @@ def user_comment(block: bytes, texts: Texts) -> str:
         plain = (block if code.strip(b"\0") else body).rstrip(b"\0")
         if b"\0" not in plain and (text := strict_utf8(plain)) is not None:
             return text
-    return decoded(body, _utf16(body), texts, "UserComment").replace("\0", "").removeprefix("\ufeff")
+    return (
+        decoded(body[: len(body) // 2 * 2], _utf16(body), texts, "UserComment").replace("\0", "").removeprefix("\ufeff")
+    )
 
 
 def _utf16(body: bytes) -> str:
-    """Big or little end first: by the mark, else by where the zeros stand in the first 1,000 bytes."""
+    """Big or little end first: by the mark, else by where the zeros of Latin letters stand."""
     if body[:2] == b"\xfe\xff":
         return "utf-16-be"
     if body[:2] == b"\xff\xfe":
         return "utf-16-le"
-    return "utf-16-le" if body[1:1000:2].count(0) > body[0:1000:2].count(0) else "utf-16-be"
+    return "utf-16-le" if body[1::2].count(0) > body[0::2].count(0) else "utf-16-be"
 
 
 def exif_of(text: str, *, prompt: str = "", workflow: str = "", largest: int | None = None) -> tuple[bytes, str]:
@@ -137,5 +153,8 @@ def _written(text: str, prompt: str, workflow: str) -> bytes:
     if prompt:
         exif[_MODEL] = f"prompt:{prompt}".encode("utf-8", "replace")
     if text:
-        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be", "replace")
+        body = text.encode("utf-16-be", "replace")
+        # CivitAI, which counts zeros where no mark stands, would take some Chinese texts for little end first.
+        mark = b"" if _utf16(body[:_COUNTED]) == "utf-16-be" else b"\xfe\xff"
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + mark + body
     return exif.tobytes().removeprefix(b"Exif\0\0")

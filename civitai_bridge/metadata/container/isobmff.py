@@ -1,4 +1,5 @@
-"""AVIF and HEIC: the EXIF and XMP items that the `meta` box of an ISO base media file (ISO/IEC 14496-12) lists."""
+"""AVIF and HEIC: the EXIF and XMP items that the `meta` box of an ISO base media file (ISO/IEC 14496-12) lists; and
+JPEG XL, whose boxes are these texts."""
 
 from __future__ import annotations
 
@@ -7,74 +8,64 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from .boxes import boxes_of, each_box
 from .exif import read_exif
-from .texts import LARGEST_TEXT, MOST_ENTRIES, Texts, decoded, read_exactly
+from .texts import LARGEST_TEXT, Texts, read_exactly
+from .xmp import read_xmp
 
 BRANDS = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"miaf")
-_MOST_BOXES = 1000  # at the top of a file
+JXL = b"\0\0\0\x0cJXL \r\n\x87\n"
+JXL_CODESTREAM = b"\xff\x0a"
 _MOST_ITEMS = 65_536
 Extent = tuple[int, int, int]  # construction method (0 = in the file, 1 = in `idat`), offset, length
 
 
 def read_avif(file: BinaryIO, texts: Texts) -> None:
     """Collect the texts of the first `meta` box. Raises EOFError where the file is cut off."""
-    at = 0
-    for _ in range(_MOST_BOXES):
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8:
-            return
-        size, kind, start = _box(head)
+    for kind, start, end in each_box(file, 0, None):
         if kind == b"meta":
-            if texts.may_hold(size, "The description"):
-                file.seek(at + start)
-                _meta(file, read_exactly(file, size - start), texts)
+            if end is not None and texts.may_hold(end - start, "The description"):
+                file.seek(start)
+                _meta(file, read_exactly(file, end - start), texts)
             return
-        if size < 8:
-            return
-        at += size
 
 
-def _box(head: bytes) -> tuple[int, bytes, int]:
-    """A box's whole size (0 = to the end), its kind, and where its content begins."""
-    size, kind = struct.unpack_from(">I4s", head)
-    if size == 1:
-        return struct.unpack_from(">Q", head, 8)[0], kind, 16
-    return size, kind, 8
+def read_jxl(file: BinaryIO, texts: Texts) -> None:
+    """Collect the texts of a JPEG XL; one without boxes holds none, and packed ones (Brotli) are named."""
+    file.seek(0)
+    if file.read(len(JXL)) != JXL:
+        return
+    for kind, start, end in each_box(file, 0, None):
+        if kind == b"brob":
+            texts.note("A text in this JPEG XL is packed with Brotli, which is not read.")
+        elif kind in (b"Exif", b"xml ") and end is not None and texts.may_hold(end - start, "A text"):
+            file.seek(start)
+            _text(kind, read_exactly(file, end - start), texts)
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 0
-    for _ in range(MOST_ENTRIES):
-        if at + 8 > len(data):
-            return
-        size, kind, start = _box(data[at : at + 16].ljust(16, b"\0"))
-        size = size or len(data) - at
-        if size < start:
-            return
-        yield kind, data[at + start : at + size]
-        at += size
+def _text(kind: bytes, block: bytes, texts: Texts) -> None:
+    """A block of EXIF, which begins with where its TIFF block does, or of XMP."""
+    if kind != b"Exif":
+        read_xmp(block, texts)
+    elif len(block) > 4:
+        read_exif(block[4 + struct.unpack_from(">I", block)[0] :], texts)
 
 
 def _meta(file: BinaryIO, data: bytes, texts: Texts) -> None:
-    inner = dict(_boxes(data[4:]))
+    inner = dict(boxes_of(data[4:]))
     kinds = dict(_text_items(inner.get(b"iinf", b"")))
-    for kind, item in _boxes(dict(_boxes(inner.get(b"iprp", b""))).get(b"ipco", b"")):
+    for kind, item in boxes_of(dict(boxes_of(inner.get(b"iprp", b""))).get(b"ipco", b"")):
         if kind == b"ispe" and texts.width is None:
             texts.width, texts.height = struct.unpack_from(">II", item, 4)
     for item_id, extents in _places(inner.get(b"iloc", b""), texts):
         if item_id not in kinds:
             continue
-        block = _item(file, inner.get(b"idat", b""), extents, texts)
-        if kinds[item_id] == b"Exif" and len(block) > 4:
-            read_exif(block[4 + struct.unpack_from(">I", block)[0] :], texts)
-        elif kinds[item_id] == b"mime":
-            texts.add("XMP", decoded(block, "utf-8", texts, "XMP"))
+        _text(kinds[item_id], _item(file, inner.get(b"idat", b""), extents, texts), texts)
 
 
 def _text_items(iinf: bytes) -> Iterator[tuple[int, bytes]]:
     """(item id, `Exif` or `mime`) of the items that are texts."""
-    for kind, entry in _boxes(iinf[6 if iinf[:1] == b"\0" else 8 :]):
+    for kind, entry in boxes_of(iinf[6 if iinf[:1] == b"\0" else 8 :]):
         if kind == b"infe" and len(entry) >= 12:
             wide = entry[0] >= 3
             item_id = int.from_bytes(entry[4 : 8 if wide else 6], "big")

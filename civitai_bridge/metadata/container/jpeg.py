@@ -6,7 +6,8 @@ import struct
 from typing import BinaryIO
 
 from .exif import read_exif
-from .texts import Texts, decoded, read_exactly, utf8_or_latin
+from .texts import Texts, read_exactly, utf8_or_latin
+from .xmp import read_xmp
 
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _COMMENT, _SCAN, _END = 0xE1, 0xFE, 0xDA, 0xD9
@@ -47,4 +48,4 @@ def _segment(marker: int, data: bytes, texts: Texts) -> None:
     elif data.startswith(b"Exif\0"):
         read_exif(data[6:], texts)
     elif data.startswith(_XMP_HEAD):
-        texts.add("XMP", decoded(data[len(_XMP_HEAD) :], "utf-8", texts, "XMP"))
+        read_xmp(data[len(_XMP_HEAD) :], texts)

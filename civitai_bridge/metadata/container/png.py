@@ -11,8 +11,11 @@ from typing import BinaryIO
 
 from .exif import read_exif
 from .texts import LARGEST_TEXT, LARGEST_TOTAL, TOO_MUCH, Texts, decoded, latin, read_exactly, utf8_or_latin
+from .xmp import read_xmp
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_XMP = b"XML:com.adobe.xmp"
+_WITH_ALPHA = (4, 6)  # colour types
 _UNPACKED_AT_ONCE = 65_536  # packed bytes
 
 
@@ -35,7 +38,8 @@ def read_png(file: BinaryIO, texts: Texts) -> None:
 
 
 def _head(data: bytes, texts: Texts) -> None:
-    texts.width, texts.height = struct.unpack_from(">II", data)
+    texts.width, texts.height, _, color = struct.unpack_from(">IIBB", data)
+    texts.has_alpha = color in _WITH_ALPHA
 
 
 def _plain(data: bytes, texts: Texts) -> None:
@@ -59,7 +63,10 @@ def _international(data: bytes, texts: Texts) -> None:
         if unpacked is None:
             return
         text = unpacked
-    texts.add(latin(name), decoded(text, "utf-8", texts, latin(name)))
+    if name == _XMP:
+        read_xmp(text, texts)
+    else:
+        texts.add(latin(name), decoded(text, "utf-8", texts, latin(name)))
 
 
 def _inflated(packed: bytes, texts: Texts, name: str) -> bytes | None:

@@ -18,15 +18,17 @@ TOO_MUCH = "The file holds more text than is read; the rest is left out."
 
 @dataclass
 class Texts:
-    """What a file holds: its kind (`png`, `jpeg`, `webp`, `avif`, `""` for none of them), texts by name, notes on what
-    could not be read, width and height in pixels where its head says them. `total` counts the bytes that were read for
-    texts, `entries` the list entries that were looked at."""
+    """What a file holds: its kind (`png`, `jpeg`, `webp`, `avif` …, `""` for none of them), texts by name, notes on
+    what could not be read, width and height in pixels where its head says them, and whether a PNG has alpha.
+
+    `total` counts the bytes that were read for texts, `entries` the list entries that were looked at."""
 
     kind: str = ""
     texts: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     width: int | None = None
     height: int | None = None
+    has_alpha: bool = False
     total: int = 0
     entries: int = 0
     _by_name: dict[str, set[str]] = field(default_factory=dict, repr=False)

@@ -6,7 +6,8 @@ import struct
 from typing import BinaryIO
 
 from .exif import read_exif
-from .texts import Texts, decoded, read_exactly
+from .texts import Texts, read_exactly
+from .xmp import read_xmp
 
 _MOST_CHUNKS = 2_000_000
 
@@ -34,7 +35,7 @@ def _text(kind: bytes, data: bytes, texts: Texts) -> None:
     if kind == b"EXIF":
         read_exif(data, texts)
     else:
-        texts.add("XMP", decoded(data, "utf-8", texts, "XMP"))
+        read_xmp(data, texts)
 
 
 def _extended(data: bytes, texts: Texts) -> None:
