@@ -26,6 +26,7 @@ load_pack("pack")
 
 from pack.civitai_bridge.app import Tuning, open_fleet  # noqa: E402
 from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
+from pack.civitai_bridge.model_files.database import Database  # noqa: E402
 from pack.civitai_bridge.network.client import HttpClient  # noqa: E402
 from pack.civitai_bridge.network.hosts import HostMemory  # noqa: E402
 from pack.civitai_bridge.orchestration.fleet import Fleet  # noqa: E402
@@ -50,18 +51,27 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DyingJournal(Journal):
-    def __init__(self, *arguments: Any, step: Steps, **options: Any) -> None:
-        self._step = step
-        super().__init__(*arguments, **options)
+class DyingDatabase:
+    def __init__(self, database: Database, step: Steps) -> None:
+        self._database, self._step = database, step
+        self.mode = database.mode
 
     @contextmanager
-    def _transaction(self, *consequence: str) -> Iterator[Any]:
+    def transaction(self, *consequence: str) -> Iterator[Any]:
         self._step()
-        with super()._transaction(*consequence) as db:
-            yield db
+        with self._database.transaction(*consequence) as connection:
+            yield connection
             self._step()  # in the middle: written, not committed
         self._step()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class DyingJournal(Journal):
+    def __init__(self, *arguments: Any, step: Steps, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.database: Any = DyingDatabase(self.database, step)
 
 
 class DyingNetwork:

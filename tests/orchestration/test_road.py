@@ -230,7 +230,7 @@ async def test_a_resume_after_the_wait_and_after_the_process(road: Road):
     assert row.state == "accepted"
     await asyncio.sleep(1.1)
     (row,) = await later.resume()
-    assert row.state == "finished" and all(slot.here for slot in row.slots)
+    assert row.state == "finished" and all(slot.fetched for slot in row.slots)
     assert len(road.sandbox.workflows) == 1
 
 
