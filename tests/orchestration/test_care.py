@@ -224,7 +224,7 @@ async def test_a_resume_looks_after_many_at_once(make: Servers, fleet: FakeServi
         nonlocal live, most
         live += 1
         most = max(most, live)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         live -= 1
         return await real(request)
 
