@@ -136,7 +136,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     if sandbox:
         key = "sandbox"
     else:
-        key = environ.get("CIVITAI_API_TOKEN", "").strip() or environ.get("CIVITAI_API_KEY", "").strip()
+        key = environ.get(key_variable(environ), "").strip()
         if not key:
             key, unreadable = _stored_key(folder)
             damage = damage or unreadable
@@ -206,6 +206,13 @@ def check_address(url: str, name: str) -> str:
             f"Use {ORCHESTRATION}, and CIVITAI_SITE_URL for the site."
         )
     return url
+
+
+def key_variable(environ: Mapping[str, str] | None = None) -> str:
+    """The environment variable that holds the key and stands before a stored one; `""` where none does."""
+    environ = os.environ if environ is None else environ
+    names = ("CIVITAI_API_TOKEN", "CIVITAI_API_KEY")
+    return next((name for name in names if environ.get(name, "").strip()), "")
 
 
 def check_key(key: str) -> str:

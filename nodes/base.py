@@ -49,14 +49,14 @@ def schema(**fields: Any) -> io.Schema:
 
 def output(*values: Any, report: str, **ui: Any) -> io.NodeOutput:
     """A node's values, and its report as text on the node; on the sandbox it says so."""
-    return io.NodeOutput(*values, ui={**ui, "text": [marked(report)]})
+    return io.NodeOutput(*values, ui={**ui, "text": [report_text(report)]})
 
 
 def output_with_report(*values: Any, report: str) -> io.NodeOutput:
     """A node's values with its report as the last of them and as text on the node."""
-    return output(*values, marked(report), report=report)
+    return output(*values, report_text(report), report=report)
 
 
-def marked(report: str) -> str:
-    """A report; on the sandbox its first line says so."""
+def report_text(report: str) -> str:
+    """A report as the node shows it; on the sandbox its first line says so."""
     return f"{BADGE}\n{report}" if is_sandbox() and BADGE not in report.splitlines() else report

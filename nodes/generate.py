@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..civitai_bridge.errors import CivitaiError, Interrupted
 from ..civitai_bridge.metadata.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-from ..civitai_bridge.network.background import background_loop
+from ..civitai_bridge.network.background import background_loop, until_cancelled
 from ..civitai_bridge.orchestration.variants import paths
-from .base import FreshNode, Node, output, schema
+from .base import FreshNode, Node, output, report_text, schema
 from .host.interrupt import NodeRun, settled
 from .host.services import services
-from .sockets import AirOut, Generation, Loras, choice, number, reference_input, text_of, whole
+from .sockets import ADVANCED, AirOut, Generation, Loras, choice, number, reference_input, text_of, whole
 
 if TYPE_CHECKING:
     from ..civitai_bridge.orchestration.fleet import Fleet
     from ..civitai_bridge.orchestration.outcome import Estimate, Outcome, Terms
-    from ..civitai_bridge.orchestration.request import GenerationRequest
+    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraInput
 
 SEED_MAX = 2**53 - 1  # the largest whole number that every JSON reader and the page keep exact
 _ENGINES_OWN = "0 = what the engine itself would take."
@@ -55,8 +56,8 @@ INPUTS = (
     whole("height", 0, 0, 16384, _SIZE, step=8),
     whole("steps", 0, 0, 1000, _ENGINES_OWN),
     number("cfg", 0.0, 100.0, 0.1, "Guidance; 0 = what the engine itself would take."),
-    choice("sampler_name", list(SAMPLER_NAMES), "In ComfyUI's spelling; auto = the engine's own."),
-    choice("scheduler", list(SCHEDULER_NAMES), "In ComfyUI's spelling; auto = the engine's own."),
+    choice("sampler_name", list(SAMPLER_NAMES), "In ComfyUI's spelling; auto = the engine's own.", **ADVANCED),
+    choice("scheduler", list(SCHEDULER_NAMES), "In ComfyUI's spelling; auto = the engine's own.", **ADVANCED),
     choice(
         "engine", ["auto", *paths()], "auto = by the model's family. Any other engine of CivitAI's fleet can be named."
     ),
@@ -65,15 +66,19 @@ INPUTS = (
         ["auto", "create", "variant", "edit"],
         "auto: without an image create; with one a variant where the engine offers it and denoise is below 1, else "
         "edit.",
+        **ADVANCED,
     ),
-    number("denoise", 0.7, 1.0, 0.01, "Only with `image`: how far the result may go from it."),
-    whole("clip_skip", 0, 0, 12, _ENGINES_OWN),
-    reference_input("vae", default="", optional=True, tooltip="A VAE, by any reference; empty = the model's own."),
-    choice("output_format", ["png", "jpeg", "webp"], "What the fleet sends."),
+    number("denoise", 0.7, 1.0, 0.01, "Only with `image`: how far the result may go from it.", **ADVANCED),
+    whole("clip_skip", 0, 0, 12, _ENGINES_OWN, **ADVANCED),
+    reference_input(
+        "vae", default="", optional=True, tooltip="A VAE, by any reference; empty = the model's own.", **ADVANCED
+    ),
+    choice("output_format", ["png", "jpeg", "webp"], "What the fleet sends.", **ADVANCED),
     choice(
         "mature_content",
         ["auto", "blocked", "allowed"],
         "auto leaves it to CivitAI; allowed needs the setting of that name and is paid with bought Buzz only.",
+        **ADVANCED,
     ),
     whole("max_buzz", 0, 0, 1_000_000, "Never pay more than this for this node; 0 = the limits of the settings."),
     io.Boolean.Input(
@@ -82,11 +87,24 @@ INPUTS = (
         optional=True,
         tooltip="Answer the same request from what was already bought. Off: buy it again.",
     ),
-    whole("wait_minutes", 30, 1, 1440, "How long this node waits. The job goes on and can be collected later."),
+    whole(
+        "wait_minutes",
+        30,
+        1,
+        1440,
+        "How long this node waits. The job goes on and can be collected later.",
+        **ADVANCED,
+    ),
     Loras.Input("loras", optional=True, tooltip="LoRAs with their strengths, for example from Image Data."),
     io.Image.Input("image", optional=True, tooltip="A source picture: the first of the batch is sent along as PNG."),
     io.Mask.Input("mask", optional=True, tooltip="Where to change it, for engines that take a mask: white may change."),
     Generation.Input("generation", optional=True, tooltip="Fills whatever stands at its default."),
+    choice(
+        "missing",
+        ["error", "skip"],
+        "When a LoRA cannot be named to CivitAI: stop before the price, or order without it and say so.",
+        **ADVANCED,
+    ),
 )
 # Inputs that a request takes by the same name and as they are.
 _PLAIN = (
@@ -125,10 +143,10 @@ class CivitaiBridgeGenerate(Node):
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
         from .tensors import to_tensor
 
-        order, fleet, outcome, (images, mask, notes) = await cls.run(lambda run: _buy(run, inputs))
+        fleet, outcome, images, mask, notes = await cls.run(lambda run: _buy(run, inputs))
         # The prompt has the pictures. A node that was torn down never comes here: its pictures wait in the journal.
         background_loop().start(fleet.collected(outcome.key))
-        report = "\n".join([outcome.report, *order.notes, *notes])
+        report = report_text("\n".join([outcome.report, *notes]))
         return output(
             to_tensor(images),
             to_tensor(mask),
@@ -165,64 +183,65 @@ class CivitaiBridgeEstimate(FreshNode):
     async def execute(cls, **inputs: Any) -> io.NodeOutput:
         from ..civitai_bridge.orchestration.outcome import Caller
 
-        async def ask(run: NodeRun) -> tuple[OrderInputs, Estimate]:
+        async def ask(run: NodeRun) -> tuple[Estimate, tuple[str, ...]]:
             fleet = await services().fleet()
-            order = await asyncio.to_thread(read_inputs, inputs, run.prompt_id)
-            return order, await fleet.estimate(order.request, order.terms, Caller(cancelled=run.cancelled))
+            request, terms, notes = await _order({**inputs, "missing": "skip"}, run.prompt_id)
+            return await fleet.estimate(request, terms, Caller(cancelled=run.cancelled)), notes
 
-        order, estimate = await cls.look(ask, "Asking the price")
-        report = "\n".join([estimate.report, *order.notes])
+        estimate, notes = await cls.look(ask, "Asking the price")
+        report = report_text("\n".join([estimate.report, *notes]))
         return output(float(estimate.cost), estimate.affordable, report, report=report)
 
 
-@dataclass(frozen=True)
-class OrderInputs:
-    """The inputs of the node: what is asked, what its person allows, and what a wired generation says besides."""
-
-    request: GenerationRequest
-    terms: Terms
-    notes: tuple[str, ...]
+def _stopped() -> CivitaiError:
+    return Interrupted("Cancelled before anything was bought.")
 
 
-async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[OrderInputs, Fleet, Outcome, tuple[Any, Any, list[str]]]:
-    """Buy on the background loop, decode beside it."""
+async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Fleet, Outcome, Any, Any, list[str]]:
+    """Buy on the background loop, decode beside it: images, mask and notes."""
     from ..civitai_bridge.errors import BlobDamaged
     from ..civitai_bridge.orchestration.outcome import Caller
     from ..civitai_bridge.pictures import batch
 
     fleet = await services().fleet()
-    order = await asyncio.to_thread(read_inputs, inputs, run.prompt_id)
+    request, terms, notes = await until_cancelled(_order(inputs, run.prompt_id), run.cancelled, _stopped)
     await settled()
-    outcome = await fleet.generate(order.request, order.terms, Caller(run.show, run.cancelled, run.left))
+    outcome = await fleet.generate(request, terms, Caller(run.show, run.cancelled, run.left))
     paths = [picture.path for picture in outcome.pictures]
     try:
-        return order, fleet, outcome, await asyncio.to_thread(batch, paths)
+        images, mask, scaled = await asyncio.to_thread(batch, paths)
+        return fleet, outcome, images, mask, [*notes, *scaled]
     except BlobDamaged:
         await asyncio.to_thread(fleet.results.set_aside_damaged, [path.name for path in paths])
         raise
 
 
-def read_inputs(inputs: dict[str, Any], prompt_id: str) -> OrderInputs:
-    """The node's inputs as an order; what is absent stands at its default. Raises NotAPicture."""
-    from ..civitai_bridge.orchestration.fill import filled
+async def _order(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms, tuple[str, ...]]:
+    """The request with everything that a wired generation and this machine tell, its terms, and what is left out."""
+    from ..civitai_bridge.catalog.name_loras import name_loras
+    from ..civitai_bridge.orchestration.fill import completed
+
+    async def names(loras: Sequence[LoraInput]) -> list[str]:
+        return await name_loras(await services().catalog(), loras)
+
+    request, terms = await asyncio.to_thread(read_inputs, inputs, prompt_id)
+    missing = str(inputs.get("missing") or "error")
+    request, notes = await completed(request, inputs.get("generation"), names, missing=missing)
+    return request, terms, notes
+
+
+def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationRequest, Terms]:
+    """The node's inputs as a request and its terms; what is absent stands at its default. Raises NotAPicture."""
+    from ..civitai_bridge.orchestration.fill import lora_inputs
     from ..civitai_bridge.orchestration.outcome import Terms
-    from ..civitai_bridge.orchestration.request import GenerationRequest, LoraInput
+    from ..civitai_bridge.orchestration.request import GenerationRequest
     from .tensors import png_of_image, png_of_mask
 
-    loras = tuple(
-        LoraInput(
-            text_of(lora.get("air") or lora.get("version_id") or lora.get("hash")),
-            float(lora.get("strength", 1.0)),
-            str(lora.get("name") or ""),
-        )
-        for lora in inputs.get("loras") or ()
-        if float(lora.get("strength", 1.0))  # weight 0 is off
-    )
     image, mask = inputs.get("image"), inputs.get("mask")
     request = GenerationRequest(
         model=text_of(inputs.get("model")),
         vae=text_of(inputs.get("vae")),
-        loras=loras,
+        loras=lora_inputs(inputs.get("loras") or ()),
         image=None if image is None else png_of_image(image),
         mask=None if mask is None else png_of_mask(mask),
         **{name: inputs[name] for name in _PLAIN if inputs.get(name) is not None},
@@ -233,5 +252,4 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> OrderInputs:
         wait_minutes=float(inputs.get("wait_minutes") or 30),
         prompt_id=prompt_id,
     )
-    request, notes = filled(request, inputs.get("generation"))
-    return OrderInputs(request, terms, notes)
+    return request, terms

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from .base import Node, marked, output, output_with_report, schema
+from .base import Node, output, report_text, schema
 from .host import folders
 from .host.interrupt import NodeRun
 from .host.services import services
@@ -137,7 +137,7 @@ def generation_output(image: ImageData, *pictures: Any) -> io.NodeOutput:
     data, report = image.data, "\n".join(image.report)
     words = embedding_words(data, _embedding_file)
     prompt, negative = (for_comfyui(clean_prompt(text), words) for text in (data.prompt, data.negative_prompt))
-    values = (data, prompt, negative, data.model_air, loras_of(data), marked(report))
+    values = (data, prompt, negative, data.model_air, loras_of(data), report_text(report))
     return output(*values, *pictures, report=report)
 
 
@@ -174,6 +174,7 @@ class CivitaiBridgeGenerationSettings(Node):
                 io.Float.Output("denoise", tooltip="Of the first pass; 1 when it is not said."),
                 io.Int.Output("clip_skip", tooltip="As CivitAI counts: 1 = none. CLIPSetLastLayer takes it negated."),
                 io.String.Output("report", tooltip="What was absent, and what stands in for it."),
+                io.Float.Output("guidance", tooltip="What FluxGuidance takes; 3.5 when it is not said."),
             ],
             is_output_node=True,
         )
@@ -183,7 +184,9 @@ class CivitaiBridgeGenerationSettings(Node):
         from comfy.samplers import KSampler
 
         values, lines = settings_of(generation, list(KSampler.SAMPLERS), list(KSampler.SCHEDULERS))
-        return output_with_report(*values, report="\n".join(lines) or "Everything was said.")
+        report = "\n".join(lines) or "Everything was said."
+        guidance = 3.5 if generation.guidance is None else float(generation.guidance)
+        return output(*values, report_text(report), guidance, report=report)
 
 
 def settings_of(data: GenerationData, samplers: list[str], schedulers: list[str]) -> tuple[tuple[Any, ...], list[str]]:

@@ -35,16 +35,20 @@ def text_of(value: object) -> str:
     return str(value if value is not None else "").strip()
 
 
-def choice(name: str, options: list[str], tooltip: str) -> Any:
+# For an input that few people change: newer pages fold it away. As a keyword of its own ComfyUI 0.8 would not load it.
+ADVANCED = {"extra_dict": {"advanced": True}}
+
+
+def choice(name: str, options: list[str], tooltip: str, **more: Any) -> Any:
     """An optional combo; its first option is the default."""
-    return io.Combo.Input(name, options=options, default=options[0], optional=True, tooltip=tooltip)
+    return io.Combo.Input(name, options=options, default=options[0], optional=True, tooltip=tooltip, **more)
 
 
-def whole(name: str, default: int, low: int, high: int, tooltip: str, **options: Any) -> Any:
+def whole(name: str, default: int, low: int, high: int, tooltip: str, **more: Any) -> Any:
     """An optional whole number from `low` to `high`."""
-    return io.Int.Input(name, default=default, min=low, max=high, optional=True, tooltip=tooltip, **options)
+    return io.Int.Input(name, default=default, min=low, max=high, optional=True, tooltip=tooltip, **more)
 
 
-def number(name: str, default: float, high: float, step: float, tooltip: str) -> Any:
+def number(name: str, default: float, high: float, step: float, tooltip: str, **more: Any) -> Any:
     """An optional number from 0 to `high`."""
-    return io.Float.Input(name, default=default, min=0.0, max=high, step=step, optional=True, tooltip=tooltip)
+    return io.Float.Input(name, default=default, min=0.0, max=high, step=step, optional=True, tooltip=tooltip, **more)

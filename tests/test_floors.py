@@ -30,7 +30,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "model_files",
     ),
     4: ("orchestration", "catalog", "model_files.download", "routes.image_answer"),
-    5: ("app",),
+    5: ("app", "wording"),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip
 OF_COMFYUI = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes", "torch"}

@@ -76,7 +76,11 @@ def test_no_machine_path_and_no_registry_host_is_committed():
     forbidden = re.compile(r"/(?:root|work|home/\w+)/|/opt/\w+|pypi\." + r"org|registry\.npmjs|pythonhosted")
     for name in filter(None, files):
         path = ROOT / name
-        if not path.is_file() or path.suffix in (".png", ".jpg", ".json") or "containers" in path.parts:
+        if not path.is_file() or path.suffix == ".json":
             continue
-        found = forbidden.search(path.read_text(encoding="utf-8"))
-        assert not found or name == "tests/test_packaging.py", f"{name}: {found and found[0]}"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
+        match = forbidden.search(text)
+        assert not match or name == "tests/test_packaging.py", f"{name}: {match and match[0]}"

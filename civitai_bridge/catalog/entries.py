@@ -27,8 +27,13 @@ _CATEGORY_NAMES = {
 }  # fmt: skip
 # Types for which CivitAI's own table of folders has none.
 _DEST_BY_MODEL = {"AestheticGradient": "embeddings", "Poses": "controlnet"}
-# Base models whose checkpoints ship as a bare diffusion model, as the first programs that wrote these files had it.
-_BARE = ("flux", "wan", "hunyuan video", "cogvideox", "ltx")
+# Base models whose checkpoints are uploaded as a bare diffusion model: the ones of the first programs that wrote these
+# files, and those for which ComfyUI's own templates load text encoder and VAE from files of their own. A downloaded
+# file says it itself.
+_BARE = (
+    "flux", "wan", "hunyuan video", "cogvideox", "ltx",
+    "anima", "chroma", "ernie", "hidream", "krea", "mochi", "qwen", "zimage", "z-image",
+)  # fmt: skip
 _LORA_CATEGORIES = (
     ("wan", "wan_loras"),
     ("flux", "flux_loras"),
@@ -106,9 +111,15 @@ def place_of(version: ModelVersion, file: ModelFile) -> tuple[str, str]:
             f"{version.name} is of type {model_type} with a file of type {file_type}, for which ComfyUI has no model "
             "folder; it is not added."
         )
-    if dest == "checkpoints" and version.base_model.lower().startswith(_BARE):
+    is_bare = version.base_model.lower().startswith(_BARE) or file.name.lower().endswith(".gguf")
+    if dest == "checkpoints" and is_bare:
         dest = "diffusion_models"
-    return _CATEGORY.get(dest, dest), dest
+    return category_of(dest), dest
+
+
+def category_of(dest: str) -> str:
+    """The category of an entry in `models.json` whose file is in this folder."""
+    return _CATEGORY.get(dest, dest)
 
 
 def lora_category(base_model: str) -> str:

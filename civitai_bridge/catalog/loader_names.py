@@ -151,7 +151,7 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
     Only for what the graph that ran says: its names are files of this machine."""
 
     def identified(used: UsedResource) -> UsedResource:
-        file = _named_file(files, used.name, _FOLDERS.get(used.kind, ()))
+        file = named_file(files, used.name, _FOLDERS.get(used.kind, ()))
         if file is None or not file.sha256 or used.hash:
             return used
         owner = owners.get(file.sha256)
@@ -182,7 +182,7 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
     )
 
 
-def _named_file(files: Files, name: str, folders: Sequence[str]) -> ModelPath | None:
+def named_file(files: Files, name: str, folders: Sequence[str]) -> ModelPath | None:
     """The file that a loader's name means: exactly, else the only one of that stem."""
     if not name:
         return None

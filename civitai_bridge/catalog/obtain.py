@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import (
     BadInput,
@@ -17,6 +18,7 @@ from ..errors import (
     FileTrouble,
     StateTrouble,
 )
+from ..model_files.components import CHECKPOINTS, DIFFUSION_MODELS, folder_by_content
 from ..model_files.download import Downloads
 from ..model_files.download_rules import check_allowed, forbidden_to_graphs
 from ..model_files.hashing import Digests
@@ -29,13 +31,15 @@ from ..resources.version import ModelFile, ModelVersion
 from ..settings import Settings
 from .add import add, choose_file, is_entry_of, names_of, unavailable
 from .answers import DOWNLOADED, PRESENT, Downloaded
-from .entries import MODELS, folder_of_file, place_of
+from .entries import MODELS, Entry, category_of, entry_from_json, folder_of_file, place_of
 from .identify import ownership
 from .local_file import catalogued_file, file_of_version
-from .places import Place
+from .places import ModelFolders, Place
 from .query import Query
 from .state import Catalogs
+from .store import CatalogStore
 
+_OF_EITHER_KIND = ("Model", "Pruned Model")  # file types of a checkpoint that do not say what is in the file
 Resolve = Callable[[], Awaitable[ModelVersion]]
 
 
@@ -134,10 +138,15 @@ async def obtain_file(
     present, is_catalogued = await asyncio.to_thread(file_of_version, library.catalogs, version, file, watch.progress)
     if present is not None:
         return present if is_catalogued else await asyncio.to_thread(_catalogued, library, version, file, present)
-    dest, place = await asyncio.to_thread(_target, library.catalogs, version, file)
-    loaded = await _load(library, version, file, Path(place.path), watch)
-    notes = await asyncio.to_thread(_register, library, version, file, dest, place, loaded)
-    return _downloaded(version, loaded, place, dest, notes)
+    usual, places = await asyncio.to_thread(_targets, library.catalogs, version, file)
+
+    def choose(part: Path) -> Path:
+        return Path(places.get(folder_by_content(part), places[usual]).path)
+
+    loaded = await _load(library, version, file, Path(places[usual].path), watch, choose if len(places) > 1 else None)
+    dest = next(dest for dest, place in places.items() if place.path == str(loaded.path))
+    notes = await asyncio.to_thread(_register, library, version, file, dest, places[dest], loaded)
+    return _downloaded(version, loaded, places[dest], dest, notes)
 
 
 async def find_here(
@@ -159,15 +168,45 @@ def _catalogued(library: Library, version: ModelVersion, file: ModelFile, presen
 def _add_entry(library: Library, version: ModelVersion, file: ModelFile, name: str, dest: str) -> str:
     """Catalog a file that is here; the file is here whatever becomes of that, so what goes wrong is a sentence."""
     try:
+        _correct_dest(library.catalogs.store, version, file, name, dest)
         add(library.catalogs.store, version, file_id=file.id or None, name=name, dest=dest)
     except (CatalogTrouble, BadInput, DownloadTrouble) as error:
         return f"It stands in no catalog: {error}"
     return ""
 
 
-async def _load(library: Library, version: ModelVersion, file: ModelFile, target: Path, watch: Watch) -> DownloadedFile:
+def _correct_dest(store: CatalogStore, version: ModelVersion, file: ModelFile, name: str, dest: str) -> None:
+    """Let an entry that was made before the file was seen name the folder where it is; what else it says stays."""
+
+    def is_meant(raw: Mapping[str, Any]) -> bool:
+        entry = entry_from_json(raw)
+        is_guess = {entry.dest, dest} == {CHECKPOINTS, DIFFUSION_MODELS}
+        return is_guess and entry.file == name and is_entry_of(entry, version, file)
+
+    if not any(is_meant(raw) for _, raw in store.load(MODELS).document.entries()):
+        return
+    with store.changing() as change:
+        meant = [raw for _, raw in change.load(MODELS).document.entries() if is_meant(raw)]
+        for raw in meant:  # first the new one: a kill in between leaves one too many, never one too few
+            change.append(MODELS, category_of(dest), {**raw, "dest": dest})
+        change.remove(MODELS, is_meant)
+
+
+async def _load(
+    library: Library,
+    version: ModelVersion,
+    file: ModelFile,
+    target: Path,
+    watch: Watch,
+    choose_target: Callable[[Path], Path] | None = None,
+) -> DownloadedFile:
     return await library.downloads.load(
-        version.version_id, file, target, progress=watch.progress, cancelled=watch.cancelled
+        version.version_id,
+        file,
+        target,
+        progress=watch.progress,
+        cancelled=watch.cancelled,
+        choose_target=choose_target,
     )
 
 
@@ -190,21 +229,38 @@ def is_free(catalogs: Catalogs, dest: str, name: str, file: ModelFile) -> bool:
     return place is None or is_file(Path(place.path), file)
 
 
-def _target(catalogs: Catalogs, version: ModelVersion, file: ModelFile) -> tuple[str, Place]:
-    """Where a file is to be: where its own entry says, else in the folder of its type; under a name that nothing else
-    there has. Raises BadInput."""
+def _targets(catalogs: Catalogs, version: ModelVersion, file: ModelFile) -> tuple[str, dict[str, Place]]:
+    """Where a file is to be: where its own entry says, else in the folder of its type; and where a checkpoint is to be
+    when its bytes say whether it has a text encoder and a VAE in it. Raises BadInput."""
     models, loras = catalogs.store.load(MODELS), catalogs.store.load_readable()[0][1]
     entries = [*models.entries(), *loras.entries()]
     own = next((entry for entry in entries if is_entry_of(entry, version, file)), None)
-    dest = own.dest if own else place_of(version, file)[1]
+    by_type = place_of(version, file)[1]
+    usual = own.dest if own else by_type
+    dests = [usual]
+    if usual == by_type and by_type in (CHECKPOINTS, DIFFUSION_MODELS) and is_safetensors(file.name):
+        if file.type in _OF_EITHER_KIND:
+            dests = [usual, *({CHECKPOINTS, DIFFUSION_MODELS} - {usual})]
+    return usual, {dest: _target(catalogs.folders, entries, own, dest, version, file) for dest in dests}
+
+
+def _target(
+    folders: ModelFolders,
+    entries: Sequence[Entry],
+    own: Entry | None,
+    dest: str,
+    version: ModelVersion,
+    file: ModelFile,
+) -> Place:
+    """A place in a folder under a name that nothing else there has. Raises BadInput."""
+    own = own if own and own.dest == dest else None
     names = [*([own.file] if own else []), *names_of(version, file)]
     used = {entry.file.casefold() for entry in entries if entry.dest == dest and entry is not own}
-    folders = catalogs.folders
     for name in dict.fromkeys(names):
         if (own and name == own.file) or name.casefold() not in used:
             place = folders.find(dest, name) or folders.target(dest, name)
             if not os.path.lexists(place.path) or is_file(Path(place.path), file):
-                return dest, place
+                return place
     raise BadInput(f"Every name for {file.name} is taken in {dest} by other files; move one of them away.")
 
 

@@ -12,9 +12,11 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from .. import VERSION
 from ..errors import CivitaiError
+from ..wording import at_a_shell
 from .context import Context, accept_json
 
 if TYPE_CHECKING:
@@ -29,21 +31,21 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what it cannot write is escaped, never a traceback
+    context = Context(json="--json" in words, tuning=tuning)
     try:
         arguments = build_parser().parse_args(words)
+        context = Context(json=arguments.json, tuning=tuning)
+        return arguments.run(context, arguments)
     except WrongUsage as error:
-        if "--json" in words:
-            Context(json=True).fail("wrong_usage", str(error))
+        if context.json:
+            context.fail("wrong_usage", str(error))
         else:
             sys.stderr.write(f"{error.usage}civitai-bridge: {error}\n")
         return 2
-    context = Context(json=arguments.json, tuning=tuning)
-    try:
-        return arguments.run(context, arguments)
     except CivitaiError as error:
         names = {"key": error.key, "workflow_id": error.workflow_id, "cost": error.cost}
-        known = {name: value for name, value in names.items() if value not in ("", None)}
-        context.fail(error.code, str(error), known)
+        members = {name: value for name, value in names.items() if value not in ("", None)}
+        context.fail(error.code, at_a_shell(str(error)), members)
         return error.exit_code
     except KeyboardInterrupt:
         context.fail(
@@ -64,8 +66,18 @@ class WrongUsage(Exception):
         self.usage = usage
 
 
+class _Help(argparse.HelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        says_it = action.default in (None, "", False, 0, argparse.SUPPRESS, []) or "default" in text
+        return text if says_it else f"{text} (default: %(default)s)"
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse's grammar, but the caller says what is wrong: one sentence, or JSON."""
+    """argparse's grammar, but the caller says what is wrong: one sentence, or JSON. Help names the defaults."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
 
     def error(self, message: str) -> NoReturn:
         raise WrongUsage(f"{message[:1].upper()}{message[1:]}.", self.format_usage())
@@ -73,15 +85,16 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The grammar of all commands; each family adds its own."""
-    from . import account, catalog, demo, doctor, generate, image, journal, resolve, sandbox
+    from . import account, catalog, demo, doctor, engines, generate, image, journal, resolve, sandbox
 
     parser = Parser(
         prog="civitai-bridge",
         description="CivitAI from the shell: look models up, have images made, keep what was paid for.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    parser.add_argument("-V", "--version", action="version", version=f"civitai-bridge {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (demo, sandbox, account, generate, image, resolve, catalog, journal, doctor):
+    for family in (demo, sandbox, account, generate, engines, image, resolve, catalog, journal, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
         if not any(action.dest == "json" for action in command._actions):

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from ..errors import BadSetting, NoKey
-from ..settings import SETTINGS, delete_key, save_key, save_setting
+from ..settings import SETTINGS, delete_key, key_variable, save_key, save_setting
 from .console import table
 from .context import Context, runs
 
@@ -30,18 +30,27 @@ def _login(context: Context, arguments: argparse.Namespace) -> int:
     settings = context.settings()
     if settings.sandbox:
         raise BadSetting("The sandbox needs no key. Unset CIVITAI_BRIDGE_SANDBOX to store one.")
-    if sys.stdin.isatty():
-        import getpass
-
-        key = getpass.getpass("API key (from civitai.com/user/account; it is not shown): ", stream=sys.stderr)
-    else:
-        key = sys.stdin.readline()
+    key = _asked_key()
+    if not key.strip():
+        raise BadSetting("No key was given; nothing was stored.")
     save_key(settings.home, key)
-    context.data(
-        {"stored": True, "folder": str(settings.home)},
-        "The key is stored for you alone (credentials.json, mode 0600).",
-    )
+    sentence = "The key is stored for you alone (credentials.json, mode 0600)."
+    if variable := key_variable():
+        sentence += f" It is not used while the environment variable {variable} holds another."
+    context.data({"stored": True, "folder": str(settings.home), "overridden_by": variable}, sentence)
     return 0
+
+
+def _asked_key() -> str:
+    """The key as typed at a terminal, where it is not shown, or the first line of stdin; `""` at its end."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline()
+    import getpass
+
+    try:
+        return getpass.getpass("API key (from civitai.com/user/account; it is not shown): ", stream=sys.stderr)
+    except (EOFError, KeyboardInterrupt):
+        return ""
 
 
 def _logout(context: Context, arguments: argparse.Namespace) -> int:

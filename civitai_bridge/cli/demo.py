@@ -101,7 +101,7 @@ async def _buy(walk: _Walk, fleet: Fleet, request: GenerationRequest) -> None:
             bar.show(state.text, state.fraction or 0.0, None if state.fraction is None else 1.0)
 
         outcome = await fleet.generate(request, Terms(max_buzz=_MOST_BUZZ), Caller(progress=show))
-    files = save_pictures(outcome, walk.folder)
+    files = save_pictures(outcome.workflow_id, outcome.pictures, walk.folder)
     await fleet.collected(outcome.key)
     walk.outcomes.append(outcome)
     walk.files += files

@@ -1,22 +1,24 @@
-"""generate: from a model reference to image files."""
+"""generate: from a model reference, or from a picture, to image files."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput, Interrupted, NotAPicture, TooExpensive
-from ..model_files.atomic import reason
+from ..errors import Interrupted, TooExpensive
+from ..wording import at_a_shell
 from .console import ProgressBar
 from .context import Context, is_terminal
-from .saving import save_pictures
+from .order_options import add_options, generation_from, request_from, terms_from
+from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
+    from ..app import App
     from ..orchestration.fleet import Fleet
     from ..orchestration.outcome import Outcome, State, Terms
     from ..orchestration.request import GenerationRequest, LoraInput
@@ -25,39 +27,8 @@ if TYPE_CHECKING:
 def add_to(commands: Any) -> None:
     """The command `generate`."""
     parser = commands.add_parser("generate", help="have images made on CivitAI's fleet, at a price shown before")
-    option = parser.add_argument
-    option("--model", default="", metavar="REF", help="version id, CivitAI address, AIR or hash")
-    option("--prompt", required=True)
-    option("--negative-prompt", default="")
-    option("--engine", default="auto", metavar="E", help="a variant path such as comfy/sdxl; auto = by the model")
-    option("--operation", default="auto", choices=("auto", "create", "variant", "edit"))
-    for name in ("quantity", "width", "height", "steps", "clip-skip"):
-        option(f"--{name}", type=int, default=1 if name == "quantity" else 0, metavar="N")
-    option("--cfg", type=float, default=0.0, metavar="X")
-    option("--seed", type=int, default=0, metavar="S")
-    option("--sampler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
-    option("--scheduler", default="auto", metavar="NAME")
-    option("--lora", action="append", default=[], metavar="REF=STRENGTH", help="may be given several times")
-    option("--vae", default="", metavar="REF")
-    option("--image", default="", metavar="FILE", help="a source picture")
-    option("--mask", default="", metavar="FILE")
-    option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
-    option("--format", default="png", choices=("png", "jpeg", "webp"))
-    option("--mature", default="auto", choices=("auto", "blocked", "allowed"))
-    option("--max-buzz", type=_buzz, metavar="N", help="never pay more (0 = nothing); answers for a script")
-    option("--yes", action="store_true", help="buy without being asked")
-    option("--no-reuse", action="store_true", help="buy again what was bought before")
-    option("--wait", type=float, default=30.0, metavar="MINUTES")
-    option("--output", default=".", metavar="DIR")
-    option("--estimate", action="store_true", help="only ask the price")
-    parser.set_defaults(run=_run)
-
-
-def _buzz(text: str) -> int:
-    amount = int(text)
-    if amount < 0:
-        raise argparse.ArgumentTypeError("it must be 0 or more")
-    return amount
+    add_options(parser)
+    parser.set_defaults(run=_run, wrong_usage=parser.error)
 
 
 @dataclass
@@ -101,36 +72,54 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 async def _generate(context: Context, arguments: argparse.Namespace, waiting: _Waiting) -> int:
-    from ..orchestration.outcome import Terms
-
+    if arguments.prompt is None and not arguments.source:
+        arguments.wrong_usage("say what to draw with --prompt, or start from a picture with --from")
     request = request_from(arguments)
-    terms = Terms(
-        max_buzz=arguments.max_buzz,
-        reuse_paid=not arguments.no_reuse,
-        wait_minutes=arguments.wait,
-        confirm=None if arguments.yes or arguments.max_buzz is not None else _asker(context),
-    )
+    if not arguments.estimate:
+        check_folder(Path(arguments.output))
     async with context.app() as app:
         fleet = await app.fleet()
+        request, notes = await _completed(app, arguments, request)
+        terms = terms_from(arguments, _asker(context, notes))
         if arguments.estimate:
-            return await _estimate(context, fleet, request, terms)
+            return await _estimate(context, fleet, request, terms, notes)
         outcome = await _buy(context, fleet, request, terms, waiting)
-        files = save_pictures(outcome, Path(arguments.output))
+        files = save_pictures(outcome.workflow_id, outcome.pictures, Path(arguments.output))
         await fleet.collected(outcome.key)
-    context.data(_document(outcome, files), "\n".join([outcome.report, *(str(file) for file in files)]))
+    text = at_a_shell("\n".join([outcome.report, *notes]))
+    context.data(_document(outcome, files, notes), "\n".join([text, *(str(file) for file in files)]))
     return 0
 
 
-async def _estimate(context: Context, fleet: Fleet, request: GenerationRequest, terms: Terms) -> int:
+async def _completed(
+    app: App, arguments: argparse.Namespace, request: GenerationRequest
+) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """The request, filled from the picture of `--from`, with references for its LoRAs, and what is left out."""
+    from ..catalog.name_loras import name_loras
+    from ..orchestration.fill import ERROR, SKIP, completed
+
+    async def names(loras: Sequence[LoraInput]) -> list[str]:
+        return await name_loras(await app.catalog(), loras)
+
+    is_asked = is_terminal() and not arguments.yes and arguments.max_buzz is None
+    missing = arguments.missing or (SKIP if arguments.estimate or is_asked else ERROR)
+    generation = await generation_from(app, arguments.source)
+    return await completed(request, generation, names, missing=missing)
+
+
+async def _estimate(
+    context: Context, fleet: Fleet, request: GenerationRequest, terms: Terms, notes: Sequence[str]
+) -> int:
     estimate = await fleet.estimate(request, terms)
+    report = at_a_shell("\n".join([estimate.report, *notes]))
     document = {
         "cost": estimate.cost,
         "affordable": estimate.affordable,
         "air": estimate.air,
-        "report": estimate.report,
-        "notes": list(estimate.notes),
+        "notes": _spoken(estimate.notes, notes),
+        "report": report,
     }
-    context.data(document, estimate.report)
+    context.data(document, report)
     return 0
 
 
@@ -151,7 +140,7 @@ async def _buy(context: Context, fleet: Fleet, request: GenerationRequest, terms
             raise
 
 
-def _document(outcome: Outcome, files: list[Path]) -> dict[str, Any]:
+def _document(outcome: Outcome, files: list[Path], notes: Sequence[str]) -> dict[str, Any]:
     return {
         "air": outcome.air,
         "workflow_id": outcome.workflow_id,
@@ -161,76 +150,26 @@ def _document(outcome: Outcome, files: list[Path]) -> dict[str, Any]:
         "blob_urls": list(outcome.blob_urls),
         "files": [str(file) for file in files],
         "missing": {str(index): reason for index, reason in outcome.missing},
-        "notes": list(outcome.notes),
         "paid_now": outcome.paid_now,
+        "notes": _spoken(outcome.notes, notes),
         "sandbox": outcome.sandbox,
     }
 
 
-def request_from(arguments: argparse.Namespace) -> GenerationRequest:
-    """The options of `generate` as a request. Raises BadInput, NotAPicture."""
-    from ..orchestration.request import GenerationRequest
-
-    return GenerationRequest(
-        model=arguments.model,
-        prompt=arguments.prompt,
-        negative_prompt=arguments.negative_prompt,
-        seed=arguments.seed,
-        quantity=arguments.quantity,
-        width=arguments.width,
-        height=arguments.height,
-        steps=arguments.steps,
-        cfg=arguments.cfg,
-        sampler_name=arguments.sampler,
-        scheduler=arguments.scheduler,
-        engine=arguments.engine,
-        operation=arguments.operation,
-        denoise=arguments.denoise,
-        clip_skip=arguments.clip_skip,
-        vae=arguments.vae,
-        output_format=arguments.format,
-        mature_content=arguments.mature,
-        loras=tuple(_lora(text) for text in arguments.lora),
-        image=_picture(arguments.image),
-        mask=_picture(arguments.mask),
-    )
+def _spoken(*notes: Sequence[str]) -> list[str]:
+    return [at_a_shell(note) for each in notes for note in each]
 
 
-def _lora(text: str) -> LoraInput:
-    """REF=STRENGTH, or REF alone. The last "=" may be part of an address (…?modelVersionId=1)."""
-    from ..orchestration.request import LoraInput
-
-    reference, _, strength = text.rpartition("=")
-    is_address = text.lower().startswith("http")
-    if not reference or (is_address and reference.lower().endswith("modelversionid")):
-        return LoraInput(text, 1.0)
-    try:
-        return LoraInput(reference, float(strength))
-    except ValueError:
-        if is_address:
-            return LoraInput(text, 1.0)
-        raise BadInput(f"--lora {text}: write REF=STRENGTH, for example 300001=0.8.") from None
-
-
-def _picture(path: str) -> bytes | None:
-    from ..pictures import png_from_file
-
-    if not path:
-        return None
-    try:
-        return png_from_file(Path(path).read_bytes())
-    except OSError as error:
-        raise NotAPicture(f"The picture {path} cannot be read: {reason(error)}.") from error
-
-
-def _asker(context: Context) -> Callable[[int], Awaitable[bool]]:
-    """Ask a person on a terminal; a script has to say --yes or --max-buzz."""
+def _asker(context: Context, notes: Sequence[str]) -> Callable[[int], Awaitable[bool]]:
+    """Ask a person on a terminal, who is told before what is left out; a script has to say --yes or --max-buzz."""
 
     async def ask(price: int) -> bool:
         if not is_terminal():
             raise TooExpensive(
                 f"This costs {price} Buzz. Without a terminal say --yes, or --max-buzz {price}. Nothing was bought."
             )
+        for note in notes:
+            context.say(at_a_shell(note))
         context.talk().print(f"This costs {price} Buzz. Buy it? [y/N] ", end="", markup=False)
         # Read in the loop's thread on purpose: nothing else goes on while a person thinks. asyncio's own handler would
         # hold the first Ctrl-C back until the line ends, so Python's stands in for it meanwhile.

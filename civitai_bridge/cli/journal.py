@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFound
 from .context import Context, accept_json, runs
+from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
     from ..orchestration.purchase import Buyer, Purchase
@@ -22,6 +24,7 @@ def add_to(commands: Any) -> None:
     list_all.set_defaults(run=runs(_list))
     resume = kinds.add_parser("resume", help="look after what is open and fetch its pictures; never buys")
     resume.add_argument("key", nargs="?", default="", help="one purchase: its key or workflow id")
+    resume.add_argument("--output", type=Path, metavar="DIR", help="write the pictures there, which collects them")
     resume.set_defaults(run=runs(_resume))
     for parser in (list_all, resume):
         accept_json(parser)
@@ -48,16 +51,24 @@ async def _list(context: Context, arguments: argparse.Namespace) -> int:
 
 async def _resume(context: Context, arguments: argparse.Namespace) -> int:
     from ..orchestration.accounts import buyer_in
+    from ..orchestration.hand_over import pictures_of
 
+    if arguments.output is not None:
+        check_folder(arguments.output)
+    lines, documents = [], []
     async with context.app() as app:
         fleet = await app.fleet()
         purchases = await fleet.resume(arguments.key)
         buyer = buyer_in(fleet.journal, fleet.settings)
-    lines = []
-    for purchase in purchases:
-        lines += _lines(purchase, buyer)
-        lines += [f"    {fleet.results.path(picture.file)}" for picture in purchase.slots if picture.here]
-    documents = [_document(purchase, buyer, fleet.results) for purchase in purchases]
+        for purchase in purchases:
+            document = _document(purchase, buyer, fleet.results)
+            if arguments.output is not None:
+                pictures = pictures_of(purchase, fleet.results)
+                document["files"] = list(map(str, save_pictures(purchase.workflow_id, pictures, arguments.output)))
+                await fleet.collected(purchase.key)
+                document["state"] = (fleet.journal.get(purchase.key) or purchase).state
+            documents.append(document)
+            lines += [*_lines(purchase, buyer), *(f"    {file}" for file in document["files"])]
     context.data(documents, "\n".join(lines) or "Nothing is open.")
     return 0
 
@@ -84,8 +95,8 @@ def _document(purchase: Purchase, buyer: Buyer, results: Results) -> dict[str, A
         "air": purchase.about.get("air", ""),
         "engine": purchase.about.get("variant", ""),
         "prompt": purchase.about.get("prompt", ""),
-        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.here],
-        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.here},
+        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.fetched],
+        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.fetched},
         "mine": buyer.owns(purchase),
         "error": purchase.error,
         "notes": list(purchase.about.get("notes", ())),
@@ -94,17 +105,20 @@ def _document(purchase: Purchase, buyer: Buyer, results: Results) -> dict[str, A
 
 def _lines(purchase: Purchase, buyer: Buyer) -> list[str]:
     """One line for the purchase; below it what is not there and why, and what is worth knowing."""
+    from ..orchestration.report import place_of
+
     missing = []
     for picture in purchase.slots:
-        if not picture.here:
+        if not picture.fetched:
             how = "may still come" if picture.pending else "is missing"
-            missing.append(f"    picture {picture.index} {how}: {picture.reason or 'not fetched yet'}")
+            place = place_of(picture, len(purchase.slots))
+            missing.append(f"    {place} {how}: {picture.reason or 'not fetched yet'}")
     return [_line(purchase, buyer), *missing, *(f"    {note}" for note in purchase.about.get("notes", ()))]
 
 
 def _line(purchase: Purchase, buyer: Buyer) -> str:
     when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
-    arrived = sum(1 for picture in purchase.slots if picture.here)
+    arrived = sum(1 for picture in purchase.slots if picture.fetched)
     foreign = "" if buyer.account == "sandbox" or buyer.owns(purchase) else " (another account or address)"
     parts = [
         when,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,18 +11,30 @@ from ..errors import StateTrouble
 from ..model_files.atomic import place_new, reason
 
 if TYPE_CHECKING:
-    from ..orchestration.outcome import Outcome
+    from ..orchestration.outcome import BoughtPicture
 
 _LONGEST_NAME = 60
 
 
-def save_pictures(outcome: Outcome, folder: Path) -> list[Path]:
+def check_folder(folder: Path) -> None:
+    """Make the folder and see that files can be put there, before anything is paid. Raises StateTrouble."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StateTrouble(
+            f"Pictures cannot be written to {folder}: {reason(error)}. Nothing was bought; choose another --output."
+        ) from error
+
+
+def save_pictures(workflow_id: str, pictures: Iterable[BoughtPicture], folder: Path) -> list[Path]:
     """The files, WORKFLOW_INDEX_SEED.FORMAT each; nothing there is ever overwritten. Raises StateTrouble."""
-    workflow = "".join(c for c in outcome.workflow_id if c.isalnum() or c in "-_")[:_LONGEST_NAME] or "workflow"
+    workflow = "".join(c for c in workflow_id if c.isalnum() or c in "-_")[:_LONGEST_NAME] or "workflow"
     files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for picture in outcome.pictures:
+        for picture in pictures:
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
             names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))

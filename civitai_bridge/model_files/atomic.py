@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,6 +47,19 @@ def written_beside(path: Path, content: bytes, *, mode: int = 0o644) -> Iterator
     try:
         _write_whole(part, content, mode)
         _keep_owner(path, part)
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def copied_beside(source: Path, path: Path) -> Iterator[Path]:
+    """As `written_beside`, with the bytes of another file, which may be large and on another disk."""
+    part = path.with_name(f".{os.getpid()}-{secrets.randbits(48)}.part")
+    try:
+        shutil.copyfile(source, part)
+        with open(part, "rb+", buffering=0) as copy:
+            os.fsync(copy.fileno())
         yield part
     finally:
         part.unlink(missing_ok=True)
@@ -91,14 +105,18 @@ def place_new(folder: Path, names: Iterable[str], content: bytes) -> Path:
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Give a finished file its name, never over another one. Raises FileExistsError, OSError."""
+    """Give a finished file its name, never over another one, also on another disk. Raises FileExistsError, OSError."""
     try:
         os.link(part, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
-        take_name(part, target)
-        return
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            with copied_beside(part, target) as copy:
+                put_in_place(copy, target)
+        else:  # a file system without hard links
+            take_name(part, target)
+            return
     with contextlib.suppress(OSError):  # the file has its new name all the same
         os.unlink(part)
 

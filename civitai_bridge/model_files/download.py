@@ -87,13 +87,15 @@ class Downloads:
         *,
         progress: Callable[[DownloadProgress], None] = lambda _: None,
         cancelled: Callable[[], bool] = never,
+        choose_target: Callable[[Path], Path] | None = None,
     ) -> DownloadedFile:
-        """Load one file of a version to `target`. One that is there already with the right bytes is left alone; one
-        that another process is loading is waited for. Raises DownloadTrouble and its kin, Unreachable; what has arrived
-        is kept for the next time, unless its bytes are wrong."""
+        """Load one file of a version to `target`, or to where `choose_target` puts it when its bytes are there to be
+        read (it is given the path of the verified part, in a thread). One that is there already with the right bytes is
+        left alone; one that another process is loading is waited for. Raises DownloadTrouble and its kin, Unreachable;
+        what has arrived is kept for the next time, unless its bytes are wrong."""
         if safe_name(target.name, longest=LONGEST_TAKEN) != target.name:
             raise DownloadForbidden(f"{target.name!r} is no name for a file here.")
-        transfer = _Transfer(self, version_id, file, target, progress)
+        transfer = _Transfer(self, version_id, file, target, progress, choose_target)
         return await until_cancelled(self._load(transfer), cancelled, transfer.stopped)
 
     async def _load(self, transfer: _Transfer) -> DownloadedFile:
@@ -135,9 +137,11 @@ class _Transfer:
         file: ModelFile,
         target: Path,
         progress: Callable[[DownloadProgress], None],
+        choose_target: Callable[[Path], Path] | None,
     ) -> None:
         self.file, self.target = file, target
         self._downloads, self._version_id, self._progress = downloads, version_id, progress
+        self._choose_target = choose_target
         self._sha256 = stated_hashes(file).get("SHA256", "")
         self.part_path = target.with_name(f"{target.name}.{self._sha256[:12] or f'f{file.id}'}.part")
         self._total: int | None = None
@@ -162,13 +166,21 @@ class _Transfer:
         try:
             async with part:
                 sha256 = await self._load_verified(part)
-            put_in_place(self.part_path, self.target)
+            target = await asyncio.to_thread(self._put_in_place)
         except FileExistsError as error:
-            raise DownloadTrouble(f"{self.target} was made by another program meanwhile; it is left alone.") from error
+            raise DownloadTrouble(
+                f"{error.filename2 or self.target} was made by another program meanwhile; it is left alone."
+            ) from error
         except OSError as error:
             raise in_words(error, self.target.parent, part.kept) from error
         verified = bool(checkable(self.file))
-        return DownloadedFile(self.target, part.size, sha256, part.resumed, verified=verified)
+        return DownloadedFile(target, part.size, sha256, part.resumed, verified=verified)
+
+    def _put_in_place(self) -> Path:
+        target = self._choose_target(self.part_path) if self._choose_target else self.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        put_in_place(self.part_path, target)
+        return target
 
     async def _load_verified(self, part: PartialFile) -> str:
         """Load until everything is there and right; the SHA-256. Wrong bytes are loaded once more, from the start."""

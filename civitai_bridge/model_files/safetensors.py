@@ -30,15 +30,16 @@ class Header:
 
 def read_header(path: str | Path) -> Header:
     """The header of a safetensors file. Raises NotSafetensors with the reason, FileTrouble."""
-    text = _header_text(path)
-    try:
-        metadata = next((value for key, value in _members(text) if key == "__metadata__"), {})
-    except (ValueError, IndexError, RecursionError) as error:
-        raise NotSafetensors(f"{path} is no safetensors file: its header is no JSON object.") from error
+    metadata = next((value for key, value in _members_of(path) if key == "__metadata__"), {})
     if not isinstance(metadata, Mapping):
         metadata = {}
     facts = {key: value for key, value in metadata.items() if _is_about_the_model(key) and isinstance(value, str)}
     return Header({_without_halves(key): _without_halves(value) for key, value in facts.items()})
+
+
+def read_tensor_names(path: str | Path) -> Iterator[str]:
+    """The names of the tensors, in the order of the header. Raises NotSafetensors, FileTrouble."""
+    return (key for key, _ in _members_of(path) if key != "__metadata__")
 
 
 def payload_start(source: BinaryIO, size: int) -> int:
@@ -46,6 +47,14 @@ def payload_start(source: BinaryIO, size: int) -> int:
     head = source.read(9)
     length = int.from_bytes(head[:8], "little")
     return 8 + length if len(head) == 9 and head[8:] == b"{" and 2 <= length <= size - 8 else 0
+
+
+def _members_of(path: str | Path) -> Iterator[tuple[str, Any]]:
+    text = _header_text(path)
+    try:
+        yield from _members(text)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise NotSafetensors(f"{path} is no safetensors file: its header is no JSON object.") from error
 
 
 def _header_text(path: str | Path) -> str:

@@ -18,6 +18,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import VERSION
 from ..errors import BadInput, BadSetting, Unreachable, Unreadable
 from . import fetch as _fetch
 from .exchange import Request, Response, Send, retry_after
@@ -25,7 +26,7 @@ from .hosts import SHORT_PAUSE, HostMemory, is_loopback, origin_of
 from .notices import tell
 from .tls import trusted
 
-USER_AGENT = "civitai-bridge/0.1.0"  # no browser's name in it: the site answers those with HTML
+USER_AGENT = f"civitai-bridge/{VERSION}"  # no browser's name in it: the site answers those with HTML
 _SHORTEST_SECRET = 8
 LARGEST_ANSWER = 32 * 1024 * 1024  # bytes
 LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up again
@@ -165,12 +166,13 @@ class HttpClient:
         except UnicodeError:
             raise BadInput("The request holds characters that cannot be sent; remove them and try again.") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
-            sentence = _in_words(host, error)
+            sentence, is_down = _in_words(host, error), False
             if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-                self.hosts.failed(origin_of(base), sentence, waited=isinstance(error, httpx.ConnectTimeout))
+                waited = isinstance(error, httpx.ConnectTimeout)
+                is_down = self.hosts.failed(origin_of(base), sentence, waited=waited)
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL))
             timed_out = isinstance(error, (httpx.ReadTimeout, asyncio.TimeoutError))
-            raise Unreachable(sentence, sent=not unsent, timed_out=timed_out) from None
+            raise Unreachable(sentence, sent=not unsent, timed_out=timed_out, again=not is_down) from None
 
     @asynccontextmanager
     async def _open(self, url: str, timeout: float) -> AsyncIterator[_fetch.Opened]:

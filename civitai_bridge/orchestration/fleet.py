@@ -30,7 +30,7 @@ from .hand_over import hand_over, note_collected
 from .journal import Journal
 from .outcome import SILENT, Caller, Estimate, Outcome, State, Terms
 from .prepare import acceptable_price, ask_price, planned, prepare, price_of
-from .purchase import CANCELED, Purchase, kept_files
+from .purchase import CANCELED, UNDER_WAY, Purchase, kept_files
 from .request import GenerationRequest
 from .reservations import Reservations
 from .reserve import admission, existing, reserve_together, reserved
@@ -113,7 +113,7 @@ class Fleet:
     ) -> Outcome | None:
         """What a purchase comes to for its caller; None where it serves nobody any more, so that the request is to be
         ordered again."""
-        leaving = purchase.cancels
+        leaving, joined = purchase.cancels, bought_before and purchase.state in UNDER_WAY
         admit = admission(self._services, order, terms, self.settings, caller)
         purchase, ordered = await wait_for_purchase(self.runs, purchase, caller, terms.wait_minutes, admit)
         self.runs.expect(purchase.key)
@@ -124,7 +124,7 @@ class Fleet:
             return None
         if purchase.about.get("twin_look"):
             self.background(second_look_later(self.runs, purchase))
-        outcome = await hand_over(self.runs, purchase, order, bought_before and not ordered, self.settings)
+        outcome = await hand_over(self.runs, purchase, order, bought_before and not ordered, joined, self.settings)
         # Older pages keep the last line on the node, so it is one worth keeping.
         text = report.last_line(outcome)
         caller.progress(State("done", text, 1.0, purchase.price, purchase.workflow_id))

@@ -21,23 +21,27 @@ from .run import Runs
 Missing = Sequence[tuple[int, str]]  # place in the batch, reason
 
 
-async def hand_over(runs: Runs, purchase: Purchase, order: Order, bought_before: bool, settings: Settings) -> Outcome:
+async def hand_over(
+    runs: Runs, purchase: Purchase, order: Order, bought_before: bool, joined: bool, settings: Settings
+) -> Outcome:
     """The pictures of a purchase and all that is known of them; raises why when there is none. The face calls
-    `collected` when a person has them."""
+    `collected` when a person has them. `bought_before` = nothing was paid for this caller, `joined` = it came while an
+    equal order was under way."""
     services = runs.services
-    pictures = await asyncio.to_thread(_pictures, purchase, services.results)
+    pictures = await asyncio.to_thread(pictures_of, purchase, services.results)
     if not pictures:
         await services.in_thread(note_collected, services.journal, purchase.key)  # the person is told why
         raise report.about(report.why_nothing(purchase, bought_before), purchase)
     if purchase.state == COLLECTED:  # young again, so that its files are not removed
         await services.in_thread(services.journal.record, purchase.key)
-    missing = tuple((image.index, image.reason) for image in purchase.slots if not image.here)
+    missing = tuple((image.index, image.reason) for image in purchase.slots if not image.fetched)
     idle = [
         earlier
         for earlier in await services.in_thread(waiting, services.journal, settings)
         if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
     ]
-    lines = _report(purchase, order, pictures, missing, bought_before, settings)
+    paid = report.paid(purchase, bought_before, joined and bought_before)
+    lines = _report(purchase, order, pictures, paid, settings)
     return Outcome(
         key=purchase.key,
         pictures=pictures,
@@ -68,7 +72,8 @@ def note_collected(journal: Journal, key: str) -> None:
         journal.record(key, state=COLLECTED)
 
 
-def _pictures(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+def pictures_of(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:
+    """The pictures of a purchase that are on disk."""
     return tuple(
         BoughtPicture(
             image.index,
@@ -80,7 +85,7 @@ def _pictures(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]
             Path(image.file).suffix.lstrip("."),
         )
         for image in purchase.slots
-        if image.here and results.intact(image.file, image.sha256)
+        if image.fetched and results.intact(image.file, image.sha256)
     )
 
 
@@ -88,8 +93,7 @@ def _report(
     purchase: Purchase,
     order: Order,
     pictures: Sequence[BoughtPicture],
-    missing: Missing,
-    bought_before: bool,
+    paid: str,
     settings: Settings,
 ) -> list[str]:
     model, path = report.model_name(order.model) or order.variant.path, order.variant.path
@@ -97,13 +101,14 @@ def _report(
         report.charged_more(purchase),
         BADGE if settings.sandbox else "",
         f"{report.count_pictures(len(pictures))} with {model} on {path}, workflow {purchase.workflow_id}.",
-        report.paid(purchase, bought_before),
-        *report.what_came(purchase, pictures, missing, seeds="seed" in order.input),
+        paid,
+        *report.what_came(purchase, pictures, seeds="seed" in order.input),
         *_notes(purchase, order),
     ]
 
 
 def _notes(purchase: Purchase, order: Order) -> list[str]:
+    """What the order changed or left out, and what else is worth knowing of the purchase."""
     return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes]
 
 

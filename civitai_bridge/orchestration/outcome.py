@@ -91,7 +91,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The price of a request: whole Buzz, whether the wallets can pay it, and what would be sent in words."""
+    """The price of a request: whole Buzz, whether the wallets can pay it, and what would be sent in words. `notes` are
+    the sentences of the report on what the order changes or leaves out."""
 
     cost: int
     affordable: bool

@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS purchases (
     user_id TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS purchases_by_hash ON purchases (request_hash, account, base);
+CREATE INDEX IF NOT EXISTS purchases_by_account ON purchases (account);
 CREATE INDEX IF NOT EXISTS purchases_by_time ON purchases (base, created);
 CREATE INDEX IF NOT EXISTS purchases_by_workflow ON purchases (workflow_id);
 CREATE TABLE IF NOT EXISTS attempts (
@@ -110,7 +111,10 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
 
 def without_pictures(body: str) -> str:
     """The text of an order with every picture replaced by its SHA-256, as the request's hash has it."""
-    return json.dumps(by_content(json.loads(body)), ensure_ascii=False, separators=(",", ":")) if body else ""
+    try:
+        return json.dumps(by_content(json.loads(body)), ensure_ascii=False, separators=(",", ":"))
+    except ValueError:  # empty since an earlier version, or damaged
+        return ""
 
 
 def purchase_from_row(row: sqlite3.Row) -> Purchase:

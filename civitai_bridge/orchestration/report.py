@@ -29,7 +29,7 @@ from ..errors import (
 from ..resources.version import ModelVersion
 from .body import Order
 from .outcome import BoughtPicture, Outcome
-from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase
+from .purchase import CANCELED, COLLECTED, FAILED, FINISHED, REFUSED, Buyer, Purchase, PurchasedImage
 from .workflow import TERMINAL
 
 AnyError = TypeVar("AnyError", bound=CivitaiError)
@@ -279,7 +279,7 @@ def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
 
 def ask_for_refund(purchase: Purchase) -> str:
     """What to do about pictures that were made and paid, and cannot be had; nothing where there is none."""
-    lost = [image for image in purchase.slots if not (image.here or image.pending or image.blocked)]
+    lost = [image for image in purchase.slots if not (image.fetched or image.pending or image.blocked)]
     if purchase.about.get("status") != "succeeded" or not lost or purchase.credited:
         return ""
     return (
@@ -296,25 +296,35 @@ def charged_more(purchase: Purchase) -> str:
     return f"CivitAI charged {charged} Buzz, more than the {quoted} it had named. The higher figure counts."
 
 
-def paid(purchase: Purchase, bought_before: bool) -> str:
-    """What it cost, from which wallets, and when it was bought where that is not now."""
+def paid(purchase: Purchase, bought_before: bool, joined: bool = False) -> str:
+    """What it cost, from which wallets, and when it was bought where that is not now. `joined` = it was under way when
+    an equal order came."""
     wallets = ", ".join(f"{amount} {account}" for account, amount in purchase.wallets.items() if amount > 0)
     cost = f"{purchase.cost} Buzz" + (f" ({wallets})" if wallets else "")
     if bought_before:
         when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
+        if joined:
+            return f"Joined an equal order that was under way, bought on {when} for {cost}; nothing more was paid now."
         return f"Answered from what was bought on {when} for {cost}; nothing was paid now."
     return f"Paid {cost}."
 
 
-def what_came(
-    purchase: Purchase, pictures: Sequence[BoughtPicture], missing: Sequence[tuple[int, str]], *, seeds: bool
-) -> list[str]:
+def place_of(image: PurchasedImage, count: int) -> str:
+    """Which picture of the batch, as people count, and its seed: `picture 2 of 4 (seed 8)`."""
+    seed = "" if image.seed is None else f" (seed {image.seed})"
+    return f"picture {image.index + 1} of {count}{seed}"
+
+
+def what_came(purchase: Purchase, pictures: Sequence[BoughtPicture], *, seeds: bool) -> list[str]:
     """Seeds, pictures that are missing with their reasons, and what came back for them."""
     lines = []
     if seeds:
         numbers = ", ".join(str(picture.seed) for picture in pictures)
         lines.append(f"Seed{'s' if len(pictures) > 1 else ''} {numbers}.")
-    lines += [f"Picture {index} is missing: {reason}." for index, reason in missing]
+    missing = [image for image in purchase.slots if not image.fetched]
+    for image in missing:
+        place = place_of(image, len(purchase.slots))
+        lines.append(f"{place[0].upper()}{place[1:]} is missing: {image.reason}.")
     if missing and purchase.credited:
         lines.append(f"{purchase.credited} Buzz came back.")
     return [*lines, ask_for_refund(purchase).strip()]

@@ -15,11 +15,15 @@ UNKNOWN_SEED = -1  # as A1111 and others write it
 
 @dataclass(frozen=True)
 class LoraInput:
-    """A LoRA as a face names it: any reference (`""` = it has none), and how strongly."""
+    """A LoRA as a face names it: any reference (`""` = it has none), and how strongly. What else is known of it finds
+    a reference: its name, its hash, its file's name; `source` says where it was mentioned."""
 
     reference: str
     strength: float = 1.0
     name: str = ""
+    hash: str = ""
+    file: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class File:
     public: bool = True
     sends: str = ""
     trainer_hash: str = ""
+    whole: bool = True  # a checkpoint with text encoder and VAE in it
 
     @property
     def ending(self) -> str:
@@ -120,7 +121,8 @@ def _safetensors(seed: str, file: File) -> bytes:
         }
         payload = payload[: 4 * rank * width]
     else:
-        shapes = {"model.diffusion_model.input_blocks.0.0.weight": (count,)}
+        parts = ("cond_stage_model.logit_scale", "first_stage_model.quant_conv.bias") if file.whole else ()
+        shapes = {"model.diffusion_model.input_blocks.0.0.weight": (count - len(parts),), **dict.fromkeys(parts, (1,))}
     tensors: dict[str, Any] = {}
     place = 0
     for name, shape in shapes.items():

@@ -25,6 +25,8 @@ _AIR_TYPES = {
 _AIR_TYPE_BY_FILE = {"Diffusion Model": "diffusionmodel", "UNet": "unet"}
 _WEIGHTS = (("format", 100.0), ("size", 10.0), ("fp", 1.0), ("quantType", 0.5))
 PREFERENCES = {"format": "SafeTensor", "size": "pruned", "fp": "fp16", "quantType": "Q4_K_M"}
+# Base models whose checkpoints are uploaded without text encoder and VAE.
+_BARE = ("Anima", "Chroma", "Flux", "HiDream", "Krea", "Qwen", "Wan", "ZImage")
 _LARGE = 1_150_000  # beyond the block that AutoV1 is taken from
 THEN = "2026-01-02T03:04:05.678Z"
 FOREVER = "forever"
@@ -71,7 +73,8 @@ class Version:
         if self.uploaded:
             return self.uploaded
         length = _LARGE if self.type == "Checkpoint" else 24_000
-        return (File(f"{_short(self.model)}_{_short(self.name)}.safetensors", length=length),)
+        whole = not self.base.startswith(_BARE)
+        return (File(f"{_short(self.model)}_{_short(self.name)}.safetensors", length=length, whole=whole),)
 
 
 def _load() -> dict[int, Version]:

@@ -266,3 +266,48 @@ async def test_wrong_bytes_of_a_file_without_a_sha256_are_not_loaded_by_a_graph(
         await catalog.download(str(LORA), from_graph=True)
     assert not list((room.models / "loras").glob("*.safetensors"))
     catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("version_id", "base", "is_whole", "folder"),
+    [
+        (126601, "SDXL 1.0", True, "checkpoints"),
+        (126601, "SDXL 1.0", False, "diffusion_models"),
+        (126601, "Krea 2", False, "diffusion_models"),
+        (126601, "Anima", True, "checkpoints"),
+        (691639, "Flux.1 D", True, "checkpoints"),
+        (691639, "Somebody's own", False, "diffusion_models"),
+    ],
+)
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "in the catalog by name"])
+async def test_what_is_in_a_checkpoint_decides_where_it_goes(
+    room: Room, version_id: int, base: str, is_whole: bool, folder: str, is_known: bool, monkeypatch: pytest.MonkeyPatch
+):
+    file = replace(models.VERSIONS[version_id].files[0], whole=is_whole)
+    version = replace(models.VERSIONS[version_id], base=base, uploaded=(file,))
+    monkeypatch.setitem(models.VERSIONS, version_id, version)
+    if is_known:
+        await room.catalog.add(str(version_id))
+    done = await room.catalog.download(str(version_id))
+    assert Path(done.path).parent == room.models / folder and done.dest == folder
+    [entry] = room.entries()
+    assert (entry["dest"], entry["civitai_version_id"]) == (folder, version_id)
+    assert sorted(path.name for path in room.models.rglob("*") if path.is_file()) == [done.file]
+    checked = await room.catalog.check(str(version_id))
+    assert checked.all_present and checked.answers[0].located.path == done.path
+    assert (await room.catalog.download(str(version_id))).status == "present"
+
+
+async def test_a_checkpoint_stays_where_a_person_s_entry_says(room: Room, monkeypatch: pytest.MonkeyPatch):
+    file = replace(models.VERSIONS[126601].files[0], whole=False)
+    monkeypatch.setitem(models.VERSIONS, 126601, replace(models.VERSIONS[126601], uploaded=(file,)))
+    await room.catalog.add("126601")
+    path = room.settings.home / "models.json"
+    path.write_text(path.read_text().replace('"dest": "checkpoints"', '"dest": "checkpoints/mine"'))
+    done = await room.catalog.download("126601")
+    assert Path(done.path).parent == room.models / "checkpoints" / "mine"
+
+
+async def test_a_gguf_file_goes_to_the_diffusion_models(room: Room):
+    added = await room.catalog.add("300023")
+    assert added.dest == "diffusion_models"

@@ -104,3 +104,18 @@ def test_a_file_that_another_saves_stays_its_owner_s(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Path, "stat", lambda self, **_: other if self == path else os.stat(self))
     replace_file(path, b"new")
     assert given == [(other.st_uid if is_root else -1, other.st_gid)] and path.read_bytes() == b"new"
+
+
+def test_a_finished_file_gets_its_name_on_another_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = os.link
+
+    def link(source: Path, target: Path) -> None:
+        if source == part:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, target)
+
+    part, target = tmp_path / "x.part", tmp_path / "x"
+    part.write_bytes(b"new")
+    monkeypatch.setattr(os, "link", link)
+    put_in_place(part, target)
+    assert target.read_bytes() == b"new" and names(tmp_path) == ["x"]

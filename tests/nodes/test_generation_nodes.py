@@ -129,11 +129,16 @@ def test_settings_are_kseamplers_own_and_stand_ins_are_named(nodes: Any, sandbox
         clip_skip=2,
         denoise=1.0,
     )
-    *values, report = run(nodes.image_data.CivitaiBridgeGenerationSettings, generation=data).args
-    assert values == [5, 30, 6.5, "dpmpp_2m", "karras", 640, 832, 1.0, 2] and report == "Everything was said."
-    *values, report = run(
-        nodes.image_data.CivitaiBridgeGenerationSettings, generation=GenerationData(sampler="Foo++")
+    *values, report, guidance = run(nodes.image_data.CivitaiBridgeGenerationSettings, generation=data).args
+    assert (
+        guidance == 3.5
+        and values == [5, 30, 6.5, "dpmpp_2m", "karras", 640, 832, 1.0, 2]
+        and report == "Everything was said."
+    )
+    *values, report, guidance = run(
+        nodes.image_data.CivitaiBridgeGenerationSettings, generation=GenerationData(sampler="Foo++", guidance=2.5)
     ).args
+    assert guidance == 2.5
     assert values == [0, 20, 7.0, "euler", "normal", 1024, 1024, 1.0, 1]
     assert "'Foo++' is not known to this ComfyUI; euler stands in" in report and "Seed is not said" in report
 
@@ -330,22 +335,6 @@ def test_one_file_that_is_named_twice_is_applied_once_with_the_weight_that_was_w
     out = run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=wire)
     assert comfy.applied == [("deep/storybook.safetensors", 0.8, 0.0)]
     assert "the same file as storybook" in out.args[2]
-
-
-def test_what_an_order_does_not_take_from_a_generation_is_said(nodes: Any):
-    data = GenerationData(
-        model_version_id=128078, sampler="foo", vae="a vae",
-        networks=(UsedResource("", 0.5, "known", version_id=300001), UsedResource("", 0.7, "nobody"), UsedResource("", 0.0, "off")),
-        embeddings=(UsedResource("", name="bad hands", kind="embedding"),),
-    )  # fmt: skip
-    order = nodes.generate.read_inputs({"generation": data}, "")
-    assert order.request.model == "128078"
-    assert [(used.reference, used.strength) for used in order.request.loras] == [("300001", 0.5)]
-    said = "\n".join(order.notes)
-    assert "LoRA nobody" in said and "embedding bad hands" in said and "VAE a vae" in said and "sampler 'foo'" in said
-    assert "off" not in said.split()
-    off = nodes.generate.read_inputs({"loras": [lora("x", strength=0)]}, "")
-    assert off.request.loras == ()
 
 
 def test_another_pictures_workflow_is_not_written(nodes: Any, sandbox: Any, comfy: Any, images: Any):

@@ -54,6 +54,11 @@ def small(**more: Any) -> dict[str, Any]:
     return {"model": "128078", "prompt": f"a lighthouse {time.monotonic_ns()}", "width": 64, "height": 64, **more}
 
 
+def order(nodes: Any, inputs: dict[str, Any], prompt_id: str) -> Any:
+    """Request, terms and notes of a Generate node, before the price."""
+    return background_loop().start(nodes.generate._order(inputs, prompt_id)).result(20)
+
+
 def test_the_list_of_nodes(nodes: Any):
     listed = asyncio.run(nodes.extension().get_node_list())
     schemas = [node.define_schema() for node in listed]
@@ -127,8 +132,7 @@ def test_a_wire_may_bring_loras_and_a_generation(nodes: Any):
         sampler="euler",
         networks=(UsedResource("urn:air:sdxl:lora:civitai:3@4", 0.6),),
     )
-    order = nodes.generate.read_inputs({"model": "", "prompt": "", "steps": 20, "generation": data}, "p")
-    wanted, terms = order.request, order.terms
+    wanted, terms, _ = order(nodes, {"model": "", "prompt": "", "steps": 20, "generation": data}, "p")
     assert (wanted.model, wanted.prompt, wanted.seed, wanted.steps, wanted.cfg) == (
         data.model_air,
         "from an image",
@@ -138,10 +142,9 @@ def test_a_wire_may_bring_loras_and_a_generation(nodes: Any):
     )
     assert [lora.reference for lora in wanted.loras] == ["urn:air:sdxl:lora:civitai:3@4"] and terms.prompt_id == "p"
     stack = [{"air": "", "version_id": 300001, "strength": 0.5, "name": "x"}]
-    order = nodes.generate.read_inputs(
-        {"model": 128078, "prompt": "x", "loras": stack, "max_buzz": 7, "reuse_paid": False}, ""
+    wanted, terms, _ = order(
+        nodes, {"model": 128078, "prompt": "x", "loras": stack, "max_buzz": 7, "reuse_paid": False}, ""
     )
-    wanted, terms = order.request, order.terms
     assert wanted.model == "128078" and wanted.loras[0].reference == "300001" and wanted.loras[0].strength == 0.5
     assert (terms.max_buzz, terms.reuse_paid) == (7, False)
 

@@ -112,6 +112,18 @@ async def test_two_servers_on_one_folder_share_one_purchase(make: Servers, fleet
     assert fleet.count("submit") == 1 and len({o.workflow_id for o in outcomes}) == 1
 
 
+async def test_those_that_join_an_order_that_is_under_way_say_so_though_they_wanted_a_new_one(
+    make: Servers, fleet: FakeService
+):
+    """`--no-reuse` four times at once, each in a process of its own."""
+    fleet.polls_until_done = 5
+    await buy(make())
+    outcomes = await asyncio.gather(*(make().generate(WANTED, Terms(reuse_paid=False)) for _ in range(4)))
+    (buyer,) = (outcome for outcome in outcomes if outcome.paid_now)
+    assert fleet.count("submit") == 2 and "Paid 16 Buzz" in buyer.report
+    assert [("Joined an equal order" in outcome.report) is not outcome.paid_now for outcome in outcomes] == [True] * 4
+
+
 async def test_another_key_buys_for_itself(make: Servers, fleet: FakeService):
     await make().generate(WANTED, Terms())
     other = make(key="another")
@@ -204,7 +216,7 @@ async def test_resume_finds_and_fetches_but_never_orders(make: Servers, fleet: F
     assert row.state == "unconfirmed" and fleet.count("submit") == posts
     await fleet(Request("POST", "/v2/consumer/workflows", content=row.body.encode()))  # the first POST arrives late
     (row,) = await bridge.resume()
-    assert row.state == "finished" and all(slot.here for slot in row.slots)
+    assert row.state == "finished" and all(slot.fetched for slot in row.slots)
     assert fleet.count("submit") == posts + 1, "only the late one of this test"
     outcome = await buy(bridge)
     assert len(outcome.pictures) == 2 and states(bridge) == ["collected"]
@@ -439,7 +451,7 @@ async def test_a_blocked_picture_leaves_the_good_ones(bridge: Fleet, fleet: Fake
     assert [(p.index, p.seed) for p in outcome.pictures] == [(1, 43)]
     assert outcome.missing[0][0] == 0 and "moderation" in outcome.missing[0][1]
     assert outcome.generation.arrived == (1,) and 0 in outcome.generation.missing
-    assert "Picture 0 is missing" in outcome.report
+    assert "Picture 1 of " in outcome.report and " is missing" in outcome.report
 
 
 async def test_when_all_are_blocked_it_is_said_once_and_not_bought_again(bridge: Fleet, fleet: FakeService):
@@ -735,7 +747,7 @@ async def test_a_resume_days_later_still_fetches(make: Servers, fleet: FakeServi
     for bridge in (made := [make(clock=lambda: time.time() + 9 * 24 * 3600)]):
         await asyncio.sleep(0.3)
         (row,) = await bridge.resume()
-        assert row.state == "finished" and all(slot.here for slot in row.slots)
+        assert row.state == "finished" and all(slot.fetched for slot in row.slots)
     outcome = await made[0].generate(WANTED, Terms())
     assert not outcome.paid_now and fleet.count("submit") == 1
 
