@@ -82,6 +82,10 @@ async def test_what_this_machine_knows_names_a_lora_and_is_said():
     [
         replace(DATA, process="img2img"),
         replace(DATA, denoise=0.4),
+        replace(DATA, process="image:edit"),
+        replace(DATA, process="inpainting + ControlNet"),
+        replace(DATA, process="img2img-upscale"),
+        replace(DATA, process="comfy", detected_type="i2i"),
     ],
 )
 async def test_an_order_without_the_picture_that_the_original_began_from_says_so(data: GenerationData):
