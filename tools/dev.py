@@ -1,4 +1,5 @@
-"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | test-comfyui
+"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | test-proxy |
+                                              test-comfyui
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -23,7 +24,7 @@ TORCH = "torch==2.13.0+cpu" if sys.platform.startswith("linux") else "torch>=2.7
 def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
-        "fire-catalog": fire_catalog, "test-comfyui": test_comfyui,
+        "fire-catalog": fire_catalog, "test-proxy": test_proxy, "test-comfyui": test_comfyui,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -90,6 +91,15 @@ def fire() -> int:
 def fire_catalog() -> int:
     python = environment("dev")
     return run([python, str(ROOT / "tests" / "fire" / "catalog_kills.py")])
+
+
+def test_proxy() -> int:
+    """The routes behind a real nginx."""
+    if shutil.which("nginx") is None and shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") is None:
+        print("nginx is not installed here; on Debian: apt-get install nginx-light.")
+        return 2
+    python = environment("dev")
+    return run([python, "-m", "pytest", "-q", "tests/routes/test_proxy.py"])
 
 
 def test_comfyui() -> int:

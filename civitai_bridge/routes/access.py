@@ -7,40 +7,78 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
 from ..errors import CivitaiError
 from ..network.hosts import is_loopback_host
-from ..settings import is_admin
+from ..settings import Settings, is_admin
+from .peers import Address, in_container, is_own_account
 
 log = logging.getLogger(__name__)
 SESSION = "X-Civitai-Bridge-Session"
+TOKEN_NEEDED = "This needs the admin token, as `Authorization: Bearer …`; `civitai-bridge catalog token` shows it."
+_MEND = "Mend or move it away; then `civitai-bridge catalog token` shows a new token."
 _PORTS = {"http": 80, "https": 443}
 # What proxies add; a browser sends none of them.
 _DETOURS = frozenset({"via", "x-real-ip", "cf-connecting-ip"})
 _DETOUR_WORDS = ("forwarded", "client-ip")  # in any spelling: X-Original-Forwarded-For, X_Forwarded_For
 
 
-async def may_ask(request: web.Request, admin_token: Callable[[], str], session: str) -> bool:
-    """Whether a request comes from an admin, or from our own page with this process's `session`."""
-    return await is_from_admin(request, admin_token) or (
-        is_same(session, request.headers.get(SESSION, "")) and is_own_page(request)
-    )
+@dataclass
+class Gate:
+    """Who is let in. `admin_token` and `settings` may read files; `session` is this process's. `is_own_account` says of
+    both ends of a connection whether a program of this account made it (slow)."""
+
+    admin_token: Callable[[], str] = field(repr=False)
+    settings: Callable[[], Settings]
+    session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    is_own_account: Callable[[Address, Address], bool] = is_own_account
+    in_container: Callable[[], bool] = in_container
+    last_token: str = field(default="", repr=False)  # as it was read last, for when its file is damaged
+
+    async def refusal(self, request: web.Request) -> str:
+        """Why a request is not let in, `""` where it is."""
+        given = _bearer(request)
+        if given:
+            token = await asyncio.to_thread(self._token)
+            if is_same(token, given):
+                return ""
+            if not token:
+                return "The admin token cannot be read: credentials.json in the state folder is damaged. " + _MEND
+        if is_same(self.session, request.headers.get(SESSION, "")) and await self.is_our_page(request):
+            return ""
+        return TOKEN_NEEDED
+
+    async def is_our_page(self, request: web.Request) -> bool:
+        """Whether a browser of this account on this machine asks from our own page, and may do so."""
+        if not is_own_page(request) or request.transport is None:
+            return False
+        peer, own = (request.transport.get_extra_info(name) for name in ("peername", "sockname"))
+        return await asyncio.to_thread(lambda: self._pages_work() and self.is_own_account(peer, own))
+
+    def _pages_work(self) -> bool:
+        try:
+            settings = self.settings()
+        except CivitaiError:
+            return False
+        return not settings.damage and settings.page_session == "auto" and not self.in_container()
+
+    def _token(self) -> str:
+        try:
+            self.last_token = self.admin_token()
+        except CivitaiError as error:
+            log.warning("The admin token cannot be read: %s", error)
+        return self.last_token
 
 
-async def is_from_admin(request: web.Request, admin_token: Callable[[], str]) -> bool:
-    """Whether a request bears the admin token; `admin_token` may read files."""
+def _bearer(request: web.Request) -> str:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not given.strip():
-        return False
-    try:
-        return is_same(await asyncio.to_thread(admin_token), given.strip())
-    except CivitaiError as error:
-        log.warning("Nobody can be let in by the admin token: %s", error)
-        return False
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_same(secret: str, given: str) -> bool:

@@ -12,9 +12,9 @@ import concurrent.futures
 import json
 import logging
 import math
-import secrets
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -42,7 +42,7 @@ from ..errors import (
 )
 from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
-from .access import is_own_page, may_ask
+from .access import TOKEN_NEEDED, Gate
 
 if TYPE_CHECKING:
     from ..catalog.service import CatalogService
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their own, and CivitAI has no ids
+_LARGEST_BODY = 16 * 1024
 _LATER = 10  # seconds after which to come again, where CivitAI names none
 # The first that fits. CivitAI's own 401 and 403 must not look like ours.
 _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
@@ -64,45 +65,83 @@ _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
 @dataclass(frozen=True)
 class Context:
     """What the routes stand on. `start` runs a story on the background loop, where `catalog` and `reader` are awaited;
-    `admin_token` may read files; `session` is this process's; `patience` is in seconds."""
+    `gate` says who is let in; `patience` is in seconds."""
 
     start: Callable[[Coroutine[Any, Any, Any]], concurrent.futures.Future[Any]]
     catalog: Callable[[], Awaitable[CatalogService]]
     reader: Callable[[], Awaitable[Reader]]
-    admin_token: Callable[[], str] = field(repr=False)
-    session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    gate: Gate
     patience: float = 60.0
 
 
-def add_routes(table: web.RouteTableDef, context: Context) -> None:
-    """Put the routes into a table; ComfyUI serves what is in its own below `/api` as well."""
-    table.get("/admin/civitai/image/{id:\\d+}")(_guarded(context, _image))
-    table.get("/admin/civitai/catalog")(_guarded(context, _map))
-    table.post("/admin/civitai/add/{id:\\d+}")(_guarded(context, _add))
-    table.post("/admin/civitai/promote-to-lora/{id:\\d+}")(_guarded(context, _promote))
-    table.post("/civitai_bridge/session")(_session(context))
+Story = Callable[[Context, str, Mapping[str, Any]], Coroutine[Any, Any, Mapping[str, Any]]]
 
 
-Story = Callable[[Context, str], Coroutine[Any, Any, Mapping[str, Any]]]
-
-
-async def _image(context: Context, id_: str) -> Mapping[str, Any]:
+async def _image(context: Context, id_: str, _: Mapping[str, Any]) -> Mapping[str, Any]:
     from .image_answer import image_answer
 
     reader, catalog = await context.reader(), await context.catalog()
     return await image_answer(await reader.image(id_), catalog)
 
 
-async def _map(context: Context, _: str) -> Mapping[str, Any]:
+async def _map(context: Context, *_: Any) -> Mapping[str, Any]:
     return await (await context.catalog()).map()
 
 
-async def _add(context: Context, id_: str) -> Mapping[str, Any]:
+async def _add(context: Context, id_: str, _: Mapping[str, Any]) -> Mapping[str, Any]:
     return (await (await context.catalog()).add(_version(id_))).as_json()
 
 
-async def _promote(context: Context, id_: str) -> Mapping[str, Any]:
+async def _promote(context: Context, id_: str, _: Mapping[str, Any]) -> Mapping[str, Any]:
     return (await (await context.catalog()).promote(_version(id_))).as_json()
+
+
+async def _key_state(context: Context, *_: Any) -> Mapping[str, Any]:
+    from .key import key_state
+
+    return await asyncio.to_thread(key_state, context.gate.settings)
+
+
+async def _keep_key(context: Context, _: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    from .key import keep_key
+
+    return await asyncio.to_thread(keep_key, context.gate.settings, body.get("key"))
+
+
+_ID = "{id:\\d+}"
+_STORIES: tuple[tuple[str, str, Story], ...] = (
+    ("GET", f"/admin/civitai/image/{_ID}", _image),
+    ("GET", "/admin/civitai/catalog", _map),
+    ("POST", f"/admin/civitai/add/{_ID}", _add),
+    ("POST", f"/admin/civitai/promote-to-lora/{_ID}", _promote),
+    ("GET", "/civitai_bridge/key", _key_state),
+    ("POST", "/civitai_bridge/key", _keep_key),
+)
+_SESSION = "/civitai_bridge/session"
+
+
+def add_routes(table: web.RouteTableDef, context: Context) -> None:
+    """Put the routes into a table; ComfyUI serves what is in its own below `/api` as well."""
+    for method, path, story in _STORIES:
+        register = table.get if method == "GET" else table.post
+        register(path)(_guarded(context, story))
+    table.post(_SESSION)(_session(context))
+    # Last, so that it gets what no route above took: another method, or no such route.
+    for path in ("/admin/civitai/{rest:.*}", "/civitai_bridge/key", _SESSION):
+        table.route("*", path)(_elsewhere)
+
+
+async def _elsewhere(request: web.Request) -> web.Response:
+    path = request.path.removeprefix("/api")
+    methods = {method for method, pattern, _ in (*_STORIES, ("POST", _SESSION, None)) if _is_of(path, pattern)}
+    if not methods:
+        return _error(404, "not_found", f"There is no route {path[:100]}.")
+    allowed = ", ".join(sorted(methods))
+    return _error(405, "method_not_allowed", f"{path[:100]} takes {allowed} alone.", {"Allow": allowed})
+
+
+def _is_of(path: str, pattern: str) -> bool:
+    return re.fullmatch(pattern.replace(_ID, r"\d+"), path, re.ASCII) is not None
 
 
 def _version(id_: str) -> str:
@@ -115,15 +154,15 @@ def _version(id_: str) -> str:
 
 def _guarded(context: Context, story: Story) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        if not await may_ask(request, context.admin_token, context.session):
-            return _refused()
+        if reason := await context.gate.refusal(request):
+            return _refused(reason)
         if request.method == "POST" and request.content_type != "application/json":
             return _error(415, "not_json", "Send it as POST with the content type application/json.")
         id_ = request.match_info.get("id", "")
         if len(id_) > _LONGEST_ID or not id_.isascii():
             return _error(400, "unknown_reference", f"{id_[:30]}… is no id of CivitAI.")
         try:
-            content = await _backstage(context, _written(context, story, id_))
+            content = await _backstage(context, _written(context, story, id_, await _body(request)))
         except CivitaiError as error:
             return _answer_of(error)
         except Exception:  # the door: whatever it is, the page gets JSON and the console the whole story
@@ -134,8 +173,22 @@ def _guarded(context: Context, story: Story) -> Callable[[web.Request], Awaitabl
     return handle
 
 
-async def _written(context: Context, story: Story, id_: str) -> bytes:
-    answer = await story(context, id_)
+async def _body(request: web.Request) -> Mapping[str, Any]:
+    """The JSON object of a request, empty where it has none. Raises BadInput."""
+    if not request.can_read_body:
+        return {}
+    content = await request.content.read(_LARGEST_BODY + 1)
+    try:
+        body = json.loads(content or b"{}")
+    except ValueError:
+        body = None
+    if len(content) > _LARGEST_BODY or not isinstance(body, dict):
+        raise BadInput("The body of the request must be a JSON object.")
+    return body
+
+
+async def _written(context: Context, story: Story, id_: str, body: Mapping[str, Any]) -> bytes:
+    answer = await story(context, id_, body)
 
     def write() -> bytes:
         return json.dumps(finite(answer), ensure_ascii=False).encode("utf-8", "replace")
@@ -168,13 +221,8 @@ def _error(status: int, code: str, message: str, headers: Mapping[str, str] | No
     return web.json_response({"error": message, "code": code}, status=status, headers=headers)
 
 
-def _refused() -> web.Response:
-    return _error(
-        401,
-        "unauthorized",
-        "This needs the admin token, as `Authorization: Bearer …`; `civitai-bridge catalog token` shows it.",
-        {"WWW-Authenticate": "Bearer"},
-    )
+def _refused(reason: str) -> web.Response:
+    return _error(401, "unauthorized", reason, {"WWW-Authenticate": "Bearer"})
 
 
 def finite(value: Any) -> Any:
@@ -188,10 +236,10 @@ def finite(value: Any) -> Any:
 
 def _session(context: Context) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        if "Origin" not in request.headers or not is_own_page(request):
-            return _refused()
+        if "Origin" not in request.headers or not await context.gate.is_our_page(request):
+            return _refused(TOKEN_NEEDED)
         if request.content_type != "application/json":
             return _error(415, "not_json", "Send it as POST with the content type application/json.")
-        return web.json_response({"session": context.session}, headers={"Cache-Control": "no-store"})
+        return web.json_response({"session": context.gate.session}, headers={"Cache-Control": "no-store"})
 
     return handle

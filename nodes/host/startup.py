@@ -41,6 +41,7 @@ async def _wake() -> None:
 
 def serve_routes() -> None:
     """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
+    from ...civitai_bridge.routes.access import Gate
     from ...civitai_bridge.routes.table import Context, add_routes
 
     if (server := comfyui.server()) is None:
@@ -49,7 +50,7 @@ def serve_routes() -> None:
         start=background_loop().start,
         catalog=services().catalog,
         reader=lambda: services().app.reader(),
-        admin_token=_admin_token,
+        gate=Gate(_admin_token, load_server_settings),
     )
     add_routes(server.routes, context)
     comfyui.when_started(lambda: asyncio.to_thread(make_token))

@@ -258,3 +258,47 @@ def test_pipes_contexts_and_loaders_of_each_pack(name: str, more: dict[str, Any]
     assert data.notes == ()
     # The overridden model's file still lends its text encoder.
     assert [one.name for one in data.others] == (["x.safetensors"] if "model elsewhere" in name else [])
+
+
+def test_a_lora_node_that_draws_its_own_is_said():
+    data = read(base(n6=sampler(model=["30", 0]), n30=node("CR Apply LoRA Stack", model=["1", 0], lora_stack=["31", 0]), n31=node("Lora Cycler (LoraManager)", cycler_config={"index": 3})))  # fmt: skip
+    is_base(data)
+    assert data.notes == ("Which LoRA Lora Cycler (LoraManager) applies, if any, is not written in the graph.",)
+
+
+def test_of_two_branches_the_one_that_is_saved_is_read():
+    shown = {"n20": sampler(seed=1, steps=5, positive=["21", 0]), "n21": node("CLIPTextEncode", clip=["1", 1], text="a blue boat"), "n22": node("VAEDecode", samples=["20", 0], vae=["1", 2]),
+             "n23": node("PreviewImage", images=["22", 0])}  # fmt: skip
+    data = read({**{key.removeprefix("n"): one for key, one in shown.items()}, **base()})
+    is_base(data)
+    assert data.notes == ()
+
+
+MODELS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("a merge", {"n1": node("ModelMergeSimple", model1=["20", 0], model2=["21", 0], ratio=0.5), "n20": node("CheckpointLoaderSimple", ckpt_name="duneMix_v4.safetensors"), "n21": node("CheckpointLoaderSimple", ckpt_name="b.safetensors")}, ["b.safetensors"]),
+    ("GGUF", {"n1": node("UnetLoaderGGUF", unet_name="duneMix_v4.safetensors")}, []),
+    ("KJ's loader", {"n1": node("DiffusionModelLoaderKJ", model_name="duneMix_v4.safetensors", weight_dtype="default")}, []),
+    ("KJ's selector", {"n1": node("UNETLoader", unet_name=["20", 0]), "n20": node("DiffusionModelSelector", model_name="duneMix_v4.safetensors")}, []),
+    ("Easy's names", {"n1": node("CheckpointLoaderSimple", ckpt_name=["20", 0]), "n20": node("easy ckptNames", ckpt_name="duneMix_v4.safetensors")}, []),
+    ("LoRA Manager's loader", {"n1": node("Checkpoint Loader (LoraManager)", ckpt_name="duneMix_v4.safetensors")}, []),
+    ("through patches", {"n6": sampler(model=["20", 0]), "n20": node("FreeU_V2", model=["21", 0], b1=1.3), "n21": node("ModelSamplingDiscrete", model=["1", 0], sampling="eps")}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "more", "others"), MODELS, ids=[one[0] for one in MODELS])
+def test_models_of_each_pack(name: str, more: dict[str, Any], others: list[str]):
+    data = read(base(**more))
+    is_base(data)
+    assert [one.name for one in data.others] == others and data.notes == ()
+
+
+def test_control_nets_and_upscalers_by_their_own_inputs():
+    data = read(base(n6=sampler(positive=["30", 0], negative=["30", 1]), n30=node("CR Apply Multi-ControlNet", base_positive=["3", 0], base_negative=["4", 0], switch="On", controlnet_stack=["31", 0]),
+                     n31=node("Control Net Stacker", control_net=["32", 0], image=["33", 0], strength=1.0, start_percent=0.0, end_percent=1.0), n32=node("ControlNetLoader", control_net_name="depth.safetensors"),
+                     n33=node("LoadImage", image="a.png"), n8=node("SaveImage", images=["40", 0]), n40=node("CR Upscale Image", image=["7", 0], upscale_model="4x.pth", mode="rescale", rescale_factor=2)))  # fmt: skip
+    is_base(data)
+    assert {(one.kind, one.name) for one in data.others} == {
+        ("controlnet", "depth.safetensors"),
+        ("upscaler", "4x.pth"),
+    }
+    assert data.notes == ()

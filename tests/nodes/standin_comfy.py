@@ -135,7 +135,7 @@ def modules(comfy: Comfy) -> dict[str, types.ModuleType]:
         client_id="client-1",
         send_progress_text=send_text,
         prompt_queue=queue,
-        routes=types.SimpleNamespace(get=get, post=get),
+        routes=types.SimpleNamespace(get=get, post=get, route=lambda _, pattern: get(pattern)),
     )
     registry = types.SimpleNamespace(
         update_progress=lambda node, value, top, image: comfy.progress.append((node, value))

@@ -19,6 +19,7 @@ from pack.civitai_bridge.app import App, ModelFolders
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
+from pack.civitai_bridge.routes.access import Gate
 from pack.civitai_bridge.routes.table import Context, add_routes
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.settings import Settings
@@ -63,7 +64,7 @@ class Room:
             start=self.behind.start,
             catalog=self.app.catalog,
             reader=self.app.reader,
-            admin_token=lambda: "the-admin-token",
+            gate=Gate(lambda: "the-admin-token", lambda: self.settings, in_container=lambda: False),
             patience=20.0,
         )
 

@@ -20,8 +20,8 @@ from aiohttp.test_utils import TestServer, make_mocked_request
 from routes_room import ADMIN, EVERY, IMAGE, JSON, Room, serving
 
 from pack.civitai_bridge.errors import BadSetting
-from pack.civitai_bridge.routes.access import SESSION, is_own_page
-from pack.civitai_bridge.routes.table import Context
+from pack.civitai_bridge.routes.access import SESSION, Gate, is_own_page
+from pack.civitai_bridge.settings import Settings
 
 
 def browser(room: Room, **more: str) -> dict[str, str]:
@@ -69,7 +69,9 @@ async def test_a_token_that_cannot_be_read_lets_nobody_in(room: Room):
         raise BadSetting("The admin token cannot be kept in /a/secret/place.")
 
     for token in (broken, lambda: ""):
-        async with TestServer(serving(replace(room.context, admin_token=token))) as server:
+        async with TestServer(
+            serving(replace(room.context, gate=replace(room.context.gate, admin_token=token)))
+        ) as server:
             room.url = f"http://127.0.0.1:{server.port}"
             answer = await room.ask("GET", "/admin/civitai/catalog", {"Authorization": "Bearer x"})
             assert answer.status == 401 and "/a/secret/place" not in answer.text
@@ -190,7 +192,7 @@ async def test_a_get_without_an_origin_needs_the_session(room: Room):
 
 
 async def test_a_session_of_another_process_is_nothing_here(room: Room):
-    other = Context(room.context.start, room.context.catalog, room.context.reader, room.context.admin_token)
+    other = Gate(lambda: "", Settings)
     assert (await room.ask("GET", "/admin/civitai/catalog", browser(room) | {SESSION: other.session})).status == 401
 
 

@@ -18,6 +18,7 @@ and may say, each where it applies:
 `choose`    the input that says yes or no, `yes` and `no` the branches
 `join`      texts that it puts together: names or a name with {}; `between`: the input with the delimiter, or "=" and
             the delimiter itself; `skips`: true where empty pieces are left out; `strips`: true where each is trimmed
+`lines`     [text, number]: it hands on one line of a text, by its number from 0, over again from the first
 `replace`   [text, find, replacement, find, replacement …]: inputs of a node that replaces words
 `pipe`      what it puts on its pipe: the input by the name that samplers give it ("~" before one that holds a text),
             or "@n" for its own output n

@@ -5,20 +5,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import CivitaiError
+from ...resources.json_values import whole
 from ...resources.reference import AirReference, VersionReference, read_reference
 from .graph import UNWRITTEN, Bundle, Node, Unwritten, Wire
 from .nodes import Row, numbered
 from .values import VERSION, preset_size, truth, written
 
+Take = Callable[[str], Any]
 # Characters that text nodes may put together: a node that joins a text with itself doubles it.
 LONGEST_TEXT = 1_000_000
 
 
-def pipe(node: Node, of: Row, wire: Wire, take: Callable[[str], Any]) -> dict[str, Any]:
+def pipe(node: Node, of: Row, wire: Wire, take: Take) -> dict[str, Any]:
     """What a node's pipe carries: what came in, and over it what the node adds."""
     fields: dict[str, Any] = {}
     sources = numbered(of["first"], node.inputs)[:1] if "first" in of else of.get("takes", ())
@@ -36,7 +38,7 @@ def pipe(node: Node, of: Row, wire: Wire, take: Callable[[str], Any]) -> dict[st
     return fields
 
 
-def given(names: str, node: Node, of: Row, wire: Wire, take: Callable[[str], Any]) -> Any:
+def given(names: str, node: Node, of: Row, wire: Wire, take: Take) -> Any:
     """The value that a node hands on, by the inputs of its row; the wire to it where it hands on none."""
     if not names:
         return wire
@@ -83,7 +85,7 @@ def _from_selector(inputs: Mapping[str, Any], slot: int) -> Any:
     return inputs.get("air", UNWRITTEN)
 
 
-def joined(inputs: Mapping[str, Any], of: Row, take: Callable[[str], Any]) -> str | Unwritten:
+def _joined(inputs: Mapping[str, Any], of: Row, take: Take) -> str | Unwritten:
     """Texts with a delimiter between them, as the node that joins them does it."""
     if any(written(take(name)) != value for name, value in of.get("when", {}).items()):
         return UNWRITTEN
@@ -104,9 +106,18 @@ def joined(inputs: Mapping[str, Any], of: Row, take: Callable[[str], Any]) -> st
     return text if is_whole else Unwritten(text)
 
 
-def replaced(names: Sequence[str], take: Callable[[str], Any]) -> str | Unwritten:
+def _chosen_line(_: Mapping[str, Any], of: Row, take: Take) -> str | Unwritten:
+    """One line of a text, by its number."""
+    text, number = take(of["lines"][0]), whole(written(take(of["lines"][1])))
+    if not isinstance(text, str) or number is None:
+        return UNWRITTEN
+    lines = text.splitlines() or [""]
+    return lines[number % len(lines)]
+
+
+def _replaced(_: Mapping[str, Any], of: Row, take: Take) -> str | Unwritten:
     """A text with words replaced by others; not written where any of them is not."""
-    text, *pairs = (take(name) for name in names)
+    text, *pairs = (take(name) for name in of["replace"])
     if not isinstance(text, str):
         return UNWRITTEN
     for find, replacement in zip(pairs[::2], pairs[1::2], strict=True):
@@ -119,3 +130,11 @@ def replaced(names: Sequence[str], take: Callable[[str], Any]) -> str | Unwritte
             return Unwritten()
         text = text.replace(find, replacement)
     return text
+
+
+# How nodes make a text, by the name in their row.
+TEXTS: Mapping[str, Callable[[Mapping[str, Any], Row, Take], str | Unwritten]] = {
+    "join": _joined,
+    "replace": _replaced,
+    "lines": _chosen_line,
+}

@@ -91,8 +91,15 @@ def _ways(inputs: Mapping[str, Any], of: Row, side: str) -> Sequence[object] | N
     """What a node's conditioning is made of: further conditionings, or else texts; None where nothing tells."""
     if (names := of.get("texts")) is not None:
         return [_text(inputs.get(name)) for name in (names if isinstance(names, list) else names.get(side, ()))]
-    own = next((name for name in (side, f"{side}_prompt", f"text_{side}") if inputs.get(name) is not None), "")
-    if own and (own != side or "ckpt_name" in inputs or "clip" in inputs or not isinstance(inputs[own], Wire)):
+    own = next(
+        (name for name in (side, f"{side}_prompt", f"text_{side}", f"base_{side}") if inputs.get(name) is not None), ""
+    )
+    if own and (
+        own not in (side, f"base_{side}")
+        or "ckpt_name" in inputs
+        or "clip" in inputs
+        or not isinstance(inputs[own], Wire)
+    ):
         return [_text(inputs[own])]
     ways = [value for name, value in inputs.items() if name.startswith("cond") and isinstance(value, (Wire, Unwritten))]
     ways += [inputs[own]] if own else []

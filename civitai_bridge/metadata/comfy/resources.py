@@ -21,10 +21,12 @@ _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora
 _FILES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vae_name",), "vae"),
     (("control_net_name", "controlnet_name", "tile_controlnet"), "controlnet"),
-    (("model_name", "upscale_model_name", "pixel_upscaler"), "upscaler"),
+    (("model_name", "upscale_model_name", "pixel_upscaler", "upscale_model"), "upscaler"),
     (("refiner_ckpt_name",), "refiner"),
 )
 _UPSCALERS = re.compile(r"upscale|hires", re.I)
+# Classes that apply LoRAs, by their names; not the other nodes of LoRA Manager, and not those that pick blocks.
+_LORA_CLASSES = re.compile(r"^(?!.*block).*lora(?!manager)", re.I)
 # Inputs that name files which are no resource of a picture: text encoders, detectors and the like.
 _PARTS = re.compile(
     r"clip|t5|text_encoder|llm|vision|sam_|segm|bbox|ipadapter|style_model|gligen|insight|audio|config", re.I
@@ -71,9 +73,11 @@ def _networks(graph: Graph, samplers: Sequence[str], used: Sequence[str], remark
         wired = node.inputs.get("loras")
         if is_wired(wired) and not (isinstance(wired, Wire) and "loras" in row(graph.kind(wired.node))):
             remarks.leave("networks")
-        if not loras and "lora" in node.kind.lower() and not is_off(node.inputs):
+        if not loras and _LORA_CLASSES.search(node.kind) and not is_off(node.inputs):
             for name, value in _unread_files(graph, key):
                 remarks.note(f"A LoRA is not read: {value[:60]} ({name[:40]} of {node.kind[:60]}).")
+            if not any("lora" in name.lower() for name in node.inputs):
+                remarks.note(f"Which LoRA {node.kind[:60]} applies, if any, is not written in the graph.")
     return join(join(applied, each=True) + join(beside), remarks.notes)
 
 

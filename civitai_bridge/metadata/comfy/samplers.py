@@ -24,6 +24,8 @@ _STEPS = ("steps", "steps_total", "base_steps", "num_inference_steps")
 _CFGS = ("cfg", "cfg_conds", "guidance_scale", "cfg_scale", "video_cfg")
 _DENOISES = ("denoise", "denoise_strength", "base_denoise")
 _DETAILERS = re.compile(r"detailer|face ?fix|handfix", re.I)
+# Nodes that write a picture into a file, not only show it.
+_SAVES = re.compile(r"save|videocombine|image ?saver", re.I)
 # Inputs that steer a sampler and give it no picture.
 _STEERS = re.compile(
     r"(optional_|opt_)?(model|clip|vae|positive|negative|cond|guider|sigmas|noise$|sampler|control|mask|lora|text|upscale_model)",
@@ -46,12 +48,16 @@ def role_of(graph: Graph, key: str) -> str:
 
 
 def samplers_of(graph: Graph) -> list[str]:
-    """In the order in which they ran. Only those whose picture something takes, when there is one."""
+    """In the order in which they ran. Only those whose picture something takes, and is saved, when there is one."""
     keys = [key for key in graph.nodes if role_of(graph, key)]
     if len(keys) < 2:
         return keys
     keys = ([key for key in keys if graph.takers[key]] or keys)[:_MOST_SAMPLERS]
     behind = samplers_behind(graph, keys)
+    saved = 0
+    for key, node in graph.nodes.items():
+        saved |= behind[key] if _SAVES.search(node.kind) else 0
+    keys = [key for place, key in enumerate(keys) if saved >> place & 1] or keys
     late = {key: role_of(graph, key) in ("detailer", "upscale") for key in keys}
     return sorted(keys, key=lambda key: (behind[key].bit_count(), late[key], not begins_empty(graph, key)))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .graph import UNWRITTEN, Bundle, Graph, Node, Unwritten, Wire
 from .nodes import Row, row
-from .outputs import LONGEST_TEXT, given, joined, pipe, replaced
+from .outputs import LONGEST_TEXT, TEXTS, given, pipe
 from .remarks import Remarks
 from .switches import branches
 
@@ -101,9 +101,8 @@ class _Follower:
         if of.get("passes"):
             wires = [value for value in node.inputs.values() if isinstance(value, Wire)]
             return self.end(wires[0], depth) if len(wires) == 1 else UNWRITTEN
-        if ("join" in of or "replace" in of) and wire.slot == 0:
-            text = joined(node.inputs, of, take) if "join" in of else replaced(of["replace"], take)
-            return self._measured(text)
+        if wire.slot == 0 and (make := next((TEXTS[name] for name in TEXTS if name in of), None)) is not None:
+            return self._measured(make(node.inputs, of, take))
         if (names := branches(node, of, wire.slot, take)) is not None:
             return self._selected(node.kind, names, take)
         if "slots" in of and (name := _at(of["slots"], wire.slot)):
