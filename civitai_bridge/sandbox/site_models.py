@@ -80,7 +80,10 @@ async def by_hashes(site: Website, request: web.Request) -> web.StreamResponse:
     base = f"https://{request.headers.get('posthost', site.posthost)}"
     pairs = models.by_sha256(await _hashes(request, 100))
     return web.json_response(
-        [model_answers.full(v, base, route="hash") if model_answers.usable(v) else None for v, _ in pairs]
+        [
+            model_answers.full(v, base, route="hash", media=site.storage.base) if model_answers.usable(v) else None
+            for v, _ in pairs
+        ]
     )
 
 
