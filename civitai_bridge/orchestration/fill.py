@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import BadInput, InvalidAir, UnknownReference
 from ..metadata.generation import LORA_KINDS, GenerationData, loras_of
+from ..metadata.media_type import direction
 from ..metadata.prompt import clean_prompt, name_key
 from ..metadata.samplers import AUTO, SAMPLER_NAMES, SCHEDULER_NAMES
 from ..resources.json_values import text
@@ -65,7 +66,8 @@ def filled(request: GenerationRequest, generation: GenerationData | None) -> Gen
         "height": generation.height,
         "steps": generation.steps,
         "cfg": generation.cfg,
-        "guidance": generation.guidance,
+        # A cfg that a person set wins: some engines have one field for both.
+        "guidance": None if request.cfg else generation.guidance,
         "sampler_name": generation.sampler if generation.sampler in SAMPLER_NAMES else None,
         "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
         "clip_skip": generation.clip_skip,
@@ -142,9 +144,9 @@ def _is_air(name: str) -> bool:
 
 def _began_from_a_picture(generation: GenerationData) -> bool:
     """Whether the first pass changed a picture, as far as is said."""
-    process = generation.process.lower()
-    if process:
-        return process.startswith("img2img")
+    kind = direction(generation.process) or generation.detected_type.replace("unknown", "")
+    if kind:
+        return kind in ("i2i", "i2v")
     return generation.denoise is not None and generation.denoise < 1 and generation.upscale is None
 
 
