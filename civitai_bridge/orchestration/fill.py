@@ -66,7 +66,8 @@ def filled(request: GenerationRequest, generation: GenerationData | None) -> Gen
         "height": generation.height,
         "steps": generation.steps,
         "cfg": generation.cfg,
-        "guidance": generation.guidance,
+        # A cfg that a person set wins: some engines have one field for both.
+        "guidance": None if request.cfg else generation.guidance,
         "sampler_name": generation.sampler if generation.sampler in SAMPLER_NAMES else None,
         "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
         "clip_skip": generation.clip_skip,

@@ -26,6 +26,11 @@ def test_what_stands_at_its_default_is_filled_and_nothing_else():
     assert filled(GenerationRequest(), None) == GenerationRequest()
 
 
+def test_a_cfg_that_a_person_set_wins_over_the_guidance_of_the_picture():
+    request = filled(GenerationRequest(cfg=4.0), DATA)
+    assert (request.cfg, request.guidance) == (4.0, 0.0)
+
+
 async def test_a_lora_that_nobody_can_name_stops_the_order_or_is_left_out():
     data = replace(
         DATA,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +349,11 @@ async def test_a_disk_that_is_full_loses_nothing_and_pays_nothing_twice(
     journal.full = ""
     outcome = await bridge.generate(WANTED, Terms())
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
+
+
+async def test_the_generation_of_a_picture_tells_guidance_and_cfg_apart(bridge: Fleet):
+    outcome = await bridge.generate(replace(WANTED, engine="flux2/dev", model="", guidance=4.0), Terms())
+    assert (outcome.generation.guidance, outcome.generation.cfg) == (4.0, None)
+    outcome = await bridge.generate(replace(WANTED, cfg=5.0, guidance=4.0), Terms())
+    assert (outcome.generation.guidance, outcome.generation.cfg) == (None, 5.0)
+    assert "guidance" in outcome.report, "an engine without one does not use it, and it is said"
