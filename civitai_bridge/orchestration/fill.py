@@ -35,11 +35,7 @@ async def completed(
     for a source picture that is not here, unless `missing` is `skip`."""
     original, request = request, filled(request, generation)
     if generation is not None and not request.model and request.engine == AUTO:
-        name = generation.model_name or generation.model_hash
-        raise BadInput(
-            f"The model{f' {name}' if name else ''} of the generation cannot be named to CivitAI. Name one in `model`, "
-            "or choose an `engine`."
-        )
+        raise BadInput(f"{_no_model(generation)} Name one in `model`, or choose an `engine`.")
     loras, notes, lost = await _with_references(request.loras, name_loras)
     if generation is not None and request.image is None and _began_from_a_picture(generation):
         lost.append("The original began from a picture that is not here.")
@@ -140,6 +136,14 @@ def _is_air(name: str) -> bool:
         return isinstance(read_reference(name), AirReference)
     except (UnknownReference, InvalidAir):
         return False
+
+
+def _no_model(generation: GenerationData) -> str:
+    if generation.media_type not in ("", "image"):
+        return f"The generation is of a {generation.media_type}, and an order here is of images."
+    if name := generation.model_name or generation.model_hash:
+        return f"The model {name} of the generation cannot be named to CivitAI."
+    return "The generation names no model."
 
 
 def _began_from_a_picture(generation: GenerationData) -> bool:

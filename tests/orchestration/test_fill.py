@@ -81,6 +81,7 @@ async def test_what_this_machine_knows_names_a_lora_and_is_said():
     "data",
     [
         replace(DATA, process="img2img"),
+        replace(DATA, process="inpainting", denoise=0.6),
         replace(DATA, denoise=0.4),
         replace(DATA, process="image:edit"),
         replace(DATA, process="inpainting + ControlNet"),
@@ -103,6 +104,15 @@ async def test_a_model_that_nobody_can_name_is_named():
         await completed(GenerationRequest(), GenerationData(model_name="my mix"), nobody, missing="skip")
     request, _ = await completed(GenerationRequest(engine="flux1/dev"), GenerationData(model_name="my mix"), nobody)
     assert request.model == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(GenerationData(prompt="x"), "names no model"), (GenerationData(prompt="x", media_type="video"), "of a video")],
+)
+async def test_what_is_no_picture_of_a_model_says_what_to_choose(data: GenerationData, words: str):
+    with pytest.raises(BadInput, match=f"{words}.* Name one in `model`, or choose an `engine`"):
+        await completed(GenerationRequest(), data, nobody, missing="skip")
 
 
 async def test_what_no_order_holds_is_said():
