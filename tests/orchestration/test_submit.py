@@ -9,18 +9,15 @@ import pytest
 from fake_service import BASE, WANTED, Answer, FakeService, Servers, Shifted, reply, spent, states
 from stories import NO, FullJournal, Slow, until
 
-<<<<<<< HEAD
 from pack.civitai_bridge.errors import (
     CivitaiError,
     OutOfBuzz,
+    RateLimited,
     StateTrouble,
     Unconfirmed,
     Unreachable,
     WorkflowFailed,
 )
-=======
-from pack.civitai_bridge.errors import RateLimited, Unreachable
->>>>>>> main
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.orchestration.fleet import Fleet
 from pack.civitai_bridge.orchestration.outcome import Caller, State, Terms
@@ -175,7 +172,6 @@ def test_pictures_that_civitai_fetches_are_counted_and_those_inside_the_body_are
     assert count_addresses("") == 0
 
 
-<<<<<<< HEAD
 async def test_an_accepted_order_is_never_believed_refused(make: Servers, fleet: FakeService):
     """The process died (or its disk filled) between the answer to the POST and its row; then the wallet is empty."""
     bridge = make(journal=(journal := FullJournal(make.home / "journal.sqlite3")))
@@ -365,7 +361,8 @@ async def test_of_two_runs_of_one_order_the_one_with_pictures_is_taken(make: Ser
     assert "made more than one workflow of this order (7-twin)" in outcome.report
     twin = bridge.journal.get("7-1")
     assert twin is not None and (twin.state, twin.cost) == ("failed", 0), "the money of the other is looked after too"
-=======
+
+
 async def test_a_long_pause_that_the_service_asks_for_ends_an_order_that_never_left(make: Servers, fleet: FakeService):
     fleet.before["submit"] = [Response(429, {"retry-after": "3600"}, b"")] * 4
     with pytest.raises(RateLimited, match="before"):
@@ -380,4 +377,3 @@ async def test_an_order_that_may_have_left_sits_the_pause_out(make: Servers, fle
     orders = [request for request in fleet.requests if fleet.name(request) == "submit"]
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
     assert [order.of_order for order in orders] == [False, True, True] and all(order.fresh for order in orders)
->>>>>>> main
