@@ -119,7 +119,7 @@ async def test_other_questions_other_routes_and_changes_go_through():
 
 async def test_the_memory_has_an_end():
     memory = AnswerMemory()
-    big = bytes(MOST_BYTES // 3)
+    big = b'"' + b"x" * (MOST_BYTES // 3 - 2) + b'"'
 
     async def send(request: Request) -> Response:
         return Response(200, {}, big)
@@ -148,3 +148,12 @@ async def test_ten_thousand_answers_are_kept_in_no_time_and_no_more():
     now[0] = FRESH_UNKNOWN
     await ask(VERSION)
     assert len(memory.answers) == 1 and memory.size == len(memory.answers[VERSION.path, ()][1].content)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><p>busy", b'{"air": "urn:', b""])
+async def test_a_page_or_half_an_answer_is_not_kept(status: int, content: bytes):
+    send = Fake(Response(status, {"content-type": "application/json"}, content), reply(200, 1))
+    ask = remembering(send, AnswerMemory())
+    await ask(VERSION)
+    assert (await ask(VERSION)).content == b"1" and len(send.requests) == 2
