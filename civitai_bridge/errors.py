@@ -234,14 +234,16 @@ class Unreadable(ApiError):
 
 class Unreachable(CivitaiError):
     """No answer. `sent` False = the request cannot have arrived: there was no connection to send it on. `timed_out` =
-    we stopped waiting; the service may be at work on it still."""
+    we stopped waiting; the service may be at work on it still. `again` False = the host
+    counts as down, so that asking again at once is of no use."""
 
     exit_code = 4
 
-    def __init__(self, message: str, *, sent: bool = True, timed_out: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = True, timed_out: bool = False, again: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
         self.timed_out = timed_out
+        self.again = again
 
 
 class WorkflowEnded(CivitaiError):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 
 from ..civitai_bridge.settings import BADGE, is_sandbox
+from ..civitai_bridge.wording import at_a_graph
 from .host.interrupt import Story, run_story, stoppable
 
 T = TypeVar("T")
@@ -58,5 +59,6 @@ def output_with_report(*values: Any, report: str) -> io.NodeOutput:
 
 
 def report_text(report: str) -> str:
-    """A report as the node shows it; on the sandbox its first line says so."""
+    """A report as the node shows it: commands as they work here; on the sandbox its first line says so."""
+    report = at_a_graph(report)
     return f"{BADGE}\n{report}" if is_sandbox() and BADGE not in report.splitlines() else report

@@ -1,34 +1,57 @@
-// Shows what a Civitai Bridge node reports, below the node, in the classic canvas and in Nodes 2.0.
+// Shows what a Civitai Bridge node reports, below the node, and its errors where the frontend hides their sentence; in
+// the classic canvas and in Nodes 2.0.
+import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { heightFor, isOurs, textOf } from "./lib/report.js";
+import { hidesErrors, toastOf } from "./lib/errors.js";
+import { heightNeeded, isOurs, textOf } from "./lib/report.js";
 
 const NAME = "civitai_bridge_report";
+const OUTER =
+  "width:100%;height:100%;max-height:600px;box-sizing:border-box;overflow:auto;border-radius:6px;" +
+  "background:var(--comfy-input-bg);color:var(--input-text);";
+const INNER =
+  "padding:6px 8px;font:12px/16px ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;user-select:text;";
 
+// Nodes 2.0 gives the row the element's own height, so it must not be a textarea, which has two lines; the classic canvas
+// goes by getMinHeight, which must know the wrapped lines, so the inner element is measured.
 function reportWidget(node) {
-  const known = node.widgets?.find((widget) => widget.name === NAME);
-  if (known) return known;
-  const element = document.createElement("textarea");
-  element.readOnly = true;
-  element.spellcheck = false;
-  element.placeholder = "The report appears here.";
-  element.style.cssText =
-    "width:100%;height:100%;box-sizing:border-box;resize:none;border:0;border-radius:6px;padding:6px 8px;" +
-    "font:12px/16px ui-monospace,monospace;white-space:pre-wrap;" +
-    "background:var(--comfy-input-bg);color:var(--input-text);";
+  const widgets = node.widgets ?? [];
+  const existing = widgets.find((widget) => widget.name === NAME);
+  if (existing) return existing;
+  const element = document.createElement("div");
+  const inner = document.createElement("div");
+  element.style.cssText = OUTER;
+  inner.style.cssText = INNER;
+  element.append(inner);
   const widget = node.addDOMWidget(NAME, "CIVITAI_BRIDGE_REPORT", element, {
-    getValue: () => element.value,
+    getValue: () => inner.textContent,
     setValue: (value) => {
-      element.value = value ?? ""; // as text: nothing from the service is ever HTML here
+      inner.textContent = value ?? ""; // as text: nothing from the service is ever HTML here
     },
-    getMinHeight: () => heightFor(element.value),
+    getMinHeight: () => heightNeeded(inner.offsetHeight, inner.textContent),
     serialize: false,
   });
   widget.serialize = false;
   return widget;
 }
 
+function fit(node) {
+  const height = node.computeSize?.()[1];
+  if (height && node.size && node.size[1] < height) node.setSize?.([node.size[0], height]);
+  node.setDirtyCanvas?.(true, true);
+}
+
 app.registerExtension({
   name: "civitai_bridge.report",
+  setup() {
+    if (!hidesErrors(window.__COMFYUI_FRONTEND_VERSION__)) return;
+    api.addEventListener("execution_error", ({ detail }) => {
+      if (!isOurs(detail?.node_type)) return;
+      const node = app.graph?.getNodeById?.(detail.node_id) ?? app.graph?.getNodeById?.(Number(detail.node_id));
+      const toast = toastOf(detail, node?.title);
+      if (toast) app.extensionManager?.toast?.add(toast);
+    });
+  },
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (!isOurs(nodeData.name)) return;
     const executed = nodeType.prototype.onExecuted;
@@ -37,9 +60,8 @@ app.registerExtension({
       const text = textOf(output);
       if (text === null) return;
       reportWidget(this).value = text;
-      const wanted = this.computeSize?.();
-      if (wanted && this.size && this.size[1] < wanted[1]) this.setSize?.([this.size[0], wanted[1]]);
-      this.setDirtyCanvas?.(true, true);
+      fit(this);
+      requestAnimationFrame(() => requestAnimationFrame(() => fit(this))); // once it is laid out
     };
   },
 });

@@ -95,8 +95,8 @@ def _document(purchase: Purchase, buyer: Buyer, results: Results) -> dict[str, A
         "air": purchase.about.get("air", ""),
         "engine": purchase.about.get("variant", ""),
         "prompt": purchase.about.get("prompt", ""),
-        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.here],
-        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.here},
+        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.fetched],
+        "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.fetched},
         "mine": buyer.owns(purchase),
         "error": purchase.error,
         "notes": list(purchase.about.get("notes", ())),
@@ -109,7 +109,7 @@ def _lines(purchase: Purchase, buyer: Buyer) -> list[str]:
 
     missing = []
     for picture in purchase.slots:
-        if not picture.here:
+        if not picture.fetched:
             how = "may still come" if picture.pending else "is missing"
             place = place_of(picture, len(purchase.slots))
             missing.append(f"    {place} {how}: {picture.reason or 'not fetched yet'}")
@@ -118,7 +118,7 @@ def _lines(purchase: Purchase, buyer: Buyer) -> list[str]:
 
 def _line(purchase: Purchase, buyer: Buyer) -> str:
     when = datetime.fromtimestamp(purchase.created).strftime("%Y-%m-%d %H:%M")
-    arrived = sum(1 for picture in purchase.slots if picture.here)
+    arrived = sum(1 for picture in purchase.slots if picture.fetched)
     foreign = "" if buyer.account == "sandbox" or buyer.owns(purchase) else " (another account or address)"
     parts = [
         when,

@@ -140,13 +140,13 @@ def from_label(label: str, schedule: str = "") -> Sampling:
 
     assert from_label("DPM++ 2M Karras") == from_label("DPM++ 2M", "Automatic") == Sampling("dpmpp_2m", "karras")
     Raises UnknownLabel for a label that no table has."""
-    sampling = _SAMPLINGS.get(_folded(label))
-    if sampling is None:
+    key, word = _folded(label), _folded(schedule)
+    if key not in _SAMPLINGS:
         raise UnknownLabel(_unknown_sampler(label))
-    if not schedule:
+    sampling = _SAMPLINGS[key]
+    if not word:
         return sampling
-    automatic = _folded(schedule) == _AUTOMATIC
-    scheduler = _automatic(label, sampling) if automatic else _SCHEDULERS.get(_folded(schedule))
+    scheduler = _automatic(key) if word == _AUTOMATIC else _SCHEDULERS.get(word)
     if scheduler is None:
         raise UnknownLabel(_unknown_schedule(schedule))
     return Sampling(sampling.sampler, scheduler)
@@ -155,17 +155,18 @@ def from_label(label: str, schedule: str = "") -> Sampling:
 def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...]]:
     """As `from_label`, for what a stranger wrote: a word that no table has is kept as it is and named in a note."""
     notes: list[str] = []
-    sampling = _SAMPLINGS.get(_folded(label))
+    key, word = _folded(label), _folded(schedule)
+    sampling = _SAMPLINGS.get(key)
     if sampling is None:
-        chosen = _folded(label) not in _NOT_CHOSEN
+        chosen = key not in _NOT_CHOSEN
         sampling = Sampling(label.strip() if chosen else "", "")
-        if label.strip():
+        if key:
             notes.append(_unknown_sampler(label) if chosen else f"The sampler is not said: {label!r} stands there.")
-    if not schedule:
+    if not word:
         return sampling, tuple(notes)
-    scheduler = _SCHEDULERS.get(_folded(schedule))
-    if _folded(schedule) == _AUTOMATIC:
-        scheduler = _automatic(label, sampling)
+    scheduler = _SCHEDULERS.get(word)
+    if word == _AUTOMATIC:
+        scheduler = _automatic(key)
         if scheduler != "normal":
             stand_in = f"{scheduler or 'nothing'} stands in for it"
             notes.append(f"The schedule of {label.strip()} is A1111's automatic one: {stand_in}.")
@@ -175,10 +176,11 @@ def read_label(label: str, schedule: str = "") -> tuple[Sampling, tuple[str, ...
     return Sampling(sampling.sampler, scheduler), tuple(notes)
 
 
-def _automatic(label: str, sampling: Sampling) -> str:
-    """What A1111's "Automatic" is for a label; `""` where nobody knows."""
-    if _folded(label) not in _SAMPLINGS:
-        return _OWN_SCHEDULES_BY_LABEL.get(_folded(label), "")
+def _automatic(key: str) -> str:
+    """What A1111's "Automatic" is for a folded label; `""` where nobody knows."""
+    sampling = _SAMPLINGS.get(key)
+    if sampling is None:
+        return _OWN_SCHEDULES_BY_LABEL.get(key, "")
     return sampling.scheduler or _OWN_SCHEDULES.get(sampling.sampler, "normal")
 
 

@@ -166,12 +166,13 @@ class HttpClient:
         except UnicodeError:
             raise BadInput("The request holds characters that cannot be sent; remove them and try again.") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, asyncio.TimeoutError, OSError) as error:
-            sentence = _in_words(host, error)
+            sentence, is_down = _in_words(host, error), False
             if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-                self.hosts.failed(origin_of(base), sentence, waited=isinstance(error, httpx.ConnectTimeout))
+                waited = isinstance(error, httpx.ConnectTimeout)
+                is_down = self.hosts.failed(origin_of(base), sentence, waited=waited)
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL))
             timed_out = isinstance(error, (httpx.ReadTimeout, asyncio.TimeoutError))
-            raise Unreachable(sentence, sent=not unsent, timed_out=timed_out) from None
+            raise Unreachable(sentence, sent=not unsent, timed_out=timed_out, again=not is_down) from None
 
     @asynccontextmanager
     async def _open(self, url: str, timeout: float) -> AsyncIterator[_fetch.Opened]:

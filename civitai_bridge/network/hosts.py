@@ -88,19 +88,22 @@ class HostMemory:
         until, reason = self.down.get(origin, (0.0, ""))
         left = until - self.clock()
         if 0 < left <= DOWN_SECONDS:  # a clock that was set back must not close a host for long
-            raise Unreachable(f"{reason} It is asked again in {left:.0f} s.", sent=False)
+            raise Unreachable(f"{reason} It is asked again in {left:.0f} s.", sent=False, again=False)
 
     def pause_of(self, origin: str) -> float:
         """Seconds for which an origin asked to be left alone; 0 for none."""
         return max(0.0, self.paused.get(origin, 0.0) - self.clock())
 
-    def failed(self, origin: str, reason: str, *, waited: bool) -> None:
-        """No connection could be made. `waited`: it took its whole time; a quick refusal is down at the second one.
+    def failed(self, origin: str, reason: str, *, waited: bool) -> bool:
+        """No connection could be made; True when the host counts as down from now on. `waited`: it took its whole
+        time; a quick refusal is down at the second one.
 
         Slow or wrong answers are none of this."""
         self.strikes[origin] = self.strikes.get(origin, 0) + (STRIKES if waited else 1)
-        if self.strikes[origin] >= STRIKES:
-            self.down[origin] = (self.clock() + DOWN_SECONDS, reason)
+        if self.strikes[origin] < STRIKES:
+            return False
+        self.down[origin] = (self.clock() + DOWN_SECONDS, reason)
+        return True
 
     def answered(self, origin: str) -> None:
         """Whatever it answered, it is there."""

@@ -30,7 +30,8 @@ def retrying(
 ) -> Send:
     """A Send that repeats on no answer, 429 and 5xx, with exponential pauses, jitter and the service's `Retry-After`.
 
-    A look-up that finds no host is repeated once: whoever asks next is not to wait for it again. A pause of more than
+    A look-up that finds no host is repeated once, and not at all once the host counts as down: whoever asks next is not
+    to wait for it again. A pause of more than
     half a minute that the service asks for is not sat out here; the answer says so."""
 
     async def send_again(request: Request) -> Response:
@@ -41,7 +42,8 @@ def retrying(
             try:
                 response = await send(request)
             except Unreachable as error:
-                if attempt == attempts or not (error.sent or request.of_order or attempt == 1):
+                useless = not error.again or (attempt > 1 and not error.sent)
+                if attempt == attempts or (useless and not request.of_order):
                     raise
                 tell(f"{error} Trying again.")
             else:

@@ -46,7 +46,7 @@ async def learn(owned: OwnedPurchase, workflow: Workflow) -> None:
     facts = _money(owned.purchase, workflow)
     if workflow.done:
         images, twins = _images(owned, workflow), await _twins(owned, workflow)
-        came = workflow.status == "succeeded" or any(image.pending or image.here for image in images)
+        came = workflow.status == "succeeded" or any(image.pending or image.fetched for image in images)
         # What comes of a twin is ours too, and so is its cancel.
         going = owned.purchase.state == ACCEPTED and not came
         living = next((twin for twin in twins if going and not twin.ended_badly), None)
@@ -160,7 +160,7 @@ def _quantity(purchase: Purchase, workflow: Workflow) -> int:
 
 def _images(owned: OwnedPurchase, workflow: Workflow) -> list[PurchasedImage]:
     """One image for each picture that was ordered, in order; what may be had is pending until it is on disk."""
-    on_disk = {image.index: image for image in owned.purchase.slots if image.here}
+    on_disk = {image.index: image for image in owned.purchase.slots if image.fetched}
     seed = owned.purchase.about.get("seed")
     blobs = {blob.index: blob for blob in workflow.images}
     # A picture may be attached a little later; what is not there after an hour will not come.

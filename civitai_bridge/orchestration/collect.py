@@ -41,7 +41,9 @@ async def collect(owned: OwnedPurchase) -> None:
     images = [collected.get(image.index, image) for image in images]
     await owned.write(slots=images)
     urls = {image.index: url for image, url in results}
-    services.addresses.remember(owned.purchase.key, tuple(urls.get(image.index, "") for image in images if image.here))
+    services.addresses.remember(
+        owned.purchase.key, tuple(urls.get(image.index, "") for image in images if image.fetched)
+    )
 
 
 def with_damaged_pending(purchase: Purchase, results: Results) -> list[PurchasedImage]:
@@ -49,14 +51,14 @@ def with_damaged_pending(purchase: Purchase, results: Results) -> list[Purchased
     the loop)."""
     return [
         replace(image, sha256="", file="", pending=True)
-        if image.here and not results.intact(image.file, image.sha256)
+        if image.fetched and not results.intact(image.file, image.sha256)
         else image
         for image in purchase.slots
     ]
 
 
 def _no_longer_kept(image: PurchasedImage) -> PurchasedImage:
-    return image if image.here else replace(image, pending=False, reason="CivitAI no longer keeps it")
+    return image if image.fetched else replace(image, pending=False, reason="CivitAI no longer keeps it")
 
 
 async def _blobs(owned: OwnedPurchase) -> Mapping[int, ImageBlob]:

@@ -124,8 +124,7 @@ class Fleet:
             return None
         if purchase.about.get("twin_look"):
             self.background(second_look_later(self.runs, purchase))
-        bought_before = bought_before and not ordered
-        outcome = await hand_over(self.runs, purchase, order, bought_before, joined, self.settings)
+        outcome = await hand_over(self.runs, purchase, order, bought_before and not ordered, joined, self.settings)
         # Older pages keep the last line on the node, so it is one worth keeping.
         text = report.last_line(outcome)
         caller.progress(State("done", text, 1.0, purchase.price, purchase.workflow_id))

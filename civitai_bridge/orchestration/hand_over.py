@@ -34,7 +34,7 @@ async def hand_over(
         raise report.about(report.why_nothing(purchase, bought_before), purchase)
     if purchase.state == COLLECTED:  # young again, so that its files are not removed
         await services.in_thread(services.journal.record, purchase.key)
-    missing = tuple((image.index, image.reason) for image in purchase.slots if not image.here)
+    missing = tuple((image.index, image.reason) for image in purchase.slots if not image.fetched)
     idle = [
         earlier
         for earlier in await services.in_thread(waiting, services.journal, settings)
@@ -85,7 +85,7 @@ def pictures_of(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ..
             Path(image.file).suffix.lstrip("."),
         )
         for image in purchase.slots
-        if image.here and results.intact(image.file, image.sha256)
+        if image.fetched and results.intact(image.file, image.sha256)
     )
 
 

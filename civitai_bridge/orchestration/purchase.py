@@ -42,7 +42,7 @@ class PurchasedImage:
     blocked: bool = False
 
     @property
-    def here(self) -> bool:
+    def fetched(self) -> bool:
         """Whether its bytes were fetched, checked and kept."""
         return bool(self.sha256)
 
@@ -158,16 +158,16 @@ def still_open(purchase: Purchase, now: float) -> bool:
         return True
     unpaid_back = max(purchase.price, purchase.debited) > purchase.credited
     over = purchase.state in (FAILED, CANCELED) and bool(purchase.workflow_id)
-    over = over or (purchase.state == COLLECTED and not all(image.here for image in purchase.slots))
+    over = over or (purchase.state == COLLECTED and not all(image.fetched for image in purchase.slots))
     return over and unpaid_back and abs(now - purchase.created) < MONTH
 
 
 def kept_files(purchases: Iterable[Purchase]) -> dict[str, tuple[float, bool]]:
     """File name in `results/` -> (when a purchase that names it last changed, whether all of them are collected)."""
-    kept: dict[str, tuple[float, bool]] = {}
+    files: dict[str, tuple[float, bool]] = {}
     for purchase in purchases:
         for image in purchase.slots:
             if image.file:
-                changed, collected = kept.get(image.file, (0.0, True))
-                kept[image.file] = (max(changed, purchase.updated), collected and purchase.state == COLLECTED)
-    return kept
+                changed, collected = files.get(image.file, (0.0, True))
+                files[image.file] = (max(changed, purchase.updated), collected and purchase.state == COLLECTED)
+    return files

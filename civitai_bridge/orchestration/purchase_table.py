@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS purchases (
     user_id TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS purchases_by_hash ON purchases (request_hash, account, base);
+CREATE INDEX IF NOT EXISTS purchases_by_account ON purchases (account);
 CREATE INDEX IF NOT EXISTS purchases_by_time ON purchases (base, created);
 CREATE INDEX IF NOT EXISTS purchases_by_workflow ON purchases (workflow_id);
 CREATE TABLE IF NOT EXISTS attempts (

@@ -279,7 +279,7 @@ def _ended(purchase: Purchase, bought_before: bool) -> WorkflowEnded:
 
 def ask_for_refund(purchase: Purchase) -> str:
     """What to do about pictures that were made and paid, and cannot be had; nothing where there is none."""
-    lost = [image for image in purchase.slots if not (image.here or image.pending or image.blocked)]
+    lost = [image for image in purchase.slots if not (image.fetched or image.pending or image.blocked)]
     if purchase.about.get("status") != "succeeded" or not lost or purchase.credited:
         return ""
     return (
@@ -321,7 +321,7 @@ def what_came(purchase: Purchase, pictures: Sequence[BoughtPicture], *, seeds: b
     if seeds:
         numbers = ", ".join(str(picture.seed) for picture in pictures)
         lines.append(f"Seed{'s' if len(pictures) > 1 else ''} {numbers}.")
-    missing = [image for image in purchase.slots if not image.here]
+    missing = [image for image in purchase.slots if not image.fetched]
     for image in missing:
         place = place_of(image, len(purchase.slots))
         lines.append(f"{place[0].upper()}{place[1:]} is missing: {image.reason}.")

@@ -74,7 +74,7 @@ async def restore(services: Services, purchase: Purchase) -> Purchase:
         async with owned.held():
             await collect(owned)
             pairs = zip(purchase.slots, owned.purchase.slots, strict=True)
-            if any(before.here and not (after.here or after.pending) for before, after in pairs):
+            if any(before.fetched and not (after.fetched or after.pending) for before, after in pairs):
                 await owned.write(about={**owned.purchase.about, "gone": True})
     except RowLost:
         pass

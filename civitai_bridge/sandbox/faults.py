@@ -55,6 +55,8 @@ class RequestLog:
                     request.query_string, dict(request.headers), body,
                 )
             )  # fmt: skip
+            if _token(request) in self._script.refused_keys:
+                return web.json_response({"title": "Unauthorized", "status": 401}, status=401)
             fault = self._script.next_fault(name, _subject(self._orchestrator, name, request, body))
             try:
                 return await (handler(request) if fault is None else self._faulty(request, handler, fault))
@@ -124,6 +126,22 @@ async def _page(request: web.Request, handler: Handler, fault: Fault) -> web.Str
     return web.Response(status=502, text=text, content_type="text/html")
 
 
+async def _challenge(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+    status = fault.status if fault.status in (403, 429, 503) else 403
+    text = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>/cdn-cgi/challenge-platform/</body>"
+    headers = {"cf-mitigated": "challenge", "server": "cloudflare"}
+    return web.Response(status=status, text=text, content_type="text/html", headers=headers)
+
+
+async def _tells(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+    body = {"title": "Bad Request", "status": 400, "detail": f"The token {_token(request)} is not allowed to do this."}
+    return web.json_response(body, status=400)
+
+
+def _token(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").partition(" ")[2]
+
+
 async def _limit(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
     return web.Response(status=429, headers=_retry_after(fault))
 
@@ -178,7 +196,7 @@ async def _wrong(request: web.Request, handler: Handler, fault: Fault) -> web.St
 
 _ACTS: dict[str, Callable[[web.Request, Handler, Fault], Awaitable[web.StreamResponse]]] = {
     "status": _status, "html": _page, "limit": _limit, "drop": _drop, "hang": _hang, "slow": _slow, "lost": _lost,
-    "lost500": _lost_with_500, "cut": _cut, "short": _short, "wrong": _wrong,
+    "challenge": _challenge, "tells": _tells, "lost500": _lost_with_500, "cut": _cut, "short": _short, "wrong": _wrong,
 }  # fmt: skip
 
 

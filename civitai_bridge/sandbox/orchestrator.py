@@ -22,7 +22,9 @@ def order(
     steps = checked(body, strict=orchestrator.script.strict)
     key = body.get("externalId")
     if key and not twin and (user, key) in orchestrator.keys:
-        return 200, view(orchestrator, orchestrator.runs[orchestrator.keys[(user, key)]])
+        run = orchestrator.runs[orchestrator.keys[(user, key)]]
+        if whatif or time.time() - run.born >= orchestrator.script.key_lag:
+            return 200, view(orchestrator, run)
     source = first_picture(steps[0])
     cost, factors = price(steps[0])
     wallets = ["yellow"] if body.get("allowMatureContent") else list(body.get("currencies") or ORDER)

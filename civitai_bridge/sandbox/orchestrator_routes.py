@@ -61,6 +61,8 @@ def _route(method: str, path: str, handler: Handler) -> web.RouteDef:
 
 async def _submit(service: Service, request: web.Request) -> web.StreamResponse:
     user = user_of(request)
+    if service.script.submit_wait_refused and "wait" in request.query:
+        raise problem(400, "Bad Request", "The value of wait is not valid.")
     try:
         body = json.loads(await request.read())
     except ValueError as error:

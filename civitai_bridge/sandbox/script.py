@@ -12,6 +12,7 @@ download, storage, media):
     late (seconds)          closes the connection and does it later     cut            says all, sends half
     wrong                   sends bytes of another kind                 short          names and sends half
     limit (after)           429, with Retry-After if given              slow (seconds) waits, then does it
+    challenge (status)      Cloudflare's page instead                   tells          400 with the caller's key in it
     twin                    (submit) both of two simultaneous submits of one key pass: a second workflow is made and
                             charged
 """
@@ -25,7 +26,10 @@ from typing import Any
 
 _OF_THE_SITE = ("site", "trpc", "download", "storage", "media")
 ROUTES = ("submit", "price", "poll", "list", "cancel", "refresh", "blob", "content", "resource", *_OF_THE_SITE)
-_ANYWHERE = ("status", "html", "drop", "hang", "slow", "lost", "lost500", "late", "cut", "short", "wrong", "limit")
+_ANYWHERE = (
+    *("status", "html", "drop", "hang", "slow", "lost", "lost500", "late", "cut", "short", "wrong", "limit"),
+    *("challenge", "tells"),
+)
 KINDS = (*_ANYWHERE, "twin")
 # What chance may draw. A 401 or 404 of a look is as possible as a 5xx; a twin can only be made by a submit.
 _STATUSES = (400, 401, 403, 404, 408, 409, 410, 500, 502, 503, 504)
@@ -65,14 +69,21 @@ class Job:
 
 @dataclass
 class Script:
-    """Switches stand for how a deployment is; queues for what happens next. `fees` are what creators take, AIR to Buzz
-    a picture; they are charged beside the `total` that is named."""
+    """Switches stand for how a deployment is; queues for what happens next. `list_lag` and `key_lag` are the seconds
+    after which a workflow is in the list, and after which a second POST of its key finds it (before, a twin is made).
+    `signed`: signed addresses of pictures lead to moderation's placeholder (`blocked`) or are refused (`refused`),
+    though the pictures can be had by their ids. `refused_keys` are no longer taken. `fees` are what creators take, AIR
+    to Buzz a picture; they are charged beside the `total` that is named."""
 
     dialect: str = "S"
     strict: bool = False
     whatif_claims_key: bool = False
     insufficient_status: int = 403
     list_lag: float = 0.0
+    key_lag: float = 0.0
+    signed: str = ""
+    refused_keys: tuple[str, ...] = ()
+    submit_wait_refused: bool = False
     omit_next: bool = False
     none_reason: bool = False
     omit_type: bool = False

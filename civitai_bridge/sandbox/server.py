@@ -21,13 +21,15 @@ from .workflows import Orchestrator
 
 class Sandbox:
     """A pretend CivitAI: `async with Sandbox() as sandbox: …`. `port` takes N (orchestrator), N+1 (site), N+2
-    (storage); N+3 is kept for the relay; 0 = free ports. `pace` scales the 2.5 seconds of a job."""
+    (storage); N+3 is kept for the relay; 0 = free ports. `pace` scales the 2.5 seconds of a job; connections that are
+    silent for `idle` seconds are closed."""
 
-    def __init__(self, *, port: int = 0, pace: float = 1.0, script: Script | None = None) -> None:
+    def __init__(self, *, port: int = 0, pace: float = 1.0, script: Script | None = None, idle: float = 75.0) -> None:
         self.script = script or Script()
         self.bank = Bank()
         self.site = Website()
         self._port = port
+        self._idle = idle
         self._runners: list[web.AppRunner] = []
         self.orchestrator = Orchestrator(self.script, self.bank, pace=pace)
         self._log = RequestLog(self.script, self.orchestrator)
@@ -72,7 +74,9 @@ class Sandbox:
     async def _serve(self, host: str, offset: int, routes: list[web.RouteDef]) -> str:
         app = web.Application(client_max_size=96 * 1024 * 1024)
         app.add_routes(routes)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True, keepalive_timeout=self._idle
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, "127.0.0.1", self._port + offset if self._port else 0)

@@ -98,13 +98,15 @@ def open_blob(orchestrator: Orchestrator, blob_id: str, *, user: str | None, sig
             raise problem(401, "Unauthorized")
         if expires < time.time():
             raise problem(403, "Forbidden", "The signature has expired.")
+        if orchestrator.script.signed == "refused":
+            raise problem(403, "Forbidden")
     elif blob is not None and blob.user != user:
         raise problem(404, "Not Found")
     if blob is None or blob.content is None:
         raise problem(404, "Not Found")
     token = secrets.token_urlsafe(24)
     orchestrator.content[token] = blob_id
-    if blob.blocked:
+    if blob.blocked or (user is None and orchestrator.script.signed == "blocked"):
         return f"/v2/consumer/blobs/blocked/{token}"
     return (
         f"{orchestrator.storage}/content/{token}"

@@ -127,15 +127,17 @@ async def look_up(
     lines: list[str] = []
     missing: list[str] = []
     unasked: dict[str, str] = {}
+    away = None
     if asked := version_questions(data):
         subjects = {question.version_id: question.subject for question in asked}
         by_id = await describe(site, subjects, lookups)
+        away = by_id.away
         data = described(data, {key: _used(version) for key, version in by_id.items() if version is not None})
         quiet = [question.version_id for question in asked if question.only_words]
         missing, unasked = report.misses(by_id, subjects, quiet)
     if questions := hash_questions(data):
         names = {question.hash: report.question(question) for question in questions}
-        by_hash = await identify(site, names, lookups)
+        by_hash = await identify(site, names, lookups, away=away)
         known = {key: _used(version) for key, version in by_hash.items() if version is not None}
         data = answered(data, known)
         lines += report.hits(known, names)

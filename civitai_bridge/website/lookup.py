@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ..errors import CivitaiError, NotFound, RateLimited, RegionBlocked, Unreachable
+from ..errors import CivitaiError, CloudflareChallenge, NotFound, RateLimited, RegionBlocked, Unreachable
 from ..resources.hashes import SHA256, bare_hash, is_of_nothing
 from ..resources.version import ModelVersion
 from .client import SiteClient
@@ -23,6 +23,7 @@ AT_ONCE = 8
 FRESH = 600.0  # seconds that an answer is remembered: a model may be published or an image edited meanwhile
 MOST_IMAGES = 200  # remembered at once; one may be megabytes
 _LENGTHS = (8, 10, 12, 64)
+_AWAY = (Unreachable, RateLimited, RegionBlocked, CloudflareChallenge)  # the next question would fare no better
 
 Key = TypeVar("Key", str, int)
 
@@ -32,10 +33,11 @@ class Identified(Mapping[Key, "ModelVersion | None"], Generic[Key]):
     """Each hash or version id as it was asked -> its version, or None where CivitAI knows none.
 
     What could not be asked is in `unknown` with the reason, and not in the mapping: asking for it raises that reason,
-    so that no network error is taken for "not found"."""
+    so that no network error is taken for "not found". `away` is the reason why the rest was not asked at all."""
 
     answers: Mapping[Key, ModelVersion | None]
     unknown: Mapping[Key, CivitaiError] = field(default_factory=dict)
+    away: CivitaiError | None = None
 
     def __getitem__(self, key: Key) -> ModelVersion | None:
         if key in self.unknown:
@@ -105,14 +107,17 @@ def _askable(hash_: str) -> str:
     return bare if valid else ""
 
 
-async def identify(site: SiteClient, hashes: Iterable[str], lookups: Lookups | None = None) -> Identified[str]:
+async def identify(
+    site: SiteClient, hashes: Iterable[str], lookups: Lookups | None = None, *, away: CivitaiError | None = None
+) -> Identified[str]:
     """Find the version of each hash. At most one question for each hash that is not remembered, and one more for one
     of 12 digits that nothing has (it may be the head of a whole file's SHA-256). Whole ones share a question as
     SHA-256; those that it leaves open have one each, for they may be BLAKE3.
 
-    After the first sign that the service is away or asks for peace, the rest is not asked and stays unknown."""
+    After the first sign that the service is away or asks for peace, the rest is not asked and stays unknown; `away` is
+    such a sign from a moment ago."""
     keys = {hash_: _askable(hash_) for hash_ in hashes}
-    run = _Questions(site, lookups or Lookups())
+    run = _Questions(site, lookups or Lookups(), away)
     await run.ask_batch([key for key in dict.fromkeys(keys.values()) if len(key) == SHA256])
     await run.ask_each(filter(None, keys.values()))
     return run.answers(keys)
@@ -129,24 +134,23 @@ async def describe(site: SiteClient, version_ids: Iterable[int], lookups: Lookup
 class _Questions:
     """One run of questions, eight at a time, until the service is away."""
 
-    def __init__(self, site: SiteClient, lookups: Lookups) -> None:
+    def __init__(self, site: SiteClient, lookups: Lookups, away: CivitaiError | None = None) -> None:
         self._site = site
         self._lookups = lookups
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._away: CivitaiError | None = None
+        self._away = away
         self._failed: dict[str | int, CivitaiError] = {}
 
     async def ask_batch(self, hashes: Iterable[str]) -> None:
         """Whole SHA-256 in one question where there is more than one; what it does not know may be a BLAKE3."""
         unknown = [hash_ for hash_ in hashes if not self._lookups.remembered(hash_)]
-        if len(unknown) < 2:
+        if len(unknown) < 2 or self._away is not None:
             return
         try:
             for hash_, version in (await self._site.by_hashes(unknown)).items():
                 self._lookups.remember(hash_, version)
         except CivitaiError as error:
-            self._note(error)
-            self._failed |= dict.fromkeys(unknown, error)
+            self._failed |= dict.fromkeys(unknown, self._reason(error))
 
     async def ask_each(self, keys: Iterable[str | int]) -> None:
         """A question for each key that is not remembered."""
@@ -156,7 +160,8 @@ class _Questions:
         """The answers under the names by which they were asked; `""` stands for what can name nothing."""
         unknown = {name: self._failed[key] for name, key in keys.items() if key in self._failed}
         answered = ((name, key) for name, key in keys.items() if name not in unknown)
-        return Identified({name: self._lookups.recall(key) if key else None for name, key in answered}, unknown)
+        answers = {name: self._lookups.recall(key) if key else None for name, key in answered}
+        return Identified(answers, unknown, self._away)
 
     async def _ask_one(self, key: str | int) -> None:
         async with self._gate:
@@ -171,9 +176,11 @@ class _Questions:
             except NotFound:
                 self._lookups.remember(key, None)
             except CivitaiError as error:
-                self._note(error)
-                self._failed[key] = error
+                self._failed[key] = self._reason(error)
 
-    def _note(self, error: CivitaiError) -> None:
-        if isinstance(error, (Unreachable, RateLimited, RegionBlocked)):
-            self._away = error
+    def _reason(self, error: CivitaiError) -> CivitaiError:
+        """Why a question has no answer. A service that is away is away for one reason, the first."""
+        if not isinstance(error, _AWAY):
+            return error
+        self._away = self._away or error
+        return self._away

@@ -95,7 +95,9 @@ def core_nodes() -> Any:
 
 
 def blocker(reason: str) -> Any:
-    """An output that stops whoever needs it, with the reason."""
+    """An output that stops whoever needs it, with the reason; commands in it as they work here."""
     from comfy_execution.graph import ExecutionBlocker
 
-    return ExecutionBlocker(reason)
+    from ...civitai_bridge.wording import at_a_graph
+
+    return ExecutionBlocker(at_a_graph(reason))

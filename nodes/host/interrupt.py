@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...civitai_bridge.errors import CivitaiError, Interrupted
 from ...civitai_bridge.network.background import background_loop, until_cancelled, wait_for
 from ...civitai_bridge.network.notices import listening
+from ...civitai_bridge.wording import at_a_graph
 from . import comfyui
 from .services import services
 
@@ -101,12 +102,17 @@ async def run_story(story: Story[T], node_id: str | None) -> T:
         raise
     except Interrupted as error:
         if not run.cancelled():
-            raise error.with_traceback(None) from None  # core's exception would cancel the siblings' jobs as well
+            raise _for_the_node(error) from None  # core's exception would cancel the siblings' jobs as well
         log.info("%s", error)
         raise comfyui.interrupted() from error
     except CivitaiError as error:
-        # Core publishes the traceback; a fresh, short one holds no inputs of ours.
-        raise error.with_traceback(None) from None
+        raise _for_the_node(error) from None
+
+
+def _for_the_node(error: CivitaiError) -> CivitaiError:
+    """The error with commands as they work here. Core publishes the traceback; a fresh, short one holds no inputs."""
+    error.args = (at_a_graph(str(error)), *error.args[1:])
+    return error.with_traceback(None)
 
 
 def stoppable(story: Story[T], doing: str) -> Story[T]:

@@ -27,7 +27,8 @@ class Errand:
 
 @dataclass(frozen=True)
 class Plan:
-    """`kills[i]` lists, for each life of process i, the step at which it dies."""
+    """`kills[i]` lists, for each life of process i, the step at which it dies; the person's key is replaced when the
+    `key_changes_at`-th life of all begins."""
 
     seed: int
     errands: tuple[Errand, ...]
@@ -36,6 +37,7 @@ class Plan:
     jobs: float
     per_prompt: int
     per_day: int
+    key_changes_at: int = 0
 
     @property
     def processes(self) -> int:
@@ -69,4 +71,5 @@ def draw(seed: int, submits: int, kills: int, *, processes: int = 2) -> Plan:
         tuple(rng.randint(1, each) for _ in range(kills // processes + (place < kills % processes)))
         for place in range(processes)
     )
-    return Plan(seed, tuple(errands), lives, chance=0.12, jobs=0.12, per_prompt=20, per_day=max(4, submits * 8 // 10))
+    per_day, change = max(4, submits * 8 // 10), rng.randint(max(2, kills * 2 // 3), max(2, kills))
+    return Plan(seed, tuple(errands), lives, 0.12, 0.12, per_prompt=20, per_day=per_day, key_changes_at=change)

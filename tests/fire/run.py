@@ -40,10 +40,13 @@ async def run(plan: Plan, home: Path, *, talk: Any = lambda _: None) -> Verdict:
         sandbox.bank.opening = {"blue": 10 * len(plan.errands), "green": 0, "yellow": 0}
         sandbox.script.at_random(plan.seed, plan.chance, plan.jobs)
         game = _Game(plan, home, work, sandbox)
+        weather = asyncio.ensure_future(game.weather())
         await asyncio.gather(*(game.lives(place) for place in range(plan.processes)))
+        weather.cancel()
         talk(f"{game.kills} kills done, {len(game.ended())} of {len(plan.errands)} errands ended; now without faults")
         sandbox.script.at_random(0, 0.0)
-        await asyncio.sleep(1.5)  # what was late arrives; hearts count as stopped
+        sandbox.script.key_lag, sandbox.script.list_lag, sandbox.script.signed = 0.0, 0.0, ""
+        await asyncio.sleep(3)  # what was late arrives; hearts count as stopped; twins are due
         for again in range(3):
             await game.live(0, 0, [errand for errand in game.open()], resume=True, name=f"calm-{again}")
         verdict = judge(plan, sandbox, home / "state", game.said(), game.consoles())
@@ -58,6 +61,7 @@ class _Game:
     def __init__(self, plan: Plan, home: Path, work: Path, sandbox: Sandbox) -> None:
         self.plan, self.home, self.work, self.sandbox = plan, home, work, sandbox
         self.kills, self.crashes = 0, []
+        self.started, self.key = 0, KEY
 
     def said(self) -> list[dict[str, Any]]:
         lines = []
@@ -78,6 +82,24 @@ class _Game:
         calm = {"cancel_after": None, "impatient": False}
         return [{**asdict(errand), **calm} for errand in self.plan.errands if errand.number not in done]
 
+    async def weather(self) -> None:
+        """How the deployment is for a while: how long it hides a new workflow, where signed addresses lead."""
+        rng = random.Random(f"weather {self.plan.seed}")
+        script = self.sandbox.script
+        while True:
+            script.list_lag = rng.choice((0.0, 0.0, 0.15, 0.5))  # a second here is forty there
+            script.key_lag = rng.choice((0.0, script.list_lag))
+            script.signed = rng.choice(("", "", "", "blocked", "refused"))
+            await asyncio.sleep(rng.uniform(0.3, 1.5))
+
+    def key_of_life(self) -> str:
+        """The key that a process starts with. At one moment the person replaces it, and the old one is not taken any
+        more."""
+        self.started += 1
+        if self.started == self.plan.key_changes_at:
+            self.key, self.sandbox.script.refused_keys = f"{KEY}~2", (KEY,)
+        return self.key
+
     async def lives(self, place: int) -> None:
         """A process and, each time it was killed, the next one that takes up what is left."""
         mine = [errand for errand in self.plan.errands if errand.process == place]
@@ -92,7 +114,7 @@ class _Game:
         self, place: int, dies_at: int, errands: list[dict[str, Any]], *, name: str, resume: bool = False
     ) -> None:
         config = {
-            "key": KEY, "home": str(self.home / "state"), "said": str(self.work / f"{name}.said"), "dies_at": dies_at,
+            "key": self.key_of_life(), "home": str(self.home / "state"), "said": str(self.work / f"{name}.said"), "dies_at": dies_at,
             "orchestration_url": self.sandbox.orchestration_url, "site_url": self.sandbox.site_url,
             "storage_url": self.sandbox.storage_url, "per_prompt": self.plan.per_prompt, "per_day": self.plan.per_day,
             "errands": errands, "resume": resume,

@@ -1,7 +1,7 @@
 """One server process under fire: runs its errands against the sandbox, writes down what each gave, and kills itself
 with SIGKILL at the step it was told.  worker.py CONFIG.json
 
-Time runs faster here: pauses are a fortieth, hearts beat every 0.15 s and count as stopped after 1 s.
+Time runs forty times faster here, for pauses and clocks alike; the service's own delays are in real seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ load_pack("pack")
 
 from pack.civitai_bridge.app import Tuning, open_fleet  # noqa: E402
 from pack.civitai_bridge.errors import CivitaiError, Interrupted  # noqa: E402
+from pack.civitai_bridge.model_files.database import Database  # noqa: E402
 from pack.civitai_bridge.network.client import HttpClient  # noqa: E402
+from pack.civitai_bridge.network.hosts import HostMemory  # noqa: E402
 from pack.civitai_bridge.orchestration.fleet import Fleet  # noqa: E402
 from pack.civitai_bridge.orchestration.journal import Journal  # noqa: E402
 from pack.civitai_bridge.orchestration.outcome import Caller, Terms  # noqa: E402
@@ -49,18 +51,27 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DyingJournal(Journal):
-    def __init__(self, *arguments: Any, step: Steps, **options: Any) -> None:
-        self._step = step
-        super().__init__(*arguments, **options)
+class DyingDatabase:
+    def __init__(self, database: Database, step: Steps) -> None:
+        self._database, self._step = database, step
+        self.mode = database.mode
 
     @contextmanager
-    def _transaction(self, *consequence: str) -> Iterator[Any]:
+    def transaction(self, *consequence: str) -> Iterator[Any]:
         self._step()
-        with super()._transaction(*consequence) as db:
-            yield db
+        with self._database.transaction(*consequence) as connection:
+            yield connection
             self._step()  # in the middle: written, not committed
         self._step()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class DyingJournal(Journal):
+    def __init__(self, *arguments: Any, step: Steps, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.database: Any = DyingDatabase(self.database, step)
 
 
 class DyingNetwork:
@@ -85,8 +96,21 @@ class DyingNetwork:
         return fetched
 
 
+FASTER = 40
+
+
+def clock() -> float:
+    """Seconds since the epoch as this world counts them: the same for both processes, and near the real ones."""
+    began = 1_795_000_000.0
+    return began + (time.time() - began) * FASTER
+
+
+def monotonic() -> float:
+    return time.monotonic() * FASTER
+
+
 async def hurry(seconds: float) -> None:
-    await asyncio.sleep(seconds / 40)
+    await asyncio.sleep(seconds / FASTER)
 
 
 class Worker:
@@ -103,16 +127,18 @@ class Worker:
 
     async def run(self) -> None:
         config = self.config
-        async with HttpClient() as network:
+        async with HttpClient(hosts=HostMemory(clock=clock)) as network:
             network.allow_loopback(config["storage_url"])
             limits = {"limit_buzz_per_prompt": config["per_prompt"], "limit_buzz_per_day": config["per_day"]}
             settings = Settings(key=config["key"], home=Path(config["home"]), **limits)
             settings = settings.at(orchestration_url=config["orchestration_url"], site_url=config["site_url"])
-            journal = DyingJournal(settings.home / "journal.sqlite3", step=self.step, heart_stops=1.0)
-            dying: Any = DyingNetwork(network, self.step)
-            bridge = open_fleet(
-                settings, dying, journal=journal, tuning=Tuning(Timings(sleep=hurry, quiet=0.02, heartbeat=0.15))
+            journal = DyingJournal(
+                settings.home / "journal.sqlite3", step=self.step, clock=clock, monotonic=monotonic, heart_stops=40.0
             )
+            dying: Any = DyingNetwork(network, self.step)
+            timings = Timings(clock=clock, sleep=hurry, quiet=0.02, heartbeat=0.15)
+            bridge = open_fleet(settings, dying, journal=journal, tuning=Tuning(timings))
+            bridge.look_for_twins()
             room = asyncio.Semaphore(AT_ONCE)
             await asyncio.gather(*(self.errand(bridge, errand, room) for errand in config["errands"]))
             if config["resume"]:

@@ -73,6 +73,16 @@ async def test_a_long_pause_is_answered_at_once():
     assert naps == [] and len(send.requests) == 1
 
 
+async def test_a_host_that_is_down_is_not_asked_again_and_an_order_asks_as_ever():
+    down, naps = Unreachable("x", sent=False, again=False), Naps()
+    send = Fake(down)
+    with pytest.raises(Unreachable):
+        await retrying(send, sleep=naps)(Request("GET", "/x"))
+    assert len(send.requests) == 1 and naps == []
+    send = Fake(down, down, reply(200))
+    assert (await retrying(send, sleep=Naps())(Request("GET", "/x", of_order=True))).status == 200
+
+
 async def test_a_look_up_that_finds_no_host_is_repeated_once_and_an_order_as_ever():
     unsent = Unreachable("x", sent=False)
     send = Fake(unsent)

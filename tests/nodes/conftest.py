@@ -32,7 +32,7 @@ def nodes(comfy: Comfy) -> Any:
     import importlib
 
     package = types.SimpleNamespace()
-    for name in ("generate", "resolve", "sockets", "tensors", "image_data", "loras", "save_image", "catalog"):
+    for name in ("generate", "resolve", "sockets", "tensors", "image_data", "loras", "save_image", "catalog", "base"):
         setattr(package, name, importlib.import_module(f"pack.nodes.{name}"))
     for name in ("comfyui", "folders", "interrupt", "services", "startup", "watch"):
         setattr(package, name, importlib.import_module(f"pack.nodes.host.{name}"))

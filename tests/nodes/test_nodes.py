@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -16,12 +18,21 @@ from typing import Any
 
 import pytest
 
-from pack.civitai_bridge.errors import BadInput, BlobUnavailable, LimitReached, NotFound, StateTrouble, StillRunning
+from pack.civitai_bridge.errors import (
+    BadInput,
+    BlobUnavailable,
+    CivitaiError,
+    LimitReached,
+    NotFound,
+    StateTrouble,
+    StillRunning,
+)
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.settings import save_setting
+from pack.civitai_bridge.wording import command
 
 ROOTS = (
     "ImageData", "ReadImage", "Resolve", "Estimate", "CatalogCheck", "CatalogAdd", "CatalogPromote", "Download", "SaveImage",
@@ -238,8 +249,37 @@ def test_an_error_is_a_sentence_with_a_short_traceback(nodes: Any, sandbox: Any,
 
 def test_no_key_is_said_on_the_node(nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CIVITAI_API_TOKEN")
-    with pytest.raises(BadInput, match="civitai-bridge login"):
+    with pytest.raises(BadInput, match="login") as caught:
         run(nodes.generate.CivitaiBridgeGenerate, **small())
+    assert f"`{command()} login`" in str(caught.value), "as it is called in this install"
+
+
+def test_commands_are_named_as_they_work_in_this_install(nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "civitai-bridge").write_text("#!/bin/sh\n")
+    (tmp_path / "civitai-bridge").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command() == "civitai-bridge" or os.name == "nt"
+    monkeypatch.setenv("PATH", "")
+    report = nodes.base.report_text("Run `civitai-bridge journal list`.")
+    assert sys.executable in report and report.endswith("civitai_bridge journal list`.")
+    parts = shlex.split(report.split("`")[1])
+    done = subprocess.run(parts, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "The journal is empty." in done.stdout
+
+
+def test_a_wrong_key_of_the_environment_is_said_of_the_environment(
+    nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "wrong")
+    with pytest.raises(CivitaiError, match="environment variable CIVITAI_API_TOKEN"):
+        run(nodes.generate.CivitaiBridgeEstimate, **small())
+
+
+def test_an_error_has_no_path_in_its_name(nodes: Any, sandbox: Any, comfy: Any):
+    with pytest.raises(NotFound) as caught:
+        run(nodes.resolve.CivitaiBridgeResolve, reference="999999999")
+    kind = type(caught.value)
+    assert f"{kind.__module__}.{kind.__qualname__}" == "civitai_bridge.NotFound"
 
 
 # --- what goes wrong, as the node says it (issue "Under fire", Bad input); nothing of it loses a picture or pays twice
@@ -263,6 +303,7 @@ def test_a_limit_says_which_what_is_left_and_that_nothing_was_bought(nodes: Any,
 
 
 def test_a_day_that_is_used_up_says_when_it_frees(nodes: Any, sandbox: Any, comfy: Any):
+    pytest.importorskip("torch", reason="make test installs a CPU build where there is one")
     save_setting(home(), "limit_buzz_per_day", 12)
     size = {"width": 1024, "height": 1024, "steps": 30}
     run(nodes.generate.CivitaiBridgeGenerate, **small() | size)

@@ -62,7 +62,7 @@ async def test_a_twin_that_shows_up_when_the_job_ends_is_named_with_its_price_an
     twin = server.journal.get("7-twin")
     assert twin is not None and twin.about["twin_of"] == outcome.key
     (row,) = await server.resume(twin.key)
-    assert row.state == "finished" and all(image.here for image in row.slots), "its pictures are offered"
+    assert row.state == "finished" and all(image.fetched for image in row.slots), "its pictures are offered"
     assert len(service.submits) == 2
 
 
@@ -148,7 +148,7 @@ async def test_jobs_of_a_server_that_died_are_watched_to_their_end_by_the_next_w
     await until(
         lambda: (
             [row.state for row in later.journal.rows()] == ["finished"] * 16
-            and all(image.here for row in later.journal.rows() for image in row.slots)
+            and all(image.fetched for row in later.journal.rows() for image in row.slots)
         ),
         seconds=8,
     )
@@ -224,7 +224,7 @@ async def test_a_resume_looks_after_many_at_once(make: Servers, fleet: FakeServi
         nonlocal live, most
         live += 1
         most = max(most, live)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         live -= 1
         return await real(request)
 

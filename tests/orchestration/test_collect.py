@@ -29,7 +29,7 @@ async def test_a_placeholder_on_all_ways_is_withheld_for_now_and_looked_at_again
         await bridge.generate(WANTED, Terms())
     assert states(bridge) == ["finished"] and fleet.count("blob") == 2
     (row,) = await bridge.resume()
-    assert all(image.here for image in row.slots), "an hour later moderation may have changed its mind"
+    assert all(image.fetched for image in row.slots), "an hour later moderation may have changed its mind"
     assert not (await buy(bridge)).paid_now and fleet.count("submit") == 1
 
 

@@ -216,7 +216,7 @@ async def test_resume_finds_and_fetches_but_never_orders(make: Servers, fleet: F
     assert row.state == "unconfirmed" and fleet.count("submit") == posts
     await fleet(Request("POST", "/v2/consumer/workflows", content=row.body.encode()))  # the first POST arrives late
     (row,) = await bridge.resume()
-    assert row.state == "finished" and all(slot.here for slot in row.slots)
+    assert row.state == "finished" and all(slot.fetched for slot in row.slots)
     assert fleet.count("submit") == posts + 1, "only the late one of this test"
     outcome = await buy(bridge)
     assert len(outcome.pictures) == 2 and states(bridge) == ["collected"]
@@ -747,7 +747,7 @@ async def test_a_resume_days_later_still_fetches(make: Servers, fleet: FakeServi
     for bridge in (made := [make(clock=lambda: time.time() + 9 * 24 * 3600)]):
         await asyncio.sleep(0.3)
         (row,) = await bridge.resume()
-        assert row.state == "finished" and all(slot.here for slot in row.slots)
+        assert row.state == "finished" and all(slot.fetched for slot in row.slots)
     outcome = await made[0].generate(WANTED, Terms())
     assert not outcome.paid_now and fleet.count("submit") == 1
 

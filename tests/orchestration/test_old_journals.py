@@ -33,7 +33,7 @@ def test_a_journal_of_an_earlier_version_is_opened_as_it_is(path: Path):
         (ACCEPTED, "7-4", 16, 4),
         (FAILED, "7-5", 16, 5),
     ]
-    assert [image.seed for image in rows[0].slots if image.here] == [1, 2]
+    assert [image.seed for image in rows[0].slots if image.fetched] == [1, 2]
     (attempt,) = journal.attempts(rows[1].key)
     assert attempt == Attempt(1, attempt.started, "accepted: 7-2")
     assert journal.take(rows[1].key, "o").owner == "o"

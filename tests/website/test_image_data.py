@@ -271,6 +271,16 @@ async def test_a_failed_look_up_costs_only_its_answer(world: World):
     assert not any("does not know" in line for line in found.report), "no network error is taken for 'not found'"
 
 
+async def test_a_site_that_is_away_is_asked_eight_questions_and_named_once(world: World):
+    _, keyed, _, _ = world
+    reasons = [Unreachable(f"CivitAI does not answer. It is asked again in {n} s.") for n in range(60, 40, -1)]
+    send = Fake(*reasons)
+    found = await fetch_image_data("900011", keyed, SiteClient(send))
+    (line,) = [line for line in found.report if "could not be looked up" in line]
+    assert "trigger words" in line and "by hash" in line and line.endswith(str(reasons[0]))
+    assert len(send.requests) <= 8
+
+
 # --- look-ups of what a file names --------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from pack.civitai_bridge.errors import BadInput, NotFound, RateLimited, RegionBlocked, Unreachable, Unreadable
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.network.exchange import Request, Response
+from pack.civitai_bridge.network.retries import retrying
 from pack.civitai_bridge.resources.addresses import download_url
 from pack.civitai_bridge.sandbox import Sandbox, files, images, models
 from pack.civitai_bridge.website import ImageClient, Lookups, SiteClient, describe, identify
@@ -319,3 +322,18 @@ async def test_what_is_remembered_of_images_stays_small_and_young():
     now[0] = 10
     await lookups.image(client, MOST_IMAGES + 1)
     assert len(send.requests) == MOST_IMAGES + 3
+
+
+async def test_a_hundred_pictures_wait_once_for_a_site_that_is_away():
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        start = time.monotonic()
+        async with HttpClient() as network:
+            site, lookups = (
+                SiteClient(retrying(network.send_to(f"http://127.0.0.1:{closed.getsockname()[1]}"))),
+                Lookups(),
+            )
+            for n in range(100):
+                found = await identify(site, [f"{n:08x}aa", f"{n:08x}bb"], lookups)
+                assert len(found.unknown) == 2 and isinstance(found.away, Unreachable)
+        assert time.monotonic() - start < 6

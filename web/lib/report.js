@@ -1,5 +1,10 @@
 // Pure helpers of the report under a node. The page imports every .js file, so nothing here has an effect by itself.
 
+const LINE = 16; // pixels
+const LETTERS = 44; // in a line of a node of usual width
+const MARGIN = 20; // what the classic canvas takes away from a widget's height
+const HIGHEST = 600; // pixels, after which a report scrolls
+
 /** The text that a node's `executed` event carries, or null when it carries none. */
 export function textOf(output) {
   const text = output?.text;
@@ -7,12 +12,17 @@ export function textOf(output) {
   return typeof text === "string" ? text : null;
 }
 
-/** Height in pixels for a report: all of a short one, a scrolling window of a long one. Lines wrap at some 44 letters. */
-export function heightFor(text, line = 16, letters = 44) {
+/** Height in pixels for a report that was not laid out yet: all of a short one, a window of a long one. */
+export function heightFor(text, line = LINE, letters = LETTERS) {
   const lines = String(text ?? "")
     .split("\n")
     .reduce((sum, part) => sum + Math.max(1, Math.ceil(part.length / letters)), 0);
   return Math.max(60, Math.min(220, (lines + 1) * line));
+}
+
+/** Height in pixels that the classic canvas must reserve: as measured, else as estimated. */
+export function heightNeeded(measured, text) {
+  return Math.min(HIGHEST, (measured || heightFor(text)) + MARGIN);
 }
 
 /** Whether a node is one of ours. */
