@@ -290,4 +290,7 @@ def open_catalog(
         network.send_to(settings.site_url, settings.key or None), settings, network, settings.key or None
     )
     downloads = Downloads(settings, send, network.open_file, sleep=tuning.timings.sleep)
-    return CatalogService(settings, SiteClient(site.best), downloads, folders.paths, folders.root, lookups=lookups)
+    client = SiteClient(site.best)
+    return CatalogService(
+        settings, client, downloads, folders.paths, folders.root, lookups=lookups, fetch=network.fetch
+    )

@@ -170,6 +170,26 @@ def png_from_file(content: bytes) -> bytes:
         raise NotAPicture("The source file is not a picture that can be read.") from error
 
 
+def small_png(content: bytes, longest: int = 768) -> bytes:
+    """A picture that somebody else chose, drawn again as PNG with no side over `longest` pixels, without whatever else
+    its file held. Raises NotAPicture."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise NotAPicture(f"The picture has {image.width} x {image.height} pixels, more than are read.")
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright.thumbnail((longest, longest))
+            out = io.BytesIO()
+            Image.frombytes("RGB", upright.size, upright.tobytes()).save(out, "PNG")
+            return out.getvalue()
+    except NotAPicture:
+        raise
+    except Exception as error:  # Pillow raises many kinds for broken files; all mean the same here
+        raise NotAPicture("What arrived is not a picture that can be read.") from error
+
+
 def _open(source: bytes | Path) -> Image.Image:
     from PIL import Image
 

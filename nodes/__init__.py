@@ -21,6 +21,7 @@ class CivitaiBridgeExtension(ComfyExtension):
         from .host.startup import set_up
         from .image_data import CivitaiBridgeGenerationSettings, CivitaiBridgeImageData, CivitaiBridgeReadImage
         from .loras import CivitaiBridgeApplyLoras, CivitaiBridgeLoraStack
+        from .read_text import CivitaiBridgeReadText
         from .resolve import CivitaiBridgeResolve
         from .save_image import CivitaiBridgeSaveImage
 
@@ -35,6 +36,7 @@ class CivitaiBridgeExtension(ComfyExtension):
             CivitaiBridgeDownload,
             CivitaiBridgeImageData,
             CivitaiBridgeReadImage,
+            CivitaiBridgeReadText,
             CivitaiBridgeGenerationSettings,
             CivitaiBridgeApplyLoras,
             CivitaiBridgeLoraStack,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ..civitai_bridge.website import ImageData
 
 
-def _outputs() -> list[Any]:
+def generation_outputs() -> list[Any]:
+    """What every node gives that tells what made a picture."""
     return [
         Generation.Output("generation", tooltip="Everything that is known, for Generate, Generation Settings or Save."),
         io.String.Output("prompt", tooltip="Without network tags; embeddings as ComfyUI spells them."),
@@ -46,7 +47,7 @@ class CivitaiBridgeImageData(Node):
                     "image.civitai.com are understood.",
                 ),
             ],
-            outputs=_outputs(),
+            outputs=generation_outputs(),
             is_output_node=True,
         )
 
@@ -60,7 +61,7 @@ class CivitaiBridgeImageData(Node):
         async def read(run: NodeRun) -> ImageData:
             return await (await services().app.reader()).image(text_of(reference))
 
-        return _node_output(await cls.look(read, f"Asking CivitAI about {text_of(reference)}"))
+        return generation_output(await cls.look(read, f"Asking CivitAI about {text_of(reference)}"))
 
 
 class CivitaiBridgeReadImage(Node):
@@ -84,7 +85,7 @@ class CivitaiBridgeReadImage(Node):
                     tooltip="A picture of ComfyUI's input folder; drop one on the node.",
                 ),
             ],
-            outputs=[*_outputs(), io.Image.Output("picture", tooltip="The picture itself.")],
+            outputs=[*generation_outputs(), io.Image.Output("picture", tooltip="The picture itself.")],
             is_output_node=True,
         )
 
@@ -121,10 +122,11 @@ class CivitaiBridgeReadImage(Node):
 
         image_data = await cls.look(read, "Reading the picture")
         pixels, _, _ = batch([png_from_file(path.read_bytes())])
-        return _node_output(image_data, to_tensor(pixels))
+        return generation_output(image_data, to_tensor(pixels))
 
 
-def _node_output(image: ImageData, *pictures: Any) -> io.NodeOutput:
+def generation_output(image: ImageData, *pictures: Any) -> io.NodeOutput:
+    """The values of `generation_outputs`, and pictures behind them, with the report as text on the node."""
     from ..civitai_bridge.metadata.embeddings import for_comfyui
     from ..civitai_bridge.metadata.generation import loras_of
     from ..civitai_bridge.metadata.lookup import embedding_words

@@ -1,4 +1,5 @@
-"""Picture files made by hand, byte by byte: PNG, TIFF, WebP, JPEG and AVIF with the texts that a test puts in."""
+"""Pictures and videos made by hand, byte by byte: PNG, TIFF, WebP, JPEG, AVIF, MP4 and WebM with the texts that a test
+puts in."""
 
 from __future__ import annotations
 
@@ -86,3 +87,42 @@ def avif(exif: bytes, method: int = 0) -> bytes:
     size = len(ftyp) + len(box(b"meta", b"\0\0\0\0" + iinf + iloc(0) + idat))
     meta = box(b"meta", b"\0\0\0\0" + iinf + iloc(0 if method else size + 8) + idat)
     return ftyp + meta + box(b"mdat", block)
+
+
+def mp4(texts: dict[str, str], *, pixels: int = 5000, first: bool = False, itunes: bool = False) -> bytes:
+    """A video with its texts behind the pixels, as ffmpeg writes them with `use_metadata_tags` (names of any length),
+    or as iTunes does (`\xa9cmt` alone)."""
+    if itunes:
+        items = b"".join(box(name.encode("latin-1"), data_box(text)) for name, text in texts.items())
+        handler = box(b"hdlr", b"\0" * 8 + b"mdir" + b"appl" + b"\0" * 9)
+        meta = box(b"udta", box(b"meta", b"\0" * 4 + handler + box(b"ilst", items)))
+    else:
+        keys = b"".join(box(b"mdta", name.encode()) for name in texts)
+        items = b"".join(box(struct.pack(">I", i), data_box(text)) for i, text in enumerate(texts.values(), 1))
+        handler = box(b"hdlr", b"\0" * 8 + b"mdta" + b"\0" * 13)
+        listed = box(b"keys", b"\0" * 4 + struct.pack(">I", len(texts)) + keys)
+        meta = box(b"meta", handler + listed + box(b"ilst", items))
+    moov = box(b"moov", box(b"mvhd", b"\0" * 100) + box(b"trak", b"\0" * 2000) + meta)
+    head, body = box(b"ftyp", b"isom\0\0\2\0isomiso2avc1mp41"), box(b"mdat", b"\0" * pixels)
+    return head + (moov + body if first else body + moov)
+
+
+def data_box(text: str) -> bytes:
+    return box(b"data", struct.pack(">II", 1, 0) + text.encode())
+
+
+def element(name: bytes, data: bytes, *, known: bool = True) -> bytes:
+    """A piece of a Matroska file; of one whose length is not known the reader has to enter the content."""
+    return name + (b"\x01" + len(data).to_bytes(7, "big") if known else b"\x01" + b"\xff" * 7) + data
+
+
+def webm(texts: dict[str, str], *, live: bool = False, first: bool = False) -> bytes:
+    """A video with its texts behind the clusters; names in capitals, as ffmpeg writes them."""
+    simple = b"".join(
+        element(b"\x67\xc8", element(b"\x45\xa3", name.upper().encode()) + element(b"\x44\x87", text.encode()))
+        for name, text in texts.items()
+    )
+    tags = element(b"\x12\x54\xc3\x67", element(b"\x73\x73", element(b"\x63\xc0", b"") + simple))
+    cluster = element(b"\x1f\x43\xb6\x75", element(b"\xe7", b"\0") + element(b"\xa3", b"\0" * 900), known=not live)
+    inner = (tags + cluster * 3) if first else (cluster * 3 + tags)
+    return element(b"\x1a\x45\xdf\xa3", b"\x42\x82\x84webm") + element(b"\x18\x53\x80\x67", inner, known=not live)

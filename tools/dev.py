@@ -1,5 +1,5 @@
-"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | test-proxy |
-                                              test-comfyui
+"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | templates |
+                                              test-proxy | test-comfyui
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -24,7 +24,7 @@ TORCH = "torch==2.13.0+cpu" if sys.platform.startswith("linux") else "torch>=2.7
 def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
-        "fire-catalog": fire_catalog, "test-proxy": test_proxy, "test-comfyui": test_comfyui,
+        "fire-catalog": fire_catalog, "templates": templates, "test-proxy": test_proxy, "test-comfyui": test_comfyui,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -100,6 +100,11 @@ def test_proxy() -> int:
         return 2
     python = environment("dev")
     return run([python, "-m", "pytest", "-q", "tests/routes/test_proxy.py"])
+
+
+def templates() -> int:
+    python = environment("dev")
+    return run([python, str(ROOT / "tests" / "nodes" / "templates.py")])
 
 
 def test_comfyui() -> int:

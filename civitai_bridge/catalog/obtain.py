@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from ..errors import (
     CatalogTrouble,
     DownloadForbidden,
     DownloadRefused,
+    DownloadStopped,
     DownloadTrouble,
     FileTrouble,
     StateTrouble,
@@ -25,7 +27,10 @@ from ..model_files.hashing import Digests
 from ..model_files.index import HashIndex
 from ..model_files.names import is_safetensors, safe_name
 from ..model_files.progress import DownloadProgress, never
+from ..model_files.sidecars import write_sidecars
 from ..model_files.verify import DownloadedFile, is_file, stated_hashes
+from ..network.background import until_cancelled
+from ..network.fetch import Fetch
 from ..resources.reference import AirReference, HashReference, Reference, VersionReference
 from ..resources.version import ModelFile, ModelVersion
 from ..settings import Settings
@@ -51,6 +56,7 @@ class Library:
     catalogs: Catalogs
     index: HashIndex
     downloads: Downloads
+    fetch: Fetch | None = None  # gets pictures; without it nothing is written beside a model file
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,8 @@ async def obtain_file(
     if directory is not None:
         target = directory / _usable_name(file)
         loaded = await _load(library, version, file, target, watch)
-        return _downloaded(version, loaded, Place("", "", str(target)), str(directory), ())
+        notes = await _write_beside(library, version, file, loaded, watch)
+        return _downloaded(version, loaded, Place("", "", str(target)), str(directory), notes)
     present, is_catalogued = await asyncio.to_thread(file_of_version, library.catalogs, version, file, watch.progress)
     if present is not None:
         return present if is_catalogued else await asyncio.to_thread(_catalogued, library, version, file, present)
@@ -146,7 +153,21 @@ async def obtain_file(
     loaded = await _load(library, version, file, Path(places[usual].path), watch, choose if len(places) > 1 else None)
     dest = next(dest for dest, place in places.items() if place.path == str(loaded.path))
     notes = await asyncio.to_thread(_register, library, version, file, dest, places[dest], loaded)
+    notes += await _write_beside(library, version, file, loaded, watch)
     return _downloaded(version, loaded, places[dest], dest, notes)
+
+
+async def _write_beside(
+    library: Library, version: ModelVersion, file: ModelFile, loaded: DownloadedFile, watch: Watch
+) -> tuple[str, ...]:
+    """Description and preview beside a file that has just been loaded, unless the setting says no. Who stops it then
+    has the file all the same."""
+    if loaded.was_there or library.fetch is None or library.settings.sidecars != "on":
+        return ()
+    work = write_sidecars(loaded.path, loaded.sha256, version, file, library.settings, library.fetch)
+    with contextlib.suppress(DownloadStopped):
+        return await until_cancelled(work, watch.cancelled, lambda: DownloadStopped("The file is here."))
+    return ()
 
 
 async def find_here(

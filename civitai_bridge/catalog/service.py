@@ -17,6 +17,7 @@ from ..model_files.folders import Folders
 from ..model_files.index import HashIndex
 from ..model_files.progress import DownloadProgress, HashingProgress, ScanControl, never
 from ..model_files.scan import scan
+from ..network.fetch import Fetch
 from ..resources.addresses import hosts_with
 from ..resources.reference import FileReference, read_reference
 from ..resources.version import ModelVersion
@@ -38,7 +39,7 @@ from .store import CatalogStore
 
 class CatalogService:
     """`folders` gives ComfyUI's folder keys with their paths, again each time; `models_root` is where a `dest` that is
-    no key begins."""
+    no key begins; `fetch` gets the pictures that are written beside downloads."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class CatalogService:
         index: HashIndex | None = None,
         store: CatalogStore | None = None,
         lookups: Lookups | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         self.settings = settings
         self.site = site
@@ -59,7 +61,7 @@ class CatalogService:
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
         self.scanning: HashingProgress | None = None  # how far the scan is that runs now
-        self._library = Library(settings, self.catalogs, self.index, downloads)
+        self._library = Library(settings, self.catalogs, self.index, downloads, fetch)
         self._hosts = hosts_with(settings.site_url)
 
     def close(self) -> None:

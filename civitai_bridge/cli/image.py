@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from ..catalog.answers import Checked
     from ..website import ImageData
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
+_STILL = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".jxl", ".gif", ".tif", ".tiff")
+PICTURES = frozenset((*_STILL, ".mp4", ".m4v", ".mov", ".webm", ".mkv"))
+STANDARD_INPUT = Path("-")
+_LARGEST_INPUT = 64 * 2**20  # bytes of standard input
 
 
 def add_to(commands: Any) -> None:
@@ -26,7 +31,9 @@ def add_to(commands: Any) -> None:
     image.add_argument("reference", help="an image's id or address, or a post's (its first image)")
     image.set_defaults(run=runs(_image))
     read = commands.add_parser("read", help="what picture files say about how they were made")
-    read.add_argument("file", nargs="+", type=Path, help="picture files, or folders with pictures in them")
+    read.add_argument(
+        "file", nargs="+", type=Path, help="pictures, videos, folders of them, or - for a text on standard input"
+    )
     read.add_argument("--offline", action="store_true", help="do not ask CivitAI whose the hashes are")
     read.set_defaults(run=runs(_read))
 
@@ -65,10 +72,30 @@ async def _read(context: Context, arguments: argparse.Namespace) -> int:
 
 
 async def _read_file(app: App, path: Path, *, offline: bool) -> tuple[dict[str, Any], str]:
-    """The document and the text for one file. Raises OSError."""
-    image = await (await app.reader()).file(path, look_up=not offline)
+    """The document and the text for one file, or for what stands on standard input. Raises OSError."""
+    reader = await app.reader()
+    source = await asyncio.to_thread(_standard_input) if path == STANDARD_INPUT else path
+    if isinstance(source, str):
+        image = await reader.text(source, look_up=not offline)
+    else:
+        image = await reader.file(source, look_up=not offline)
     checked = await (await app.catalog()).check(image.data, ask=False)
     return _document(image, checked), _text(image, checked)
+
+
+def _standard_input() -> str | bytes:
+    """The text on standard input, in UTF-8 or with a mark in UTF-16; bytes where it is no text. Raises BadInput for
+    more than a picture has."""
+    stream = getattr(sys.stdin, "buffer", sys.stdin)  # a console without bytes has text
+    data = stream.read(_LARGEST_INPUT + 1)
+    if len(data) > _LARGEST_INPUT:
+        raise BadInput(f"There are more than {_LARGEST_INPUT // 2**20} MB on standard input; name the file instead.")
+    if isinstance(data, str):
+        return data
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        return data
 
 
 def _pictures(paths: Sequence[Path]) -> Iterator[Path]:

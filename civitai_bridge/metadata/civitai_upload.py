@@ -277,7 +277,7 @@ def _add_resources(meta: dict[str, Any]) -> None:
                 resources.append({"type": "lora", "name": str(name), "hash": hash})
             else:
                 tag["hash"] = hash
-    if vae_hash := meta.pop("VAE hash", None):
+    if (vae_hash := _truthy(meta.pop("VAE hash", None))) is not None:
         hashes["vae"] = vae_hash
     for key, name in (("Model", "model"), ("Refiner", "refiner")):
         title, hash = _truthy(meta.get(key)), _truthy(meta.get(f"{key} hash"))

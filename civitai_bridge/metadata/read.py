@@ -45,7 +45,7 @@ _NAMES = {
     "drawthings": "Draw Things", "tensorart": "TensorArt", "huggingface": "a Space of Hugging Face",
     "civitai-meta": "CivitAI's copied data",
 }  # fmt: skip
-LARGEST_PASTE = 2**20  # characters; a longer text is no text of one picture
+LARGEST_PASTE = 4 * 2**20  # characters; a longer text is none of one picture
 
 
 def read_file(source: bytes | bytearray | memoryview | BinaryIO | str | os.PathLike[str]) -> GenerationData:
@@ -72,7 +72,7 @@ def _read_open(file: BinaryIO) -> GenerationData:
 def read_pasted(text: str) -> GenerationData:
     """What a text says that a person pasted: A1111's, a graph (the prompt or the page), or what CivitAI's pages copy.
 
-    A text that says nothing, or is longer than a megabyte, gives an empty value with a note."""
+    A text that says nothing, or is longer than any of one picture, gives an empty value with a note."""
     if len(text) > LARGEST_PASTE:
         note = f"The text is longer than {LARGEST_PASTE:,} characters, so it is not read."
         return GenerationData(source="text", notes=(note,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -37,6 +38,9 @@ _PLACES = {
     "negative_prompt": "the negative prompt", "meta_resources": "the uploader's list", "resources": "CivitAI's list",
     "file": "the file's settings",
 }  # fmt: skip
+# How CivitAI's own pack for ComfyUI calls files, by their versions. Others may call a file so as well:
+# it says which resource of a list is meant, and no more.
+_SAVED_BY_CIVITAI = re.compile(r"(?:^|[\\/])civitai_(\d{1,10})_", re.ASCII)
 # Resources of one name that are told apart; of more the rest stays by itself.
 _MOST_CALLED_ALIKE = 16
 
@@ -163,6 +167,8 @@ def _keys(used: UsedResource) -> list[tuple[object, ...]]:
         keys.append(("version", used.version_id))
     if used.air:
         keys.append(("air", used.air.lower()))
+    if "civitai_" in name and (match := _SAVED_BY_CIVITAI.search(name)):
+        keys.append(("version", int(match[1])))
     if used.hash:
         keys.append(("hash", used.hash[:10]))
     family = _FAMILIES.get(used.kind, used.kind)

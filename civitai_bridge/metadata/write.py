@@ -9,7 +9,7 @@ from typing import Any
 from .a1111.write import respelled, write_a1111
 from .civitai_upload import Recognition, recognised
 from .comfy.reader import read_graph
-from .comfy.remarks import MADE_ELSEWHERE
+from .comfy.remarks import MADE_ELSEWHERE, NO_SIZE
 from .generation import GenerationData
 from .merge import merge, says_anything
 
@@ -57,7 +57,8 @@ def picture_text(
         data, lines = merge(known(local), wired)
     data = replace(data, extra={key: value for key, value in data.extra.items() if key != MADE_ELSEWHERE})
     if size is not None and data.width is None and data.height is None:
-        data = replace(data, width=size[0], height=size[1])
+        notes = tuple(note for note in data.notes if not note.startswith(NO_SIZE))
+        data = replace(data, width=size[0], height=size[1], notes=notes)
     if not says_anything(data):
         return PictureText(data, "", (*lines, *data.notes))
     return PictureText(data, write_a1111(data), (*lines, *respelled(data), *data.notes))

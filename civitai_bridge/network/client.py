@@ -97,9 +97,9 @@ class HttpClient:
 
         return send
 
-    async def fetch(self, url: str, *, cap: int = _fetch.CAP, timeout: float = 120.0) -> _fetch.Fetched:
-        """Get bytes without any credential; see fetch.py for what is followed and what is raised."""
-        return await _fetch.fetch(self._open, url, loopback=frozenset(self._loopback), cap=cap, timeout=timeout)
+    async def fetch(self, url: str, **limits: Any) -> _fetch.Fetched:
+        """Get bytes without any credential; see fetch.py for the `limits`, what is followed and what is raised."""
+        return await _fetch.fetch(self._open, url, loopback=frozenset(self._loopback), **limits)
 
     def allow_loopback(self, url: str) -> None:
         """Let `fetch` follow addresses of this loopback origin (the sandbox's storage)."""

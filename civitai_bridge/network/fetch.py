@@ -72,16 +72,24 @@ def check_address(url: str, loopback: frozenset[str]) -> None:
 
 
 async def fetch(
-    open_: Open, url: str, *, loopback: frozenset[str] = frozenset(), cap: int = CAP, timeout: float = 120.0
+    open_: Open,
+    url: str,
+    *,
+    loopback: frozenset[str] = frozenset(),
+    cap: int = CAP,
+    timeout: float = 120.0,
+    is_allowed: Callable[[str], bool] = lambda _: True,
 ) -> Fetched:
     """Get the bytes of an address. `loopback` holds allowed origins as `http://127.0.0.1:port`; `timeout` is in
-    seconds a hop.
+    seconds a hop; of every address on the way `is_allowed` is asked too.
 
     Raises BlobBlocked (moderation's placeholder), BlobUnavailable (refused, gone: ask for a fresh address), BlobDamaged
     (cut off, too large), Unreachable (no answer)."""
     for _ in range(MOST_REDIRECTS + 1):
         check_address(url, loopback)
         host = urlsplit(url).hostname or ""
+        if not is_allowed(url):
+            raise BlobUnavailable(f"{host} is not asked for this picture.")
         if "/blobs/blocked/" in urlsplit(url).path:
             raise BlobBlocked("The picture is withheld by CivitAI's moderation.")
         async with open_(url, timeout) as answer:

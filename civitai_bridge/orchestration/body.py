@@ -41,6 +41,9 @@ class OrderRules:
     family_mismatch: str = "refuse"
 
 
+NO_RULES = OrderRules()
+
+
 @dataclass(frozen=True)
 class Order:
     """A request with everything looked up and checked, made once.
@@ -77,11 +80,10 @@ def build(
     loras: Sequence[ResolvedLora] = (),
     vae: ModelVersion | None = None,
     *,
-    rules: OrderRules | None = None,
+    rules: OrderRules = NO_RULES,
 ) -> Order:
     """Build and check an order. Raises BadInput with the field and its range, WrongFamily, NotGeneratable,
     UnknownVariant."""
-    rules = rules or OrderRules()
     request, unknown_seed = _seed_known(request)
     _check_finite(request, loras)
     check_model(model)

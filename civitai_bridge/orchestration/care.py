@@ -29,25 +29,38 @@ log = logging.getLogger(__name__)
 
 async def take_care(runs: Runs, accounts: Accounts) -> None:
     """Look after what is open now, and again every hour; ends only when it is cancelled."""
-    timings = runs.services.timings
-    await look_after_open(runs, accounts)
+    look = look_after_open
     while True:
-        await timings.sleep(timings.look_again)
         try:
-            await second_looks(runs, accounts)
-            for purchase in await open_purchases(runs.services, accounts):
-                if runs.get(purchase.key) is None:
-                    await look_after(runs, purchase)
+            await look(runs, accounts)
         except CivitaiError as error:
             log.warning("What is open in the journal could not be looked after: %s", error)
+        look = look_again
+        await runs.services.timings.sleep(runs.services.timings.look_again)
 
 
 async def look_after_open(runs: Runs, accounts: Accounts) -> None:
     """At the start: every cancel that was not heard is sent at once, every job is watched to its end by us unless
-    somebody else does it, and its pictures are fetched."""
-    purchases = await open_purchases(runs.services, accounts)
-    await send_cancels(runs.services, purchases)
+    somebody else does it, and its pictures are fetched. First what the journal knows to be ours, without a question."""
+    now = runs.services.timings.clock()
+    known = [purchase for purchase in await accounts.known() if still_open(purchase, now)]
+    await send_cancels(runs.services, known)
+    await asyncio.gather(_take_all_over(runs, known), second_looks(runs, accounts))
+    keys = {purchase.key for purchase in known}
+    asked = [purchase for purchase in await open_purchases(runs.services, accounts) if purchase.key not in keys]
+    await send_cancels(runs.services, asked)
+    await _take_all_over(runs, asked)
+
+
+async def look_again(runs: Runs, accounts: Accounts) -> None:
+    """After the start: what is open and not driven by us, one after the other."""
     await second_looks(runs, accounts)
+    for purchase in await open_purchases(runs.services, accounts):
+        if runs.get(purchase.key) is None:
+            await look_after(runs, purchase)
+
+
+async def _take_all_over(runs: Runs, purchases: Iterable[Purchase]) -> None:
     await asyncio.gather(*(_take_over(runs, purchase) for purchase in purchases), return_exceptions=True)
 
 
@@ -86,7 +99,7 @@ async def _take_over(runs: Runs, purchase: Purchase) -> None:
 async def second_looks(runs: Runs, accounts: Accounts) -> None:
     """Look again for twins of the orders whose answer was lost, where their minute has passed."""
     now = runs.services.timings.clock()
-    for purchase in await accounts.owned():
+    for purchase in await accounts.known():
         due = purchase.about.get("twin_look")
         if isinstance(due, (int, float)) and due <= now:
             await second_look(runs, purchase.key)

@@ -44,10 +44,10 @@ class OrchestrationClient:
         )
         return _workflow(await self._send_once(request))
 
-    async def submit(self, body: str) -> Workflow:
+    async def submit(self, body: str, *, again: bool = False) -> Workflow:
         """Send a paid workflow, exactly the stored text, once. Without `wait`, whose default is 0: older deployments
-        take it as a boolean and answer 400 to a number. Raises ApiError or Unreachable; only `submit` repeats
-        it."""
+        take it as a boolean and answer 400 to a number. `again` = an earlier POST of it may have arrived, so that it
+        sits out a pause the service asks for. Raises ApiError or Unreachable; only `submit` repeats it."""
         request = Request(
             "POST",
             _ROOT,
@@ -55,6 +55,7 @@ class OrchestrationClient:
             content=body.encode(),
             content_type="application/json",
             timeout=SUBMIT_SECONDS,
+            of_order=again,
             fresh=True,
         )
         workflow = _workflow(await self._send_once(request))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import BadInput, InvalidAir, UnknownReference
 from ..metadata.generation import LORA_KINDS, GenerationData, loras_of
+from ..metadata.media_type import direction
 from ..metadata.prompt import clean_prompt, name_key
 from ..metadata.samplers import AUTO, SAMPLER_NAMES, SCHEDULER_NAMES
 from ..resources.json_values import text
@@ -34,11 +35,7 @@ async def completed(
     for a source picture that is not here, unless `missing` is `skip`."""
     original, request = request, filled(request, generation)
     if generation is not None and not request.model and request.engine == AUTO:
-        name = generation.model_name or generation.model_hash
-        raise BadInput(
-            f"The model{f' {name}' if name else ''} of the generation cannot be named to CivitAI. Name one in `model`, "
-            "or choose an `engine`."
-        )
+        raise BadInput(f"{_no_model(generation)} Name one in `model`, or choose an `engine`.")
     loras, notes, lost = await _with_references(request.loras, name_loras)
     if generation is not None and request.image is None and _began_from_a_picture(generation):
         lost.append("The original began from a picture that is not here.")
@@ -65,7 +62,8 @@ def filled(request: GenerationRequest, generation: GenerationData | None) -> Gen
         "height": generation.height,
         "steps": generation.steps,
         "cfg": generation.cfg,
-        "guidance": generation.guidance,
+        # A cfg that a person set wins: some engines have one field for both.
+        "guidance": None if request.cfg else generation.guidance,
         "sampler_name": generation.sampler if generation.sampler in SAMPLER_NAMES else None,
         "scheduler": generation.scheduler if generation.scheduler in SCHEDULER_NAMES else None,
         "clip_skip": generation.clip_skip,
@@ -140,11 +138,19 @@ def _is_air(name: str) -> bool:
         return False
 
 
+def _no_model(generation: GenerationData) -> str:
+    if generation.media_type not in ("", "image"):
+        return f"The generation is of a {generation.media_type}, and an order here is of images."
+    if name := generation.model_name or generation.model_hash:
+        return f"The model {name} of the generation cannot be named to CivitAI."
+    return "The generation names no model."
+
+
 def _began_from_a_picture(generation: GenerationData) -> bool:
     """Whether the first pass changed a picture, as far as is said."""
-    process = generation.process.lower()
-    if process:
-        return process.startswith("img2img")
+    kind = direction(generation.process) or generation.detected_type.replace("unknown", "")
+    if kind:
+        return kind in ("i2i", "i2v")
     return generation.denoise is not None and generation.denoise < 1 and generation.upscale is None
 
 

@@ -114,5 +114,8 @@ def _family_notes(version: ModelVersion, kind: str, family: Family) -> list[str]
     chosen = family.model.family if family.model else family.variant.family
     text = f"The {kind} {name_of(version)} is of the family {version.family}, the model of {chosen}"
     if family.mismatch != "warn":
-        raise WrongFamily(f"{text}; they do not fit, and CivitAI would charge for it all the same.")
+        raise WrongFamily(
+            f"{text}; they do not fit, and CivitAI would charge for it all the same. Take it out, or allow it with "
+            "`civitai-bridge settings lora_family_mismatch warn`."
+        )
     return [f"{text}; the picture may not show it."]

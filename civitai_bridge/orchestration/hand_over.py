@@ -117,6 +117,7 @@ def _generation(
 ) -> GenerationData:
     """What was really asked and came back, from the body that was sent."""
     sent, model = order.input, order.model
+    guided = order.variant.guidance_field if order.request.guidance else None
     return GenerationData(
         prompt=order.request.prompt,
         negative_prompt=str(sent.get("negativePrompt") or ""),
@@ -135,7 +136,10 @@ def _generation(
         ),
         seed=sent.get("seed"),
         steps=_first(sent, "steps", "numInferenceSteps"),
-        cfg=_first(sent, "cfgScale", "guidanceScale"),
+        cfg=_first(sent, *(name for name in ("cfgScale", "guidanceScale") if name != guided))
+        or order.request.cfg
+        or None,
+        guidance=sent.get(guided) if guided else None,
         sampler=str(_first(sent, "sampler", "sampleMethod") or ""),
         scheduler=str(_first(sent, "scheduler", "schedule") or ""),
         width=pictures[0].width,

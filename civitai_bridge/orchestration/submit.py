@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ApiError, CivitaiError, Interrupted, MoneyRefused, RateLimited, Unreachable
+from ..network.hosts import SHORT_PAUSE
 from . import report
 from .answers import look_by_tag, search
 from .owned import OwnedPurchase, RowLost
@@ -67,6 +68,8 @@ async def _send(owned: OwnedPurchase, unclear: bool) -> Accepted | None:
         if answer.refused:
             return await _refused(owned, answer.error, unclear)
         unclear = unclear or answer.unclear
+        if not unclear and (getattr(answer.error, "retry_after", None) or 0) > SHORT_PAUSE:
+            break  # nothing has left, and nobody is to wait that long without having asked for it
         if attempt < timings.submits and await _arrived_in_pause(owned, attempt, answer, unclear):
             return None
     assert answer.error is not None
@@ -100,7 +103,7 @@ async def _post(owned: OwnedPurchase, unclear: bool) -> _Answer:
         return _Answer()
     owned.purchase = replace(owned.purchase, state=SENT)
     try:
-        return _Answer(number, workflow=await services.client.submit(owned.purchase.body))
+        return _Answer(number, workflow=await services.client.submit(owned.purchase.body, again=unclear))
     except Unreachable as error:
         answer = _Answer(number, error=error, unclear=error.sent, late=error.timed_out)
         outcome = "cut off" if error.sent else "not sent"

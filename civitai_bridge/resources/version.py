@@ -10,8 +10,8 @@ from ..errors import InvalidAir, Unreadable
 from .air import Air
 from .ecosystems import CHECKPOINT_TYPES, LORA_TYPES, air_type, ecosystem_of
 from .hashes import bare_hash, names_file
-from .json_values import decimal, integer, items, mapping, objects
-from .plain_text import one_line
+from .json_values import decimal, integer, items, mapping, objects, text
+from .plain_text import one_line, without_html
 
 _DANGERS = {"virusScanResult": "a virus", "pickleScanResult": "code that runs when it is opened"}
 _MODE_NOTES = {
@@ -48,12 +48,25 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class VersionImage:
+    """A picture that the creator shows of a version. `type` is `image`, `video` or `audio`; `nsfw_level` is the site's
+    bit: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX, 0 where it is not rated."""
+
+    url: str
+    type: str
+    nsfw_level: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """A version of a model. `air` is as the API gave it; `can_generate` is None where no route has said it.
 
     `type` is the AIR type (`checkpoint`, `lora`, …); `model_type` is the site's own word, `""` where the route has
     none. `paid` = early or paid access is on, until `paid_until` (ISO, `""` = for good); `mode` is `Archived`,
-    `TakenDown` or `""`."""
+    `TakenDown` or `""`. `description` is the creator's text without its HTML, `published` an ISO date, `is_mature` what
+    the model's creator said."""
 
     air: str
     version_id: int
@@ -75,6 +88,10 @@ class ModelVersion:
     paid_until: str = ""
     downloads: int | None = None
     nsfw_level: int | None = None
+    description: str = ""
+    published: str = ""
+    is_mature: bool = False
+    images: tuple[VersionImage, ...] = ()
 
     @property
     def title(self) -> str:
@@ -151,6 +168,10 @@ def version_from_json(data: Any) -> ModelVersion:
         paid_until=_text(mapping(paid), "endsAt"),
         downloads=integer(mapping(data.get("stats")).get("downloadCount")),
         nsfw_level=integer(data.get("nsfwLevel")),
+        description=without_html(text(data.get("description"))),
+        published=_text(data, "publishedAt"),
+        is_mature=model.get("nsfw") is True,
+        images=tuple(_image(entry) for entry in objects(data.get("images"))),
     )
 
 
@@ -199,6 +220,16 @@ def _file(data: Mapping[str, Any]) -> ModelFile:
         format=_text(metadata, "format"),
         precision=quantized or _text(metadata, "fp"),
         danger=next((danger for scan, danger in _DANGERS.items() if data.get(scan) == "Danger"), ""),
+    )
+
+
+def _image(data: Mapping[str, Any]) -> VersionImage:
+    return VersionImage(
+        url=_text(data, "url"),
+        type=_text(data, "type"),
+        nsfw_level=integer(data.get("nsfwLevel")) or 0,
+        width=integer(data.get("width")) or 0,
+        height=integer(data.get("height")) or 0,
     )
 
 

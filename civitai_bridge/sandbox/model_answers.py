@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from . import files, models
+from . import files, images, models
+from .image_answers import address
 from .models import FOREVER, File, Version, file_id, metadata, primary, shown_name, visible
 
 _THEN = models.THEN
@@ -61,7 +62,7 @@ def usable(version: Version) -> bool:
     return primary(version) is not None
 
 
-def full(version: Version, base: str, *, route: str = "id") -> dict[str, Any]:
+def full(version: Version, base: str, *, route: str = "id", media: str = "") -> dict[str, Any]:
     """The body of `/model-versions/:id`, and of the by-hash routes (`route="hash"`)."""
     body: dict[str, Any] = {
         "id": version.id,
@@ -86,13 +87,25 @@ def full(version: Version, base: str, *, route: str = "id") -> dict[str, Any]:
         "stats": {"downloadCount": version.downloads, "thumbsUpCount": 7},
         "model": {"name": version.model, "type": version.type, "nsfw": version.level > 7, "poi": version.poi},
         "files": listed_files(version, base, route=route),
-        "images": [],
+        "images": [_shown(image, media) for image in images.IMAGES.values() if _shows(image, version)] if media else [],
     }
     if version.mode:
         body["model"]["mode"] = version.mode
     if version.mode != "Archived":
         body["downloadUrl"] = f"{base}/api/download/models/{version.id}"
     return body
+
+
+def _shows(image: images.Image, version: Version) -> bool:
+    return image.shown and any(version_id == version.id for version_id, _ in image.resources)
+
+
+def _shown(image: images.Image, media: str) -> dict[str, Any]:
+    """A picture that the creator shows of a version."""
+    return {
+        "url": address(image, media), "nsfwLevel": image.level, "width": image.width, "height": image.height,
+        "type": image.type, "minor": False, "poi": False, "meta": None, "hasMeta": False,
+    }  # fmt: skip
 
 
 def mini(version: Version, base: str, wanted_id: str = "") -> dict[str, Any]:

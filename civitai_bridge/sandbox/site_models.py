@@ -37,7 +37,8 @@ def _visible(text: str) -> models.Version:
 
 
 async def version(site: Website, request: web.Request) -> web.StreamResponse:
-    return web.json_response(model_answers.full(_visible(request.match_info["id"]), site.base))
+    version = _visible(request.match_info["id"])
+    return web.json_response(model_answers.full(version, site.base, media=site.storage.base))
 
 
 async def mini(site: Website, request: web.Request) -> web.StreamResponse:
@@ -55,7 +56,7 @@ async def by_hash(site: Website, request: web.Request) -> web.StreamResponse:
         raise Answer(404, {"error": _NOT_FOUND}, Cache_Control="public, s-maxage=3600")
     if not model_answers.usable(version):
         raise Answer(404, {"error": "Missing model file"})
-    body = model_answers.full(version, site.base, route="hash")
+    body = model_answers.full(version, site.base, route="hash", media=site.storage.base)
     return web.json_response(body, headers={"Cache-Control": "public, s-maxage=3600, stale-while-revalidate=1800"})
 
 
@@ -79,7 +80,10 @@ async def by_hashes(site: Website, request: web.Request) -> web.StreamResponse:
     base = f"https://{request.headers.get('posthost', site.posthost)}"
     pairs = models.by_sha256(await _hashes(request, 100))
     return web.json_response(
-        [model_answers.full(v, base, route="hash") if model_answers.usable(v) else None for v, _ in pairs]
+        [
+            model_answers.full(v, base, route="hash", media=site.storage.base) if model_answers.usable(v) else None
+            for v, _ in pairs
+        ]
     )
 
 

@@ -19,7 +19,7 @@ from ..metadata.civitai import generation_from_rest, generation_from_trpc
 from ..metadata.generation import LORA_KINDS, GenerationData, UsedResource
 from ..metadata.lookup import answered, described, hash_questions, version_questions
 from ..metadata.media_type import detected_type
-from ..metadata.read import read_file
+from ..metadata.read import read_file, read_pasted
 from ..metadata.resources import kind_of
 from ..resources.addresses import SITE_HOSTS
 from ..resources.reference import ImageReference, PostReference, read_image_reference
@@ -64,6 +64,11 @@ class Reader:
     async def file(self, source: bytes | str | os.PathLike[str], *, look_up: bool = True) -> ImageData:
         """What a picture file says; with `look_up`, CivitAI is asked whose the hashes in it are. Raises OSError."""
         return await read_file_data(source, self._site if look_up else None, self.lookups)
+
+    async def text(self, text: str, *, look_up: bool = True) -> ImageData:
+        """What a pasted text says, looked up as `file` does."""
+        data = await asyncio.to_thread(read_pasted, text)
+        return await _of_file("The text", data, self._site if look_up else None, self.lookups)
 
 
 async def fetch_image_data(
@@ -112,9 +117,18 @@ async def read_file_data(
     OSError is the caller's."""
     data = await asyncio.to_thread(read_file, source)
     name = "The file" if isinstance(source, bytes) else os.path.basename(os.fspath(source))
+    return await _of_file(name, data, site, lookups)
+
+
+async def _of_file(
+    name: str, data: GenerationData, site: SiteClient | None, lookups: Lookups | None = None
+) -> ImageData:
+    """What a file or text says, with what `site` knows of its resources."""
     start = f"{name} itself says what follows; CivitAI was not asked for its image."
     data, looked_up = (data, ()) if site is None else await look_up(data, site, lookups or Lookups())
-    return ImageData(data, (start, *report.summary(data), *looked_up, *report.hashed(data), *data.notes))
+    return ImageData(
+        data, (start, *report.summary(data, asked=site is not None), *looked_up, *report.hashed(data), *data.notes)
+    )
 
 
 async def look_up(

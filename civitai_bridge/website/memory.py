@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..errors import Unreadable
 from ..network.exchange import Request, Response, Send
 from ..network.notices import Listener, current_listener, listening
 
@@ -55,9 +56,10 @@ class AnswerMemory:
             del self.running[question]
 
     def keep(self, question: _Question, response: Response) -> None:
-        """Keep a "yes" or a "not found"; anything else may be another answer the next time."""
+        """Keep a "yes" or a "not found" in JSON; anything else, a page or half an answer too, may be another answer
+        the next time."""
         seconds = {200: FRESH, 404: FRESH_UNKNOWN}.get(response.status)
-        if seconds is None:
+        if seconds is None or not _is_json(response):
             return
         now = self.clock()
         self.answers = {key: entry for key, entry in self.answers.items() if key != question and entry[0] > now}
@@ -88,6 +90,14 @@ def remembering(send: Send, memory: AnswerMemory) -> Send:
         return await _joined(memory, question, running)
 
     return ask
+
+
+def _is_json(response: Response) -> bool:
+    try:
+        response.json()
+    except Unreadable:
+        return False
+    return True
 
 
 async def _joined(memory: AnswerMemory, question: _Question, running: _Running) -> Response:

@@ -23,17 +23,18 @@ _SOURCES = {
 _WEIGHED = (*NETWORK_KINDS, "embedding", "controlnet", "other")
 
 
-def summary(data: GenerationData) -> tuple[str, ...]:
-    """Model, resources and type in lines, each resource with its place of origin."""
+def summary(data: GenerationData, *, asked: bool = True) -> tuple[str, ...]:
+    """Model, resources and type in lines, each resource with its place of origin. `asked`: whether CivitAI was."""
     lines = []
     if (
         model := data.model_name
         or data.model_air
         or (f"version {data.model_version_id}" if data.model_version_id else "")
     ):
+        unknown = ", not known on CivitAI" if asked else "; CivitAI was not asked"
         base = f" ({data.base_model})" if data.base_model else ""
         known = bool(data.model_air) or data.model_version_id is not None
-        lines.append(f"Model: {model[:120]}{base}{'' if known else ', not known on CivitAI'}.")
+        lines.append(f"Model: {model[:120]}{base}{'' if known else unknown}.")
     for used in data.resources[:_MOST_LISTED]:
         source = _SOURCES.get(used.source, "the data")
         about = f"{_title(used)}{_weight(used)}, from {source}{_unnamed(used)}{_trigger_words(used)}"

@@ -292,7 +292,7 @@ async def test_what_is_in_a_checkpoint_decides_where_it_goes(
     assert Path(done.path).parent == room.models / folder and done.dest == folder
     [entry] = room.entries()
     assert (entry["dest"], entry["civitai_version_id"]) == (folder, version_id)
-    assert sorted(path.name for path in room.models.rglob("*") if path.is_file()) == [done.file]
+    assert [path.name for path in room.models.rglob("*.safetensors")] == [done.file]
     checked = await room.catalog.check(str(version_id))
     assert checked.all_present and checked.answers[0].located.path == done.path
     assert (await room.catalog.download(str(version_id))).status == "present"
@@ -311,3 +311,20 @@ async def test_a_checkpoint_stays_where_a_person_s_entry_says(room: Room, monkey
 async def test_a_gguf_file_goes_to_the_diffusion_models(room: Room):
     added = await room.catalog.add("300023")
     assert added.dest == "diffusion_models"
+
+
+@pytest.mark.parametrize("sidecars", ["on", "off"])
+async def test_a_download_writes_a_description_and_a_preview_beside_the_file(room: Room, sidecars: str, tmp_path: Path):
+    catalog = room.open(sidecars=sidecars)
+    done = await catalog.download("126601")
+    beside = sorted(path.name for path in Path(done.path).parent.iterdir() if path.suffix != ".safetensors")
+    assert beside == (["sdXL_v10.civitai.info", "sdXL_v10.preview.png"] if sidecars == "on" else [])
+    assert done.notes == ()
+    (room.models / "checkpoints" / "sdXL_v10.civitai.info").write_text("mine")
+    assert (await catalog.download("126601")).status == "present"
+    assert (room.models / "checkpoints" / "sdXL_v10.civitai.info").read_text() == "mine"
+    elsewhere = await catalog.download("126601", directory=tmp_path / "elsewhere")
+    assert (Path(elsewhere.path).with_suffix(".civitai.info").exists()) == (sidecars == "on")
+    keys = [seen.headers.get("Authorization") for seen in room.sandbox.requests if "original=true" in seen.path]
+    assert not any(keys), "a media host gets no key"
+    catalog.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,33 @@ def test_folders_and_a_file_that_is_not_there(shell: Shell, tmp_path: Path, embe
 def test_a_folder_without_pictures_is_a_sentence(shell: Shell, tmp_path: Path):
     code, _, err = shell("read", str(tmp_path))
     assert code == 2 and "There is no picture in" in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_on_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch, encoding: str):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode(encoding))))
+    code, out, _ = shell("read", "-", "--json")
+    data = json.loads(out)
+    assert code == 0 and data["file"] == "-" and data["generation"]["seed"] == 7
+    assert data["generation"]["networks"][0]["name"] == "harbour ink"
+
+
+def test_a_picture_on_standard_input_is_read_as_one(shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(picture())))
+    code, out, _ = shell("read", "-", "--json")
+    assert code == 0 and json.loads(out)["generation"]["seed"] == 7
+
+
+def test_ten_megabytes_on_standard_input_are_a_note(shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a cat, " * 1_500_000)))
+    code, out, _ = shell("read", "-")
+    assert code == 0 and "is longer than" in out
+
+
+def test_offline_a_model_is_not_said_to_be_unknown_to_civitai(shell: Shell, tmp_path: Path):
+    path = tmp_path / "a.png"
+    path.write_bytes(picture(f"{TEXT}, Model: dune"))
+    _, out, _ = shell("read", str(path), "--offline")
+    assert "Model: dune; CivitAI was not asked." in out and "not known on CivitAI" not in out
+    _, out, _ = shell("read", str(path))
+    assert "Model: dune, not known on CivitAI." in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_comfy_packs import PROMPT
 from test_comfy_reader import core, node, read, workflow
+from test_comfy_workflow import SAMPLER, grouped, whole, with_subgraph
 
 from pack.civitai_bridge.metadata.comfy.reader import read_comfy, read_graph
 
@@ -126,3 +129,25 @@ def test_a_wire_through_too_many_nodes_is_said():
     graph["3"]["inputs"]["model"] = ["x0", 0]
     data = read(graph)
     assert data.model_name == "" and any("too many nodes" in note for note in data.notes)
+
+
+JUNK: list[Any] = [None, True, -1, 2.5, 10**30, "", "none", "1:2", [], {}, [1], ["3", -5], [[]], {"lora": 5}, {"content": "c"}, [{"name": "n"}], "on", -10, -20, {"name": "seed"}, ["1", "text"]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "make", [whole, with_subgraph, lambda: grouped([PROMPT, *SAMPLER])], ids=["a page", "a subgraph", "a group"]
+)
+def test_any_change_of_a_page_is_survived(make: Any):
+    """Values anywhere in a page, of any kind, in the place of others."""
+    for seed in range(300):
+        dice, page = random.Random(seed), copy.deepcopy(make())
+        for _ in range(dice.randint(1, 4)):
+            part: Any = page
+            while isinstance(part, (dict, list)) and part:
+                key = dice.choice(list(part)) if isinstance(part, dict) else dice.randrange(len(part))
+                if not isinstance(part[key], (dict, list)) or dice.random() < 0.25:
+                    part[key] = copy.deepcopy(dice.choice(JUNK))
+                    break
+                part = part[key]
+        found = read_comfy(workflow=json.dumps(page))
+        assert found is None or json.dumps(found.to_json(), allow_nan=False)

@@ -302,3 +302,17 @@ def test_control_nets_and_upscalers_by_their_own_inputs():
         ("upscaler", "4x.pth"),
     }
     assert data.notes == ()
+
+
+def test_a_model_behind_an_unknown_node_is_named_and_said():
+    data = read(base(n6=sampler(model=["20", 0]), n20=node("SuperPatch", thing=["1", 0])))
+    is_base(data)
+    assert data.notes == ("What SuperPatch does to a model is not known; the model behind it is named.",)
+
+
+def test_another_model_never_stands_in_for_one_that_is_not_known():
+    """The checkpoint lends its text encoder alone; what the unknown loader loads is in a place that nobody knows."""
+    data = read(base(n6=sampler(model=["20", 0]), n20=node("SuperLoader", thing=3)))
+    is_base(data, model_name="")
+    assert data.notes == ("The model is not written in the graph, or its loader is not known here.",)
+    assert [(one.kind, one.name) for one in data.others] == [("checkpoint", "duneMix_v4.safetensors")]

@@ -103,6 +103,28 @@ def test_a_second_expert_is_a_second_expert(low: str):
     assert any(note.startswith("A second expert") for note in data.notes)
 
 
+def test_an_expert_that_takes_over_at_a_split_of_the_schedule():
+    def part(model: str, slot: int, latent: list[Any], seed: int) -> dict[str, Any]:
+        return node(
+            "SamplerCustom",
+            model=[model, 0],
+            add_noise=slot == 0,
+            noise_seed=seed,
+            cfg=6.0,
+            positive=["3", 0],
+            negative=["4", 0],
+            sampler=["30", 0],
+            sigmas=["31", slot],
+            latent_image=latent,
+        )
+
+    data = read(base(n1=node("UNETLoader", unet_name="one.safetensors"), n2=node("UNETLoader", unet_name="two.safetensors"), n6=part("1", 0, ["5", 0], 4242), n16=part("2", 1, ["6", 0], 1),
+                     n30=node("KSamplerSelect", sampler_name="euler_ancestral"), n31=node("SplitSigmas", sigmas=["32", 0], step=10), n32=node("BasicScheduler", model=["1", 0], scheduler="karras", steps=21, denoise=1.0),
+                     n7=node("VAEDecode", samples=["16", 0], vae=["9", 0]), n9=node("VAELoader", vae_name="v.safetensors")))  # fmt: skip
+    is_base(data, model_name="one.safetensors")
+    assert any(note.startswith("A second expert") for note in data.notes)
+
+
 def test_cascades_second_stage_is_a_stage():
     data = read(base(n2=node("UNETLoader", unet_name="stage_b.safetensors"), n5=node("StableCascade_EmptyLatentImage", width=640, height=448, compression=42, batch_size=1),
                      n12=node("StableCascade_StageB_Conditioning", conditioning=["3", 0], stage_c=["6", 0]), n13=sampler(model=["2", 0], positive=["12", 0], latent_image=["5", 1], seed=1, steps=10, cfg=1.1),

@@ -238,6 +238,43 @@ def test_subgraphs_inside_subgraphs():
     is_base(read(page), loras=[("ink.safetensors", 0.6)])
 
 
+def test_what_an_outer_instance_shows_reaches_the_nodes_of_an_inner_one():
+    page = with_subgraph(properties={"proxyWidgets": [["1", "text"], ["3", "seed"]]})
+    instance = page["nodes"][2]
+    middle = Drawing()
+    key = middle.add(
+        "0b1c",
+        [],
+        "LATENT",
+        tuple((slot["name"], slot["type"], -10, place) for place, slot in enumerate(instance["inputs"][:3])),
+        properties=instance["properties"],
+    )
+    middle.out((key, 0), 0)
+    page["definitions"]["subgraphs"].append(
+        {
+            "id": "99ff",
+            "inputs": [{"name": name} for name in ("model", "clip", "latent")],
+            "outputs": [{"name": "LATENT"}],
+            **middle.page(),
+        }
+    )
+    instance.update(
+        type="99ff",
+        properties={"proxyWidgets": [[str(key), "text"], [str(key), "seed"]]},
+        widgets_values=["a blue boat", 7],
+    )
+    del instance["inputs"][3]
+    data = read(page)
+    is_base(data, prompt="a blue boat", seed=7)
+    assert data.notes == ()
+
+
+def test_values_that_a_subgraph_cannot_show_are_said():
+    data = read(with_subgraph(properties={"proxyWidgets": [["1", "text"]]}, widgets_values=["a blue boat", 7]))
+    is_base(data)
+    assert data.notes == ("The values that a subgraph shows do not fit its widgets; those inside it are read.",)
+
+
 def test_a_subgraph_that_contains_itself_is_opened_once():
     page = with_subgraph()
     page["definitions"]["subgraphs"][0]["nodes"].append(
@@ -289,6 +326,12 @@ def test_a_group_node_is_opened_with_its_own_values():
 def test_a_group_node_without_values_keeps_those_of_its_nodes():
     data = read(grouped(None))
     assert (data.prompt, data.seed, data.steps, data.model_name) == ("a blue boat", 1, 5, "duneMix_v4.safetensors")
+
+
+def test_values_that_do_not_fit_a_group_node_are_said():
+    data = read(grouped([PROMPT, *SAMPLER[:-1]]))
+    assert data.prompt == "a blue boat"
+    assert data.notes == ("The values of workflow>make do not fit its nodes; those it was made with are read.",)
 
 
 @pytest.mark.parametrize(("setter", "getter"), [("SetNode", "GetNode"), ("easy setNode", "easy getNode")])

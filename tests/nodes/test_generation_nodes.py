@@ -103,6 +103,17 @@ def test_a_file_becomes_the_same_sockets_and_its_picture(nodes: Any, sandbox: An
         run(node, image="../../etc/passwd")
 
 
+def test_a_pasted_text_gives_what_a_picture_with_it_gives(nodes: Any, sandbox: Any):
+    text = "a lighthouse <lora:harbour ink:0.5>\nNegative prompt: fog\nSteps: 30, Sampler: Euler a, Seed: 7"
+    out = run(nodes.read_text.CivitaiBridgeReadText, text=text)
+    generation, prompt, negative, _, loras, report = out.args
+    assert (prompt, negative, generation.steps, generation.seed) == ("a lighthouse", "fog", 30, 7)
+    assert [(one["name"], one["strength"]) for one in loras] == [
+        ("harbour ink", 0.5)
+    ] and "The text itself says" in report
+    assert run(nodes.read_text.CivitaiBridgeReadText, text="").args[5].endswith("The text is empty.")
+
+
 # --- settings
 
 

@@ -26,6 +26,11 @@ def test_what_stands_at_its_default_is_filled_and_nothing_else():
     assert filled(GenerationRequest(), None) == GenerationRequest()
 
 
+def test_a_cfg_that_a_person_set_wins_over_the_guidance_of_the_picture():
+    request = filled(GenerationRequest(cfg=4.0), DATA)
+    assert (request.cfg, request.guidance) == (4.0, 0.0)
+
+
 async def test_a_lora_that_nobody_can_name_stops_the_order_or_is_left_out():
     data = replace(
         DATA,
@@ -76,7 +81,12 @@ async def test_what_this_machine_knows_names_a_lora_and_is_said():
     "data",
     [
         replace(DATA, process="img2img"),
+        replace(DATA, process="inpainting", denoise=0.6),
         replace(DATA, denoise=0.4),
+        replace(DATA, process="image:edit"),
+        replace(DATA, process="inpainting + ControlNet"),
+        replace(DATA, process="img2img-upscale"),
+        replace(DATA, process="comfy", detected_type="i2i"),
     ],
 )
 async def test_an_order_without_the_picture_that_the_original_began_from_says_so(data: GenerationData):
@@ -94,6 +104,15 @@ async def test_a_model_that_nobody_can_name_is_named():
         await completed(GenerationRequest(), GenerationData(model_name="my mix"), nobody, missing="skip")
     request, _ = await completed(GenerationRequest(engine="flux1/dev"), GenerationData(model_name="my mix"), nobody)
     assert request.model == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(GenerationData(prompt="x"), "names no model"), (GenerationData(prompt="x", media_type="video"), "of a video")],
+)
+async def test_what_is_no_picture_of_a_model_says_what_to_choose(data: GenerationData, words: str):
+    with pytest.raises(BadInput, match=f"{words}.* Name one in `model`, or choose an `engine`"):
+        await completed(GenerationRequest(), data, nobody, missing="skip")
 
 
 async def test_what_no_order_holds_is_said():

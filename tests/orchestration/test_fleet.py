@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,14 @@ async def test_a_higher_charge_is_the_first_line(bridge: Fleet, fleet: FakeServi
     assert outcome.report.splitlines()[0].startswith("CivitAI charged 20 Buzz, more than the 16")
     assert spent(bridge.journal, bridge.settings.base) == 20 and outcome.cost == 20
     assert fleet.count("cancel") == 0
+
+
+async def test_the_generation_of_a_picture_tells_guidance_and_cfg_apart(bridge: Fleet):
+    outcome = await bridge.generate(replace(WANTED, engine="flux2/dev", model="", guidance=4.0), Terms())
+    assert (outcome.generation.guidance, outcome.generation.cfg) == (4.0, None)
+    outcome = await bridge.generate(replace(WANTED, cfg=5.0, guidance=4.0), Terms())
+    assert (outcome.generation.guidance, outcome.generation.cfg) == (None, 5.0)
+    assert "guidance" in outcome.report, "an engine without one does not use it, and it is said"
 
 
 async def test_a_max_buzz_of_0_buys_nothing_but_answers_from_what_was_bought(bridge: Fleet, fleet: FakeService):

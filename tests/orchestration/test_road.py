@@ -269,7 +269,7 @@ async def test_a_key_that_shows_up_late_makes_a_twin_that_is_named_and_collected
     (twin,) = (name for name in road.sandbox.workflows if name != outcome.workflow_id)
     for _ in range(200):
         row = later.journal.get(twin)
-        if row is not None and row.state == "finished" and all(image.here for image in row.slots):
+        if row is not None and row.state == "finished" and all(image.fetched for image in row.slots):
             break
         await asyncio.sleep(0.02)
     else:

@@ -8,7 +8,7 @@ import json
 import pytest
 from fake_service import WANTED, FakeService, Servers, reply
 
-from pack.civitai_bridge.errors import Unreachable
+from pack.civitai_bridge.errors import RateLimited, Unreachable
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.orchestration.outcome import Caller, State, Terms
 from pack.civitai_bridge.orchestration.submit import count_addresses
@@ -72,3 +72,19 @@ def test_pictures_that_civitai_fetches_are_counted_and_those_inside_the_body_are
     body = {"steps": [{"$type": "imageGen", "input": step}, {"$type": "imageGen", "input": many}]}
     assert count_addresses(json.dumps(body)) == 3
     assert count_addresses("") == 0
+
+
+async def test_a_long_pause_that_the_service_asks_for_ends_an_order_that_never_left(make: Servers, fleet: FakeService):
+    fleet.before["submit"] = [Response(429, {"retry-after": "3600"}, b"")] * 4
+    with pytest.raises(RateLimited, match="before"):
+        await make().generate(WANTED, Terms())
+    assert fleet.count("submit") == 1 and fleet.workflows == {}
+
+
+async def test_an_order_that_may_have_left_sits_the_pause_out(make: Servers, fleet: FakeService):
+    """The network floor waits for what belongs to an order; the order itself goes on under its key."""
+    fleet.before["submit"] = [Unreachable("cut"), Response(429, {"retry-after": "3600"}, b"")]
+    outcome = await make().generate(WANTED, Terms())
+    orders = [request for request in fleet.requests if fleet.name(request) == "submit"]
+    assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
+    assert [order.of_order for order in orders] == [False, True, True] and all(order.fresh for order in orders)

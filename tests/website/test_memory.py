@@ -118,7 +118,7 @@ async def test_other_questions_other_routes_and_changes_go_through():
 
 async def test_the_memory_has_an_end():
     memory = AnswerMemory()
-    big = bytes(MOST_BYTES // 3)
+    big = b'"' + b"x" * (MOST_BYTES // 3 - 2) + b'"'
 
     async def send(request: Request) -> Response:
         return Response(200, {}, big)
@@ -134,3 +134,12 @@ async def test_two_clients_of_one_account_share_what_they_asked():
     ask = remembering(send, AnswerMemory())
     assert (await SiteClient(ask).mini(7)).name == (await SiteClient(ask).mini(7)).name == "M"
     assert len(send.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><p>busy", b'{"air": "urn:', b""])
+async def test_a_page_or_half_an_answer_is_not_kept(status: int, content: bytes):
+    send = Fake(Response(status, {"content-type": "application/json"}, content), reply(200, 1))
+    ask = remembering(send, AnswerMemory())
+    await ask(VERSION)
+    assert (await ask(VERSION)).content == b"1" and len(send.requests) == 2

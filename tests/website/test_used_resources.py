@@ -91,6 +91,15 @@ async def test_an_air_in_a_files_place_is_the_resource_beside_it(meta: dict[str,
     assert not any("urn:air" in note for note in found.data.notes)
 
 
+async def test_a_file_that_civitais_pack_saved_is_the_version_in_its_name():
+    found = await read(
+        strength=0.7, additionalResources=[{"name": "civitai_602_f12_ink.safetensors", "type": "lora", "strength": 0.8}]
+    )
+    assert [(used.version_id, used.weight) for used in found.data.networks] == [(602, 0.8)]
+    (alone,) = join([UsedResource("", name="civitai_2024_ink", source="comfy")])
+    assert alone.version_id is None, "a name proves nothing by itself"
+
+
 def test_an_air_that_nothing_resolved_is_known_by_its_ids():
     data = generation_from_trpc({"type": "image", "resources": [], "meta": {
         "prompt": "x", "models": [MODEL], "vaes": ["urn:air:sdxl:vae:civitai:9@99"], "upscalers": ["urn:air:other:upscaler:civitai:147759@164821"],

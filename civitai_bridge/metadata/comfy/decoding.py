@@ -90,7 +90,8 @@ def _role(
         return "hires" if _is_enlarged(graph, between, first, key) else "again"
     if _EXPERTS.search(own) and _EXPERTS.search(other):
         return "expert"
-    continues = (step_count(graph.inputs(key).get("start_at_step")) or 0) > 0
+    starts = (step_count(graph.inputs(key).get(name)) for name in ("start_at_step", "start_step"))
+    continues = any(starts) or any(graph.kind(place).startswith("SplitSigmas") for place in behind)
     refines = _REFINERS.search(other) or any("Refiner" in graph.kind(place) for place in behind)
     by_unet = any(word(graph.inputs(place), "unet_name") == other for place in behind)
     return "refiner" if refines or (continues and not by_unet) else "expert" if continues else "again"

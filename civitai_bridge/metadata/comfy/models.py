@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import CivitaiError
@@ -17,7 +18,7 @@ from .remarks import Remarks
 from .samplers import role_of
 from .values import is_wired, written
 
-MODEL_WIRES = ("model", "unet", "base_model", "model1", "model_a", "MODEL")
+MODEL_WIRES = ("model", "unet", "base_model", "model1", "model_a", "MODEL", "opt_model", "optional_model", "models")
 MODEL_INPUTS = (
     "ckpt_name",
     "unet_name",
@@ -65,9 +66,7 @@ def model_fields(graph: Graph, key: str, remarks: Remarks) -> dict[str, Any]:
     """The fields of a sampler's model (`model_name`, or what an AIR or another reference says) and `clip_skip`."""
     fields: dict[str, Any] = {}
     line, behind = model_line(graph, key), ancestors(graph, [key])
-    file = model_of(graph, key)
-    if not file and not isinstance(model_start(graph, key), Unwritten):
-        file = next((name for place in behind if (name := model_at(graph, place))), "")
+    file = model_of(graph, key) or _behind_unknown(graph, key, line, remarks)
     if file:
         fields = named_model(file, is_reference=role_of(graph, key) == "generate")
     elif isinstance(start := model_start(graph, key), Unwritten) or _wired_file(graph, (*line, *behind)):
@@ -82,6 +81,21 @@ def model_fields(graph: Graph, key: str, remarks: Remarks) -> dict[str, Any]:
         if layer is not None and layer < 0 and (skip := layers(-layer)) is not None:
             return {**fields, "clip_skip": skip}
     return fields
+
+
+def _behind_unknown(graph: Graph, key: str, line: Sequence[str], remarks: Remarks) -> str:
+    """The model where its wire ends at a node that is not known to hand one on: the one file that stands behind that
+    node, which is said; `""` where there are none or several."""
+    start = model_start(graph, key)
+    if isinstance(start, Unwritten):
+        return ""
+    places = ancestors(graph, line[-1:] or [key])
+    files = list(dict.fromkeys(name for place in places if (name := model_at(graph, place))))
+    if len(files) != 1:
+        return ""
+    if line:
+        remarks.note(f"What {graph.kind(line[-1])[:60]} does to a model is not known; the model behind it is named.")
+    return files[0]
 
 
 def _wired_file(graph: Graph, places: tuple[str, ...]) -> bool:

@@ -11,6 +11,8 @@ _MOST_NOTES = 200
 MADE_ELSEWHERE = "made_elsewhere"
 UNWRITTEN_PROMPT = "The prompt is not written in the graph."
 EMPTY_PROMPT = "The prompt of the graph is empty."
+# How each note about a size that is not written begins; the picture itself has one.
+NO_SIZE = "The size is not "
 # What is said of a field that stays empty though no other node is seen to make it.
 NOT_WRITTEN = {
     "prompt": UNWRITTEN_PROMPT, "seed": "The seed is not written in the graph.",

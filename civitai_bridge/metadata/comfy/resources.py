@@ -49,10 +49,7 @@ def resources_of(
                 resources["vae"] = file
             elif kind != "checkpoint" or file != model:
                 listed.append(resource(file, kind))
-    if (
-        not any(fields.get(name) for name in ("model_name", "model_air", "model_version_id"))
-        and "model" not in remarks.elsewhere
-    ):
+    if not samplers:
         checkpoint = next((used for used in listed if used.kind == "checkpoint"), None)
         if checkpoint is not None:
             resources.update(named_model(checkpoint.air or checkpoint.name))

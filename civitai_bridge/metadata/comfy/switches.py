@@ -28,8 +28,8 @@ def branches(node: Node, of: Row, slot: int, take: Callable[[str], Any]) -> list
     if "select" in of:
         return _numbered_branches(of, slot, inputs, take)
     if "pick" in of:
-        chosen = of["of"].get(written(take(of["pick"])))
-        return [chosen] if chosen is not None else list(of["of"].values())
+        chosen = written(take(of["pick"]))
+        return [of["of"][chosen]] if isinstance(chosen, str) and chosen in of["of"] else list(of["of"].values())
     if "choose" in of:
         answer = truth(written(take(of["choose"])))
         if "inverse" in of:

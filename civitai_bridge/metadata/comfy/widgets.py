@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...resources.json_values import number, whole
+from .drawn import Drawn
 from .graph import Unwritten
 from .nodes import Row, row
-from .page import Drawn
 from .remarks import Remarks
 
 _CONTROLS = ("fixed", "randomize", "increment", "decrement", "increment-wrap")

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...resources.json_values import objects, whole
+from .drawn import Drawn, key_of
 from .graph import UNWRITTEN, Wire
-from .page import BYPASSED, MUTED, Drawn, Page, follow, key_of, page_of
+from .page import BYPASSED, MUTED, Page, follow, page_of
 from .remarks import Remarks
 from .widgets import widget_values
 
