@@ -158,7 +158,14 @@ def file_facts(version: ModelVersion, file: ModelFile) -> dict[str, Any]:
 def file_line(version: ModelVersion, file: ModelFile) -> str:
     """One file of a version for a person: id, name, size, format, what it is, and where it belongs."""
     facts = file_facts(version, file)
-    size = f"{file.size_kb / 1024 / 1024:.2f} GB" if file.size_kb is not None else "size unknown"
+    megabytes = file.size_kb / 1024 if file.size_kb is not None else None
+    size = (
+        "size unknown"
+        if megabytes is None
+        else f"{megabytes / 1024:.2f} GB"
+        if megabytes >= 1000
+        else f"{megabytes:.1f} MB"
+    )
     kind = " ".join(filter(None, (file.format, file.precision)))
     known = ", ".join(filter(None, (size, kind, file.type)))
     return f"File {file.id}: {file.name} ({known}) -> {facts['folder'] or 'no model folder'}"

@@ -288,7 +288,7 @@ def test_resolve_lists_every_file_of_a_version(sandbox: Sandbox, shell: Shell) -
     ]  # fmt: skip
     assert all({"id", "name", "size_kb", "format", "precision"} <= file.keys() for file in files)
     text = shell("resolve", "300027").out
-    assert f"File {files[1]['id']}: inParts_encoder.safetensors" in text and "-> text_encoders" in text
+    assert f"File {files[1]['id']}: {files[1]['name']}" in text and "-> text_encoders" in text
 
 
 def test_login_reads_the_key_from_stdin_and_shows_it_nowhere(
