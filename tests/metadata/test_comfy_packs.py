@@ -316,3 +316,23 @@ def test_another_model_never_stands_in_for_one_that_is_not_known():
     is_base(data, model_name="")
     assert data.notes == ("The model is not written in the graph, or its loader is not known here.",)
     assert [(one.kind, one.name) for one in data.others] == [("checkpoint", "duneMix_v4.safetensors")]
+
+
+@pytest.mark.parametrize(
+    "resize",
+    [
+        node("ImageResizeKJ", image=["30", 0], width=640, height=448, keep_proportion=True),
+        node("ImageResize+", image=["30", 0], width=640, height=448, method="keep proportion"),
+    ],
+)
+def test_bounds_of_a_size_are_no_size(resize: dict[str, Any]):
+    data = read(
+        base(
+            n5=node("VAEEncode", pixels=["31", 0], vae=["1", 2]),
+            n31=resize,
+            n30=node("LoadImage", image="a.png"),
+            n6=sampler(denoise=0.5),
+        )
+    )
+    is_base(data, width=None, height=None)
+    assert data.notes == ("The size is not written in the graph.",)

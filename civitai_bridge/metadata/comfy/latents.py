@@ -10,11 +10,13 @@ from ..quantities import pixels, shown
 from .graph import Graph, walk
 from .nodes import row
 from .remarks import Remarks
-from .values import is_wired, preset_size
+from .values import is_wired, preset_size, written
 
 LATENTS = ("latent_image", "latent", "samples", "optional_latent", "image_embeds", "latents")
 ON_THE_WAY = (*LATENTS, "video_latent", "av_latent", "pixels", "image", "images", "noise_image")
 _SIZES = (("width", "height"), ("empty_latent_width", "empty_latent_height"), ("target_width", "target_height"))
+# Values by which a resizing node keeps the picture's proportions, so that its numbers are only bounds.
+_WITHIN = (True, "true", "resize", "keep proportion")
 SCALES = ("scale_by", "upscale_by", "rescale_factor", "upscale_factor", "scale_factor", "factor", "scale")
 
 
@@ -37,8 +39,10 @@ def scale_of(graph: Graph, key: str) -> float | None:
 
 
 def size_at(graph: Graph, key: str) -> tuple[Any, Any] | None:
-    """The size that a node names, in whatever form; None where it names none."""
+    """The size that a node names, in whatever form; None where it names none, or only bounds of one."""
     inputs = graph.inputs(key)
+    if any(written(inputs.get(name)) in _WITHIN for name in ("keep_proportion", "keep_proportions", "method")):
+        return None
     if (names := row(graph.kind(key)).get("size")) is not None:
         sides = preset_size(inputs, names)
         return sides if any(side is not None for side in sides) else None

@@ -17,7 +17,8 @@ and may say, each where it applies:
             several outputs: `of` is a list of lists
 `choose`    the input that says yes or no, `yes` and `no` the branches
 `join`      texts that it puts together: names or a name with {}; `between`: the input with the delimiter, or "=" and
-            the delimiter itself; `skips`: true where empty pieces are left out; `strips`: true where each is trimmed
+            the delimiter itself; `skips`: true where empty pieces are left out; `strips`: true where each is trimmed;
+            `newlines`: true where a delimiter of backslash and n is a new line
 `lines`     [text, number]: it hands on one line of a text, by its number from 0, over again from the first
 `replace`   [text, find, replacement, find, replacement …]: inputs of a node that replaces words
 `pipe`      what it puts on its pipe: the input by the name that samplers give it ("~" before one that holds a text),
@@ -32,7 +33,8 @@ and may say, each where it applies:
 `loras`     the input with a JSON list of LoRAs; `air` the one with an AIR, which counts where no file is named
 `tags`      inputs in whose text `<lora:…>` is applied to the model
 `model`     the input that names its model file
-`size`      [width, height], or one input with a text like "832 x 1216"
+`size`      [width, height], or one input with a text like "832 x 1216", or that one before the two; numbers whose
+            names hold "override" win where they are not 0
 `schedule`  the schedule that it makes, where its name is not an input; `sampler` the sampler
 `role`      `sampler`, `detailer`, `upscale` (samples again, enlarged), `generate` (a service samples), `helper` (no
             sampler, though it looks like one)
