@@ -123,6 +123,7 @@ async def test_those_that_join_an_order_that_is_under_way_say_so_though_they_wan
     (buyer,) = (outcome for outcome in outcomes if outcome.paid_now)
     assert fleet.count("submit") == 2 and "Paid 16 Buzz" in buyer.report
     assert [("Joined an equal order" in outcome.report) is not outcome.paid_now for outcome in outcomes] == [True] * 4
+    assert [any("Joined" in note for note in outcome.notes) for outcome in outcomes].count(True) == 3
 
 
 async def test_another_key_buys_for_itself(make: Servers, fleet: FakeService):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -146,11 +147,11 @@ def read_settings(line: str, notes: list[str]) -> dict[str, Any]:
     """The settings of one line, in order. What is none of them, and what is too much, is named in the notes."""
     settings: dict[str, Any] = {}
     pieces = _pieces(line, notes)
-    following = iter(enumerate(pieces))
-    bare, measured, at, repeated, broken = "", 0, 0, 0, 0
+    are_many, following, between_commas = len(pieces) > MOST, iter(pieces), f",{line},"
+    bare, at, repeated, broken = "", 0, 0, 0
     # A comma inside a bare value goes on with it: these are the pieces after the first.
     parts: list[str] = []
-    for index, piece in following:
+    for piece in following:
         name, colon, value = piece.partition(":")
         if not colon:
             parts.append(piece)
@@ -161,12 +162,11 @@ def read_settings(line: str, notes: list[str]) -> dict[str, Any]:
         bare = key = name.strip()
         value = value.strip()
         if value[:1] in _STRUCTURED and broken < _MOST_BROKEN:
-            at += sum(map(len, pieces[measured:index])) + index - measured
-            measured = index
+            at = between_commas.index(f",{piece},", at)
             structure, end = _structured(line, line.index(value[0], at + len(name) + 1))
             if end >= 0:
                 value, bare = structure, ""
-                next(islice(following, (commas := line.count(",", at, end)), commas), None)
+                deque(islice(following, line.count(",", at, end)), maxlen=0)
             else:
                 broken += _is_broken(key, value, notes)
         if key in settings:
@@ -174,7 +174,7 @@ def read_settings(line: str, notes: list[str]) -> dict[str, Any]:
             if settings[key] != value:
                 notes.append(f"{key[:60]} is said twice; the last one counts.")
         settings[key] = value
-        if index > MOST and len(settings) + repeated > MOST:
+        if are_many and len(settings) + repeated > MOST:
             notes.append(f"The text has more than {MOST:,} settings; the rest is left out.")
             return settings
     if parts:
