@@ -148,7 +148,7 @@ async def test_a_check_says_which_parts_of_a_version_are_here(room: Room):
         catalogue.VERSIONS[PARTS].files
     )
     assert f"1 of the {len(parts)} files of this version are here" in answer.sentence()
-    done = await room.catalog.download_all(str(PARTS))
+    done = (await room.catalog.download_all(str(PARTS))).files
     assert len({one.path for one in done}) == len(done) > 1
     answer = await located(room, str(PARTS))
     assert not answer.has_note("parts") and all(
