@@ -116,12 +116,14 @@ class App:
         return settings, network
 
     async def sandbox(self) -> Sandbox:
-        """The sandbox of this App, started when it is first asked for."""
+        """The sandbox of this App, started when it is first asked for; it goes on with what an earlier one of the state
+        folder was ordered."""
         async with self._opening:
             if self._embedded is None:
                 from .sandbox import Embedded
 
-                self._embedded = await asyncio.to_thread(Embedded, pace=self.tuning.sandbox_pace)
+                folder = (await asyncio.to_thread(self.load)).home / "service"
+                self._embedded = await asyncio.to_thread(Embedded, pace=self.tuning.sandbox_pace, folder=folder)
         return self._embedded.sandbox
 
     async def journal(self) -> Journal:

@@ -89,15 +89,17 @@ class Settings:
 
     @property
     def base(self) -> str:
-        """The orchestration address in one spelling, for comparing. A sandbox forgets its workflows when it ends, and
-        the next one has other ports: what was ordered there is left alone for ever."""
+        """The orchestration address in one spelling, for comparing."""
         parts = urlsplit(self.orchestration_url)
         port = f":{parts.port}" if parts.port and parts.port != {"https": 443, "http": 80}.get(parts.scheme) else ""
         return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
 
     @property
     def service(self) -> str:
-        """The orchestration service, by its address; one that has several addresses is one service."""
+        """The orchestration service, by its address; one that has several addresses is one service, and so is the
+        sandbox of a state folder, whose ports are others each time."""
+        if self.sandbox:
+            return "sandbox"
         return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
     def require_whole(self) -> Settings:

@@ -40,7 +40,8 @@ async def hand_over(
         for earlier in await services.in_thread(waiting, services.journal, settings)
         if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
     ]
-    paid = report.paid(purchase, bought_before, joined and bought_before)
+    joined = joined and bought_before
+    paid = report.paid(purchase, bought_before, joined)
     lines = _report(purchase, order, pictures, paid, settings)
     return Outcome(
         key=purchase.key,
@@ -53,7 +54,9 @@ async def hand_over(
         seed=order.request.seed,
         status=str(purchase.about.get("status", "succeeded")),
         report=report.joined([*lines, report.waiting(len(idle)), rollback_note(services.journal)]),
-        notes=tuple(note for note in [report.charged_more(purchase), *_notes(purchase, order)] if note),
+        notes=tuple(
+            note for note in [report.charged_more(purchase), paid if joined else "", *_notes(purchase, order)] if note
+        ),
         blob_urls=services.addresses.of(purchase.key),
         generation=_generation(purchase, order, pictures, missing, settings),
         sandbox=settings.sandbox,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+from pathlib import Path
 
 from .server import Sandbox
 
 
 class Embedded:
-    """Started when it is made; `stop` ends it. `port` and `pace` are the Sandbox's."""
+    """Started when it is made; `stop` ends it. `port`, `pace` and `folder` are the Sandbox's."""
 
-    def __init__(self, *, port: int = 0, pace: float = 1.0) -> None:
-        self.sandbox = Sandbox(port=port, pace=pace)
+    def __init__(self, *, port: int = 0, pace: float = 1.0, folder: Path | None = None) -> None:
+        self.sandbox = Sandbox(port=port, pace=pace, folder=folder)
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="civitai-bridge-sandbox", daemon=True)

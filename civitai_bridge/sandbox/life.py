@@ -94,6 +94,7 @@ def _end(orchestrator: Orchestrator, run: Run, status: str) -> None:
             run.data["transactions"]["list"] += transactions("credit", run.paid)
             run.data["cost"]["total"] = 0
     run.done.set()
+    orchestrator.changed()
 
 
 def cancel(orchestrator: Orchestrator, run: Run) -> None:

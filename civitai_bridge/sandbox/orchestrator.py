@@ -56,4 +56,5 @@ def order(
     if key and not twin:
         orchestrator.keys[(user, key)] = data["id"]
     run.task = asyncio.get_running_loop().create_task(live(orchestrator, run, steps[0], source))
+    orchestrator.changed()
     return 202, view(orchestrator, run)

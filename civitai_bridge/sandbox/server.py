@@ -3,6 +3,8 @@ control address."""
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +13,7 @@ from ..errors import BadSetting
 from . import schema
 from .control import control_routes
 from .faults import RequestLog, Seen
+from .keeping import keep, restore
 from .money import Bank, Entry
 from .orchestrator_routes import Service, content_route, orchestrator_routes
 from .script import Script
@@ -22,14 +25,23 @@ from .workflows import Orchestrator
 class Sandbox:
     """A pretend CivitAI: `async with Sandbox() as sandbox: …`. `port` takes N (orchestrator), N+1 (site), N+2
     (storage); N+3 is kept for the relay; 0 = free ports. `pace` scales the 2.5 seconds of a job; connections that are
-    silent for `idle` seconds are closed."""
+    silent for `idle` seconds are closed. With a `folder`, bank and workflows are kept there for the next sandbox."""
 
-    def __init__(self, *, port: int = 0, pace: float = 1.0, script: Script | None = None, idle: float = 75.0) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        pace: float = 1.0,
+        script: Script | None = None,
+        idle: float = 75.0,
+        folder: Path | None = None,
+    ) -> None:
         self.script = script or Script()
         self.bank = Bank()
         self.site = Website()
         self._port = port
         self._idle = idle
+        self._folder = folder
         self._runners: list[web.AppRunner] = []
         self.orchestrator = Orchestrator(self.script, self.bank, pace=pace)
         self._log = RequestLog(self.script, self.orchestrator)
@@ -63,6 +75,9 @@ class Sandbox:
         self.storage_url = await self._serve("storage", 2, storage)
         self.site.base, self.site.storage.base = self.site_url, self.storage_url
         self.orchestrator.base, self.orchestrator.storage = self.orchestration_url, self.storage_url
+        if self._folder is not None:
+            restore(self.orchestrator, self._folder)
+            self.orchestrator.changed = partial(keep, self.orchestrator, self._folder)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -99,6 +99,7 @@ class Orchestrator:
         self.signed: dict[str, tuple[str, float]] = {}
         self.content: dict[str, str] = {}
         self.closed = False
+        self.changed: Callable[[], None] = lambda: None  # called when money or a workflow's end has to be kept
 
     def run_of(self, user: str, workflow_id: str) -> Run:
         """A user's workflow. Raises Refusal (404)."""
