@@ -15,9 +15,7 @@ from .host.services import services
 from .sockets import Air, FileName, Generation, Loras, reference_input, text_of
 
 if TYPE_CHECKING:
-    from ..civitai_bridge.catalog.add import Added
-    from ..civitai_bridge.catalog.answers import Checked, Downloaded
-    from ..civitai_bridge.catalog.promote import Promoted
+    from ..civitai_bridge.catalog.answers import Added, Checked, DownloadedFiles, Promoted
     from ..civitai_bridge.catalog.service import CatalogService
 
 _REFERENCE = "A version id, a CivitAI address, an AIR, a hash, or a wire from Resolve."
@@ -158,6 +156,14 @@ class CivitaiBridgeDownload(Node):
                     optional=True,
                     tooltip="Whether this node may load the file. The server's setting graph_downloads must be on too.",
                 ),
+                io.Combo.Input(
+                    "files",
+                    options=["primary", "all"],
+                    default="primary",
+                    optional=True,
+                    tooltip="The version's main file, or every file of it that ComfyUI has a folder for: the text "
+                    "encoder and VAE beside a model, both halves of a pair. The output is the first of them.",
+                ),
             ],
             outputs=[
                 FileName.Output("file", tooltip="For any loader's combo. Without a file, whoever needs it is told."),
@@ -167,25 +173,28 @@ class CivitaiBridgeDownload(Node):
         )
 
     @classmethod
-    async def fingerprint_inputs(cls, reference: object = None, **inputs: Any) -> str | float:
+    async def fingerprint_inputs(cls, reference: object = None, files: str = "primary", **inputs: Any) -> str | float:
         """The file as it is now, so that the loaders and samplers behind it stay in ComfyUI's cache; without one it is
         asked each time. A wire has no value yet."""
         text = text_of(reference)
-        fingerprint = await ask_before_running(_fingerprint(text)) if text else None
+        fingerprint = await ask_before_running(_fingerprint(text)) if text and files == "primary" else None
         return fingerprint or float("nan")
 
     @classmethod
-    async def execute(cls, reference: object = "", allow_download: bool = False) -> io.NodeOutput:
-        async def download(run: NodeRun) -> Downloaded | str:
-            return await _download(run, text_of(reference), bool(allow_download))
+    async def execute(
+        cls, reference: object = "", allow_download: bool = False, files: str = "primary"
+    ) -> io.NodeOutput:
+        async def download(run: NodeRun) -> DownloadedFiles | str:
+            return await _download(run, text_of(reference), bool(allow_download), every=files == "all")
 
         downloaded = await cls.look(download, f"Looking up {text_of(reference)} on CivitAI")
         if isinstance(downloaded, str):
             return output(comfyui.blocker(downloaded), "missing", report=downloaded)
-        if downloaded.file:
-            return output(downloaded.file, downloaded.status, report=downloaded.report)
-        nowhere = f"{downloaded.path} lies in no folder that a loader of ComfyUI looks into."
-        return output(comfyui.blocker(nowhere), downloaded.status, report=f"{downloaded.report}\n{nowhere}")
+        first, status = downloaded.files[0], downloaded.as_json()["status"]
+        if first.file:
+            return output(first.file, status, report=downloaded.report)
+        nowhere = f"{first.path} lies in no folder that a loader of ComfyUI looks into."
+        return output(comfyui.blocker(nowhere), status, report=f"{downloaded.report}\n{nowhere}")
 
 
 async def _fingerprint(reference: str) -> str:
@@ -199,19 +208,20 @@ async def _fingerprint(reference: str) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-async def _download(run: NodeRun, reference: str, allowed: bool) -> Downloaded | str:
-    """The file, or the reason why this one may not be had; what merely went wrong is an error of the node."""
+async def _download(run: NodeRun, reference: str, allowed: bool, *, every: bool) -> DownloadedFiles | str:
+    """The file, or `every` one of the version, or the reason why it may not be had; what merely went wrong is an
+    error of the node."""
+    from ..civitai_bridge.catalog.answers import DownloadedFiles
     from ..civitai_bridge.errors import DownloadForbidden, DownloadRefused, DownloadStopped, Interrupted
 
     catalog = await services().catalog()
+    choices: dict[str, Any] = {
+        "from_graph": True, "allow_download": allowed, "progress": run.show_download, "cancelled": run.cancelled,
+    }  # fmt: skip
     try:
-        return await catalog.download(
-            reference,
-            from_graph=True,
-            allow_download=allowed,
-            progress=run.show_download,
-            cancelled=run.cancelled,
-        )
+        if every:
+            return await catalog.download_all(reference, **choices)
+        return DownloadedFiles((await catalog.download(reference, **choices),))
     except (DownloadForbidden, DownloadRefused) as error:
         return str(error)
     except DownloadStopped as error:

@@ -52,6 +52,8 @@ class CivitaiBridgeResolve(FreshNode):
 
     @classmethod
     async def execute(cls, reference: object = "") -> io.NodeOutput:
+        from ..civitai_bridge.catalog.entries import file_line
+
         async def look_up(run: NodeRun) -> tuple[ModelVersion, LocalFile]:
             version = await (await services().fleet()).resolve(text_of(reference))
             return version, await locate(version)
@@ -61,6 +63,8 @@ class CivitaiBridgeResolve(FreshNode):
         lines = [f"{version.title} · {version.type} · {version.base_model}", version.air, local.sentence]
         if trigger_words:
             lines.append(f"Trigger words: {trigger_words}")
+        if len(version.files) > 1:
+            lines += [file_line(version, file) for file in version.files]
         if version.air_composed:
             lines.append("CivitAI gave no AIR for it; this one was composed from its ids.")
         return output_with_report(

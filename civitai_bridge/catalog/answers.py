@@ -281,6 +281,22 @@ class Downloaded:
 
 
 @dataclass(frozen=True)
+class DownloadedFiles:
+    """The files of a version that are here now, in CivitAI's order."""
+
+    files: tuple[Downloaded, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """`status` is `downloaded` where one of them was loaded."""
+        status = DOWNLOADED if any(file.status == DOWNLOADED for file in self.files) else PRESENT
+        return {"status": status, "files": [file.as_json() for file in self.files]}
+
+    @property
+    def report(self) -> str:
+        return "\n".join(file.report for file in self.files)
+
+
+@dataclass(frozen=True)
 class Scanned:
     """What lies in the folders, and how much of it CivitAI knows. `described` are the versions that were new; `trouble`
     says why it could not be asked."""

@@ -2,11 +2,13 @@
 
 models.json             the catalog
 models.json.previous    as it was before the last save
+.models.json.rewrite    what is being written into it, where it has other names (hard links)
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -91,30 +93,111 @@ def _parsed(path: Path, text: str) -> Document:
 
 def save_catalog(path: Path, read: Catalog, document: Document) -> Catalog | None:
     """Make a catalog's file hold another document, and keep the version before it. None where the file is not (any
-    more) what was read. Raises CatalogTrouble."""
+    more) what was read. Raises CatalogTrouble.
+
+    Mode and owner stay where the system allows that. A file with other names (hard links), or one that is mounted by
+    itself, is rewritten in its place, so that they go on showing it; what was to be written is kept beside it until
+    that is done (`finish_rewrite`)."""
     try:
-        with written_beside(path, document.text.encode("utf-8")) as part:
-            if (_state(os.stat(path)) if path.exists() else None) != read.state:
+        with written_beside(path, document.content) as part:
+            before = os.stat(path) if path.exists() else None
+            if (_state(before) if before else None) != read.state:
                 return None
-            if read.state is not None:
-                with contextlib.suppress(OSError):  # a file system without modes
-                    os.chmod(part, os.stat(path).st_mode & 0o777)
-                _keep_previous(path)
-            rename_over(part, path)
+            if before is None:
+                rename_over(part, path)
+            else:
+                _replace(part, path, before)
         return Catalog(read.name, document, _state(os.stat(path)))
     except OSError as error:
         raise trouble(path, error, "written") from error
 
 
-def _keep_previous(path: Path) -> None:
+def _replace(part: Path, path: Path, before: os.stat_result) -> None:
+    with contextlib.suppress(OSError):  # a file system without modes
+        os.chmod(part, before.st_mode & 0o777)
+    if _has_other_names(path, before):
+        _keep_previous(path, as_copy=True)
+        _rewrite(part, path)
+        return
+    _keep_previous(path)
+    try:
+        rename_over(part, path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # a mount point
+            raise
+        _keep_previous(path, as_copy=True)
+        _rewrite(part, path)
+
+
+def _has_other_names(path: Path, before: os.stat_result) -> bool:
+    """Whether a person has linked the file; `.previous` may be a second name of ours, left by a kill."""
+    previous = _previous(path)
+    ours = previous.exists() and os.path.samestat(os.stat(previous), before)
+    return before.st_nlink - ours > 1
+
+
+def _rewrite(part: Path, path: Path) -> None:
+    pending = _pending(path)
+    rename_over(part, pending)
+    _write_into(path, pending.read_bytes())
+    pending.unlink(missing_ok=True)
+
+
+def is_rewriting(path: Path) -> bool:
+    """Whether a catalog was being rewritten in its place, by a process that is at it or was killed."""
+    return _pending(path).exists()
+
+
+def finish_rewrite(path: Path) -> None:
+    """Write what is kept beside a catalog into it; not over what somebody has mended meanwhile. Raises OSError. The
+    catalogs must be held."""
+    pending = _pending(path)
+    try:
+        new, now, old = pending.read_bytes(), path.read_bytes(), _previous(path).read_bytes()
+    except FileNotFoundError:
+        return
+    done = _same_head(new, now)
+    if now != new and now[done:] == old[done:]:  # else somebody has mended it meanwhile
+        _write_into(path, new)
+    pending.unlink(missing_ok=True)
+
+
+def _same_head(content: bytes, other: bytes) -> int:
+    """How many bytes are the same at the beginning."""
+    least, most = 0, min(len(content), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if content[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    with open(path, "r+b") as out:
+        out.write(content)
+        out.truncate()
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _keep_previous(path: Path, *, as_copy: bool = False) -> None:
     """The file as it is now becomes `.previous`: a second name for the same bytes, a copy where there are no such."""
     beside = path.with_name(f".{path.name}.previous.part")
     beside.unlink(missing_ok=True)
-    try:
-        os.link(path, beside)
-    except OSError:
+    linked = False
+    if not as_copy:
+        with contextlib.suppress(OSError):  # a file system without links
+            os.link(path, beside)
+            linked = True
+    if not linked:
         shutil.copyfile(path, beside)
     rename_over(beside, _previous(path))
+
+
+def _pending(path: Path) -> Path:
+    return path.with_name(f".{path.name}.rewrite")
 
 
 def _previous(path: Path) -> Path:

@@ -45,9 +45,12 @@ class Models:
     blocks: tuple[Block, ...] = ()
     after: str = ""
 
-    @property
-    def text(self) -> str:
-        return "".join([self.before, *(block.text for block in self.blocks), self.after])
+    def pieces(self) -> Iterator[str]:
+        """What is between the brackets, in order."""
+        yield self.before
+        for block in self.blocks:
+            yield block.text
+        yield self.after
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +65,24 @@ class Document:
         """The values of the skeleton."""
         return json.loads(self.skeleton.removeprefix("\ufeff"))
 
+    def pieces(self) -> Iterator[str]:
+        """The text, in order."""
+        at = 0
+        for place in _PLACE.finditer(self.skeleton):
+            yield self.skeleton[at : place.start(1)]
+            yield from self.models[int(place[1])].pieces()
+            at = place.end(1)
+        yield self.skeleton[at:]
+
     @property
     def text(self) -> str:
         """The whole text."""
-        pieces, at = [], 0
-        for place in _PLACE.finditer(self.skeleton):
-            pieces += [self.skeleton[at : place.start(1)], self.models[int(place[1])].text]
-            at = place.end(1)
-        return "".join([*pieces, self.skeleton[at:]])
+        return "".join(self.pieces())
+
+    @property
+    def content(self) -> bytes:
+        """The whole text in UTF-8; large ones are put together while other threads go on."""
+        return b"".join([piece.encode("utf-8") for piece in self.pieces()])
 
     def categories(self) -> Iterator[tuple[str, int | None]]:
         """The id of each category (`""` where it has none), and the number of its array where it has one."""
@@ -110,7 +123,7 @@ def _place_in(text: str, document: Document, pos: int) -> int:
     """Where a place of the skeleton (without its byte-order mark) is in the whole text."""
     pos += text.startswith("\ufeff")
     before = [place for place in _PLACE.finditer(document.skeleton) if place.end(1) <= pos]
-    return pos + sum(len(document.models[int(place[1])].text) - len(place[1]) for place in before)
+    return pos + sum(sum(map(len, document.models[int(place[1])].pieces())) - len(place[1]) for place in before)
 
 
 def _check_shape(data: Any) -> None:

@@ -135,6 +135,42 @@ def display_name(version: ModelVersion, file: ModelFile) -> str:
     return " ".join(filter(None, (version.name, version_name, f"[{inside}]" if inside else "")))
 
 
+def file_facts(version: ModelVersion, file: ModelFile) -> dict[str, Any]:
+    """What a person chooses a file of a version by; `size_kb` = bytes / 1024, `folder` is ComfyUI's key, `""` for what
+    no loader reads."""
+    try:
+        folder = place_of(version, file)[1]
+    except FileRefused:
+        folder = ""
+    return {
+        "id": file.id,
+        "name": file.name,
+        "type": file.type,
+        "format": file.format,
+        "precision": file.precision,
+        "size_kb": file.size_kb,
+        "hashes": dict(file.hashes),
+        "primary": file == version.primary,
+        "folder": folder,
+    }
+
+
+def file_line(version: ModelVersion, file: ModelFile) -> str:
+    """One file of a version for a person: id, name, size, format, what it is, and where it belongs."""
+    facts = file_facts(version, file)
+    megabytes = file.size_kb / 1024 if file.size_kb is not None else None
+    size = (
+        "size unknown"
+        if megabytes is None
+        else f"{megabytes / 1024:.2f} GB"
+        if megabytes >= 1000
+        else f"{megabytes:.1f} MB"
+    )
+    kind = " ".join(filter(None, (file.format, file.precision)))
+    known = ", ".join(filter(None, (size, kind, file.type)))
+    return f"File {file.id}: {file.name} ({known}) -> {facts['folder'] or 'no model folder'}"
+
+
 def listed_files(files: Sequence[ModelFile]) -> list[dict[str, Any]]:
     """What an entry says of the files of its version, so that a check needs nobody; empty for a single file."""
     if len(files) < 2:

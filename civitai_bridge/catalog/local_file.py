@@ -18,7 +18,7 @@ Show = Callable[[DownloadProgress], None]
 def catalogued_file(catalogs: Catalogs, text: str, query: Query, show: Show) -> Downloaded | None:
     """The file of an entry of the version that is named, without asking anybody; None where CivitAI must be asked."""
     located = _located(catalogs, query, show)
-    if located.entry is None or located.how != "version id" or query.file_id or located.has_note("other_file", "parts"):
+    if located.entry is None or located.how != "version id" or query.file_id or located.has_note("other_file"):
         return None
     return _as_present(catalogs, text, located, located.entry.sha256, show)
 

@@ -7,7 +7,6 @@ name never counts. What the four statuses cannot say is said in notes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..resources.hashes import bare_hash, is_of_nothing
 from .answers import MISSING, NOT_FOUND, PRESENT, UNKNOWN, Located, Note
@@ -28,10 +27,7 @@ def locate(snapshot: Snapshot, query: Query) -> Located:
         if match.row is not None and not match.changed and (ref := entry_of_file(snapshot, match.row)):
             how = "file"
     if ref is not None:
-        located = locate_entry(snapshot, snapshot.entries.entry(ref), query, hashes, how, unsure)
-        if located.status != MISSING or located.entry is None:
-            return located
-        return replace(located, notes=(*located.notes, *other_versions(snapshot, query, located.entry.model_id)))
+        return locate_entry(snapshot, snapshot.entries.entry(ref), query, hashes, how, unsure)
     return _without_entry(snapshot, query, hashes, match, unsure)
 
 

@@ -19,7 +19,7 @@ _HALF = re.compile(r"(?i)(?<![a-z])(high|low)(?:[ _.-]?noise)?(?![a-z])")
 
 def version_parts(snapshot: Snapshot, query: Query, entry: Entry | None) -> tuple[Part, ...]:
     """Every file of the version, as CivitAI or the entry lists them; nothing where it has one."""
-    files = query.files or (_files_of(entry) if entry else ())
+    files = query.files or (_files_of(entry) if entry is not None and FILES in entry.raw else ())
     if len(files) < 2:
         return ()
     version_id = entry.version_id if entry else query.version_id

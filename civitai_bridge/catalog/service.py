@@ -7,7 +7,6 @@ files is done in threads, so that no loop waits for a disk.
 from __future__ import annotations
 
 import asyncio
-import builtins
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from ..resources.version import ModelVersion
 from ..settings import Settings
 from ..website import Lookups, SiteClient, resolve
 from .add import add
-from .answers import ALREADY, Added, Checked, Downloaded, Promoted, Scanned
+from .answers import ALREADY, Added, Checked, Downloaded, DownloadedFiles, Promoted, Scanned
 from .check import Asking, check
 from .entries import MODELS
 from .file_lookup import Snapshot
@@ -200,9 +199,9 @@ class CatalogService:
         allow_download: bool = True,
         progress: Callable[[DownloadProgress], None] = lambda _: None,
         cancelled: Callable[[], bool] = never,
-    ) -> builtins.list[Downloaded]:
+    ) -> DownloadedFiles:
         """As `download`, every file of the version that ComfyUI has a folder for."""
-        return await obtain_all(
+        files = await obtain_all(
             self._library,
             text,
             lambda: self.resolve(text),
@@ -210,6 +209,7 @@ class CatalogService:
             permission=Permission(from_graph, allow_download),
             watch=Watch(progress, cancelled),
         )
+        return DownloadedFiles(tuple(files))
 
     async def on_disk(self, text: str) -> Downloaded | None:
         """What `download` would have without asking anybody; None where it would have to."""

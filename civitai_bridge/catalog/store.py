@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from ..errors import CatalogBusy, CatalogTrouble
 from ..model_files.atomic import replace_file
 from ..resources.json_values import identifier, text
-from .catalog_file import Catalog, no_catalog, read_catalog, save_catalog, trouble
+from .catalog_file import Catalog, finish_rewrite, is_rewriting, no_catalog, read_catalog, save_catalog, trouble
 from .edit import Document, append_entry, remove_entries, stamp
 from .entries import LORAS, MODELS, category_name
 
@@ -51,9 +51,9 @@ class CatalogStore:
     def load(self, name: str) -> Catalog:
         """Read a catalog; the same file is not read twice. Raises CatalogDamaged, CatalogTrouble."""
         with self._inside:
-            if (self._folder / _INTENT).exists():
+            if (self._folder / _INTENT).exists() or is_rewriting(self.path(name)):
                 with contextlib.suppress(CatalogTrouble), self._locked(wait=0.5):  # a live promote finishes it itself
-                    Change(self).finish_interrupted()
+                    self._finish()
             return self._load(name)
 
     def load_both(self) -> tuple[Catalog, Catalog]:
@@ -77,9 +77,18 @@ class CatalogStore:
         CatalogBusy, CatalogTrouble."""
         with self._inside, self._locked():
             self._sweep()
-            change = Change(self)
-            change.finish_interrupted()
-            yield change
+            self._finish()
+            yield Change(self)
+
+    def _finish(self) -> None:
+        """Finish what a killed process left half done; the lock is held."""
+        for name in (MODELS, LORAS):
+            path = self.path(name)
+            try:
+                finish_rewrite(path)
+            except OSError as error:
+                raise trouble(path, error, "written") from error
+        Change(self).finish_interrupted()
 
     def _load(self, name: str) -> Catalog:
         catalog = read_catalog(self.path(name), name, self._known.get(name))

@@ -41,6 +41,9 @@ def add_to(commands: Any) -> None:
     download = commands.add_parser("download", help="get a model file, resumed and verified")
     download.add_argument("reference")
     download.add_argument("--dir", type=Path, help="where to; without it ComfyUI's folder for its type")
+    download.add_argument(
+        "--all-files", action="store_true", help="every file of the version that ComfyUI has a folder for"
+    )
     download.set_defaults(run=_with_catalog(_download))
 
 
@@ -116,9 +119,8 @@ async def _download(context: Context, catalog: CatalogService, arguments: argpar
         def show(progress: DownloadProgress) -> None:
             bar.show(progress.text or progress.name, progress.bytes, progress.of_bytes)
 
-        downloaded = await catalog.download(
-            arguments.reference, directory=folder, cancelled=stopped.is_set, progress=show
-        )
+        load = catalog.download_all if arguments.all_files else catalog.download
+        downloaded = await load(arguments.reference, directory=folder, cancelled=stopped.is_set, progress=show)
     context.data(downloaded.as_json(), downloaded.report)
     return 0
 

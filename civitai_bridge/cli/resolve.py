@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..resources.ecosystems import folder_of
+from ..catalog.entries import file_facts, file_line
 from .context import Context, runs
 
 
@@ -19,17 +19,6 @@ def add_to(commands: Any) -> None:
 async def _resolve(context: Context, arguments: argparse.Namespace) -> int:
     async with context.app() as app:
         version = await (await app.fleet()).resolve(arguments.reference)
-    files = [
-        {
-            "id": file.id,
-            "name": file.name,
-            "type": file.type,
-            "size_kb": file.size_kb,
-            "hashes": dict(file.hashes),
-            "folder": folder_of(version.type, file.type),
-        }
-        for file in version.files
-    ]
     document = {
         "air": version.air,
         "version_id": version.version_id,
@@ -40,14 +29,14 @@ async def _resolve(context: Context, arguments: argparse.Namespace) -> int:
         "type": version.type,
         "trigger_words": list(version.trained_words),
         "usage_control": version.usage_control,
-        "files": files,
+        "files": [file_facts(version, file) for file in version.files],
         "notes": list(version.notes),
     }
     lines = [
         version.air,
         f"{version.name} {version.version_name} · {version.model_type or version.type} · {version.base_model}",
         *([f"Trigger words: {', '.join(version.trained_words)}"] if version.trained_words else []),
-        *(f"File: {file['name']} -> {file['folder'] or 'no model folder'}" for file in files),
+        *(file_line(version, file) for file in version.files),
         *version.notes,
     ]
     context.data(document, "\n".join(lines))

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """For seconds at most: other threads collect nothing either meanwhile."""
+    """For seconds at most: other threads collect nothing either meanwhile. What was made is then taken for old, so that
+    the collector does not walk through all of it at once, with every thread waiting (0.1 s)."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_freeze_count() == 0:  # else somebody keeps what is frozen
+            gc.freeze()
+            gc.unfreeze()  # both only move lists: out of all generations, and into the oldest
         if was_on:
             gc.enable()

@@ -132,7 +132,7 @@ def _as_known(image_id: int, part: _Part) -> dict[str, Any]:
 
 
 def _dependency(part: _Part) -> dict[str, Any]:
-    """An entry of `detected_deps`: the members `civitai_…` only where CivitAI knows the version."""
+    """An entry of `detected_deps`: the members `civitai_…` as far as they are known."""
     used, version = part.used, part.version
     weights: dict[str, Any] = {}
     if used.source != "hashes":  # a list of hashes says no weight
@@ -141,14 +141,16 @@ def _dependency(part: _Part) -> dict[str, Any]:
             weights["weight_clip"] = used.clip_weight
         if used.again:
             weights["weights"] = [used.weight, *(weight for weight, _ in used.again)]
-    named = {"name": used.name or used.air or used.hash, "type": used.kind}
+    name = used.name or used.air or used.hash or (version.title if version else f"version {used.version_id}")
+    named = {"name": name, "type": used.kind}
     return {**named, **weights, "hash": used.hash, "source": used.source, **part.status, **_as_stated(version, used)}
 
 
 def _as_stated(version: ModelVersion | None, used: UsedResource) -> dict[str, Any]:
     """What CivitAI says of a dependency's version and file."""
     if version is None:
-        return {}
+        ids = {"civitai_model_id": used.model_id, "civitai_version_id": used.version_id}
+        return {name: value for name, value in ids.items() if value}
     file = (version.file_of_hash(used.hash) if used.hash else None) or version.primary
     return {
         "civitai_model_id": version.model_id,

@@ -295,3 +295,55 @@ def test_two_servers_at_once_lose_and_double_nothing(tmp_path: Path):
     assert (
         store.load(MODELS).document.data["version"] == 12 + 60 + 30 and store.load(LORAS).document.data["version"] == 30
     )
+
+
+def test_the_owner_stays_where_it_may_be_given(tmp_path: Path):
+    if os.name == "nt" or os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    store = make(tmp_path, ODD)
+    os.chown(tmp_path / MODELS, 65534, 65533)
+    add(store)
+    now = (tmp_path / MODELS).stat()
+    assert (now.st_uid, now.st_gid) == (65534, 65533)
+
+
+def test_other_names_of_a_catalog_go_on_showing_it(tmp_path: Path):
+    """A hard link that a person made for another tool."""
+    store = make(tmp_path, ODD)
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "theirs.json"
+    os.link(tmp_path / MODELS, other)
+    first = add(store)
+    assert other.read_bytes().decode() == first and os.path.samefile(other, tmp_path / MODELS)
+    assert (tmp_path / "models.json.previous").read_bytes().decode() == ODD
+    add(store, entry={"file": "z"})
+    assert '"z"' in other.read_text() and (tmp_path / "models.json.previous").read_bytes().decode() == first
+    assert not list(tmp_path.glob(".*.rewrite")) and not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize("written", [0, 1, 200, None])
+def test_a_rewrite_that_was_killed_is_finished_by_whoever_comes_next(tmp_path: Path, written: int | None):
+    store = make(tmp_path, ODD)
+    os.link(tmp_path / MODELS, tmp_path / "theirs.json")
+    new = add(store)
+    torn = (new.encode()[:written] + ODD.encode()[written:]) if written is not None else new.encode()
+    (tmp_path / MODELS).write_bytes(torn)
+    (tmp_path / ".models.json.rewrite").write_bytes(new.encode())
+    assert len(list(make(tmp_path).load(MODELS).entries())) == 4
+    assert (tmp_path / "theirs.json").read_bytes() == new.encode()
+
+
+def test_a_rewrite_is_not_finished_over_what_a_person_has_mended(tmp_path: Path):
+    make(tmp_path, '{"version": 7}')
+    (tmp_path / "models.json.previous").write_text(ODD)
+    (tmp_path / ".models.json.rewrite").write_text(ODD)
+    assert make(tmp_path).load(MODELS).document.data == {"version": 7}
+
+
+def test_a_planted_link_beside_a_catalog_is_never_followed(tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    store = make(tmp_path, ODD)
+    (tmp_path / ".models.json.previous.part").symlink_to(victim)
+    add(store)
+    assert victim.read_text() == "untouched"

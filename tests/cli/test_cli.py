@@ -281,6 +281,16 @@ def test_resolve_tells_who_a_reference_is(sandbox: Sandbox, shell: Shell) -> Non
     assert shell("resolve", "999999999").code == 1
 
 
+def test_resolve_lists_every_file_of_a_version(sandbox: Sandbox, shell: Shell) -> None:
+    files = json.loads(shell("resolve", "300027", "--json").out)["files"]
+    assert [(file["type"], file["folder"]) for file in files] == [
+        ("Diffusion Model", "diffusion_models"), ("Text Encoder", "text_encoders"), ("VAE", "vae"), ("Config", "configs"),
+    ]  # fmt: skip
+    assert all({"id", "name", "size_kb", "format", "precision"} <= file.keys() for file in files)
+    text = shell("resolve", "300027").out
+    assert f"File {files[1]['id']}: {files[1]['name']}" in text and "-> text_encoders" in text
+
+
 def test_login_reads_the_key_from_stdin_and_shows_it_nowhere(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,3 +181,9 @@ def test_a_state_folder_that_is_none_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadSetting, match="cannot be"):
         admin_token(tmp_path / "file" / "state", {})
+
+
+def test_every_file_of_a_version_is_loaded_by_one_option(shell: Shell):
+    done = shell("download", "300027", "--all-files", "--json")
+    files = json.loads(done.out)["files"]
+    assert done.code == 0 and len({Path(file["path"]).parent.name for file in files}) == len(files) > 2

@@ -445,3 +445,11 @@ def wait_for(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+def test_every_file_of_a_version_is_loaded_where_the_node_says_so(catalog: Any, sandbox: Any):
+    downloads_on()
+    out = run(catalog.CivitaiBridgeDownload, reference="300027", allow_download=True, files="all")
+    assert out.args[1] == "downloaded" and out.ui["text"][0].count("Downloaded: In Parts") > 1
+    again = run(catalog.CivitaiBridgeDownload, reference="300027", allow_download=True, files="all")
+    assert again.args[1] == "present" and again.ui["text"][0].count("Here already") > 1

@@ -73,9 +73,14 @@ def row(kind: str) -> Row:
     return next((table[f"{family}*"] for family in _families() if kind.startswith(family)), _NO_ROW)
 
 
-def has_roles(of: Row) -> bool:
-    """Whether a row says more than the names of widgets."""
-    return any(name != "widgets" for name in of)
+@cache
+def _rules() -> Mapping[str, Row]:
+    return {kind: of for kind, of in _table().items() if not of.keys() <= {"widgets", "each"}}
+
+
+def rules(kind: str) -> Row:
+    """A class's row where it says more than the names of widgets; else an empty one."""
+    return _rules().get(kind) or (_NO_ROW if kind in _table() else row(kind))
 
 
 def numbered(names: str | list[str], inputs: Mapping[str, Any]) -> list[str]:
