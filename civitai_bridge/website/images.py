@@ -21,6 +21,7 @@ from ..errors import (
     NotFound,
     ServerTrouble,
     Unauthorized,
+    Unreachable,
     Unreadable,
 )
 from ..network.exchange import Request, Response, Send, error_from, expect
@@ -110,7 +111,9 @@ class ImageClient:
             return await self.generation_payload(image_id)
         except (Unauthorized, Forbidden) as error:
             refusal, note = error, str(error)
-        except (ServerTrouble, CloudflareChallenge, Unreadable, BadRequest) as error:
+        except (ServerTrouble, CloudflareChallenge, Unreadable, BadRequest, Unreachable) as error:
+            if isinstance(error, Unreachable) and not error.timed_out:
+                raise  # the other route is on the same host
             refusal = error
             note = f"CivitAI's generation data could not be had, so its public list is told instead: {error}"
         try:

@@ -17,7 +17,7 @@ from ..network.notices import Listener, current_listener, listening
 
 FRESH = 300.0  # seconds, as the site lets its own edge keep an answer
 FRESH_UNKNOWN = 60.0  # … for "not found": it may be published any moment
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES, MOST_ANSWERS = 64 * 1024 * 1024, 10_000  # kept at once
 _PATHS = ("/api/v1/model-versions/", "/api/v1/models/", "/api/v1/images", "/api/trpc/image.")
 
 _Question = tuple[str, tuple[tuple[str, str], ...]]
@@ -44,6 +44,7 @@ class AnswerMemory:
     clock: Callable[[], float] = time.monotonic
     answers: dict[_Question, tuple[float, Response]] = field(default_factory=dict)
     running: dict[_Question, _Running] = field(default_factory=dict)
+    size: int = 0  # bytes of all answers
 
     def fresh(self, question: _Question) -> Response | None:
         """The answer that is still good, if there is one."""
@@ -62,12 +63,19 @@ class AnswerMemory:
         if seconds is None or not _is_json(response):
             return
         now = self.clock()
-        self.answers = {key: entry for key, entry in self.answers.items() if key != question and entry[0] > now}
-        room = MOST_BYTES - sum(len(answer.content) for _, answer in self.answers.values())
-        while self.answers and room < len(response.content):
-            _, oldest = self.answers.pop(next(iter(self.answers)))
-            room += len(oldest.content)
+        self._drop(question)
+        self.size += len(response.content)
         self.answers[question] = (now + seconds, response)
+        while self.answers and self._is_too_much(now):
+            self._drop(next(iter(self.answers)))
+
+    def _is_too_much(self, now: float) -> bool:
+        oldest, _ = next(iter(self.answers.values()))
+        return self.size > MOST_BYTES or len(self.answers) > MOST_ANSWERS or oldest <= now
+
+    def _drop(self, question: _Question) -> None:
+        _, response = self.answers.pop(question, (0.0, None))
+        self.size -= len(response.content) if response else 0
 
 
 def remembering(send: Send, memory: AnswerMemory) -> Send:

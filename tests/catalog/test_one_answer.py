@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import Any
@@ -206,3 +207,23 @@ async def test_an_air_with_the_id_of_another_model_is_refused(room: Room):
     air = catalogue.VERSIONS[LORA].air.replace("300000@", "300002@")
     with pytest.raises(BadInput, match="belongs to model 300000"):
         await room.catalog.add(air)
+
+
+async def test_a_file_that_is_only_taken_for_another_is_hashed_before_anything_leans_on_it(room: Room):
+    """It came from another disk with size, time and samples of one that is gone; a byte between the samples differs."""
+    bytes_ = content(128078)
+    path = room.put("checkpoints/sdXL_v10VAEFix.safetensors", bytes_)
+    await room.catalog.add("128078")
+    await room.catalog.scan(identified=False)
+    status = path.stat()
+    with room.catalog.index.database.transaction() as connection:
+        connection.execute("UPDATE files SET device = 'another'")
+    path.unlink()
+    other = room.put("checkpoints/moved.safetensors", bytes_[:200_000] + b"X" + bytes_[200_001:])
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    await room.catalog.scan(identified=False, cancelled=lambda: True)
+    [row] = room.catalog.index.files().all
+    assert (row.name, row.sha256, row.proved) == ("moved.safetensors", hashlib.sha256(bytes_).hexdigest(), False)
+    assert (await room.catalog.remove("128078")).status == "removed"
+    [row] = room.catalog.index.files().all
+    assert row.proved and row.sha256 == hashlib.sha256(other.read_bytes()).hexdigest()

@@ -310,19 +310,25 @@ async def test_a_key_that_is_not_accepted_leaves_the_public_entry():
 @pytest.mark.parametrize(
     "trouble",
     [
-        (500, failing(500, "boom")),
-        (503, failing(503, "busy")),
-        (200, {"result": {}}),
-        (400, failing(400, "other input")),
+        reply(500, failing(500, "boom")), reply(503, failing(503, "busy")), reply(200, {"result": {}}),
+        reply(400, failing(400, "other input")), Unreachable("It took too long.", timed_out=True),
     ],
-)
-async def test_a_route_that_fails_leaves_the_public_entry_and_says_so(trouble: tuple[int, Any]):
-    keyed = answering(*trouble)
+)  # fmt: skip
+async def test_a_route_that_fails_leaves_the_public_entry_and_says_so(trouble: Any):
+    keyed = Fake(trouble)
     found = await ImageClient(answering(200, items(ITEM)), keyed).about(9)
     assert isinstance(found, PublicImage) and "so its public list is told instead" in found.notes[0]
     for public in (answering(200, items()), answering(503, {}), Fake(Unreachable("away"))):
-        with pytest.raises((ServerTrouble, Unreadable, BadRequest)):
+        with pytest.raises((ServerTrouble, Unreadable, BadRequest, Unreachable)) as raised:
             await ImageClient(public, keyed).about(9)
+        assert "away" not in str(raised.value)
+
+
+async def test_a_host_without_a_connection_is_not_asked_for_another_route():
+    public = answering(200, items(ITEM))
+    with pytest.raises(Unreachable):
+        await ImageClient(public, Fake(Unreachable("x", sent=False))).about(9)
+    assert public.requests == []
 
 
 # --- the sandbox, over sockets ---------------------------------------------------------------------------------------

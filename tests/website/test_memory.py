@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from fakes import Fake, answering, reply
@@ -11,7 +12,7 @@ from pack.civitai_bridge.errors import Unreachable
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.network.notices import listening, tell
 from pack.civitai_bridge.website import AnswerMemory, SiteClient, remembering
-from pack.civitai_bridge.website.memory import FRESH, FRESH_UNKNOWN, MOST_BYTES
+from pack.civitai_bridge.website.memory import FRESH, FRESH_UNKNOWN, MOST_ANSWERS, MOST_BYTES
 
 VERSION = Request("GET", "/api/v1/model-versions/mini/7")
 
@@ -134,6 +135,19 @@ async def test_two_clients_of_one_account_share_what_they_asked():
     ask = remembering(send, AnswerMemory())
     assert (await SiteClient(ask).mini(7)).name == (await SiteClient(ask).mini(7)).name == "M"
     assert len(send.requests) == 1
+
+
+async def test_ten_thousand_answers_are_kept_in_no_time_and_no_more():
+    now = [0.0]
+    memory = AnswerMemory(clock=lambda: now[0])
+    ask = remembering(answering(404, {"error": "Model not found"}), memory)
+    start = time.monotonic()
+    for n in range(MOST_ANSWERS + 10):
+        await ask(Request("GET", f"/api/v1/model-versions/by-hash/{n:08x}"))
+    assert len(memory.answers) == MOST_ANSWERS and time.monotonic() - start < 3
+    now[0] = FRESH_UNKNOWN
+    await ask(VERSION)
+    assert len(memory.answers) == 1 and memory.size == len(memory.answers[VERSION.path, ()][1].content)
 
 
 @pytest.mark.parametrize("status", [200, 404])

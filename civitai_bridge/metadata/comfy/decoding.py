@@ -4,9 +4,8 @@ are: a second pass on an enlarged picture ("Hires fix"), a refiner, a second exp
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...resources.json_values import number
 from ..generation import Upscale, UsedResource
@@ -35,7 +34,6 @@ class Pass:
     role: str
     key: str
     model: str
-    settings: Mapping[str, Any]
 
 
 def finishing(graph: Graph, samplers: Sequence[str]) -> list[str]:
@@ -73,7 +71,7 @@ def passes_after(graph: Graph, samplers: Sequence[str]) -> list[Pass]:
         if key in before:
             role = _role(graph, ancestors(graph, [key], before - {key}), after, (first, key), (own, other))
         if key in after or role == "detailer":
-            passes.append(Pass(role, key, other, settings_of(graph, key, Remarks())))
+            passes.append(Pass(role, key, other))
     return passes
 
 
@@ -133,10 +131,9 @@ def upscale_of(graph: Graph, first: str, later: Pass) -> Upscale:
     stretch = [node for node in behind if node in after and node != first]
     upscalers = [name for node in stretch if (name := upscaler_at(graph, node))]
     scales = [scale for node in stretch if (scale := scale_of(graph, node)) is not None]
+    settings = settings_of(graph, later.key, Remarks())
     upscale = Upscale(
-        upscaler=upscalers[0] if upscalers else "",
-        steps=later.settings.get("steps"),
-        denoise=later.settings.get("denoise"),
+        upscaler=upscalers[0] if upscalers else "", steps=settings.get("steps"), denoise=settings.get("denoise")
     )
     # A model enlarges by a factor of its own, so that a scale beside it is not the whole of it.
     own_scale = role_of(graph, later.key) == "upscale" or not upscalers
@@ -191,7 +188,8 @@ _SAID = {
 def said_of(graph: Graph, later: Pass) -> str:
     """One sentence about a further sampler: what it is, its class, model, steps and strength."""
     details = [graph.kind(later.key)[:60], later.model[:60]]
-    details += [f"{name} {later.settings[name]}" for name in ("steps", "denoise") if name in later.settings]
+    settings = settings_of(graph, later.key, Remarks())
+    details += [f"{name} {settings[name]}" for name in ("steps", "denoise") if name in settings]
     return f"{_SAID[later.role]}: {', '.join(detail for detail in details if detail)}."
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ...resources.json_values import whole
 from .graph import Wire
 
-# Where a link comes from, and the node and input at which it ends.
-End = tuple[Wire, str, int]
+# Where a link comes from, and the node and input at which it ends, as JSON has them.
+End = tuple[Wire, Any, Any]
+_SLOT = ("name", "type", "link", "widget")
+_LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """An input of a drawn node: `source` is the other end of its wire, `widget` the widget that it stands for."""
 
     name: str
@@ -23,8 +24,7 @@ class Slot:
     widget: str
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """A node of the page. `values` are its widgets', by name or in their order; `set_values` those that an instance
     sets for it from outside; `outlets` where an instance's outputs come from, `proxies` the [inner node, widget] pairs
     that it shows (-1 for its subgraph's own input of that name)."""
@@ -35,14 +35,16 @@ class Drawn:
     slots: tuple[Slot, ...]
     outputs: tuple[str, ...]
     values: object
-    set_values: Mapping[str, Any] = field(default_factory=dict)
+    set_values: Mapping[str, Any] = MappingProxyType({})
     outlets: Mapping[int, Wire] | None = None
     proxies: tuple[tuple[str, str], ...] = ()
 
 
 def key_of(value: object) -> str:
     """An id of the page as a text; `""` for what is none."""
-    return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    if type(value) is str:
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def objects(value: object) -> list[dict[str, Any]]:
@@ -50,20 +52,16 @@ def objects(value: object) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
-def changed(drawn: Drawn, **changes: Any) -> Drawn:
-    """A drawn node with some of its fields changed."""
-    return Drawn(**{**drawn.__dict__, **changes})
-
-
 def drawn_node(node: Mapping[str, Any], key: str, ends: Mapping[str, End], source: Callable[[Wire], Wire]) -> Drawn:
     """A node of JSON with the id `key`; `ends` are the links of its graph, `source` names their nodes in full."""
     slots = []
     for slot in objects(node.get("inputs")):
-        end, widget = ends.get(key_of(slot.get("link"))), slot.get("widget")
-        name = widget.get("name") if isinstance(widget, dict) else ""
-        wire = None if end is None else source(end[0])
-        slots.append(Slot(_word(slot.get("name")), _word(slot.get("type")), wire, _word(name)))
-    outputs = tuple(_word(output.get("type")) for output in objects(node.get("outputs")))
+        name, of_type, link, widget = map(slot.get, _SLOT)
+        end = ends.get(key_of(link)) if link is not None else None
+        shown = widget.get("name") if isinstance(widget, dict) else ""
+        wire = source(end[0]) if end is not None else None
+        slots.append(Slot(_word(name), _word(of_type), wire, _word(shown)))
+    outputs = tuple([_word(output.get("type")) for output in objects(node.get("outputs"))])
     mode = whole(node.get("mode")) or 0
     return Drawn(key, node["type"], mode, tuple(slots), outputs, node.get("widgets_values"))
 
@@ -74,12 +72,16 @@ def ends_of(graph: Mapping[str, Any]) -> dict[str, End]:
     listed = graph.get("links")
     for link in listed if isinstance(listed, list) else ():
         if isinstance(link, dict):
-            link = [link.get(name) for name in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
-        if isinstance(link, list) and len(link) >= 3 and key_of(link[0]) and (slot := whole(link[2])) is not None:
-            target = (key_of(link[3]), whole(link[4])) if len(link) >= 5 else ("", None)
-            ends[key_of(link[0])] = (Wire(key_of(link[1]), slot), target[0], -1 if target[1] is None else target[1])
+            key, origin, slot, target, place = map(link.get, _LINK)
+        elif isinstance(link, list) and len(link) >= 3:
+            key, origin, slot, target, place = (*link, None, None)[:5]
+        else:
+            continue
+        slot = slot if type(slot) is int else whole(slot)
+        if slot is not None and (name := key_of(key)):
+            ends[name] = (Wire(key_of(origin), slot), target, place)
     return ends
 
 
 def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value if type(value) is str else ""

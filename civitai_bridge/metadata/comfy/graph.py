@@ -36,8 +36,7 @@ class Bundle:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A node: its class, and its inputs by name, each a JSON value, a `Wire`, an `Unwritten` or a `Bundle`."""
 
     kind: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...resources.json_values import whole
-from .drawn import Drawn, Slot, changed, drawn_node, objects
+from .drawn import Drawn, Slot, drawn_node, objects
 from .graph import Wire
 from .remarks import Remarks
 
@@ -38,7 +38,7 @@ def group_nodes(
             Slot(slot.name, slot.type, wired.get((place, i)) or next(sources, None), slot.widget)
             for i, slot in enumerate(bare.slots)
         ]
-        inner[key] = changed(bare, slots=tuple(slots), mode=instance.mode or bare.mode)
+        inner[key] = bare._replace(slots=tuple(slots), mode=instance.mode or bare.mode)
         outlets += [
             Wire(key, i) for i in range(len(bare.outputs)) if (place, i) not in inner_ends or (place, i) in external
         ]
@@ -56,6 +56,6 @@ def _with_values(instance: Drawn, inner: Mapping[str, Drawn], remarks: Remarks) 
         return dict(inner)
     at, filled = 0, {}
     for (key, node), own in zip(inner.items(), lists, strict=True):
-        filled[key] = changed(node, values=values[at : at + len(own)] if own else node.values)
+        filled[key] = node._replace(values=values[at : at + len(own)] if own else node.values)
         at += len(own)
     return filled

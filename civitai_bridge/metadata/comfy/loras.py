@@ -53,7 +53,7 @@ def resource(file: str, kind: str, weight: float = 1.0, clip: float | None = Non
 def loras_at(node: Node, remarks: Remarks) -> list[UsedResource]:
     """What a loader, a stack or a prompt node applies to the model, in its order."""
     inputs, of = node.inputs, row(node.kind)
-    if "tags" not in of and not any(_NAMES_ONE.search(name) for name in (node.kind, *inputs)):
+    if "tags" not in of and not _NAMES_ONE.search(" ".join((node.kind, *inputs))):
         return []
     if is_off(inputs):
         return []

@@ -28,11 +28,14 @@ MODEL_INPUTS = (
     "diffusion_name",
     "unet_name_high",
 )
+_MODEL_NAMES = frozenset(MODEL_INPUTS)
 
 
 def model_at(graph: Graph, key: str) -> str:
     """The model's file, or the AIR in its place, that a node loads; `""` where it loads none."""
     inputs, of = graph.inputs(key), row(graph.kind(key))
+    if "model" not in of and "model" not in inputs and _MODEL_NAMES.isdisjoint(inputs):
+        return ""
     file = word(inputs, *of["model"].split("|")) if "model" in of else word(inputs, *MODEL_INPUTS)
     if file.lower() in OFF and "ckpt" in of.get("air", ""):
         file = word(inputs, of["air"])

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .drawn import Drawn, changed, drawn_node, ends_of, key_of, objects
+from ...resources.json_values import whole
+from .drawn import Drawn, drawn_node, ends_of, key_of, objects
 from .graph import MOST_NODES, Wire
 from .groups import group_nodes
 from .remarks import Remarks
@@ -71,7 +72,9 @@ class _Opener:
         border = prefix.removesuffix(":") + _BORDER
 
         def source(wire: Wire) -> Wire:
-            return Wire(border if wire.node == str(_IN) else prefix + wire.node, wire.slot)
+            if wire.node == str(_IN):
+                return Wire(border, wire.slot)
+            return Wire(prefix + wire.node, wire.slot) if prefix else wire
 
         for node in objects(graph.get("nodes")):
             if isinstance(node.get("type"), str) and (key := key_of(node.get("id"))):
@@ -79,7 +82,8 @@ class _Opener:
                     self._remarks.note(f"The graph has more than {MOST_NODES:,} nodes; the rest is left out.")
                     break
                 self._add(drawn_node(node, prefix + key, ends, source), node, within)
-        return {slot: source(wire) for wire, target, slot in ends.values() if target == str(_OUT)}
+        outlets = ((whole(place), wire) for wire, target, place in ends.values() if target in (_OUT, str(_OUT)))
+        return {place: source(wire) for place, wire in outlets if place is not None}
 
     def _add(self, drawn: Drawn, node: Mapping[str, Any], within: tuple[str, ...]) -> None:
         definition = self._definitions.get(drawn.kind)
@@ -87,16 +91,16 @@ class _Opener:
         if definition is not None and (drawn.kind in within or len(within) >= _SUBGRAPHS_DEEP):
             self._remarks.note("A subgraph contains itself; the inner one is not read.")
         elif definition is not None and drawn.mode not in (MUTED, BYPASSED):
-            instance = changed(drawn, outlets={}, proxies=_proxies(drawn, node))
+            instance = drawn._replace(outlets={}, proxies=_proxies(drawn, node))
             self.nodes[drawn.key] = instance
             outlets = self.open(definition, f"{drawn.key}:", (*within, drawn.kind))
-            self.nodes[drawn.key] = changed(instance, outlets=outlets)
+            self.nodes[drawn.key] = instance._replace(outlets=outlets)
             self._show(instance)
             return
         elif group is not None and drawn.mode not in (MUTED, BYPASSED):
             inner, outlets = group_nodes(drawn, group, self._remarks)
             self.nodes.update(inner)
-            drawn = changed(drawn, outlets=outlets)
+            drawn = drawn._replace(outlets=outlets)
         self.nodes[drawn.key] = drawn
 
     def _show(self, instance: Drawn) -> None:
@@ -121,7 +125,7 @@ class _Opener:
                     if shown == name:
                         self._give(node, deeper, shown, value)
             elif node is not None:
-                self.nodes[node.key] = changed(node, set_values={**node.set_values, name: value})
+                self.nodes[node.key] = node._replace(set_values={**node.set_values, name: value})
 
 
 def _proxies(instance: Drawn, node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -15,15 +15,16 @@ from .loras import OFF, is_off, loras_at, resource
 from .models import MODEL_INPUTS, model_at, model_line, named_model
 from .nodes import row
 from .remarks import Remarks
-from .values import VERSION, is_wired, written
+from .values import VERSION, is_wired
 
 _STACKS = ("lora_stack", "optional_lora_stack", "LORA_STACK", "lora", "prev_lora", "loras")
-_FILES: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("vae_name",), "vae"),
-    (("control_net_name", "controlnet_name", "tile_controlnet"), "controlnet"),
-    (("model_name", "upscale_model_name", "pixel_upscaler", "upscale_model"), "upscaler"),
-    (("refiner_ckpt_name",), "refiner"),
-)
+# What the file is that an input names.
+_FILES: Mapping[str, str] = {
+    "vae_name": "vae",
+    **dict.fromkeys(("control_net_name", "controlnet_name", "tile_controlnet"), "controlnet"),
+    **dict.fromkeys(("model_name", "upscale_model_name", "pixel_upscaler", "upscale_model"), "upscaler"),
+    "refiner_ckpt_name": "refiner",
+}
 _UPSCALERS = re.compile(r"upscale|hires", re.I)
 # Classes that apply LoRAs, by their names; not the other nodes of LoRA Manager, and not those that pick blocks.
 _LORA_CLASSES = re.compile(r"^(?!.*block).*lora(?!manager)", re.I)
@@ -88,20 +89,17 @@ def _row_of(graph: Graph, first: Sequence[str]) -> set[str]:
 def _files_at(graph: Graph, key: str, remarks: Remarks) -> Iterator[tuple[str, str]]:
     """The files that a node loads, each with its kind."""
     inputs, kind = graph.inputs(key), graph.kind(key)
-    for names, is_a in _FILES:
-        for name in names:
-            if name not in inputs:
-                continue
-            file = word(inputs, name)
-            if name == "model_name":
-                is_a = "vae" if "VAE" in kind else "upscaler"
-                file = file if is_a == "vae" or _UPSCALERS.search(kind) else ""
-            if is_a == "vae" and not file and is_wired(inputs[name]):
-                remarks.elsewhere["vae"] = None
-            if is_a == "controlnet" and inputs.get("use_controlnet") is False:
-                continue
-            if file and file.lower() not in OFF and not file.startswith("Baked"):
-                yield file, is_a
+    for name in () if _FILES.keys().isdisjoint(inputs) else _FILES:
+        if name not in inputs or (_FILES[name] == "controlnet" and inputs.get("use_controlnet") is False):
+            continue
+        file, is_a = word(inputs, name), _FILES[name]
+        if name == "model_name":
+            is_a = "vae" if "VAE" in kind else "upscaler"
+            file = file if is_a == "vae" or _UPSCALERS.search(kind) else ""
+        if is_a == "vae" and not file and is_wired(inputs[name]):
+            remarks.elsewhere["vae"] = None
+        if file and file.lower() not in OFF and not file.startswith("Baked"):
+            yield file, is_a
     if file := model_at(graph, key):
         yield file, "checkpoint"
 
@@ -113,17 +111,11 @@ def vae_at(graph: Graph, key: str) -> str:
 
 def _unread_files(graph: Graph, key: str) -> Iterator[tuple[str, str]]:
     """(input, file) of what looks like a model's file and has a name that says nothing here."""
-    named = {name for names, _ in _FILES for name in names} | set(MODEL_INPUTS)
-    for name, value in graph.inputs(key).items():
-        text = written(value)
-        if (
-            not isinstance(text, str)
-            or not text.lower().endswith(MODEL_ENDINGS)
-            or name in named
-            or _PARTS.search(name)
-        ):
+    for name, text in graph.inputs(key).items():
+        if not isinstance(text, str) or len(text) > 260 or not text[-12:].lower().endswith(MODEL_ENDINGS):
             continue
-        if len(text) < 260 and not any(mark in text for mark in (",", "\n", "embedding:")):
+        is_one = not any(mark in text for mark in (",", "\n", "embedding:"))
+        if is_one and name not in _FILES and name not in MODEL_INPUTS and not _PARTS.search(name):
             yield name, text
 
 

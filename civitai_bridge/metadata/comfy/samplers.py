@@ -6,6 +6,7 @@ the last word."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ def role_of(graph: Graph, key: str) -> str:
     of = row(kind)
     if (role := of.get("role", "")) or "takes" in of or "pipe" in of:
         return role if role in _ROLES else ""
+    if "steps" not in inputs and "sigmas" not in inputs:
+        return ""
     custom = ("guider" in inputs or "positive" in inputs) and "sampler" in inputs and "sigmas" in inputs
     plain = "steps" in inputs and any(name in inputs for name in _SEEDS[:2])
     if custom or (plain and any(name in inputs for name in _BESIDES)):
@@ -58,8 +61,14 @@ def samplers_of(graph: Graph) -> list[str]:
     for key, node in graph.nodes.items():
         saved |= behind[key] if _SAVES.search(node.kind) else 0
     keys = [key for place, key in enumerate(keys) if saved >> place & 1] or keys
-    late = {key: role_of(graph, key) in ("detailer", "upscale") for key in keys}
-    return sorted(keys, key=lambda key: (behind[key].bit_count(), late[key], not begins_empty(graph, key)))
+    counts = Counter(behind[key].bit_count() for key in keys)
+
+    def turn(key: str) -> tuple[int, bool, bool]:
+        depth = behind[key].bit_count()
+        is_late = role_of(graph, key) in ("detailer", "upscale")
+        return depth, is_late, counts[depth] > 1 and not begins_empty(graph, key)
+
+    return sorted(keys, key=turn)
 
 
 def samplers_behind(graph: Graph, samplers: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...resources.json_values import whole
 from .graph import Node, Wire
-from .nodes import Row, has_roles, numbered
+from .nodes import Row, numbered
 from .values import truth, written
 
 # What a class that nobody knows is called when it hands on one of several branches.
@@ -21,7 +21,9 @@ _CHOOSERS = ("switch", "boolean", "condition", "cond", "bool", "value")
 
 def branches(node: Node, of: Row, slot: int, take: Callable[[str], Any]) -> list[str] | None:
     """The inputs of a switch that may come out at this output: one where the selection is written, else all of them;
-    None where the node is no switch."""
+    None where the node is no switch. `of` are the rules of its class."""
+    if not of:
+        return _unknown_branches(node, take)
     inputs = node.inputs
     if "first" in of and "slots" not in of:
         return [name for name in numbered(of["first"], inputs) if inputs[name] is not None][:1]
@@ -35,7 +37,7 @@ def branches(node: Node, of: Row, slot: int, take: Callable[[str], Any]) -> list
         if "inverse" in of:
             return [of["inverse"]] if answer is not None and slot == (0 if answer else 1) else []
         return [of["yes"], of["no"]] if answer is None else [of["yes"] if answer else of["no"]]
-    return None if has_roles(of) else _unknown_branches(node, take)
+    return None
 
 
 def _numbered_branches(of: Row, slot: int, inputs: Mapping[str, Any], take: Callable[[str], Any]) -> list[str] | None:

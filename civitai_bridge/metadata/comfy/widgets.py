@@ -6,7 +6,8 @@ taken by its order alone."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ...resources.json_values import number, whole
@@ -115,19 +116,33 @@ def _fits(name: str, value: object) -> bool:
     """Whether a value is of the kind that a widget of this name holds; a widget that became an input may hold null."""
     if value is None:
         return True
-    kinds: tuple[tuple[set[str], Callable[[object], Any]], ...] = ((_WHOLE, whole), (_NUMBERS, number))
-    for names, read in kinds:
-        if name in names:
-            return not isinstance(value, str) and read(value) is not None
+    kind = _kind_of(name)
+    if kind == "whole":
+        return not isinstance(value, str) and whole(value) is not None
+    if kind == "number":
+        return not isinstance(value, str) and number(value) is not None
+    if kind == "amount":
+        return not isinstance(value, (str, list, dict))
+    return not kind or (isinstance(value, (str, dict)) and value not in _CONTROLS)
+
+
+@lru_cache(4096)
+def _kind_of(name: str) -> str:
+    """What a widget of this name holds: `whole`, `number`, `amount` (a number or a switch), `word`; `""` unknown."""
+    if name in _WHOLE:
+        return "whole"
+    if name in _NUMBERS:
+        return "number"
     if _MORE_NUMBERS.search(name):
-        return not isinstance(value, (str, list, Mapping))
-    is_word = name in _WORDS or _MORE_WORDS.search(name) is not None
-    return not is_word or (isinstance(value, (str, Mapping)) and value not in _CONTROLS)
+        return "amount"
+    return "word" if name in _WORDS or _MORE_WORDS.search(name) else ""
 
 
 def _unnamed_loras(values: Sequence[Any]) -> dict[str, Any]:
     """The LoRAs that stand in a list as objects, with no names of their own."""
     loras: dict[str, Any] = {}
+    if not any(isinstance(value, (dict, list)) for value in values):
+        return loras
     for i, value in enumerate(values):
         if isinstance(value, Mapping) and isinstance(value.get("lora"), str):
             loras[f"lora_{i}"] = value

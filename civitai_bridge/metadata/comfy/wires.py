@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .graph import UNWRITTEN, Bundle, Graph, Node, Unwritten, Wire
-from .nodes import Row, row
+from .nodes import Row, rules
 from .outputs import LONGEST_TEXT, TEXTS, given, pipe
 from .remarks import Remarks
 from .switches import branches
@@ -27,7 +27,7 @@ def resolved(graph: Graph, remarks: Remarks) -> Graph:
     nodes: dict[str, Node] = {}
     for key, node in graph.nodes.items():
         inputs = {name: follower.end(value) for name, value in node.inputs.items()}
-        of = row(node.kind)
+        of = rules(node.kind)
         nodes[key] = Node(node.kind, _wanted(inputs) if of.get("role") == "generate" else _spread(inputs, of))
     return Graph(nodes)
 
@@ -93,11 +93,14 @@ class _Follower:
     def _made(self, wire: Wire, depth: int) -> Any:
         """What a node gives at one of its outputs: the wire to it where it makes something new."""
         node = self._graph.nodes[wire.node]
-        of = row(node.kind)
+        of = rules(node.kind)
 
         def take(name: str) -> Any:
             return self.end(node.inputs.get(name), depth)
 
+        if not of:
+            names = branches(node, of, wire.slot, take)
+            return wire if names is None else self._selected(node.kind, names, take)
         if of.get("passes"):
             wires = [value for value in node.inputs.values() if isinstance(value, Wire)]
             return self.end(wires[0], depth) if len(wires) == 1 else UNWRITTEN

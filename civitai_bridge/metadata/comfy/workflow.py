@@ -26,6 +26,7 @@ _EVERYWHERE: Mapping[str, tuple[str, ...]] = {
     "Prompts Everywhere": ("positive|^pos", "negative|^neg"),
     "Simple Everywhere": ("",),
 }
+_LONGEST_RELAY = 100  # Set and Get nodes one behind the other; more are a ring
 _DRAWN_ONLY = ("Note", "MarkdownNote", "Reroute", *_SETTERS, *_GETTERS, *_EVERYWHERE)
 
 
@@ -50,17 +51,16 @@ def prompt_of_workflow(workflow: Mapping[str, Any], remarks: Remarks) -> dict[st
 
 def _source(page: Page, wire: Wire | None, stored: Mapping[str, Wire | None]) -> object:
     """What feeds an input: a wire to a node of the prompt, `UNWRITTEN` for what nobody stored, None for nothing."""
-    seen: set[Wire] = set()
-    while (wire := follow(page, wire)) is not None and wire not in seen:
-        seen.add(wire)
+    for _ in range(_LONGEST_RELAY):
+        if (wire := follow(page, wire)) is None:
+            return None
         node = page.nodes[wire.node]
         if node.kind not in _GETTERS:
             return wire
-        name = _stored_name(node)
-        if name not in stored:
+        if (name := _stored_name(node)) not in stored:
             return UNWRITTEN
         wire = stored[name]
-    return None if wire is None else UNWRITTEN
+    return UNWRITTEN
 
 
 def _stored(page: Page) -> dict[str, Wire | None]:
