@@ -14,7 +14,7 @@ from .accounts import waiting
 from .body import Order
 from .journal import Journal, rollback_note
 from .outcome import BoughtPicture, Outcome
-from .purchase import COLLECTED, FINISHED, Purchase
+from .purchase import COLLECTED, FINISHED, Purchase, kept_files
 from .results import Results
 from .run import Runs
 
@@ -73,6 +73,12 @@ def note_collected(journal: Journal, key: str) -> None:
         journal.record(key, about={**purchase.about, "handed_over": True})
     else:
         journal.record(key, state=COLLECTED)
+
+
+def prune_results(journal: Journal, results: Results, now: float) -> None:
+    """Remove bought pictures that are old or too many, never one that nobody has been given yet (reads the journal;
+    not for the event loop). `now` is seconds since the epoch."""
+    results.prune(kept_files(journal.rows()), now=now)
 
 
 def pictures_of(purchase: Purchase, results: Results) -> tuple[BoughtPicture, ...]:

@@ -22,6 +22,8 @@ GRACE = 3600.0  # seconds after its writing in which a file is not removed: some
 
 
 class Results:
+    """Bought pictures in a folder, each named by its SHA-256."""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
@@ -72,7 +74,7 @@ class Results:
         return gone
 
     def prune(self, kept: Mapping[str, tuple[float, bool]], *, now: float, most_bytes: int = MOST_BYTES) -> list[str]:
-        """Remove what is too old or too much, oldest collected first. `kept` is `Journal.kept_files()`; files that no
+        """Remove what is too old or too much, oldest collected first. `kept` is what `purchase.kept_files` gives; files that no
         row names are left alone. Returns the names that went."""
         mine = []
         for file, (when, collected) in kept.items():
