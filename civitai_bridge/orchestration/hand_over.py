@@ -129,12 +129,7 @@ def _generation(
         model_version_id=model.version_id if model else None,
         base_model=model.base_model if model else "",
         networks=tuple(
-            UsedResource(
-                lora.resource.air,
-                lora.strength,
-                lora.resource.title,
-                version_id=lora.resource.version_id,
-            )
+            UsedResource(lora.resource.air, lora.strength, lora.resource.title, version_id=lora.resource.version_id)
             for lora in order.loras
         ),
         seed=sent.get("seed"),

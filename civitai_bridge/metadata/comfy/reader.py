@@ -18,7 +18,7 @@ from .models import model_fields
 from .prompts import prompts_of
 from .remarks import CALLED, EMPTY_PROMPT, MADE_ELSEWHERE, NOT_WRITTEN, Remarks
 from .resources import resources_of, unread
-from .samplers import first_of_picture, samplers_of, settings_of, working_together
+from .samplers import first_of_picture, in_turn, samplers_of, settings_of, working_together
 from .wires import resolved
 from .workflow import prompt_of_workflow
 
@@ -80,8 +80,8 @@ def _nodes_of(value: object, remarks: Remarks) -> dict[str, dict[str, Any]]:
 def _fields(queued: Graph, remarks: Remarks) -> dict[str, Any]:
     """The fields of `GenerationData` that a graph tells."""
     graph = resolved(queued, remarks)
-    samplers = samplers_of(graph)
-    fields = _sampled(graph, samplers, remarks) if samplers else _listed(graph, remarks)
+    every = samplers_of(graph)
+    fields = _sampled(graph, every, remarks) if every else _listed(graph, remarks)
     if remarks.elsewhere:
         fields["extra"] = {MADE_ELSEWHERE: list(remarks.elsewhere)}
     return fields
@@ -94,14 +94,15 @@ def _listed(graph: Graph, remarks: Remarks) -> dict[str, Any]:
     return {**resources_of(graph, [], used, {}, remarks), "detected_type": picture_kind(graph, [], used, None)}
 
 
-def _sampled(graph: Graph, samplers: list[str], remarks: Remarks) -> dict[str, Any]:
+def _sampled(graph: Graph, every: list[str], remarks: Remarks) -> dict[str, Any]:
     """What the samplers of one picture tell of it: the first its settings, the later ones what they do to it."""
+    samplers = in_turn(graph, every)
     together = working_together(graph, samplers)
     if len(together) < len(samplers):
         remarks.note("The graph makes several pictures that have no part in one another; this tells of one of them.")
     first = first_of_picture(graph, together)
     together = [first, *(key for key in together if key != first)]
-    used = list(dict.fromkeys((*ancestors(graph, together), *finishing(graph, together))))
+    used = list(dict.fromkeys((*ancestors(graph, together), *finishing(graph, together, every))))
     fields: dict[str, Any] = {
         **settings_of(graph, first, remarks),
         **prompts_of(graph, first, remarks),
