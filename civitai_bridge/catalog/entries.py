@@ -167,8 +167,8 @@ def file_line(version: ModelVersion, file: ModelFile) -> str:
         else f"{megabytes:.1f} MB"
     )
     kind = " ".join(filter(None, (file.format, file.precision)))
-    known = ", ".join(filter(None, (size, kind, file.type)))
-    return f"File {file.id}: {file.name} ({known}) -> {facts['folder'] or 'no model folder'}"
+    details = ", ".join(filter(None, (size, kind, file.type)))
+    return f"File {file.id}: {file.name} ({details}) -> {facts['folder'] or 'no model folder'}"
 
 
 def listed_files(files: Sequence[ModelFile]) -> list[dict[str, Any]]:

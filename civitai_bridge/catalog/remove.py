@@ -21,6 +21,7 @@ IsMeant = Callable[[Entry], bool]
 def remove(catalogs: Catalogs, is_meant: IsMeant, label: str) -> Added:
     """Take the entries that are meant out of both catalogs; `label` says which these are. Raises StillOnDisk while a
     file of theirs is here, NotInCatalog."""
+    _prove_files(catalogs, is_meant)
     with catalogs.store.changing() as change:
         both = change.load(MODELS), change.readable(LORAS)
         entries = [entry for catalog in both for entry in catalog.entries() if is_meant(entry)]
@@ -36,6 +37,18 @@ def remove(catalogs: Catalogs, is_meant: IsMeant, label: str) -> Added:
             change.remove(name, lambda raw: is_meant(entry_from_json(raw)))
     first, *also = dict.fromkeys(entry.file for entry in entries)
     return Added(REMOVED, file=first, also=tuple(also))
+
+
+def _prove_files(catalogs: Catalogs, is_meant: IsMeant) -> None:
+    """Hash the files that are only taken for those of the entries, before anything leans on that; the catalogs are not
+    held for so long."""
+    snapshot = catalogs.snapshot()
+    both, _ = catalogs.store.load_readable()
+    for entry in (entry for catalog in both for entry in catalog.entries() if is_meant(entry)):
+        place = locate_entry(snapshot, entry).place
+        row = catalogs.row_of(place) if place is not None else None
+        if place is not None and row is not None and not row.proved:
+            catalogs.hash_again(place)
 
 
 async def meant_entries(

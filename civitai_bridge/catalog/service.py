@@ -26,8 +26,6 @@ from ..website import Lookups, SiteClient, resolve
 from .add import add
 from .answers import ALREADY, Added, Checked, Downloaded, DownloadedFiles, Promoted, Scanned
 from .check import Asking, check
-from .entries import MODELS
-from .file_lookup import Snapshot
 from .identify import ask_owners, chosen_folders, count_known
 from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all
 from .promote import promote
@@ -80,16 +78,11 @@ class CatalogService:
 
     async def map(self) -> dict[str, Any]:
         """All entries by version and by model."""
-        return await asyncio.to_thread(lambda: map_entries(self._whole_snapshot()))
+        return await asyncio.to_thread(lambda: map_entries(self.catalogs.whole_snapshot()))
 
     async def list(self) -> list[dict[str, Any]]:
         """Every entry of both catalogs with its status."""
-        return await asyncio.to_thread(lambda: list_entries(self._whole_snapshot()))
-
-    def _whole_snapshot(self) -> Snapshot:
-        """For who wants all entries: Raises CatalogTrouble and its kin where models.json cannot be read."""
-        self.store.load(MODELS)
-        return self.catalogs.snapshot()
+        return await asyncio.to_thread(lambda: list_entries(self.catalogs.whole_snapshot()))
 
     async def add(self, text: str) -> Added:
         """Put a version into models.json without downloading it. What is there already needs no question."""

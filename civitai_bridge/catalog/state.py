@@ -15,7 +15,7 @@ from ..model_files.indexed import Files, ModelPath, Ownership
 from ..resources.json_values import identifier
 from .answers import MISSING, Located
 from .catalog_file import Catalog
-from .entries import Entry
+from .entries import MODELS, Entry
 from .entry_index import EntryIndex, index_entries
 from .file_lookup import Snapshot
 from .lookup import locate, locate_entry
@@ -63,6 +63,11 @@ class Catalogs:
 
     def _owner_of(self, sha256: str) -> Ownership | None:
         return self._index.owner_of(sha256) if self._index else None
+
+    def whole_snapshot(self) -> Snapshot:
+        """For who wants all entries. Raises CatalogTrouble and its kin where models.json cannot be read."""
+        self.store.load(MODELS)
+        return self.snapshot()
 
     def row_of(self, place: Place) -> ModelPath | None:
         """What the index knows of a file."""

@@ -32,9 +32,18 @@ _TRIES = 3
 class CatalogStore:
     """The two catalogs of a folder. Reading takes no lock, since files are only ever replaced as a whole."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = datetime.now, patience: float = 10.0) -> None:
-        """`patience` is how many seconds another process may hold the catalogs."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime] = datetime.now,
+        patience: float = 10.0,
+        change: Callable[[CatalogStore], Change] | None = None,
+    ) -> None:
+        """`patience` is how many seconds another process may hold the catalogs; `change` makes what `changing` gives
+        (tests end it midway)."""
         self._folder = folder
+        self._change = change or Change
         self._clock = clock
         self._patience = patience
         self._known: dict[str, Catalog] = {}
@@ -78,7 +87,7 @@ class CatalogStore:
         with self._inside, self._locked():
             self._sweep()
             self._finish()
-            yield Change(self)
+            yield self._change(self)
 
     def _finish(self) -> None:
         """Finish what a killed process left half done; the lock is held."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,11 @@ def add_to(commands: Any) -> None:
         return parser
 
     verb("list", _with_catalog(_list), "every entry of both catalogs")
-    check = verb("check", _with_catalog(_check), "present, missing, not_found or unknown")
+    check = verb(
+        "check",
+        _with_catalog(_check),
+        "present (catalogued and here), missing (catalogued, not here), not_found, unknown",
+    )
     check.add_argument("reference", nargs="+", help="a version id, address, AIR, hash or file name")
     verb("add", _with_catalog(_add), "put a version into models.json").add_argument("reference")
     verb("promote", _with_catalog(_promote), "move a LoRA from models.json to loras.json").add_argument("reference")
@@ -59,6 +64,9 @@ async def _list(context: Context, catalog: CatalogService, arguments: argparse.N
     entries = await catalog.list()
     rows = [(entry["status"], entry["catalog"], f"{entry['dest']}/{entry['file']}", entry["name"]) for entry in entries]
     context.data(entries, table(rows) or "The catalogs are empty.")
+    _, troubles = await asyncio.to_thread(catalog.store.load_readable)
+    for trouble in troubles:
+        context.say(trouble)
     return 0
 
 

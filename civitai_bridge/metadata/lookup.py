@@ -69,6 +69,7 @@ def described(data: GenerationData, answers: Mapping[int, UsedResource]) -> Gene
         (resolved if may_be_model else settled).append(_filled(used, version) if version else used)
     if model := answers.get(data.model_version_id or 0):
         data = _with_model(data, model)
+    settled = [_named_by(used, answers.values()) for used in settled]
     return with_resolved(replace(data, **by_list(settled)), resolved)
 
 
@@ -186,7 +187,7 @@ def _title(used: UsedResource) -> str:
 
 def _named_by(used: UsedResource, resolved: Iterable[UsedResource]) -> UsedResource:
     """The resource with the version of its own hash; without one, of the model name, or model and version name, that
-    is its whole name."""
+    is its whole name: a second mention of what is known."""
     if not _unnamed(used) or not used.name:
         return used
     fitting = [

@@ -31,7 +31,8 @@ from .tables import decoded_object
 
 # Where whole texts stand: where CivitAI looks for them, and then where other tools put them.
 _TEXTS = (
-    "parameters", "UserComment", "Comment", "ImageDescription", "XPComment", "Description", "XMP exif:UserComment",
+    "parameters", "UserComment", "Comment", "ImageDescription", "XPComment", "Description", "XPTitle", "XPSubject",
+    "XMP tiff:ImageDescription", "XMP exif:UserComment",
     "XMP dc:description", "generation_data", "stealth",
 )  # fmt: skip
 _JSON: tuple[Callable[[str], GenerationData | None], ...] = (
@@ -45,6 +46,7 @@ _NAMES = {
     "drawthings": "Draw Things", "tensorart": "TensorArt", "huggingface": "a Space of Hugging Face",
     "civitai-meta": "CivitAI's copied data",
 }  # fmt: skip
+_OWN_TEXTS = frozenset(("use_stable_diffusion_model", "Stable Diffusion model"))
 LARGEST_PASTE = 4 * 2**20  # characters; a longer text is none of one picture
 
 
@@ -134,6 +136,10 @@ def _readings(texts: Mapping[str, str]) -> Iterator[GenerationData]:
         if reading is not None:
             yield reading
             break
+    else:
+        # Easy Diffusion gives each value a text of its own in a PNG.
+        if not _OWN_TEXTS.isdisjoint(texts) and (reading := read_json_format(json.dumps(texts))) is not None:
+            yield reading
     prompt, workflow, settings = _graphs(texts)
     if (prompt or workflow) and (reading := read_comfy(prompt, workflow)) is not None:
         yield extra_metadata(reading, settings) if settings else reading

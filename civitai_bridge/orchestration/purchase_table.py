@@ -15,7 +15,7 @@ from .purchase import (
     ALIVE,
     COLLECTED,
     FINISHED,
-    OVER,
+    NEVER_SENT_AGAIN,
     PLANNED,
     REFUSED,
     UNCONFIRMED,
@@ -103,8 +103,8 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
     if version < VERSION:
         for address in ORCHESTRATION_ADDRESSES[1:]:
             connection.execute("UPDATE purchases SET base = ? WHERE base = ?", (ORCHESTRATION, address))
-        ended = f"SELECT key, body FROM purchases WHERE state IN ({_marks(OVER)}) AND body LIKE '%\"data:%'"
-        for key, body in connection.execute(ended, OVER).fetchall():
+        ended = f"SELECT key, body FROM purchases WHERE state IN ({_marks(NEVER_SENT_AGAIN)}) AND body LIKE '%\"data:%'"
+        for key, body in connection.execute(ended, NEVER_SENT_AGAIN).fetchall():
             connection.execute("UPDATE purchases SET body = ? WHERE key = ?", (without_pictures(body), key))
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -231,8 +231,8 @@ def columns_of(purchase: Purchase, facts: Mapping[str, Any]) -> dict[str, Any]:
         columns["price"] = max(facts["price"], purchase.price)
     if purchase.state == COLLECTED or (purchase.workflow_id and facts.get("state") in (REFUSED, UNCONFIRMED)):
         columns.pop("state", None)
-    if columns.get("state") in OVER:
-        columns["body"] = without_pictures(purchase.body)  # it is never sent again, and with pictures it is large
+    if columns.get("state") in NEVER_SENT_AGAIN:
+        columns["body"] = without_pictures(purchase.body)  # with pictures it is large
     if purchase.user_id:
         columns.pop("user_id", None)
     return columns

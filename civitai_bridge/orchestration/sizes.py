@@ -59,8 +59,10 @@ def _in_pixels(request: GenerationRequest, variant: Variant) -> Part:
         limits = [variant.fields[name] for name in asked]
         ranges = " and ".join(dict.fromkeys(range_in_words(limit.minimum, limit.maximum) for limit in limits))
         size_asked, size_sent = (" x ".join(str(side) for side in each.values()) for each in (asked, sides))
-        which = "The size" if len(asked) == 2 else f"The {next(iter(asked))}"
-        return Part(sides, (f"{which} {size_asked} became {size_sent}: {variant.path} takes {ranges} pixels a side.",))
+        subject = "The size" if len(asked) == 2 else f"The {next(iter(asked))}"
+        return Part(
+            sides, (f"{subject} {size_asked} became {size_sent}: {variant.path} takes {ranges} pixels a side.",)
+        )
     notes = [
         f"{name} {side} became {sides[name]}: {variant.path} takes multiples of {step}."
         for name, side in asked.items()

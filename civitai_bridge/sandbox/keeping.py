@@ -72,10 +72,11 @@ def _run_json(run: Run) -> dict[str, Any]:
 
 
 def _run(data: Mapping[str, Any], folder: Path) -> Run:
-    options: dict[str, Any] = data["job"]
-    job = Job(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+    job: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data["job"].items()
+    }
     blobs = []
     for blob in data["blobs"]:
         content = (folder / Path(blob["id"]).name).read_bytes() if blob["content"] else None
         blobs.append(Blob(**{**blob, "content": content}))
-    return Run(data["user"], data["key"], data["data"], job, data["paid"], data["born"], blobs)
+    return Run(data["user"], data["key"], data["data"], Job(**job), data["paid"], data["born"], blobs)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
-from ..resources.json_values import integer, mapping, objects
+from ..resources.json_values import integer, mapping, objects, whole
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -64,7 +64,7 @@ class SiteClient:
         """The id of the user whose key is sent along, as text. Raises Unauthorized, Unreadable and what `send`
         raises."""
         data = await self._get("/api/v1/me", "you")
-        user_id = integer(mapping(data).get("id"))
+        user_id = whole(mapping(data).get("id"))
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
         return str(user_id)

@@ -333,24 +333,46 @@ class Killed(BaseException):
     pass
 
 
+class Ending(Change):
+    """A change that ends at the nth call of one of its methods, before or after it has done its work."""
+
+    def __init__(self, store: CatalogStore, where: str, after: bool, calls: int, error: BaseException) -> None:
+        super().__init__(store)
+        self.where, self.after, self.calls, self.error = where, after, calls, error
+
+    def _at(self, name: str, work: Callable[[], Any]) -> Any:
+        self.calls -= name == self.where
+        is_end = name == self.where and self.calls == 0
+        done = work() if not is_end or self.after else None
+        if is_end:
+            raise self.error
+        return done
+
+    def intend(self, *more: Any) -> Any:
+        return self._at("intend", lambda: Change.intend(self, *more))
+
+    def append(self, *more: Any) -> Any:
+        return self._at("append", lambda: Change.append(self, *more))
+
+    def remove(self, *more: Any) -> Any:
+        return self._at("remove", lambda: Change.remove(self, *more))
+
+    def done(self) -> Any:
+        return self._at("done", lambda: Change.done(self))
+
+
+def ending(store: CatalogStore, where: str, after: bool = False, calls: int = 1, error: Any = Killed) -> CatalogStore:
+    return CatalogStore(store.folder, change=lambda held: Ending(held, where, after, calls, error()))
+
+
 @pytest.mark.parametrize("where", ["intend", "append", "remove", "done"])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("edited", [False, True])
-def test_a_promote_killed_anywhere_is_finished_or_undone(
-    where: str, after: bool, edited: bool, store: CatalogStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_promote_killed_anywhere_is_finished_or_undone(where: str, after: bool, edited: bool, store: CatalogStore):
     add(store, lora(7))
     add(store, lora(8))
-    real = getattr(Change, where)
-
-    def killed(self: Change, *more: Any, **named: Any) -> None:
-        if after:
-            real(self, *more, **named)
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Change, where, killed)
-        promote(store, 7)
+    with pytest.raises(Killed):
+        promote(ending(store, where, after), 7)
     if edited:  # a person edits the file before anybody opens it again
         text = (store.folder / MODELS).read_text()
         (store.folder / MODELS).write_text(text.replace('"tags": []', '"tags": ["mine"]'))
@@ -387,21 +409,11 @@ def test_what_a_person_noted_twice_is_moved_twice(store: CatalogStore):
 @pytest.mark.parametrize("calls", [1, 2])
 @pytest.mark.parametrize("edited", [False, True])
 def test_no_note_is_lost_by_a_promote_that_is_killed(
-    where: str, after: bool, calls: int, edited: bool, store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+    where: str, after: bool, calls: int, edited: bool, store: CatalogStore
 ):
     noted_twice(store)
-    real, left = getattr(Change, where), [calls]
-
-    def killed(self: Change, *more: Any, **named: Any) -> Any:
-        left[0] -= 1
-        done = real(self, *more, **named) if left[0] or after else None
-        if not left[0]:
-            raise Killed
-        return done
-
-    with monkeypatch.context() as patch, contextlib.suppress(Killed):
-        patch.setattr(Change, where, killed)
-        promote(store, 7)
+    with contextlib.suppress(Killed):
+        promote(ending(store, where, after, calls), 7)
     if edited and (store.folder / LORAS).exists():  # before anybody opens it again
         text = (store.folder / LORAS).read_text()
         (store.folder / LORAS).write_text(text.replace('"note": "mine 1"', '"note": "mine 1", "more": 1'))
@@ -416,15 +428,14 @@ def test_an_intent_that_was_cut_off_means_nothing(store: CatalogStore):
     assert not (store.folder / ".promoting.json").exists()
 
 
-def test_a_promote_that_cannot_finish_says_where_the_entry_is(store: CatalogStore, monkeypatch: pytest.MonkeyPatch):
+def test_a_promote_that_cannot_finish_says_where_the_entry_is(store: CatalogStore):
     add(store, lora())
 
-    def full(*_: Any, **__: Any) -> None:
-        raise CatalogTrouble("the disk is full.")
+    def full() -> CatalogTrouble:
+        return CatalogTrouble("the disk is full.")
 
-    with monkeypatch.context() as patch, pytest.raises(CatalogTrouble, match=r"stands in loras\.json now"):
-        patch.setattr(Change, "remove", full)
-        promote(store, 7)
+    with pytest.raises(CatalogTrouble, match=r"stands in loras\.json now"):
+        promote(ending(store, "remove", error=full), 7)
     assert entries(store) == [] and len(entries(store, LORAS)) == 1
 
 

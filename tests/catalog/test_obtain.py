@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from catalog_room import LORA, OTHER, Room, content, digests
+from catalog_room import LORA, OTHER, Room, changed, content, digests
 
 from pack.civitai_bridge.app import ModelFolders, open_catalog
+from pack.civitai_bridge.catalog.service import CatalogService
 from pack.civitai_bridge.errors import (
     BadInput,
     CatalogDamaged,
@@ -246,22 +247,19 @@ async def test_an_old_entry_without_a_files_id_does_not_take_another_file(room: 
 
 
 async def test_wrong_bytes_of_a_file_without_a_sha256_are_not_loaded_by_a_graph(room: Room):
-    catalog = room.open(graph_downloads="on")
-    real = catalog.site.version
+    def without(*kinds: str) -> CatalogService:
+        def change(version: dict[str, Any]) -> None:
+            for file in version["files"]:
+                file["hashes"] = {kind: value for kind, value in file["hashes"].items() if kind not in kinds}
 
-    def without(*kinds: str) -> Any:
-        async def version(version_id: int) -> Any:
-            found = await real(version_id)
-            kept = [{k: v for k, v in file.hashes.items() if k not in kinds} for file in found.files]
-            return replace(found, files=tuple(replace(f, hashes=h) for f, h in zip(found.files, kept, strict=True)))
+        return room.service(changed(change), graph_downloads="on")
 
-        return version
-
-    catalog.site.version = without("SHA256")  # type: ignore[method-assign]
+    catalog = without("SHA256")
     room.sandbox.site.storage.troubles.extend(["wrong", "wrong"])
     with pytest.raises(DownloadDamaged, match="other bytes"):
         await catalog.download(str(LORA), from_graph=True)
-    catalog.site.version = without("SHA256", "AutoV2", "AutoV3", "BLAKE3", "CRC32")  # type: ignore[method-assign]
+    catalog.close()
+    catalog = without("SHA256", "AutoV2", "AutoV3", "BLAKE3", "CRC32")
     with pytest.raises(DownloadForbidden, match="states no hash"):
         await catalog.download(str(LORA), from_graph=True)
     assert not list((room.models / "loras").glob("*.safetensors"))

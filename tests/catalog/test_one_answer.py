@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,20 +12,21 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from catalog_room import LORA, OTHER, Room, content, digests
+from catalog_room import LORA, OTHER, Room, changed, content, digests
 
 from pack.civitai_bridge.catalog.answers import Located
 from pack.civitai_bridge.catalog.loader_names import lora_files
+from pack.civitai_bridge.catalog.service import CatalogService
 from pack.civitai_bridge.errors import BadInput, DownloadRefused, StillOnDisk, Unreadable
-from pack.civitai_bridge.resources.version import ModelVersion
 from pack.civitai_bridge.sandbox import models as catalogue
 
 FILE = "storybookLight_v2.safetensors"
 PARTS = 300027  # a model, a text encoder and a VAE
 
 
-async def located(room: Room, reference: str, **more: Any) -> Located:
-    (answer,) = (await room.catalog.check(reference, **more)).answers
+async def located(asked: Room | CatalogService, reference: str, **more: Any) -> Located:
+    catalog = asked.catalog if isinstance(asked, Room) else asked
+    (answer,) = (await catalog.check(reference, **more)).answers
     return answer.located
 
 
@@ -163,38 +164,28 @@ async def test_another_precision_of_a_file_that_is_here_is_no_missing_part(room:
 
 async def test_another_version_of_the_lora_is_named_with_both(room: Room):
     """Catalogued, and only on disk."""
-    version = replace_id(await room.catalog.resolve(str(LORA)), LORA + 1000)
+    newer = LORA + 1000
 
-    async def other(version_id: int) -> ModelVersion:
-        return version
+    def change(version: dict[str, Any]) -> None:
+        version |= {"id": newer, "name": "v3", "air": version["air"].replace(str(LORA), str(newer))}
+        for file in version["files"]:
+            file |= {"id": file["id"] + 1000, "name": "v3.safetensors", "hashes": {"SHA256": "AB" * 32}}
 
     await room.catalog.download(str(LORA))
-    room.catalog.site.version = other  # type: ignore[method-assign]
-    answer = await located(room, str(LORA + 1000))
+    catalog = room.service(changed(change, lambda path: path.replace(str(newer), str(LORA))))
+    answer = await located(catalog, str(newer))
     assert answer.status == "not_found"
     assert (
         "Storybook Light v3 is asked for; another version of the same model is here: Storybook Light v2"
         in answer.sentence()
     )
     room.settings.home.joinpath("models.json").write_text(json.dumps({"version": 1, "categories": []}))
-    answer = await located(room, str(LORA + 1000))
+    answer = await located(catalog, str(newer))
     assert f"is here: Storybook Light v2 ({FILE})" in answer.sentence()
-    lora = {"air": "", "version_id": LORA + 1000, "strength": 1.0}
-    (found,) = await lora_files(room.catalog, [lora], lambda: [])
+    lora = {"air": "", "version_id": newer, "strength": 1.0}
+    (found,) = await lora_files(catalog, [lora], lambda: [])
     assert "another version of the same model is here" in found.file.sentence
-
-
-def replace_id(version: ModelVersion, version_id: int) -> ModelVersion:
-    files = tuple(
-        replace(file, id=file.id + 1000, name="v3.safetensors", hashes={"SHA256": "AB" * 32}) for file in version.files
-    )
-    return replace(
-        version,
-        version_id=version_id,
-        version_name="v3",
-        files=files,
-        air=version.air.replace(str(LORA), str(version_id)),
-    )
+    catalog.close()
 
 
 @pytest.mark.parametrize(("version_id", "word"), [(300053, "taken down"), (300011, "archived")])
@@ -206,17 +197,33 @@ async def test_what_cannot_be_added_cannot_be_downloaded_either(room: Room, vers
 
 
 async def test_an_answer_about_another_version_is_refused(room: Room):
-    real = room.catalog.site._get
-
-    async def confused(path: str, *more: Any) -> object:
-        return await real(path.replace(str(LORA), str(OTHER)), *more)
-
-    room.catalog.site._get = confused  # type: ignore[method-assign]
+    catalog = room.service(changed(lambda _: None, lambda path: path.replace(str(LORA), str(OTHER))))
     with pytest.raises(Unreadable, match=f"asked about version {LORA} and answered about {OTHER}"):
-        await room.catalog.add(str(LORA))
+        await catalog.add(str(LORA))
+    catalog.close()
 
 
 async def test_an_air_with_the_id_of_another_model_is_refused(room: Room):
     air = catalogue.VERSIONS[LORA].air.replace("300000@", "300002@")
     with pytest.raises(BadInput, match="belongs to model 300000"):
         await room.catalog.add(air)
+
+
+async def test_a_file_that_is_only_taken_for_another_is_hashed_before_anything_leans_on_it(room: Room):
+    """It came from another disk with size, time and samples of one that is gone; a byte between the samples differs."""
+    bytes_ = content(128078)
+    path = room.put("checkpoints/sdXL_v10VAEFix.safetensors", bytes_)
+    await room.catalog.add("128078")
+    await room.catalog.scan(identified=False)
+    status = path.stat()
+    with room.catalog.index.database.transaction() as connection:
+        connection.execute("UPDATE files SET device = 'another'")
+    path.unlink()
+    other = room.put("checkpoints/moved.safetensors", bytes_[:200_000] + b"X" + bytes_[200_001:])
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    await room.catalog.scan(identified=False, cancelled=lambda: True)
+    [row] = room.catalog.index.files().all
+    assert (row.name, row.sha256, row.proved) == ("moved.safetensors", hashlib.sha256(bytes_).hexdigest(), False)
+    assert (await room.catalog.remove("128078")).status == "removed"
+    [row] = room.catalog.index.files().all
+    assert row.proved and row.sha256 == hashlib.sha256(other.read_bytes()).hexdigest()

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from catalog_texts import NEW, NOW, ODD, add, make
 from filelock import FileLock
 from pack_root import ROOT
 
-from pack.civitai_bridge.catalog import store as store_module
 from pack.civitai_bridge.catalog.entries import LORAS, MODELS
 from pack.civitai_bridge.catalog.store import CatalogStore
 from pack.civitai_bridge.errors import CatalogBusy, CatalogDamaged, CatalogTrouble
@@ -81,7 +81,7 @@ def test_where_no_second_name_is_possible_the_previous_version_is_copied(
     def no_links(*_: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "no links here")
 
-    monkeypatch.setattr(store_module.os, "link", no_links)
+    monkeypatch.setattr(os, "link", no_links)
     add(make(tmp_path, ODD))
     assert (tmp_path / "models.json.previous").read_bytes().decode() == ODD
 
@@ -155,7 +155,7 @@ def test_a_read_only_folder_is_read_and_not_written(tmp_path: Path, monkeypatch:
             raise OSError(errno.EROFS, "Read-only file system")
         return real(path, flags, *more, **named)
 
-    monkeypatch.setattr(store_module.os, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     assert len(list(store.load(MODELS).entries())) == 3
     with pytest.raises(CatalogTrouble, match="read-only"):
         add(store)
@@ -169,6 +169,7 @@ def test_a_full_disk_leaves_the_catalog_whole(tmp_path: Path):
     script = f"""
 import resource, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
+from datetime import datetime
 from pathlib import Path
 from civitai_bridge.catalog.store import CatalogStore
 from civitai_bridge.errors import CatalogTrouble
@@ -195,19 +196,18 @@ def test_a_catalog_that_another_program_holds_is_said(tmp_path: Path):
     add(store)
 
 
-def test_what_somebody_wrote_in_between_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_somebody_wrote_in_between_is_not_lost(tmp_path: Path):
     """A tool that knows no lock writes after we have read: its version is read and added to."""
-    store = make(tmp_path, ODD)
-    real, times = store_module.append_entry, []
+    (tmp_path / MODELS).write_text(ODD)
+    times = []
 
-    def late(document: Any, *more: Any) -> Any:
+    def late() -> datetime:  # asked for the date of a save
         if not times:
             (tmp_path / MODELS).write_text(ODD.replace('"x-tool"', '"y-tool"'))
         times.append(1)
-        return real(document, *more)
+        return NOW
 
-    monkeypatch.setattr(store_module, "append_entry", late)
-    text = add(store)
+    text = add(CatalogStore(tmp_path, clock=late))
     assert '"y-tool"' in text and "ink.safetensors" in text and len(times) == 2
 
 
@@ -270,6 +270,7 @@ def test_threads_and_stores_do_not_lose_entries(tmp_path: Path):
 _SERVER = """
 import sys
 sys.path.insert(0, {root!r})
+from datetime import datetime
 from pathlib import Path
 from civitai_bridge.catalog.promote import promote
 from civitai_bridge.catalog.store import CatalogStore

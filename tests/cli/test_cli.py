@@ -372,7 +372,10 @@ def test_demo_leaves_pictures_and_a_report_and_can_be_run_again(shell: Shell, tm
         with Image.open(file) as image:
             image.load()
     assert "urn:air:" in first.err and "0 Buzz" in first.err
-    assert "SANDBOX" in Path(first.data["report"]).read_text(encoding="utf-8")
+    report = Path(first.data["report"]).read_text(encoding="utf-8")
+    steps = ("SANDBOX", "Image", "Prompt", "Settings", "AIR", "Catalog", "Add", "Price", "Picture", "Again", "Ledger")
+    places = [report.index(f"\n{step} ") for step in steps]
+    assert places == sorted(places) and "the reports agree" in report and "not_found" in report
     assert shell("demo", "--output", str(tmp_path / "a b")).code == 0
 
 

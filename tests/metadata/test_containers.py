@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -276,3 +277,73 @@ def test_any_damage_is_survived(data: bytes, edits: list[tuple[int, bytes]], len
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_survived(head: bytes, rest: bytes):
     read_texts(head + rest)
+
+
+# --- further containers -------------------------------------------------------------------------------------------
+
+
+def hexadecimal(name: str, data: bytes) -> bytes:
+    """ImageMagick's way to keep a JPEG's EXIF in a PNG."""
+    digits = "\n".join(data.hex()[i : i + 72] for i in range(0, 2 * len(data), 72))
+    return f"Raw profile type {name}\0\n{name}\n{len(data):8}\n{digits}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        chunk(b"tEXt", hexadecimal("exif", b"Exif\0\0" + EXIF)),
+        chunk(b"tEXt", hexadecimal("APP1", b"Exif\0\0" + EXIF)),
+        chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(hexadecimal("exif", EXIF).partition(b"\0")[2])),
+    ],
+)
+def test_exif_that_imagemagick_put_into_a_png(piece: bytes):
+    assert read_texts(png(piece)).texts == FIELDS
+
+
+XMP = b"<x:xmpmeta><rdf:Description><dc:description><rdf:Alt><rdf:li xml:lang='x-default'>a &lt;b&gt;</rdf:li></rdf:Alt></dc:description></rdf:Description></x:xmpmeta>"
+XMP_TAIL = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+
+
+def gif(*extensions: bytes) -> bytes:
+    picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, 64, 48, 0) + b"\x02" + (b"\xff" + b"\x21" * 255) * 20 + b"\0"
+    return b"GIF89a" + struct.pack("<HHBBB", 64, 48, 0x80, 0, 0) + b"\0" * 6 + picture + b"".join(extensions) + b"\x3b"
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        (gif(b"\x21\xfe\x05a cat\x04 sat\0"), {"Comment": "a cat sat"}),
+        (gif(b"\x21\xff\x0bXMP DataXMP" + XMP + XMP_TAIL), {"XMP": XMP.decode(), "XMP dc:description": "a <b>"}),
+        (
+            gif(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0", b"\x21\xf9\x04\0\0\0\0\0", b"\x21\xfe\x01x\0"),
+            {"Comment": "x"},
+        ),
+        (EXIF, FIELDS),
+        (tiff(">", what=(0x010E, 2, b"said for long\0")), {"ImageDescription": "said for long"}),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"jxlc", b"\0" * 99) + box(b"Exif", b"\0\0\0\0" + EXIF), FIELDS),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"xml ", XMP), {"XMP": XMP.decode(), "XMP dc:description": "a <b>"}),
+        (b"\xff\x0a" + b"\0" * 50, {}),
+    ],
+)
+def test_gif_tiff_and_jpeg_xl(data: bytes, texts: dict[str, str], tmp_path: Path):
+    found = read_texts(data)
+    assert (found.texts, found.notes) == (texts, [])
+    path = tmp_path / "a picture"
+    path.write_bytes(data)
+    with open(path, "rb", buffering=0) as file:
+        assert read_texts(file).texts == texts  # type: ignore[arg-type]
+
+
+def test_a_packed_text_of_a_jpeg_xl_is_named():
+    assert (
+        "Brotli"
+        in read_texts(
+            b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"brob", b"Exif..."),
+        ).notes[0]
+    )
+
+
+@given(st.sampled_from([gif(), EXIF, b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"Exif", b"\0\0\0\0" + EXIF)]), st.integers(0, 6000), st.binary(max_size=6))  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_damage_to_the_further_containers_is_survived(data: bytes, at: int, piece: bytes):
+    read_texts(data[: at % len(data)] + piece + data[at % len(data) + len(piece) :])

@@ -164,7 +164,7 @@ def test_what_novelai_puts_into_webp_is_read_with_its_names():
 def test_numbered_loras_and_embeddings_of_comfyui_savers():
     text = (
         "a\nSteps: 21, Seed: 4, Lora_0 Model name: ink.safetensors, Lora_0 Model hash: 08f7133a58, Lora_0 Strength model: 0.65, "
-        "Lora_0 Strength clip: 0.5, Lora_1 Model name: oil, Lora_1 Strength model: -1, Embedding_0 Name: easy, Embedding_0 Hash: c74b4e810b"
+        "Lora_0 Strength clip: 0.5, Lora_2 Model name: oil, Lora_2 Strength model: -1, Embedding_0 Name: easy, Embedding_0 Hash: c74b4e810b"
     )
     data = generation_from_texts({"parameters": text})
     assert [(one.name, one.weight, one.clip_weight, one.hash) for one in data.networks] == [
@@ -185,3 +185,15 @@ def test_numbered_loras_and_embeddings_of_comfyui_savers():
 def test_other_programs_spellings_of_a1111s_settings(settings: str, expected: dict[str, Any]):
     data = generation_from_texts({"parameters": f"a\nSteps: 20, {settings}, Seed: 1"})
     assert {key: getattr(data, key) for key in expected} == expected and data.notes == () and data.seed == 1
+
+
+def test_easy_diffusions_png_has_a_text_for_each_value():
+    texts = {key: str(value) for key, value in FORMATS["easydiffusion"][0].items() if isinstance(value, (str, int))}  # type: ignore[union-attr]
+    data = read_file(png(*(chunk(b"tEXt", f"{key}\0{value}".encode()) for key, value in texts.items())))
+    assert (data.source, data.seed, data.steps, data.prompt, data.sampler) == (
+        "easydiffusion",
+        5,
+        21,
+        "kite",
+        "euler_ancestral",
+    )

@@ -71,6 +71,12 @@ async def test_whose_a_key_is_is_asked_once(make: Servers, fleet: FakeService):
     assert fleet.count("me") == 1
 
 
+async def test_a_users_id_may_be_written_as_text(make: Servers, fleet: FakeService, users: dict[str, int]):
+    await leave_running(make(), fleet)
+    fleet.before["me"] = [reply(200, {"id": "7"})]
+    assert not (await buy(make(key="replaced"))).paid_now
+
+
 async def test_a_really_different_user_stays_apart_though_the_service_shows_it_the_workflow(
     make: Servers, fleet: FakeService, users: dict[str, int]
 ):

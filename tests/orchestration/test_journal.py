@@ -331,7 +331,7 @@ def test_a_collected_row_that_is_not_usable_is_bought_anew(journal: Journal):
     assert seen == [row.key] and other.key != row.key
 
 
-@pytest.mark.parametrize("state", [COLLECTED, REFUSED, FAILED, CANCELED])
+@pytest.mark.parametrize("state", [FINISHED, COLLECTED, REFUSED, FAILED, CANCELED])
 def test_an_order_that_is_over_keeps_its_text_but_no_pictures(journal: Journal, state: str):
     body = {"steps": [{"input": {"prompt": "x", "images": ["data:image/png;base64,QUJD"], "seed": 1}}], "tags": ["t"]}
     asked = replace(plan(), body=json.dumps(body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ pytest.importorskip("jsonschema")
 
 from aiohttp import web
 
-from pack.civitai_bridge.app import App, ModelFolders
+from pack.civitai_bridge.app import App, ModelFolders, Tuning
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.routes.access import Gate
 from pack.civitai_bridge.routes.table import Context, add_routes
 from pack.civitai_bridge.sandbox import Sandbox
@@ -59,6 +61,7 @@ class Room:
             self._network,
             load=lambda: self.settings,
             folders=lambda _: ModelFolders(lambda: folders_below(self.models), self.models),
+            tuning=Tuning(Timings(sleep=lambda _: asyncio.sleep(0))),  # between two tries
         )
         self.context = Context(
             start=self.behind.start,

@@ -14,7 +14,6 @@ pytest.importorskip("jsonschema")
 from aiohttp.test_utils import TestServer
 from routes_room import CHECKPOINT, EVERY, IMAGE, LORA, Room, serving
 
-from pack.civitai_bridge.network import retries
 from pack.civitai_bridge.routes.table import finite
 from pack.civitai_bridge.sandbox import files, models
 from pack.civitai_bridge.sandbox.images import IMAGES
@@ -192,9 +191,8 @@ async def test_what_is_no_id_is_no_route(room: Room, path: str):
     ],
 )
 async def test_a_service_that_says_no_does_not_look_like_us(
-    room: Room, fault: dict[str, Any], status: int, after: str | None, monkeypatch: pytest.MonkeyPatch
+    room: Room, fault: dict[str, Any], status: int, after: str | None
 ):
-    monkeypatch.setattr(retries, "_pause", lambda *_: 0.0)
     for route in ("trpc", "site"):
         room.sandbox.script.fault(route, times=40, **fault)
     for method, path in (("GET", f"/admin/civitai/image/{IMAGE}"), ("POST", f"/admin/civitai/add/{LORA}")):

@@ -66,6 +66,16 @@ async def test_the_prompts_weight_wins_and_is_said_in_one_sentence(prompt: str, 
     assert len(said) == 1 and f" at {weight:g}, from the prompt" in said[0]
 
 
+@pytest.mark.parametrize("name", ["harbour_ink", "Harbour Ink v1", "harbour-ink"])
+async def test_a_title_in_letters_of_its_own_is_a_second_mention(name: str):
+    """The version is only an id in the settings; the prompt calls it by its title."""
+    payload = {"type": "image", "resources": [], "meta": {
+        "prompt": f"a kite <lora:{name}:0.6>", "civitaiResources": [{"type": "lora", "modelVersionId": 602}]}}  # fmt: skip
+    keyed = answering(200, {"result": {"data": {"json": payload}}})
+    found = await fetch_image_data("9", ImageClient(keyed, keyed), SiteClient(answering(200, VERSION)))
+    assert [(used.version_id, used.weight, used.source) for used in found.data.networks] == [(602, 0.6, "prompt")]
+
+
 async def test_a_lora_that_is_named_twice_keeps_both_weights():
     found = await read("<lora:hbr_ink_07:0.8>, dusk, <lora:hbr_ink_07:0.3>", strength=0.8)
     (lora,) = found.data.networks

@@ -20,7 +20,8 @@ _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hyper
 HASH_LISTS = (("Lora hashes", "lora"), ("TI hashes", "embedding"), ("Lyco hashes", "lyco"))
 # So many words are looked for in the prompt as they stand before the slower search for borders.
 _FEW = 8
-_MOST_NETWORKS = 32  # of the Additional Networks extension
+_MOST_NETWORKS = 32  # of the Additional Networks extension, and of lists of numbered keys
+_NUMBERED = frozenset(key for i in range(_MOST_NETWORKS) for key in (f"Lora_{i} Model name", f"Embedding_{i} Name"))
 
 
 def add_resources(
@@ -36,7 +37,7 @@ def add_resources(
         resources += _additional_networks(settings, notes)
     if "Hypernet" in settings:
         resources += _hypernetwork(settings)
-    if "Lora_0 Model name" in settings or "Embedding_0 Name" in settings:
+    if not _NUMBERED.isdisjoint(settings):
         resources += _numbered(settings, notes)
     if listed:
         resources += _without_model(fields, listed)

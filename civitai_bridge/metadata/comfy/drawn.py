@@ -11,6 +11,7 @@ from .graph import Wire
 
 # Where a link comes from, and the node and input at which it ends, as JSON has them.
 End = tuple[Wire, Any, Any]
+_SLOT = ("name", "type", "link", "widget")
 _LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
 
@@ -55,11 +56,12 @@ def drawn_node(node: Mapping[str, Any], key: str, ends: Mapping[str, End], sourc
     """A node of JSON with the id `key`; `ends` are the links of its graph, `source` names their nodes in full."""
     slots = []
     for slot in objects(node.get("inputs")):
-        end, widget = ends.get(key_of(slot.get("link"))), slot.get("widget")
-        name = widget.get("name") if isinstance(widget, dict) else ""
-        wire = None if end is None else source(end[0])
-        slots.append(Slot(_word(slot.get("name")), _word(slot.get("type")), wire, _word(name)))
-    outputs = tuple(_word(output.get("type")) for output in objects(node.get("outputs")))
+        name, of_type, link, widget = map(slot.get, _SLOT)
+        end = ends.get(key_of(link)) if link is not None else None
+        shown = widget.get("name") if isinstance(widget, dict) else ""
+        wire = source(end[0]) if end is not None else None
+        slots.append(Slot(_word(name), _word(of_type), wire, _word(shown)))
+    outputs = tuple([_word(output.get("type")) for output in objects(node.get("outputs"))])
     mode = whole(node.get("mode")) or 0
     return Drawn(key, node["type"], mode, tuple(slots), outputs, node.get("widgets_values"))
 
@@ -82,4 +84,4 @@ def ends_of(graph: Mapping[str, Any]) -> dict[str, End]:
 
 
 def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value if type(value) is str else ""

@@ -46,7 +46,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def _families() -> tuple[str, ...]:
     return tuple(kind[:-1] for kind in _table() if kind.endswith("*"))
 
 
+@lru_cache(4096)
 def row(kind: str) -> Row:
     """A class's row; an empty one for a class that has none. A row whose name ends with `*` is that of a family."""
     table = _table()
@@ -78,6 +79,7 @@ def _rules() -> Mapping[str, Row]:
     return {kind: of for kind, of in _table().items() if not of.keys() <= {"widgets", "each"}}
 
 
+@lru_cache(4096)
 def rules(kind: str) -> Row:
     """A class's row where it says more than the names of widgets; else an empty one."""
     return _rules().get(kind) or (_NO_ROW if kind in _table() else row(kind))

@@ -5,6 +5,8 @@ graph that is not understood is never silent."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +24,9 @@ from .samplers import first_of_picture, samplers_of, settings_of, working_togeth
 from .wires import resolved
 from .workflow import prompt_of_workflow
 
+# Numbers are looked at one by one only where one of them would take long.
+_QUICK = json.JSONDecoder(parse_constant=str)
+_LONG_NUMBER = re.compile(r"\d{300}")
 _TOO_MANY = f"The graph has more than {MOST_NODES:,} nodes; the rest is left out."
 
 
@@ -56,11 +61,12 @@ def decoded_json(text: str, name: str, remarks: Remarks) -> Any:
     """JSON as ComfyUI writes it, with `NaN` in it, or as the site stores it, with `undefined`; None, with a note, for
     what is cut off."""
     text = text.strip().strip("\0")
+    decoder = DECODER if _LONG_NUMBER.search(text) else _QUICK
     try:
-        value, end = DECODER.raw_decode(text)
+        value, end = decoder.raw_decode(text)
     except (ValueError, RecursionError):
         try:
-            value, end = DECODER.raw_decode(text.replace(":undefined", ":null").replace(": undefined", ": null"))
+            value, end = decoder.raw_decode(text.replace(":undefined", ":null").replace(": undefined", ": null"))
         except (ValueError, RecursionError):
             remarks.note(f"The {name} graph is cut off or broken: it could not be read.")
             return None

@@ -12,6 +12,7 @@ from .xmp import read_xmp
 _EXTENSION, _PICTURE, _END = 0x21, 0x2C, 0x3B
 _COMMENT, _APPLICATION = 0xFE, 0xFF
 _XMP = b"XMP DataXMP"
+_XMP_TAIL = b"\x01\xff\xfe\xfd\xfc"  # how the bytes begin that end such a packet
 _MOST_BLOCKS = 1_000_000
 _BUFFER = 65_536
 
@@ -54,7 +55,7 @@ def _extension(stream: BinaryIO, texts: Texts) -> int:
         if name == _XMP:
             # The packet stands as it is; its bytes are taken for block lengths, which a tail of 257 bytes ends.
             data, count = _collected(stream, texts, with_lengths=True)
-            read_xmp(data[: data.rfind(b">") + 1], texts)
+            read_xmp(data.partition(_XMP_TAIL)[0], texts)
             return count
     return _pass(stream)
 

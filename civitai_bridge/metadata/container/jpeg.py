@@ -7,9 +7,8 @@ from typing import BinaryIO
 
 from .exif import read_exif
 from .texts import Texts, read_exactly, utf8_or_latin
-from .xmp import read_xmp
+from .xmp import XMP_HEAD, read_xmp
 
-_XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _COMMENT, _SCAN, _END = 0xE1, 0xFE, 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the segments that tell the size
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -47,5 +46,5 @@ def _segment(marker: int, data: bytes, texts: Texts) -> None:
         texts.height, texts.width = struct.unpack_from(">HH", data, 1)
     elif data.startswith(b"Exif\0"):
         read_exif(data[6:], texts)
-    elif data.startswith(_XMP_HEAD):
-        read_xmp(data[len(_XMP_HEAD) :], texts)
+    elif data.startswith(XMP_HEAD):
+        read_xmp(data[len(XMP_HEAD) :], texts)

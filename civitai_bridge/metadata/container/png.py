@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 from .exif import read_exif
 from .texts import LARGEST_TEXT, LARGEST_TOTAL, TOO_MUCH, Texts, decoded, latin, read_exactly, utf8_or_latin
-from .xmp import read_xmp
+from .xmp import XMP_HEAD, read_xmp
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
+_PROFILE = b"Raw profile type "
 _WITH_ALPHA = (4, 6)  # colour types
 _UNPACKED_AT_ONCE = 65_536  # packed bytes
 
@@ -44,13 +45,35 @@ def _head(data: bytes, texts: Texts) -> None:
 
 def _plain(data: bytes, texts: Texts) -> None:
     name, _, text = data.partition(b"\0")
-    texts.add(latin(name), utf8_or_latin(text))
+    _add(name, text, texts)
 
 
 def _packed(data: bytes, texts: Texts) -> None:
     name, _, packed = data.partition(b"\0")
     if (text := _inflated(packed[1:], texts, latin(name))) is not None:
+        _add(name, text, texts)
+
+
+def _add(name: bytes, text: bytes, texts: Texts) -> None:
+    """Keep a text; one that is EXIF or XMP in hexadecimal digits, as ImageMagick writes these, is read as such."""
+    read = _PROFILES.get(name.removeprefix(_PROFILE)) if name.startswith(_PROFILE) else None
+    if read is None:
         texts.add(latin(name), utf8_or_latin(text))
+        return
+    # A line break, the name, the length, the digits.
+    *_, digits = text.strip().split(b"\n", 2)
+    try:
+        read(bytes.fromhex(latin(digits)), texts)
+    except ValueError:
+        texts.note(f"The text {latin(name)!r} is damaged.")
+
+
+def _either(data: bytes, texts: Texts) -> None:
+    """APP1 of a JPEG: EXIF or XMP."""
+    if data.startswith(XMP_HEAD):
+        read_xmp(data[len(XMP_HEAD) :], texts)
+    else:
+        read_exif(data, texts)
 
 
 def _international(data: bytes, texts: Texts) -> None:
@@ -94,4 +117,5 @@ def _inflated(packed: bytes, texts: Texts, name: str) -> bytes | None:
     return b"".join(parts)
 
 
+_PROFILES = {b"exif": _either, b"APP1": _either, b"xmp": read_xmp}
 _CHUNKS = {b"IHDR": _head, b"tEXt": _plain, b"zTXt": _packed, b"iTXt": _international, b"eXIf": read_exif}

@@ -9,6 +9,7 @@ import re
 
 from .texts import Texts, decoded
 
+XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG
 _FIELDS = ("exif:UserComment", "dc:description", "tiff:ImageDescription")
 _TAGS = re.compile(r"<[^<>]*>")
 
