@@ -25,7 +25,7 @@ from .body import Order
 from .cancel import cancel_purchase, cancel_unknown
 from .care import open_purchases, second_look_later, second_looks, send_cancels, take_care
 from .client import OrchestrationClient
-from .hand_over import hand_over, note_collected, prune_results
+from .hand_over import hand_over, note_collected
 from .journal import Journal
 from .outcome import SILENT, Caller, Estimate, Outcome, State, Terms
 from .prepare import acceptable_price, ask_price, planned, prepare, price_of
@@ -102,6 +102,8 @@ class Fleet:
             try:
                 outcome = await self._served(order, purchase, bought_before, terms, caller)
                 if outcome is not None:
+                    if caller.abandoned():  # nobody takes the pictures: they wait to be collected
+                        self.runs.expect_no_more(purchase.key)
                     return outcome
             except BaseException:
                 self.runs.expect_no_more(purchase.key)
@@ -159,7 +161,7 @@ class Fleet:
         now = self._timings.clock()
         if abs(now - self._pruned) > self._timings.prune_every:
             self._pruned = now
-            self._services.background.start(self._services.in_thread(prune_results, self.journal, self.results, now))
+            self._services.background.start(self._services.prune(now))
 
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
