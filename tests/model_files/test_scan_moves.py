@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from model_folders import ModelFolders, sha
 
-from pack.civitai_bridge.model_files.scan import hash_now
+from pack.civitai_bridge.model_files.hashing import digest_file
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_changed_byte_with_the_old_time_is_found_out_when_there_is_time(models
     models.scan(cancelled=lambda: True)
     [file] = models.index.files().all
     assert file.sha256 == sha(middle("b")) and not file.proved and file.is_as_hashed()
-    assert hash_now(models.index, file).sha256 == sha(path.read_bytes())
+    models.index.learn("loras", "a.pt", str(path), 0, digest_file(path))
     [file] = models.index.files().all
     assert file.sha256 == sha(path.read_bytes()) and file.proved
     assert models.scan().hashed == 0
