@@ -25,13 +25,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--model", default="", metavar="REF", help="version id, CivitAI address, AIR or hash")
     option("--prompt", help="what to draw; needed without --from")
     option("--negative-prompt", default="", metavar="TEXT", help="what to avoid, where the engine takes it")
-    option(
-        "--from",
-        dest="source",
-        default="",
-        metavar="REF|FILE",
-        help="start from an image of CivitAI or a picture file; every other option goes before what it says",
-    )
+    words = "start from an image of CivitAI or a picture file; every other option goes before what it says"
+    option("--from", dest="source", default="", metavar="REF|FILE", help=words)
     option(
         "--missing",
         choices=("error", "skip"),
@@ -41,8 +36,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--engine", default="auto", metavar="E", help="one of `civitai-bridge engines`; auto = by the model")
     option("--operation", default="auto", choices=("auto", "create", "variant", "edit"), help="what to do with --image")
     option("--quantity", type=int, default=1, metavar="N", help="how many pictures; each is paid")
-    for name, unit in (("width", "pixels"), ("height", "pixels"), ("steps", ""), ("clip-skip", "")):
-        option(f"--{name}", type=int, default=0, metavar="N", help=f"{unit + '; ' if unit else ''}{_ENGINES_OWN}")
+    for name in ("width", "height", "steps", "clip-skip"):
+        option(f"--{name}", type=int, default=0, metavar="N", help=_ENGINES_OWN)
     option("--cfg", type=float, default=0.0, metavar="X", help=f"guidance; {_ENGINES_OWN}")
     option("--seed", type=int, default=0, metavar="S", help="the same seed and options are the same purchase")
     option("--sampler", default="auto", metavar="NAME", help="in ComfyUI's spelling")

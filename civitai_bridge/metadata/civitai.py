@@ -23,8 +23,8 @@ from .generation import GenerationData, UsedResource, by_list
 from .lookup import with_named_model, with_resolved
 from .media_type import detected_type, direction
 from .quantities import pixels, shown
-from .resources import from_air, join, kind_of
-from .tables import DECODER, decoded_object, rest_of, take, word
+from .resources import MOST, from_air, join, kind_of
+from .tables import DECODER, decoded_object, may_hold, rest_of, take, word
 
 # meta's names -> those of A1111's settings, which the same tables read.
 _NAMES = {
@@ -95,7 +95,7 @@ def generation_from_rest(entry: Mapping[str, Any]) -> GenerationData:
 
 def generation_from_meta(text: str) -> GenerationData | None:
     """An image's `meta` as JSON text; None when the text is none."""
-    meta = decoded_object(text)
+    meta = decoded_object(text) if may_hold(text, _META_KEYS) else None
     if meta is None or _META_KEYS.isdisjoint(meta):
         return None
     return _finished(GenerationData(source="civitai-meta", media_type="image"), meta, [], [])
@@ -198,7 +198,7 @@ def _names(value: object) -> list[str]:
 def _on_site(value: object, notes: list[str]) -> list[UsedResource]:
     """`civitaiResources`: what CivitAI's own generator used, by version or AIR."""
     resources = []
-    for entry in objects(value):
+    for entry in objects(value)[:MOST]:
         if (used := civitai_resource(entry, "civitai_resources", notes)) is None:
             notes.append(f"An entry of civitaiResources is left out: {shown(dict(entry))} names no version.")
         else:
@@ -209,7 +209,7 @@ def _on_site(value: object, notes: list[str]) -> list[UsedResource]:
 def _added(value: object, notes: list[str]) -> list[UsedResource]:
     """`additionalResources`: the LoRA loaders of a ComfyUI graph."""
     resources = []
-    for entry in objects(value):
+    for entry in objects(value)[:MOST]:
         name = word(entry.get("name")) or ""
         weight, clip = _weight(entry.get("strength"), name, notes), number(entry.get("strengthClip"))
         by_air = civitai_resource({"air": entry["air"]}, "comfy", notes) if word(entry.get("air")) else None
@@ -222,7 +222,7 @@ def _added(value: object, notes: list[str]) -> list[UsedResource]:
 def _meta_resources(value: object, notes: list[str]) -> list[UsedResource]:
     """`meta.resources`: what the uploader's text named, by name and hash."""
     resources = []
-    for entry in objects(value):
+    for entry in objects(value)[:MOST]:
         name = word(entry.get("name")) or ""
         weight = _weight(entry.get("weight"), name, notes)
         hash, kind = normal_hash(entry.get("hash")), kind_of(entry.get("type"))

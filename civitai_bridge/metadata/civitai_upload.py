@@ -270,13 +270,13 @@ def _add_resources(meta: dict[str, Any]) -> None:
     hashes: dict[str, Any] = meta.get("hashes", {})
     if lora_hashes := meta.pop("Lora hashes", None):
         listed = lora_hashes if isinstance(lora_hashes, dict) else dict(enumerate(lora_hashes))
+        tags = {tag["name"]: tag for tag in reversed(resources)}
         for name, hash in listed.items():
             hashes[f"lora:{name}"] = hash
-            tag = next((tag for tag in resources if tag.get("name") == name), None)
-            if tag is None:
-                resources.append({"type": "lora", "name": str(name), "hash": hash})
+            if name in tags:
+                tags[name]["hash"] = hash
             else:
-                tag["hash"] = hash
+                resources.append({"type": "lora", "name": str(name), "hash": hash})
     if (vae_hash := _truthy(meta.pop("VAE hash", None))) is not None:
         hashes["vae"] = vae_hash
     for key, name in (("Model", "model"), ("Refiner", "refiner")):

@@ -15,7 +15,7 @@ from ..resources.json_values import number, objects, whole
 from .generation import GenerationData, UsedResource, by_list
 from .quantities import guidance_scale, layers, pixels, step_count, weight_of
 from .resources import in_prompts, join
-from .tables import Row, decoded_object, rest_of, take, word
+from .tables import Row, decoded_object, may_hold, rest_of, take, word
 
 _NEW: tuple[Row, ...] = (
     ("positive_prompt", "prompt", word),
@@ -49,6 +49,8 @@ _DREAM: tuple[Row, ...] = (
 # An option of the command line and its value: `-s 50`, `-s50`.
 _OPTION = re.compile(r"-([A-Za-z])(.*)", re.DOTALL)
 _LONGEST_COMMAND = 100_000  # characters
+# What shows a text of 3 and later, and one of 2.
+_NEW_KEYS, _OLD_KEYS = ("positive_prompt", "generation_mode", "app_version"), ("app_id", "model_weights")
 _TYPES = {"txt2img": "t2i", "img2img": "i2i", "inpaint": "i2i", "outpaint": "i2i"}
 # InvokeAI's one word for both -> ComfyUI's sampler and scheduler, where they are the same thing.
 _SCHEDULERS: Mapping[str, tuple[str, str]] = {
@@ -67,12 +69,12 @@ _SCHEDULERS: Mapping[str, tuple[str, str]] = {
 
 def read_invokeai(text: str) -> GenerationData | None:
     """What `invokeai_metadata` or `sd-metadata` says; None when the text is neither."""
-    document = decoded_object(text)
+    document = decoded_object(text) if may_hold(text, (*_NEW_KEYS, *_OLD_KEYS)) else None
     if document is None:
         return None
-    if isinstance(document.get("image"), dict) and ("app_id" in document or "model_weights" in document):
+    if isinstance(document.get("image"), dict) and not document.keys().isdisjoint(_OLD_KEYS):
         return _version_2(document, text)
-    if not {"positive_prompt", "generation_mode", "app_version"} & document.keys():
+    if document.keys().isdisjoint(_NEW_KEYS):
         return None
     notes: list[str] = []
     fields = take(document, _NEW, notes)

@@ -17,7 +17,7 @@ from .prompt import normal_name
 from .quantities import guidance_scale, layers, pixels, step_count, weight_of
 from .resources import in_prompts, join, kind_of
 from .samplers import read_label
-from .tables import Row, decoded_object, rest_of, take, word
+from .tables import Row, decoded_object, may_hold, rest_of, take, word
 
 
 def _size(value: object) -> tuple[int, int] | None:
@@ -107,10 +107,11 @@ _LABELS = {
 
 def read_json_format(text: str) -> GenerationData | None:
     """What one of these formats says; None when the text is none of them."""
-    document = decoded_object(text)
+    candidates = [candidate for candidate in _FORMATS if all(may_hold(text, keys) for keys in candidate.keys)]
+    document = decoded_object(text) if candidates else None
     if document is None:
         return None
-    for candidate in _FORMATS:
+    for candidate in candidates:
         if all(not keys.isdisjoint(document) for keys in candidate.keys):
             return _read(candidate, document, text)
     return None

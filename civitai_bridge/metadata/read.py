@@ -130,9 +130,10 @@ def _readings(texts: Mapping[str, str]) -> Iterator[GenerationData]:
         text = texts.get(name, "")
         if not text:
             continue
-        is_object = text.lstrip("\0 \r\n\t")[:1] == "{" and decoded_object(text) is not None
-        readers = _JSON if is_object else (read_a1111,)
-        reading = next((data for read in readers if (data := read(text)) is not None), None)
+        may_be_object = text.lstrip("\0 \r\n\t")[:1] == "{"
+        reading = next((data for read in _JSON if (data := read(text)) is not None), None) if may_be_object else None
+        if reading is None and not (may_be_object and decoded_object(text) is not None):
+            reading = read_a1111(text)
         if reading is not None:
             yield reading
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,8 +18,26 @@ def _digits(text: str) -> int | str:
     return int(text) if len(text) <= _LONGEST_NUMBER else text
 
 
-# `NaN`, `Infinity` and endless numbers become texts, which no number is read from, so that they lose nothing else.
-DECODER = json.JSONDecoder(parse_constant=str, parse_int=_digits)
+class _Decoder(json.JSONDecoder):
+    """Reads JSON in which `NaN`, `Infinity` and endless numbers become texts, which no number is read from, so that
+    they lose nothing else."""
+
+    _careful = json.JSONDecoder(parse_constant=str, parse_int=_digits)
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        try:
+            return super().raw_decode(s, idx)
+        except ValueError:  # broken, or with a number that is longer than Python reads
+            return self._careful.raw_decode(s, idx)
+
+
+# Older versions of Python read numbers of any length, for as long as that takes.
+DECODER = _Decoder(parse_constant=str) if hasattr(sys, "get_int_max_str_digits") else _Decoder._careful
+
+
+def may_hold(text: str, keys: Iterable[str]) -> bool:
+    """Whether a JSON text may be an object with one of these keys; cheap, for before it is decoded."""
+    return any(f'"{key}"' in text for key in keys)
 
 
 def word(value: object) -> str | None:

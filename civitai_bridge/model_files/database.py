@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,13 +56,25 @@ class Database:
             if not self._remade(error):
                 raise self._trouble(error, None) from error
 
+    def _write_ahead(self, connection: sqlite3.Connection) -> str:
+        """Switch to WAL and give the mode it then has. SQLite itself does not wait here for another program that opens
+        the same new file."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]).lower()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
+
     def _open(self) -> None:
         _make_private(self.path)
         self._inode = os.stat(self.path).st_ino
         connection = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
-            self.mode = str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]).lower()
+            self.mode = self._write_ahead(connection)
             connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
             connection.executescript(self._schema)
             connection.execute("BEGIN IMMEDIATE")

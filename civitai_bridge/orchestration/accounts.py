@@ -110,7 +110,7 @@ class Accounts:
             raise report.another_account(purchase, buyer)
         return purchase
 
-    async def known(self) -> list[Purchase]:
+    async def surely_owned(self) -> list[Purchase]:
         """All purchases of this user, oldest first, as far as the journal knows; nobody is asked."""
         services = self._services
         buyer = await services.in_thread(buyer_in, services.journal, self._settings)

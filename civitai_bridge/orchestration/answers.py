@@ -5,6 +5,7 @@ The money and the pictures are written into the journal here and nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
 from typing import Any
@@ -135,9 +136,9 @@ async def _twins(owned: OwnedPurchase, workflow: Workflow) -> list[Workflow]:
     if "twin_look" not in purchase.about:
         due = services.timings.clock() + services.timings.twin_look
         await owned.write(about={**purchase.about, "twin_look": due})
-    try:
-        workflows = await workflows_of(services.client, purchase.key)
-    except (Unreachable, ApiError):
+    try:  # not for long: the pictures wait behind it, and a second look comes
+        workflows = await asyncio.wait_for(workflows_of(services.client, purchase.key), services.timings.twin_patience)
+    except (Unreachable, ApiError, asyncio.TimeoutError):
         return []
     return [twin for twin in workflows if twin.id != workflow.id]
 

@@ -43,10 +43,10 @@ async def look_after_open(runs: Runs, accounts: Accounts) -> None:
     """At the start: every cancel that was not heard is sent at once, every job is watched to its end by us unless
     somebody else does it, and its pictures are fetched. First what the journal knows to be ours, without a question."""
     now = runs.services.timings.clock()
-    known = [purchase for purchase in await accounts.known() if still_open(purchase, now)]
-    await send_cancels(runs.services, known)
-    await asyncio.gather(_take_all_over(runs, known), second_looks(runs, accounts))
-    keys = {purchase.key for purchase in known}
+    sure = [purchase for purchase in await accounts.surely_owned() if still_open(purchase, now)]
+    await send_cancels(runs.services, sure)
+    await asyncio.gather(_take_all_over(runs, sure), second_looks(runs, accounts))
+    keys = {purchase.key for purchase in sure}
     asked = [purchase for purchase in await open_purchases(runs.services, accounts) if purchase.key not in keys]
     await send_cancels(runs.services, asked)
     await _take_all_over(runs, asked)
@@ -99,7 +99,7 @@ async def _take_over(runs: Runs, purchase: Purchase) -> None:
 async def second_looks(runs: Runs, accounts: Accounts) -> None:
     """Look again for twins of the orders whose answer was lost, where their minute has passed."""
     now = runs.services.timings.clock()
-    for purchase in await accounts.known():
+    for purchase in await accounts.surely_owned():
         due = purchase.about.get("twin_look")
         if isinstance(due, (int, float)) and due <= now:
             await second_look(runs, purchase.key)

@@ -10,9 +10,8 @@ the service for an end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from ..errors import BadInput
 from ..network.fetch import Fetch
@@ -30,7 +29,7 @@ from .hand_over import hand_over, note_collected
 from .journal import Journal
 from .outcome import SILENT, Caller, Estimate, Outcome, State, Terms
 from .prepare import acceptable_price, ask_price, planned, prepare, price_of
-from .purchase import CANCELED, UNDER_WAY, Purchase, kept_files
+from .purchase import CANCELED, UNDER_WAY, Purchase
 from .request import GenerationRequest
 from .reservations import Reservations
 from .reserve import admission, existing, reserve_together, reserved
@@ -123,7 +122,7 @@ class Fleet:
         if purchase.about.get("gone"):
             return None
         if purchase.about.get("twin_look"):
-            self.background(second_look_later(self.runs, purchase))
+            self._services.background.start(second_look_later(self.runs, purchase))
         outcome = await hand_over(self.runs, purchase, order, bought_before and not ordered, joined, self.settings)
         # Older pages keep the last line on the node, so it is one worth keeping.
         text = report.last_line(outcome)
@@ -160,10 +159,7 @@ class Fleet:
         now = self._timings.clock()
         if abs(now - self._pruned) > self._timings.prune_every:
             self._pruned = now
-            self.background(self._services.in_thread(self._prune, now))
-
-    def _prune(self, now: float) -> None:
-        self.results.prune(kept_files(self.journal.rows()), now=now)
+            self._services.background.start(self._services.prune(now))
 
     async def cancel(self, name: str) -> str:
         """Cancel by workflow id or by the journal's key, because a person says so. Returns a sentence."""
@@ -209,10 +205,6 @@ class Fleet:
     def idle(self) -> bool:
         """Whether nothing of ours is under way."""
         return not self.runs and self._services.background.idle
-
-    def background(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something to its end although nobody waits for it."""
-        self._services.background.start(work)
 
     async def close(self) -> None:
         """Stop driving purchases: rows keep their state and are released, so that the next process goes on."""

@@ -15,6 +15,7 @@ from .body import Order
 from .journal import Journal, rollback_note
 from .outcome import BoughtPicture, Outcome
 from .purchase import COLLECTED, FINISHED, Purchase
+from .request import ResolvedLora
 from .results import Results
 from .run import Runs
 
@@ -128,10 +129,7 @@ def _generation(
         model_name=report.model_name(model),
         model_version_id=model.version_id if model else None,
         base_model=model.base_model if model else "",
-        networks=tuple(
-            UsedResource(lora.resource.air, lora.strength, lora.resource.title, version_id=lora.resource.version_id)
-            for lora in order.loras
-        ),
+        networks=tuple(_used(lora) for lora in order.loras),
         seed=sent.get("seed"),
         steps=_first(sent, "steps", "numInferenceSteps"),
         cfg=_first(sent, *(name for name in ("cfgScale", "guidanceScale") if name != guided))
@@ -151,6 +149,11 @@ def _generation(
         missing=dict(missing),
         source="sandbox" if settings.sandbox else "CivitAI orchestration",
     )
+
+
+def _used(lora: ResolvedLora) -> UsedResource:
+    version = lora.resource
+    return UsedResource(version.air, lora.strength, version.title, version_id=version.version_id)
 
 
 def _first(sent: Mapping[str, Any], *names: str) -> Any:

@@ -22,6 +22,8 @@ GRACE = 3600.0  # seconds after its writing in which a file is not removed: some
 
 
 class Results:
+    """The folder of bought pictures. A file's name is the SHA-256 of its bytes and an ending."""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
@@ -71,24 +73,23 @@ class Results:
                     gone.append(file)
         return gone
 
-    def prune(self, kept: Mapping[str, tuple[float, bool]], *, now: float, most_bytes: int = MOST_BYTES) -> list[str]:
-        """Remove what is too old or too much, oldest collected first. `kept` is `Journal.kept_files()`; files that no
-        row names are left alone. Returns the names that went."""
-        mine = []
-        for file, (when, collected) in kept.items():
+    def prune(
+        self, purchased: Mapping[str, tuple[float, bool]], *, now: float, most_bytes: int = MOST_BYTES
+    ) -> list[str]:
+        """Remove what is too old or too much, oldest collected first. `purchased` is `purchase.kept_files()`; files
+        that no row names are left alone. Returns the names that went."""
+        removable = []
+        for file, (changed, collected) in purchased.items():
             if collected and self.has(file):
-                found = self.path(file).stat()
-                if abs(now - found.st_mtime) > GRACE:
-                    mine.append((when, file, found.st_size))
-        mine.sort()
-        total = (
-            sum(entry.stat().st_size for entry in self._folder.iterdir() if entry.is_file())
-            if self._folder.is_dir()
-            else 0
-        )
+                status = self.path(file).stat()
+                if abs(now - status.st_mtime) > GRACE:
+                    removable.append((changed, file, status.st_size))
+        removable.sort()
+        files = self._folder.iterdir() if self._folder.is_dir() else ()
+        total = sum(file.stat().st_size for file in files if file.is_file())
         gone = []
-        for when, file, size in mine:
-            if now - when <= MOST_SECONDS and total <= most_bytes:
+        for changed, file, size in removable:
+            if now - changed <= MOST_SECONDS and total <= most_bytes:
                 break
             self.path(file).unlink(missing_ok=True)
             total -= size

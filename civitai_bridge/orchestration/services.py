@@ -13,6 +13,7 @@ from ..errors import CivitaiError
 from ..network.fetch import Fetch
 from .client import OrchestrationClient
 from .journal import Journal
+from .purchase import kept_files
 from .results import Results
 from .timings import Timings
 
@@ -81,6 +82,10 @@ class Services:
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     addresses: SignedAddresses = field(default_factory=SignedAddresses)
     journal_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "civitai-bridge journal"))
+
+    async def prune(self, now: float) -> None:
+        """Remove kept pictures that are too old or too many; `now` is seconds since the epoch."""
+        await self.in_thread(lambda: self.results.prune(kept_files(self.journal.rows()), now=now))
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call something of the journal off the loop: it waits for the disk, the loop does not."""

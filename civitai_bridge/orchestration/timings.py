@@ -27,7 +27,7 @@ class Timings:
     lost_picture: float = 20.0  # besides, for each source picture that CivitAI fetches while it answers
     lost_late: float = 30.0  # besides, where somebody on the way stopped waiting and CivitAI may go on
     twin_look: float = 60.0  # after the end of an order whose answer was lost, until its twins are looked for again
-    twin_patience: float = 5.0  # at the end of a command, for that look
+    twin_patience: float = 5.0  # for a look for twins that pictures or a command's end wait for
     settle: float = 5.0  # between two looks by tag: the list lags behind a submit
     look_for: float = 30.0  # for which a workflow whose answer was lost is looked for
 

@@ -95,13 +95,13 @@ def hits(known: Mapping[str, UsedResource], names: Mapping[str, str]) -> list[st
 
 
 def misses(
-    found: Identified[Any], names: Mapping[Any, str], quiet: Iterable[Any] = ()
+    answers: Identified[Any], names: Mapping[Any, str], quiet: Iterable[Any] = ()
 ) -> tuple[list[str], dict[str, str]]:
     """What no look-up named, told apart: what CivitAI does not know (but for the `quiet`, of which enough is known),
     and what could not be asked, with the reason."""
     expected = names.keys() - set(quiet)
-    missing = [names[key] for key, version in found.items() if version is None and key in expected]
-    return missing, {names[key]: str(error) for key, error in found.unknown.items()}
+    missing = [names[key] for key, version in answers.items() if version is None and key in expected]
+    return missing, {names[key]: str(error) for key, error in answers.unknown.items()}
 
 
 def unnamed(missing: Sequence[str], unasked: Mapping[str, str]) -> list[str]:

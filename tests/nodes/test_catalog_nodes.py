@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import json
 import math
@@ -21,6 +20,7 @@ from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.errors import BadInput, DownloadDamaged, NotALora, NotFound, NotInCatalog, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.network.background import background_loop
+from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded, files, models
 from pack.civitai_bridge.settings import save_setting
 
@@ -122,8 +122,12 @@ def test_check_refuses_what_is_no_resource(catalog: Any):
         run(catalog.CivitaiBridgeCatalogCheck, resources=object())
 
 
-def test_a_service_that_is_away_is_unknown_and_no_error(catalog: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pack.civitai_bridge.network.retries._pause", lambda *_: 0.0)
+async def _at_once(_: float) -> None:
+    return None
+
+
+def test_a_service_that_is_away_is_unknown_and_no_error(catalog: Any, nodes: Any, sandbox: Any):
+    nodes.app.tuning = Tuning(timings=Timings(sleep=_at_once))
     sandbox.script.fault("site", "drop", times=50)
     out = run(catalog.CivitaiBridgeCatalogCheck, resources=str(OTHER))
     assert out.args[0] is False and "unknown" in out.args[2] and "could not be asked" in out.args[2]
@@ -357,12 +361,13 @@ def test_a_list_that_cannot_be_had_keeps_nobody_from_the_catalogs(
 def test_a_scan_that_fails_is_logged_whatever_it_was(
     nodes: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    def broken(*_: object, **__: object) -> None:
-        raise UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
+    def broken(path: Any = ".") -> Any:
+        raise RuntimeError("surrogates not allowed")
 
-    monkeypatch.setattr("pack.civitai_bridge.catalog.service.scan", broken)
-    desk = scanned(nodes)
-    assert "could not be looked at" in caplog.text and "surrogates" in caplog.text and desk.scanning is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", broken)
+        service = scanned(nodes)
+    assert "could not be looked at" in caplog.text and "surrogates" in caplog.text and service.scanning is None
 
 
 def test_how_far_the_hashing_is_stands_in_the_log(nodes: Any, caplog: pytest.LogCaptureFixture):
@@ -387,24 +392,28 @@ def test_check_says_that_files_are_hashed_still(catalog: Any, nodes: Any, monkey
     assert report.startswith("1,200 of 50,000 files are hashed so far.") and report.endswith("1 not found.")
 
 
-def test_the_index_is_never_read_on_the_loop_of_all_stories(
-    catalog: Any, nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    from pack.civitai_bridge.model_files.index import HashIndex
-
+def test_the_index_is_never_read_on_the_loop_of_all_stories(catalog: Any, nodes: Any, tmp_path: Path):
     put(tmp_path, NAME, files.content(models.VERSIONS[LORA].files[0]))
-    desk, seen, real = scanned(nodes), [], HashIndex.files
+    service, seen = scanned(nodes), []
 
-    def watched(self: Any) -> Any:
-        with contextlib.suppress(RuntimeError):
-            seen.append(asyncio.get_running_loop())
-        return real(self)
+    def watch(frame: types.FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name == "files" and code.co_filename.endswith("index.py"):
+            seen.append(code.co_filename)
 
-    monkeypatch.setattr(HashIndex, "files", watched)
-    assert run(nodes.resolve.CivitaiBridgeResolve, reference=str(LORA)).args[6] == "present"
-    found = nodes.loras.CivitaiBridgeLoraStack
-    assert run(found, loras=[{"air": models.VERSIONS[LORA].air, "strength": 1.0}]).args[0] == [(NAME, 1.0, 1.0)]
-    assert run(catalog.CivitaiBridgeCatalogCheck, resources=str(LORA)).args[2] and seen == [] and desk.index
+    async def watching(hook: Any) -> None:
+        sys.setprofile(hook)  # of the loop's thread alone
+
+    background_loop().start(watching(watch)).result(10)
+    try:
+        assert run(nodes.resolve.CivitaiBridgeResolve, reference=str(LORA)).args[6] == "present"
+        stack = nodes.loras.CivitaiBridgeLoraStack
+        wire = [{"air": models.VERSIONS[LORA].air, "strength": 1.0}]
+        assert run(stack, loras=wire).args[0] == [(NAME, 1.0, 1.0)]
+        assert run(catalog.CivitaiBridgeCatalogCheck, resources=str(LORA)).args[2]
+    finally:
+        background_loop().start(watching(None)).result(10)
+    assert seen == [] and service.index
 
 
 # --- the routes

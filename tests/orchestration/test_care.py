@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,25 @@ async def test_the_next_command_of_the_shell_makes_the_second_look(make: Servers
     await again.close()
     assert service.count("list") == asked, "and once is enough"
     assert "7-twin" in str(later.journal.get(outcome.key).about["notes"])  # type: ignore[union-attr]
+
+
+async def test_a_list_that_hangs_at_the_end_of_the_job_does_not_keep_its_pictures_back(make: Servers):
+    service = LateTwin()
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(1000 if 55 < seconds <= 60 else 0)
+
+    async def hang(_: Request) -> Response:
+        await asyncio.sleep(1000)
+        raise AssertionError
+
+    def end() -> None:
+        service.list = hang  # type: ignore[method-assign]
+
+    service.on_poll = end
+    began = time.monotonic()
+    _, outcome = await twice(make, service, sleep=sleep)
+    assert len(outcome.pictures) == 2 and time.monotonic() - began < 10
 
 
 async def test_a_twin_that_still_runs_is_cancelled_by_its_name(make: Servers):

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -142,6 +143,19 @@ def test_a_journal_that_another_program_holds_is_waited_for_and_then_named(tmp_p
     other.close()
     assert len(reserve(journal, plan())) == 1
     journal.close()
+
+
+def test_a_new_journal_that_another_server_is_just_making_is_waited_for(tmp_path: Path):
+    path = tmp_path / "state" / "journal.sqlite3"
+    path.parent.mkdir()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(0.3, lambda: (other.execute("COMMIT"), other.close()))
+    timer.start()
+    journal = Journal(path, patience=5.0)
+    assert journal.rows() == [] and journal.database.mode == "wal"
+    journal.close()
+    timer.join()
 
 
 def test_a_disk_that_is_full_is_named_and_the_journal_stays_whole(journal: Journal, tmp_path: Path):

@@ -36,10 +36,10 @@ class Pass:
     model: str
 
 
-def finishing(graph: Graph, samplers: Sequence[str]) -> list[str]:
+def finishing(graph: Graph, samplers: Sequence[str], every: Sequence[str]) -> list[str]:
     """The nodes that decode and finish the samplers' picture with all that they take, nearest to the samplers first;
-    samplers of other pictures and what is behind them take no part."""
-    foreign = frozenset(key for key in graph.nodes if key not in samplers and role_of(graph, key))
+    the others of `every` sampler, which make other pictures, and what is behind them take no part."""
+    foreign = frozenset(every) - frozenset(samplers)
     after = descendants(graph, samplers) - foreign
     starts = (key for key in graph.nodes if key in after)
     return [key for key in ancestors(graph, starts, foreign) if key not in foreign]

@@ -11,7 +11,6 @@ from .graph import Wire
 
 # Where a link comes from, and the node and input at which it ends, as JSON has them.
 End = tuple[Wire, Any, Any]
-_SLOT = ("name", "type", "link", "widget")
 _LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
 
@@ -56,11 +55,11 @@ def drawn_node(node: Mapping[str, Any], key: str, ends: Mapping[str, End], sourc
     """A node of JSON with the id `key`; `ends` are the links of its graph, `source` names their nodes in full."""
     slots = []
     for slot in objects(node.get("inputs")):
-        name, of_type, link, widget = map(slot.get, _SLOT)
+        link, widget = slot.get("link"), slot.get("widget")
         end = ends.get(key_of(link)) if link is not None else None
-        shown = widget.get("name") if isinstance(widget, dict) else ""
+        shown = _word(widget.get("name")) if isinstance(widget, dict) else ""
         wire = source(end[0]) if end is not None else None
-        slots.append(Slot(_word(name), _word(of_type), wire, _word(shown)))
+        slots.append(Slot(_word(slot.get("name")), _word(slot.get("type")), wire, shown))
     outputs = tuple([_word(output.get("type")) for output in objects(node.get("outputs"))])
     mode = whole(node.get("mode")) or 0
     return Drawn(key, node["type"], mode, tuple(slots), outputs, node.get("widgets_values"))

@@ -126,7 +126,7 @@ def graph_of(nodes: Mapping[str, Mapping[str, Any]]) -> Graph:
     for key, node in nodes.items():
         inputs: dict[str, Any] = {}
         for name, value in node["inputs"].items():
-            wire = link_of(value)
+            wire = value if isinstance(value, Wire) else link_of(value)
             inputs[name] = plain(value) if wire is None else wire if wire.node in nodes else UNWRITTEN
         graph_nodes[key] = Node(node["class_type"], inputs)
     return Graph(graph_nodes)

@@ -5,8 +5,6 @@ graph that is not understood is never silent."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,13 +18,10 @@ from .models import model_fields
 from .prompts import prompts_of
 from .remarks import CALLED, EMPTY_PROMPT, MADE_ELSEWHERE, NOT_WRITTEN, Remarks
 from .resources import resources_of, unread
-from .samplers import first_of_picture, samplers_of, settings_of, working_together
+from .samplers import first_of_picture, in_turn, samplers_of, settings_of, working_together
 from .wires import resolved
 from .workflow import prompt_of_workflow
 
-# Numbers are looked at one by one only where one of them would take long.
-_QUICK = json.JSONDecoder(parse_constant=str)
-_LONG_NUMBER = re.compile(r"\d{300}")
 _TOO_MANY = f"The graph has more than {MOST_NODES:,} nodes; the rest is left out."
 
 
@@ -61,12 +56,11 @@ def decoded_json(text: str, name: str, remarks: Remarks) -> Any:
     """JSON as ComfyUI writes it, with `NaN` in it, or as the site stores it, with `undefined`; None, with a note, for
     what is cut off."""
     text = text.strip().strip("\0")
-    decoder = DECODER if _LONG_NUMBER.search(text) else _QUICK
     try:
-        value, end = decoder.raw_decode(text)
+        value, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         try:
-            value, end = decoder.raw_decode(text.replace(":undefined", ":null").replace(": undefined", ": null"))
+            value, end = DECODER.raw_decode(text.replace(":undefined", ":null").replace(": undefined", ": null"))
         except (ValueError, RecursionError):
             remarks.note(f"The {name} graph is cut off or broken: it could not be read.")
             return None
@@ -86,8 +80,8 @@ def _nodes_of(value: object, remarks: Remarks) -> dict[str, dict[str, Any]]:
 def _fields(queued: Graph, remarks: Remarks) -> dict[str, Any]:
     """The fields of `GenerationData` that a graph tells."""
     graph = resolved(queued, remarks)
-    samplers = samplers_of(graph)
-    fields = _sampled(graph, samplers, remarks) if samplers else _listed(graph, remarks)
+    every = samplers_of(graph)
+    fields = _sampled(graph, every, remarks) if every else _listed(graph, remarks)
     if remarks.elsewhere:
         fields["extra"] = {MADE_ELSEWHERE: list(remarks.elsewhere)}
     return fields
@@ -100,14 +94,15 @@ def _listed(graph: Graph, remarks: Remarks) -> dict[str, Any]:
     return {**resources_of(graph, [], used, {}, remarks), "detected_type": picture_kind(graph, [], used, None)}
 
 
-def _sampled(graph: Graph, samplers: list[str], remarks: Remarks) -> dict[str, Any]:
+def _sampled(graph: Graph, every: list[str], remarks: Remarks) -> dict[str, Any]:
     """What the samplers of one picture tell of it: the first its settings, the later ones what they do to it."""
+    samplers = in_turn(graph, every)
     together = working_together(graph, samplers)
     if len(together) < len(samplers):
         remarks.note("The graph makes several pictures that have no part in one another; this tells of one of them.")
     first = first_of_picture(graph, together)
     together = [first, *(key for key in together if key != first)]
-    used = list(dict.fromkeys((*ancestors(graph, together), *finishing(graph, together))))
+    used = list(dict.fromkeys((*ancestors(graph, together), *finishing(graph, together, every))))
     fields: dict[str, Any] = {
         **settings_of(graph, first, remarks),
         **prompts_of(graph, first, remarks),

@@ -51,11 +51,16 @@ def role_of(graph: Graph, key: str) -> str:
 
 
 def samplers_of(graph: Graph) -> list[str]:
-    """In the order in which they ran. Only those whose picture something takes, and is saved, when there is one."""
-    keys = [key for key in graph.nodes if role_of(graph, key)]
-    if len(keys) < 2:
-        return keys
-    keys = ([key for key in keys if graph.takers[key]] or keys)[:_MOST_SAMPLERS]
+    """All nodes that sample, as they stand in the graph."""
+    return [key for key in graph.nodes if role_of(graph, key)]
+
+
+def in_turn(graph: Graph, every: Sequence[str]) -> list[str]:
+    """The samplers in the order in which they ran. Only those whose picture something takes, and is saved, when there
+    is one."""
+    if len(every) < 2:
+        return list(every)
+    keys = ([key for key in every if graph.takers[key]] or list(every))[:_MOST_SAMPLERS]
     behind = samplers_behind(graph, keys)
     saved = 0
     for key, node in graph.nodes.items():

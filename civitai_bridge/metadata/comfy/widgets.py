@@ -40,39 +40,46 @@ _BRACES = re.compile(r"(?<!\\)\{([^{}|]*)\}")
 def widget_values(node: Drawn, remarks: Remarks) -> dict[str, Any]:
     """The values of a node's widgets by name, with those that an instance sets for it; what is drawn by chance when
     the page is queued is not written."""
-    values = {**_by_name(node, remarks), **node.set_values}
-    if "ildcard" in node.kind or "Primitive" in node.kind:
-        return values
-    return {name: _queued(value, remarks) if name in _DYNAMIC else value for name, value in values.items()}
+    values = _by_name(node, remarks)
+    if node.set_values:
+        values |= node.set_values
+    if not _DYNAMIC.isdisjoint(values) and "ildcard" not in node.kind and "Primitive" not in node.kind:
+        return {name: _queued(value, remarks) if name in _DYNAMIC else value for name, value in values.items()}
+    return values
 
 
 def _by_name(node: Drawn, remarks: Remarks) -> dict[str, Any]:
     values = node.values
-    if isinstance(values, Mapping):
-        return {str(name): value for name, value in values.items()}
-    if not isinstance(values, list):
+    if isinstance(values, dict):
+        return dict(values)
+    if not values or not isinstance(values, list):
         return {}
-    own = tuple(slot.widget for slot in node.slots if slot.widget)
     table = _names(row(node.kind), len(values))
-    named: dict[str, Any] = {}
-    if table or own:
-        fitting = _aligned(table, values, exact=False) if table else None
-        fitting = _aligned(own, values, exact=True) if fitting is None else fitting
-        if fitting is None and (not _TYPED.isdisjoint((*table, *own)) or not _SHOWS.isdisjoint(node.outputs)):
-            remarks.note(f"The values of {node.kind[:60]} do not fit its widgets; they are not read.")
-        elif fitting is not None:
-            named, left = fitting
-            if left and table and not _TYPED.isdisjoint(table):
-                extent = "more" if left > 0 else "fewer"
-                remarks.note(f"{node.kind[:60]} has {extent} values than widgets that are known here.")
-    return {**named, **_unnamed_loras(values)}
+    named, left = (_aligned(table, values, exact=False) if table else None) or (None, 0)
+    if named is None:
+        own = [slot.widget for slot in node.slots if slot.widget]
+        named = _own_names(node, own, remarks) if own or table else {}
+    elif left and not _TYPED.isdisjoint(table):
+        extent = "more" if left > 0 else "fewer"
+        remarks.note(f"{node.kind[:60]} has {extent} values than widgets that are known here.")
+    return named | _unnamed_loras(values)
 
 
-def _names(of: Row, count: int) -> tuple[str, ...]:
+def _own_names(node: Drawn, own: list[str], remarks: Remarks) -> dict[str, Any]:
+    """The values by the names in the node's own inputs, which must name all of them; a note where they do not."""
+    named = _aligned(own, node.values, exact=True) if isinstance(node.values, list) else None
+    table = _names(row(node.kind), 0)
+    if named is None and not (_TYPED.isdisjoint((*table, *own)) and _SHOWS.isdisjoint(node.outputs)):
+        remarks.note(f"The values of {node.kind[:60]} do not fit its widgets; they are not read.")
+    return named[0] if named is not None else {}
+
+
+def _names(of: Row, count: int) -> Sequence[str]:
     """The names that a row gives widgets, with those that come again and again as far as there are values."""
-    names = tuple(of.get("widgets", ()))
-    each = of.get("each", ())
-    again = range(1, 1 + max(count - len(names), 0) // len(each)) if each else ()
+    names, each = of.get("widgets", ()), of.get("each")
+    if not each:
+        return names
+    again = range(1, 1 + max(count - len(names), 0) // len(each))
     return (*names, *(name.format(i) for i in again for name in each))
 
 
