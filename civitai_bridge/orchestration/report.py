@@ -43,6 +43,7 @@ def joined(lines: Iterable[str]) -> str:
 
 
 def count_pictures(count: int) -> str:
+    """`1 picture`, `2 pictures`."""
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
@@ -55,15 +56,18 @@ def model_name(version: ModelVersion | None) -> str:
 
 
 def above_max_buzz(price: int, max_buzz: int) -> TooExpensive:
+    """The price, in whole Buzz, is above what the caller allows."""
     return TooExpensive(f"This would cost {price} Buzz, more than the max_buzz of {max_buzz}. {_NOTHING}")
 
 
 def wallet_too_small(price: int, currencies: Sequence[str]) -> OutOfBuzz:
+    """The wallets that may pay do not hold the price."""
     wallets = f"the wallets {', '.join(currencies)}" if currencies else "your wallets"
     return OutOfBuzz(f"This costs {price} Buzz, more than {wallets} hold. {_NOTHING}", status=402)
 
 
 def not_confirmed(price: int) -> TooExpensive:
+    """A person was asked and did not say yes."""
     return TooExpensive(f"The price of {price} Buzz was not confirmed. {_NOTHING}")
 
 
@@ -82,6 +86,7 @@ def another_account(purchase: Purchase, buyer: Buyer) -> AnotherAccount:
 
 
 def estimate(price: int, affordable: bool, max_buzz: int | None, order: Order) -> list[str]:
+    """What a request costs, whether it can be paid, and what the order leaves out."""
     lines = [f"{price} Buzz for {count_pictures(order.quantity)} with {order.variant.path}."]
     if not affordable:
         lines.append("The wallets that may pay do not hold that much.")
@@ -94,10 +99,12 @@ def estimate(price: int, affordable: bool, max_buzz: int | None, order: Order) -
 
 
 def looking_for_order(seconds: float) -> str:
+    """What the node shows after a lost answer, with the most seconds that it takes."""
     return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
 
 
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
+    """Every attempt ended unclear, and the order was not found."""
     return Unconfirmed(
         f"It is not known whether the order arrived ({error}) It is not sent under another key: queue the same "
         f"graph again, or run `civitai-bridge journal resume {key}`, and it is found or sent once.",
@@ -116,6 +123,7 @@ def not_sent_again(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 
 def cancelled_unconfirmed(key: str) -> Unconfirmed:
+    """A person cancelled while it was not known whether the order arrived."""
     return Unconfirmed(
         "Cancelled, but it is not known whether the order arrived. It is cancelled as soon as it is found: "
         f"`civitai-bridge journal resume {key}`.",
@@ -124,6 +132,7 @@ def cancelled_unconfirmed(key: str) -> Unconfirmed:
 
 
 def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
+    """A clear no after an attempt that may have arrived all the same."""
     return Unconfirmed(
         f"{refusal} An earlier attempt of the same order got no answer and was not found; "
         f"`civitai-bridge journal resume {key}` looks again. It is never paid twice.",
@@ -132,6 +141,7 @@ def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 
 def interrupted(purchase: Purchase) -> Interrupted:
+    """A person cancelled a purchase that may have begun."""
     error = Interrupted(
         f"Cancelled. CivitAI is asked to stop {purchase.workflow_id or purchase.key}; what had finished by then is "
         "kept (`civitai-bridge journal list`)."
@@ -140,6 +150,7 @@ def interrupted(purchase: Purchase) -> Interrupted:
 
 
 def still_running(purchase: Purchase, minutes: float) -> StillRunning:
+    """The caller waited as long as it wanted, in minutes."""
     error = StillRunning(
         f"Waited {minutes:g} minutes. The job {purchase.workflow_id or purchase.key} goes on and is paid once; to "
         f"collect it, queue the graph again or run `civitai-bridge journal resume {purchase.key}`."
@@ -180,10 +191,12 @@ def twins(workflow_id: str, rows: Sequence[Purchase]) -> str:
 
 
 def twin_of(purchase: Purchase) -> str:
+    """What the row of a twin says of itself."""
     return f"CivitAI made this one besides, when the answer to the order {purchase.key} was lost."
 
 
 def cancelled_unknown(workflow_id: str, status: str) -> str:
+    """What a cancel of a workflow that the journal does not have came to."""
     asked = f"CivitAI was asked to cancel workflow {workflow_id}; it says {status}."
     if status in TERMINAL and status != "canceled":
         asked = f"Workflow {workflow_id} was over before: {status}."
@@ -217,6 +230,7 @@ def cancel_answer(purchase: Purchase, *, never_arrived: bool) -> str:
 
 
 def refund(purchase: Purchase) -> str:
+    """What came back of a purchase, as far as it was seen."""
     if not purchase.debited and not purchase.price:
         return "It cost nothing."
     if purchase.credited and purchase.credited >= purchase.debited:
@@ -249,6 +263,7 @@ def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
 
 
 def not_restored(purchase: Purchase, error: CivitaiError) -> BlobUnavailable:
+    """A collected purchase whose files are gone here and cannot be fetched at the moment."""
     return BlobUnavailable(
         f"The pictures of workflow {purchase.workflow_id} are gone from this disk and could not be fetched again: "
         f"{str(error).rstrip('.')}. They are paid: queue the same graph again later. To buy them once more, turn "
