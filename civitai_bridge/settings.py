@@ -298,6 +298,7 @@ def save_setting(home: Path, name: str, value: Any) -> Any:
 
 
 def save_key(home: Path, key: str) -> None:
+    """Keep the key (mode 0600). Raises BadSetting for what cannot be one."""
     save_credential(home, "key", check_key(key))
 
 

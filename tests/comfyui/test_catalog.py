@@ -148,7 +148,7 @@ def test_our_own_page_is_let_in_and_others_are_not(server: Any):
     ):
         assert ask(server, "POST", "/civitai_bridge/session", here | odd).status == 401, odd
         assert ask(server, "GET", "/api/admin/civitai/catalog", here | odd | session).status == 401, odd
-    # Core itself turns these away before they come to us (facts/comfyui-probes.md §7).
+    # Core itself turns these away before they come to us.
     assert ask(server, "POST", "/civitai_bridge/session", here | {"Origin": "https://evil.example"}).status in (
         401,
         403,
