@@ -118,7 +118,7 @@ class Fleet:
         self.runs.expect(purchase.key)
         if leaving and purchase.state == CANCELED:
             return None  # it was being cancelled when we came; it is over now and cost nothing
-        purchase = await restore(self._services, purchase)
+        purchase = await until_stopped(caller.cancelled, restore(self._services, purchase), tick=self._timings.tick)
         if purchase.about.get("gone"):
             return None
         if purchase.about.get("twin_look"):
