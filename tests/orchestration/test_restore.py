@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,3 +99,33 @@ async def test_a_cancel_ends_the_wait_for_lost_pictures(make: Servers):
 async def _cancelled(bridge: Fleet, storage: SlowStorage) -> None:
     polls = storage.count("poll")
     await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: storage.count("poll") > polls))
+
+
+async def test_a_resume_by_name_fetches_collected_pictures_that_are_gone_from_the_disk(
+    bridge: Fleet, fleet: FakeService
+):
+    outcome = await bought_and_pruned(bridge)
+    (row,) = await bridge.resume(outcome.key)
+    assert all(bridge.results.has(image.file) for image in row.slots)
+    assert row.state == "collected" and fleet.count("submit") == 1
+
+
+async def test_where_the_newest_purchase_has_no_pictures_an_older_one_serves(bridge: Fleet, fleet: FakeService):
+    first = await buy(bridge)
+    fleet.end = {"status": "succeeded", "metadata": {}}
+    fleet.image = lambda _: {"id": "", "available": False, "url": None, "blockedReason": None}
+    second = await _bought_without_pictures(bridge)
+    assert second != first.key
+    again = await buy(bridge)
+    assert again.key == first.key and len(again.pictures) == 2 and fleet.count("submit") == 2
+
+
+async def _bought_without_pictures(bridge: Fleet) -> str:
+    """A purchase that is collected though nothing of it could be had. Returns its key."""
+    with pytest.raises(BlobUnavailable):
+        await bridge.generate(WANTED, Terms(reuse_paid=False))
+    row = bridge.journal.rows()[-1]
+    bridge.journal.record(
+        row.key, slots=[replace(image, pending=False, reason="it is lost") for image in row.slots], state="collected"
+    )
+    return row.key

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from fake_service import BASE, WANTED, Answer, FakeService, Servers, Shifted, reply, spent, states
+from fake_service import BASE, WANTED, Answer, FakeService, Naps, Servers, Shifted, reply, spent, states
 from stories import NO, FullJournal, Slow, until
 
 from pack.civitai_bridge.errors import (
