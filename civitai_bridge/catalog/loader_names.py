@@ -125,7 +125,8 @@ def loader_file(
         if isinstance(match, str):
             file = files.by_name.get((folder, match))
             if file is None or not (_is_of_another(file, version) or is_other(file, hashes)):
-                return LoaderFile(match, f"{match}, by its exact file name, not by its content.")
+                changed = "".join(f" {note.text}" for note in located.notes if note.code == "changed")
+                return LoaderFile(match, f"{match}, by its exact file name, not by its content.{changed}")
             tried.append(f"{match} has other bytes")
         else:
             tried.append(f"no {candidate}" if not match else f"{len(match)} files called {candidate}")

@@ -110,4 +110,5 @@ def admission(services: Services, order: Order, terms: Terms, settings: Settings
 
 
 def limits(settings: Settings) -> Limits:
+    """What the settings let a prompt and a day spend, in whole Buzz."""
     return Limits(settings.limit_buzz_per_prompt, settings.limit_buzz_per_day)

@@ -127,7 +127,7 @@ def add_routes(table: web.RouteTableDef, context: Context) -> None:
         register(path)(_guarded(context, story))
     table.post(_SESSION)(_session(context))
     # Last, so that it gets what no route above took: another method, or no such route.
-    for path in ("/admin/civitai/{rest:.*}", "/civitai_bridge/key", _SESSION):
+    for path in ("/admin/civitai{rest:(/.*)?}", "/civitai_bridge{rest:(/.*)?}"):
         table.route("*", path)(_elsewhere)
 
 
@@ -177,10 +177,12 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     """The JSON object of a request, empty where it has none. Raises BadInput."""
     if not request.can_read_body:
         return {}
-    content = await request.content.read(_LARGEST_BODY + 1)
+    content = b""
+    while part := await request.content.read(_LARGEST_BODY + 1 - len(content)):  # what has arrived so far
+        content += part
     try:
         body = json.loads(content or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if len(content) > _LARGEST_BODY or not isinstance(body, dict):
         raise BadInput("The body of the request must be a JSON object.")

@@ -352,6 +352,8 @@ async def test_there_is_a_cap(server: Server, network: HttpClient):
     [
         "http://civitai.com/x", "https://127.0.0.1/x", "https://localhost/x", "https://a.localhost/x", "https://10.1.2.3/x", "https://[::1]/x",
         "https://169.254.169.254/latest", "https://[::ffff:127.0.0.1]/x", "https://100.64.0.1/x", "https://user:pw@civitai.com/x", "https://", "data:,x",
+        "https://127.1/x", "https://0x7f.1/x", "https://2130706433/", "https://0300.0250.0.1/", "https://10.1/", "https://127.0.0.1./x", "https://localhost./",
+        "https://a.localhost./", "https://１２７.0.0.1/", "https://127。0。0。1/", "https://[64:ff9b:1::7f00:1]/", "https://[::ffff:0:7f00:1]/", "https://[fec0::1]/",
         "https://0.0.0.0/", "https://192.168.1.1/", "https://[fe80::1]/", "https://x:99999/",
     ],
 )  # fmt: skip

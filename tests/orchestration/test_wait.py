@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, reply, spent, states
@@ -163,6 +164,8 @@ async def test_nothing_new_is_bought_when_nobody_waits_any_more(bridge: Fleet, f
 async def test_what_was_bought_is_no_longer_abandoned(bridge: Fleet, fleet: FakeService):
     outcome = await bridge.generate(WANTED, Terms(), Caller(abandoned=lambda: bool(fleet.workflows)))
     assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
+    other = await bridge.generate(replace(WANTED, seed=9), Terms())
+    assert "1 earlier purchase waits" in other.report, "nobody took its pictures"
 
 
 async def test_a_resume_days_later_still_fetches(make: Servers, fleet: FakeService):

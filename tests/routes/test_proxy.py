@@ -149,6 +149,23 @@ async def test_a_program_of_this_account_gets_a_session_and_a_server_does_not(ro
 
 
 @on_linux
+async def test_a_proxy_that_forks_for_each_visitor_gets_none(room: Room):
+    """As `socat TCP-LISTEN:80,fork TCP:localhost:8188` does it: the child does not listen, its parent does."""
+    child = _PROGRAM.format(port=room.port, uid=0, listens=False, address="127.0.0.1")
+    script = f"""
+import os, socket
+listener = socket.create_server(("127.0.0.1", 0))
+if os.fork():
+    os.wait()
+else:
+    listener.close()
+    exec({child!r})
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert (await process.communicate())[0].strip() == b"401"
+
+
+@on_linux
 @pytest.mark.skipif(not IS_ROOT, reason="needs root to be somebody else")
 async def test_a_program_of_another_account_gets_none(room: Room):
     assert await asked_by_a_program(room.port, uid=65534) == "401"

@@ -16,7 +16,7 @@ from ..generation_json import from_json_fields
 from ..quantities import guidance_scale, layers, pixels, step_count
 from ..samplers import read_label
 from ..tables import Row, take, word
-from .resources import add_resources
+from .resources import HASH_LISTS, add_resources
 from .text import read_parts
 
 METADATA = "Civitai metadata"
@@ -82,6 +82,7 @@ SECOND_PASS: tuple[Row, ...] = (
 
 
 _KEYS = frozenset(key for key, _, _ in SETTINGS)
+_SPELLED = frozenset((*_KEYS, *HIRES, *(key for key, _, _ in SECOND_PASS), *(key for key, _ in HASH_LISTS), "Hashes"))
 BY_LOWER_CASE = {**{key.lower(): key for key in _KEYS}, **ALIASES}
 
 
@@ -125,7 +126,7 @@ def fields_of_settings(
 
 def _spell(settings: dict[str, Any]) -> None:
     """Give known settings A1111's own keys, where nothing stands under these."""
-    for key in settings.keys() - _KEYS:
+    for key in settings.keys() - _SPELLED:
         spelled = BY_LOWER_CASE.get(key.lower())
         if spelled is not None and spelled not in settings:
             settings[spelled] = settings.pop(key)
