@@ -251,15 +251,17 @@ def _close_unsent(connection: sqlite3.Connection, hearts: Hearts, now: float) ->
     """What never left and has no owner any more holds no Buzz: its process ended before the POST, or before one that
     reached CivitAI and was not refused."""
     for purchase in table.read_all(connection, (PLANNED, SENT)):
-        if (not purchase.owner or hearts.stopped(purchase, now)) and _never_left(connection, purchase.key):
+        if (not purchase.owner or hearts.stopped(purchase, now)) and _never_left(connection, purchase):
             facts = {"state": CANCELED, "error": "never sent: its process ended before the order left"}
             columns = table.columns_of(table.read(connection, purchase.key), facts)
             table.update(connection, purchase.key, columns, now)
 
 
-def _never_left(connection: sqlite3.Connection, key: str) -> bool:
-    attempts = connection.execute("SELECT number, started, outcome FROM attempts WHERE key = ?", (key,)).fetchall()
-    return not any(attempt.unclear or attempt.workflow_id for attempt in (Attempt(*row) for row in attempts))
+def _never_left(connection: sqlite3.Connection, purchase: Purchase) -> bool:
+    query = "SELECT number, started, outcome FROM attempts WHERE key = ?"
+    attempts = [Attempt(*row) for row in connection.execute(query, (purchase.key,)).fetchall()]
+    unclear = any(attempt.unclear or attempt.workflow_id for attempt in attempts)
+    return not unclear and (bool(attempts) or purchase.state == PLANNED)
 
 
 def _end_attempt(connection: sqlite3.Connection, key: str, number: int, outcome: str) -> None:
