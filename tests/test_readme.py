@@ -97,7 +97,8 @@ def test_every_command_option_setting_and_variable_is_named():
     for setting in SETTINGS:
         assert f"| `{setting}` |" in page, setting
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "civitai_bridge").rglob("*.py"))
-    asked = {name for text in sources for name in re.findall(r"environ[^\n]*[\"'](CIVITAI_[A-Z_]+)[\"']", text)}
+    lines = (line for text in sources for line in text.splitlines() if "environ" in line or "names = (" in line)
+    asked = {name for line in lines for name in re.findall(r"[\"'](CIVITAI_[A-Z_]+)[\"']", line)}
     assert len(asked) >= 8
     for variable in sorted(asked):
         assert f"`{variable}`" in page, variable
