@@ -94,7 +94,7 @@ class CivitaiBridgeApplyLoras(_LoraNode):
             if lora.used:
                 clip_strength = lora.clip if clip is not None else 0.0
                 model, clip = loader().load_lora(model, clip, lora.file.name, lora.strength, clip_strength)
-        services().note_applied(loras, [lora.used for lora in files])
+        services().note_applied(loras, [lora.file.name if lora.used else "" for lora in files])
         return output_with_report(model, clip, report=_report(files))
 
 

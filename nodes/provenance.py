@@ -60,15 +60,17 @@ def _with_applied(
         )
         others = tuple(network for network in generation.networks if network.kind not in LORA_KINDS)
         return replace(generation, networks=others)
-    used = services().applied(loras_of(generation))
-    if used is None or all(used):
+    applied = services().applied(loras_of(generation))
+    if applied is None:
         return generation
-    flags, networks = iter(used), []
+    files, networks = iter(applied), []
     for network in generation.networks:
-        if network.kind not in LORA_KINDS or next(flags, True):
-            networks.append(network)
-        else:
+        file = next(files, "") if network.kind in LORA_KINDS else network.file
+        if network.kind in LORA_KINDS and not file:
             lines.append(f"LoRA {network.name or network.air} was not applied, so it is not written.")
+        else:
+            is_named_alone = not (network.air or network.version_id or network.hash)
+            networks.append(replace(network, file=file) if is_named_alone else network)
     return replace(generation, networks=tuple(networks))
 
 

@@ -94,12 +94,15 @@ class CivitaiBridgeSaveImage(Node):
 async def _picture_text(graph: dict[str, Any], generation: GenerationData | None) -> PictureText:
     """The text, with the hashes of the files that the graph names as far as they are known. A picture is saved
     whatever becomes of that."""
-    from ..civitai_bridge.catalog.loader_names import with_files
+    from ..civitai_bridge.catalog.loader_names import with_applied_files, with_files
     from ..civitai_bridge.errors import CivitaiError
     from ..civitai_bridge.metadata.write import picture_text
 
     def write(index: HashIndex) -> PictureText:
-        return picture_text(graph, generation, known=lambda data: with_files(data, index.files(), index.owners()))
+        files, owners = index.files(), index.owners()
+        is_applied = any(entry.get("class_type") == "CivitaiBridgeApplyLoras" for entry in graph.values())
+        wired = with_applied_files(generation, files, owners) if generation and is_applied else generation
+        return picture_text(graph, wired, known=lambda data: with_files(data, files, owners))
 
     try:
         return await asyncio.to_thread(write, (await services().catalog()).index)

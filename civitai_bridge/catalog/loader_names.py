@@ -152,18 +152,7 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
     Only for what the graph that ran says: its names are files of this machine."""
 
     def identified(used: UsedResource) -> UsedResource:
-        file = named_file(files, used.name, _FOLDERS.get(used.kind, ()))
-        if file is None or not file.sha256 or used.hash:
-            return used
-        owner = owners.get(file.sha256)
-        about = owner.about if owner and owner.version_id else {}
-        return replace(
-            used,
-            hash=file.sha256[:10],
-            air=used.air or str(about.get("air") or ""),
-            version_id=used.version_id or (owner.version_id if owner and owner.version_id else None),
-            base_model=used.base_model or str(about.get("base_model") or ""),
-        )
+        return _identified(used, used.name, files, owners)
 
     model = identified(
         UsedResource(data.model_air, name=data.model_name, kind="checkpoint", version_id=data.model_version_id,
@@ -180,6 +169,34 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
         networks=tuple(map(identified, data.networks)),
         embeddings=tuple(map(identified, data.embeddings)),
         others=tuple(map(identified, data.others)),
+    )
+
+
+def with_applied_files(data: GenerationData, files: Files, owners: Mapping[str, Ownership]) -> GenerationData:
+    """The LoRAs that nothing but a name tells, with the hash of the file of this machine that was applied, and whose it
+    is. Their `file` is its name for a loader."""
+
+    def applied(network: UsedResource) -> UsedResource:
+        if network.air or network.version_id or not network.file:
+            return network
+        file = network.file.replace("\\", "/").rpartition("/")[2]  # a picture tells nothing of this machine's folders
+        return replace(_identified(network, network.file, files, owners), file=file)
+
+    return replace(data, networks=tuple(map(applied, data.networks)))
+
+
+def _identified(used: UsedResource, name: str, files: Files, owners: Mapping[str, Ownership]) -> UsedResource:
+    file = named_file(files, name, _FOLDERS.get(used.kind, ()))
+    if file is None or not file.sha256 or used.hash:
+        return used
+    owner = owners.get(file.sha256)
+    about = owner.about if owner and owner.version_id else {}
+    return replace(
+        used,
+        hash=file.sha256[:10],
+        air=used.air or str(about.get("air") or ""),
+        version_id=used.version_id or (owner.version_id if owner and owner.version_id else None),
+        base_model=used.base_model or str(about.get("base_model") or ""),
     )
 
 

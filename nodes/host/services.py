@@ -37,7 +37,7 @@ class Services:
         self.unanswered = 0  # look-ups that nobody answered; in a fingerprint it makes ComfyUI ask again
         self.watches: dict[Path, ModelWatch] = {}  # by state folder, as the index of files is
         self._accounts: list[str] = []
-        self._applied: dict[str, tuple[bool, ...]] = {}
+        self._applied: dict[str, tuple[str, ...]] = {}
         self._seen: weakref.WeakSet[Fleet] = weakref.WeakSet()
 
     @functools.cached_property
@@ -84,14 +84,15 @@ class Services:
             self._accounts.append(name)
         return self._accounts.index(name)
 
-    def note_applied(self, loras: Any, flags: Sequence[bool]) -> None:
-        """Remember which LoRAs of a list were really applied."""
-        self._applied[_as_key(loras)] = tuple(flags)
+    def note_applied(self, loras: Any, files: Sequence[str]) -> None:
+        """Remember which files the LoRAs of a list were applied from, `""` for one that was not applied."""
+        self._applied[_as_key(loras)] = tuple(files)
         while len(self._applied) > _LISTS_REMEMBERED:
             del self._applied[next(iter(self._applied))]
 
-    def applied(self, loras: Any) -> tuple[bool, ...] | None:
-        """Which LoRAs of a list Apply LoRAs really applied in this server; None when it never saw the list."""
+    def applied(self, loras: Any) -> tuple[str, ...] | None:
+        """The files from which Apply LoRAs really applied a list in this server, `""` for a LoRA that it did not apply;
+        None when it never saw the list."""
         return self._applied.get(_as_key(loras))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
-from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
+from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource, loras_of
 from pack.civitai_bridge.metadata.read import read_file
 from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.orchestration.timings import Timings
@@ -280,6 +281,30 @@ def test_a_fleet_picture_tells_what_the_fleet_did(nodes: Any, sandbox: Any, comf
     assert (first.seed, second.seed) == (7, 9), "picture i was made with seed + i"
     assert (first.workflow_id, first.cost) == ("7-1", 16.0) and "a red boat" in first.prompt
     assert "CivitAI will recognise every resource (2)" in out.ui["text"][0] and "SANDBOX" in out.ui["text"][0]
+
+
+def test_a_lora_that_only_a_name_tells_is_written_with_the_hash_of_the_file_that_was_applied(
+    nodes: Any, sandbox: Any, comfy: Any, images: Any
+):
+    content = put(comfy, "loras", "inks/bent lines.safetensors", b"bytes of its own").read_bytes()
+    put(comfy, "loras", "other.safetensors", b"other bytes")
+    catalog = background_loop().start(nodes.services.services().catalog()).result(20)
+    background_loop().start(catalog.scan(identified=False)).result(20)
+    unapplied = UsedResource("", 0.0, "other", file="other.safetensors")
+    wired = GenerationData(prompt="a red boat", seed=1, networks=(UsedResource("", 0.5, "bent lines"), unapplied))
+    apply = run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=loras_of(wired), missing="skip")
+    graph = {
+        "2": {"class_type": "CivitaiBridgeReadText", "inputs": {}},
+        "3": {"class_type": "CivitaiBridgeApplyLoras", "inputs": {"loras": ["2", 4], "model": ["1", 0]}},
+        "4": {"class_type": "KSampler", "inputs": {"model": ["3", 0], "seed": 1, "steps": 2}},
+        "9": {"class_type": "CivitaiBridgeSaveImage", "inputs": {"images": ["4", 0], "generation": ["2", 0]}},
+    }
+    node = hidden(nodes.save_image.CivitaiBridgeSaveImage, prompt=graph)
+    out = run(node, images=images, filename_prefix="x", generation=wired)
+    assert "bent lines at 0.5" in apply.args[2] and "By hash, if CivitAI knows it: bent lines" in out.ui["text"][0]
+    (network,) = read_file(saved(comfy, out)[0]).networks
+    assert (network.name, network.hash) == ("bent lines", hashlib.sha256(content).hexdigest()[:10])
+    assert "inks" not in read_file(saved(comfy, out)[0]).texts["parameters"]
 
 
 def test_where_graph_and_wire_disagree_is_said(nodes: Any, sandbox: Any, comfy: Any, images: Any):
