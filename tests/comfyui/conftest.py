@@ -138,7 +138,8 @@ class Run:
         return any(name == kind for _, name, _ in self.events)
 
 
-def start(tmp: Path, **environment: str) -> Iterator[Server]:
+def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[Server]:
+    """A server until the test is over; `more` is what the sandbox's site has besides, as sandbox_process reads it."""
     where = Path(os.environ.get("COMFYUI_PATH", ""))
     if not (where / "main.py").is_file():
         pytest.skip("needs COMFYUI_PATH; `make test-comfyui` runs it")
@@ -155,7 +156,8 @@ def start(tmp: Path, **environment: str) -> Iterator[Server]:
         other.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     sandbox = Path(__file__).parent / "sandbox_process.py"
-    pretend = subprocess.Popen([sys.executable, str(sandbox), str(ROOT)], stdout=subprocess.PIPE, text=True)
+    pretend_command = [sys.executable, str(sandbox), str(ROOT), *([str(more)] if more else [])]
+    pretend = subprocess.Popen(pretend_command, stdout=subprocess.PIPE, text=True)
     assert pretend.stdout is not None
     addresses = json.loads(pretend.stdout.readline())
     log = tmp / "comfyui.log"
