@@ -23,7 +23,7 @@ from . import accounts, report
 from .accounts import Accounts, need_key
 from .body import Order
 from .cancel import cancel_purchase, cancel_unknown
-from .care import open_purchases, second_look_later, second_looks, send_cancels, take_care
+from .care import open_purchases, second_look_after, second_look_later, second_looks, send_cancels, take_care
 from .client import OrchestrationClient
 from .hand_over import hand_over, note_collected
 from .journal import Journal
@@ -107,6 +107,7 @@ class Fleet:
                     return outcome
             except BaseException:
                 self.runs.expect_no_more(purchase.key)
+                self._services.background.start(second_look_after(self.runs, purchase.key))
                 raise
 
     async def _served(
