@@ -5,7 +5,7 @@ import { app } from "../../scripts/app.js";
 import { keyRoutes, SETTING, viewOf, warningOf } from "./lib/key.js";
 
 const ACCOUNT = "https://civitai.com/user/account";
-const BOX = "display:flex;flex-direction:column;gap:8px;width:min(440px,100%);font-size:13px;line-height:1.4;";
+const BOX = "display:flex;flex-direction:column;gap:8px;width:min(440px,60vw);font-size:13px;line-height:1.4;";
 const ROW = "display:flex;gap:8px;";
 const INPUT =
   "flex:1 1 auto;min-width:0;padding:6px 8px;border-radius:6px;border:1px solid var(--border-color);" +

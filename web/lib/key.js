@@ -89,7 +89,7 @@ export function tokenSentence(data, wrongToken) {
   const why = wrongToken
     ? "That is not this server's admin token"
     : "Over a network, a proxy or in a container the server asks once for its admin token";
-  return `${why}: \`${data.command}\`, run in ComfyUI's folder with ComfyUI's Python, prints it.`;
+  return `${why}. \`${data.command}\`, run in ComfyUI's folder with ComfyUI's Python, prints it.`;
 }
 
 /** A warning where what is entered would cross a network for all to read; `""` on this machine and over https. */
