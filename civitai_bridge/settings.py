@@ -50,7 +50,7 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] = (), *, least: i
 class Settings:
     """Everything a story must know about the person's choices; `key` is `""` when there is none, `models_root` None
     where nobody named it. The fields with a help text are what settings.json may hold. `damage` says in a sentence
-    which file of the state folder could not be read; the defaults stand in for it."""
+    what of settings.json could not be read, where the defaults stand in for it, and `key_damage` what of the key."""
 
     key: str = field(default="", repr=False)
     orchestration_url: str = ORCHESTRATION
@@ -79,6 +79,7 @@ class Settings:
     )
     sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
     damage: str = ""
+    key_damage: str = ""
 
     @property
     def account(self) -> str:
@@ -102,10 +103,11 @@ class Settings:
             return "sandbox"
         return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
-    def require_whole(self) -> Settings:
-        """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""
-        if self.damage:
-            raise BadSetting(self.damage)
+    def require_whole(self, *, key: bool = True) -> Settings:
+        """These settings, for what must not go by defaults: money, and without the `key` the catalogs. Raises
+        BadSetting."""
+        if reason := self.damage or (self.key_damage if key else ""):
+            raise BadSetting(reason)
         return self
 
     def at(self, *, orchestration_url: str, site_url: str) -> Settings:
@@ -134,14 +136,13 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     sandbox = is_sandbox(environ)
     if sandbox:
         folder = folder / "sandbox"
-    values, damage = _stored_settings(folder)
+    (values, damage), key_damage = _stored_settings(folder), ""
     if sandbox:
         key = "sandbox"
     else:
         key = environ.get(key_variable(environ), "").strip()
         if not key:
-            key, unreadable = _stored_key(folder)
-            damage = damage or unreadable
+            key, key_damage = _stored_key(folder)
         orchestration = environ.get("CIVITAI_ORCHESTRATION_URL") or environ.get("CIVITAI_API_URL") or ORCHESTRATION
         values["orchestration_url"] = check_address(orchestration, "CIVITAI_ORCHESTRATION_URL")
         values["site_url"] = check_address(environ.get("CIVITAI_SITE_URL") or SITE, "CIVITAI_SITE_URL")
@@ -152,7 +153,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     key = str(values.pop("key", key))
     if environ.get("CIVITAI_BRIDGE_MODELS") and "models_root" not in values:
         values["models_root"] = Path(environ["CIVITAI_BRIDGE_MODELS"]).expanduser().absolute()
-    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, damage=damage, **values)
+    key = check_key(key) if key else ""
+    return Settings(key=key, home=folder, sandbox=sandbox, damage=damage, key_damage=key_damage, **values)
 
 
 def _stored_settings(folder: Path) -> tuple[dict[str, Any], str]:

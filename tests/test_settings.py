@@ -217,7 +217,10 @@ def test_what_is_wrong_with_one_setting_leaves_the_others(tmp_path: Path):
 def test_a_stored_key_that_is_none_is_damage_and_stops_no_log_in(tmp_path: Path):
     (tmp_path / "credentials.json").write_text(json.dumps({"key": "two words", "admin_token": "T"}))
     settings = load_settings({}, home=tmp_path)
-    assert settings.key == "" and "The API key has characters" in settings.damage and "two words" not in settings.damage
+    assert settings.key == settings.damage == "" and "The API key has characters" in settings.key_damage
+    assert "two words" not in settings.key_damage and settings.require_whole(key=False)
+    with pytest.raises(BadSetting):
+        settings.require_whole()
     save_key(tmp_path, "k" * 32)
     assert load_settings({}, home=tmp_path).key == "k" * 32 and admin_token(tmp_path, {}) == "T"
 
