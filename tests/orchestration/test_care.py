@@ -304,3 +304,22 @@ async def test_a_second_look_that_a_clock_dated_into_the_future_is_due(make: Ser
     later.look_for_twins()
     await later.close()
     assert later.journal.get("7-twin") is not None
+
+
+class ShownWithTheSecond(LateTwin):
+    """The first workflow shows up when the second is made."""
+
+    async def submit(self, request: Request) -> Response:
+        self.visible = bool(self.workflows)
+        return await super().submit(request)
+
+
+async def test_a_twin_that_is_seen_while_the_job_runs_has_a_row_beside_the_jobs_own(make: Servers):
+    service = make.fleet = ShownWithTheSecond()
+    service.polls_until_done = MOST_PATIENT
+    server = make()
+    with pytest.raises(StillRunning):
+        await server.generate(WANTED, Terms(wait_minutes=0.005))
+    own, twin = server.journal.rows()
+    assert (own.workflow_id, twin.workflow_id, twin.about["twin_of"]) == ("7-2", "7-twin", own.key)
+    assert "`civitai-bridge cancel 7-twin`" in str(own.about["notes"])
