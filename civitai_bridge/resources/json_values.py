@@ -57,10 +57,12 @@ def whole(value: object) -> int | None:
     """
     if isinstance(value, str):
         digits = value.strip()
-        if digits.removeprefix("-").isdigit() and digits.isascii() and len(digits) <= 20:
-            value = int(digits)
-        else:
+        if len(digits) > 20 or not digits.isascii() or not digits.removeprefix("-").isdigit():
             value = number(digits)
+        elif len(digits) < 20:
+            return int(digits)
+        else:
+            value = int(digits)
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) and value.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int):

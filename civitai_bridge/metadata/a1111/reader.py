@@ -16,7 +16,7 @@ from ..generation_json import from_json_fields
 from ..quantities import guidance_scale, layers, pixels, step_count
 from ..samplers import read_label
 from ..tables import Row, take, word
-from .resources import add_resources
+from .resources import HASH_LISTS, add_resources
 from .text import read_parts
 
 METADATA = "Civitai metadata"
@@ -39,7 +39,7 @@ ALIASES: Mapping[str, str] = {
 def _clip_skip(value: object) -> int | None:
     """Layers; ComfyUI counts them from the end, with a minus."""
     count = whole(value)
-    return layers(-count if count is not None and count < 0 else count)
+    return layers(count if count is None else abs(count))
 
 
 def _some_hash(value: object) -> str | None:
@@ -82,6 +82,7 @@ SECOND_PASS: tuple[Row, ...] = (
 
 
 _KEYS = frozenset(key for key, _, _ in SETTINGS)
+_SPELLED = _KEYS | HIRES | {*HASH_LISTS, "Hashes"}
 BY_LOWER_CASE = {**{key.lower(): key for key in _KEYS}, **ALIASES}
 
 
@@ -94,11 +95,10 @@ def read_a1111(text: str) -> GenerationData | None:
     if parts is None:
         return None
     prompt, negative, settings = parts
-    own = _own_fields(settings, notes)
+    own = _own_fields(settings, notes) if METADATA in settings else {}
     fields = fields_of_settings(prompt, negative, settings, notes)
-    fields["texts"] = {"parameters": text}
-    fields.update(own)
-    return GenerationData(source="a1111", notes=tuple(notes), **fields)
+    fields.update(own, source="a1111", notes=tuple(notes), texts={"parameters": text})
+    return GenerationData.of(fields)
 
 
 def fields_of_settings(
@@ -125,7 +125,7 @@ def fields_of_settings(
 
 def _spell(settings: dict[str, Any]) -> None:
     """Give known settings A1111's own keys, where nothing stands under these."""
-    for key in settings.keys() - _KEYS:
+    for key in settings.keys() - _SPELLED:
         spelled = BY_LOWER_CASE.get(key.lower())
         if spelled is not None and spelled not in settings:
             settings[spelled] = settings.pop(key)
