@@ -56,7 +56,10 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
         "easynegative", "bad_prompt"]
     """
     lower = _lower(text)
-    words = {name: word for name in names if (word := _lower(name.strip()))}
+    words: dict[str, str] = {}
+    for name in names:
+        if word := _lower(name.strip()):
+            words[name] = word
     places = None
     if len(lower) * len(words) > _MOST_AT_ONCE:
         places = _places(lower, words.values(), None if most is None else 10 * most)

@@ -92,7 +92,7 @@ class UsedResource:
         return _stated(self, always=("air", "weight", "name", "kind"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class Upscale:
     """The second pass of a picture ("Hires fix", a second sampler): None and `""` mean "not said"."""
 
@@ -104,6 +104,28 @@ class Upscale:
     height: int | None = None
     prompt: str = ""
     negative_prompt: str = ""
+
+    # Written out as that of `UsedResource` is.
+    def __init__(
+        self,
+        upscaler: str = "",
+        scale: float | None = None,
+        steps: int | None = None,
+        denoise: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        prompt: str = "",
+        negative_prompt: str = "",
+    ) -> None:
+        members = vars(self)
+        members["upscaler"] = upscaler
+        members["scale"] = scale
+        members["steps"] = steps
+        members["denoise"] = denoise
+        members["width"] = width
+        members["height"] = height
+        members["prompt"] = prompt
+        members["negative_prompt"] = negative_prompt
 
     def to_json(self) -> dict[str, Any]:
         """What is said, names in snake_case."""
@@ -169,7 +191,10 @@ class GenerationData:
         if not _MEMBERS.issuperset(members):
             raise TypeError(f"GenerationData has no {', '.join(members.keys() - _MEMBERS)}")
         data = cls.__new__(cls)
-        vars(data).update({"missing": {}, "extra": {}, "texts": {}, **members})
+        vars(data).update(members)
+        for name in _MAPPINGS:
+            if name not in members:
+                vars(data)[name] = {}
         return data
 
     @property
@@ -206,6 +231,7 @@ class GenerationData:
 
 
 _MEMBERS = frozenset(member.name for member in fields(GenerationData))
+_MAPPINGS = ("missing", "extra", "texts")
 
 
 def by_list(resources: Iterable[UsedResource]) -> dict[str, tuple[UsedResource, ...]]:

@@ -52,11 +52,10 @@ def read_tags(text: str) -> list[Tag]:
 
 def each_tag(text: str) -> Iterator[Tag]:
     """The network tags of a prompt one by one, for texts that may hold too many."""
-    at = text.find("<")
-    while at >= 0:
-        if (match := _TAG.match(text, at)) is not None and (tag := _tag(text, match)) is not None:
-            yield tag
-        at = text.find("<", at + 1)
+    if "<" in text:
+        for match in _TAG.finditer(text):
+            if (tag := _tag(text, match)) is not None:
+                yield tag
 
 
 def network_tags(text: str) -> list[str]:

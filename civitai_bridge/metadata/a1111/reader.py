@@ -110,7 +110,7 @@ def fields_of_settings(
     elsewhere."""
     _spell(settings)
     fields = take(settings, SETTINGS, notes)
-    fields.update(prompt=prompt, negative_prompt=negative)
+    fields["prompt"], fields["negative_prompt"] = prompt, negative
     if size := fields.pop("size", None):
         fields["width"], fields["height"] = size
     if "sampler" in fields or "scheduler" in fields:
@@ -136,8 +136,8 @@ def _name_sampling(fields: dict[str, Any], notes: list[str]) -> None:
     label, schedule = fields.get("sampler", ""), fields.get("scheduler", "")
     if label or schedule:
         sampling, unknown = read_label(label or "Euler", schedule)
-        fields.update(sampler=sampling.sampler if label else "", scheduler=sampling.scheduler)
-        notes.extend(unknown)
+        fields["sampler"], fields["scheduler"] = sampling.sampler if label else "", sampling.scheduler
+        notes += unknown
 
 
 def _second_pass(fields: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> Upscale:
