@@ -138,9 +138,9 @@ def join(
         keys = _keys(used)
         place, met = None, False
         for key in keys:
-            if (first := places.get(key)) is None:
+            if key not in places:
                 continue
-            met = True
+            first, met = places[key], True
             if may_be_one(joined[first], used):
                 place = first
             elif key in namesakes:

@@ -125,7 +125,7 @@ def fields_of_settings(
 
 def _spell(settings: dict[str, Any]) -> None:
     """Give known settings A1111's own keys, where nothing stands under these."""
-    for key in settings.keys() - _SPELLED:
+    for key in [key for key in settings if key not in _SPELLED]:
         spelled = BY_LOWER_CASE.get(key.lower())
         if spelled is not None and spelled not in settings:
             settings[spelled] = settings.pop(key)

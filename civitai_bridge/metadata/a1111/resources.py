@@ -98,7 +98,8 @@ def _listed_hashes(
         if len(listed) == MOST:
             notes.append(f"{key} has {MOST:,} entries or more; what is beyond is left out.")
         kind = HASH_LISTS[key]
-        entries += [((kind, name), value) for name, value in listed]
+        for name, value in listed:
+            entries.append(((kind, name), value))
     return entries + _map_of_hashes(fields, by_extension, notes) if by_extension else entries
 
 

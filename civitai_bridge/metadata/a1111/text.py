@@ -214,7 +214,9 @@ def _structured(line: str, at: int) -> tuple[Any, int]:
     end, value = -1, None
     if line[at] == '"':
         if (end := _closing(line, at)) >= 0:
-            value = _unquoted(line[at:end])
+            value = line[at + 1 : end - 1]
+            if "\\" in value:
+                value = _unescaped(value)
     else:
         try:
             value, end = DECODER.raw_decode(line, at)
@@ -239,11 +241,9 @@ def _closing(text: str, at: int) -> int:
     return -1
 
 
-def _unquoted(quoted: str) -> str:
-    if "\\" not in quoted:
-        return quoted[1:-1]
+def _unescaped(inside: str) -> str:
+    """What stands between quotes with its escapes read; as it stands where JSON has no such escape."""
     try:
-        value = json.loads(quoted, strict=False)
+        return json.loads(f'"{inside}"', strict=False)
     except ValueError:
-        return quoted[1:-1]
-    return value if isinstance(value, str) else quoted[1:-1]
+        return inside
