@@ -179,7 +179,7 @@ class App:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
         StateTrouble."""
         settings, network = await self.connected()
-        settings.require_whole()
+        settings.require_whole(key=False)
         if settings not in self._catalogs:
             lookups = (await self.reader()).lookups
             self._catalogs[settings] = open_catalog(

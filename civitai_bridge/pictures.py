@@ -1,6 +1,6 @@
 """Image bytes <-> arrays: float32 in 0..1, batches of unequal pictures, alpha kept as a mask.
 
-Shapes follow ComfyUI (facts/comfyui-platform.md §1.8): images [B, H, W, 3], masks [B, H, W]. A mask value is 1 -
+Shapes follow ComfyUI: images [B, H, W, 3], masks [B, H, W]. A mask value is 1 -
 alpha, as core's LoadImage gives it: 0 where the picture is opaque.
 """
 
@@ -28,6 +28,8 @@ _MAGIC = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
 @dataclass(frozen=True)
 class Size:
+    """Width and height in pixels."""
+
     width: int
     height: int
 

@@ -50,7 +50,7 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] = (), *, least: i
 class Settings:
     """Everything a story must know about the person's choices; `key` is `""` when there is none, `models_root` None
     where nobody named it. The fields with a help text are what settings.json may hold. `damage` says in a sentence
-    which file of the state folder could not be read; the defaults stand in for it."""
+    what of settings.json could not be read, where the defaults stand in for it, and `key_damage` what of the key."""
 
     key: str = field(default="", repr=False)
     orchestration_url: str = ORCHESTRATION
@@ -79,6 +79,7 @@ class Settings:
     )
     sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
     damage: str = ""
+    key_damage: str = ""
 
     @property
     def account(self) -> str:
@@ -102,10 +103,11 @@ class Settings:
             return "sandbox"
         return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
-    def require_whole(self) -> Settings:
-        """These settings, for what must not go by defaults: money and the catalogs. Raises BadSetting."""
-        if self.damage:
-            raise BadSetting(self.damage)
+    def require_whole(self, *, key: bool = True) -> Settings:
+        """These settings, for what must not go by defaults: money, and without the `key` the catalogs. Raises
+        BadSetting."""
+        if reason := self.damage or (self.key_damage if key else ""):
+            raise BadSetting(reason)
         return self
 
     def at(self, *, orchestration_url: str, site_url: str) -> Settings:
@@ -134,14 +136,13 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     sandbox = is_sandbox(environ)
     if sandbox:
         folder = folder / "sandbox"
-    values, damage = _stored_settings(folder)
+    (values, damage), key_damage = _stored_settings(folder), ""
     if sandbox:
         key = "sandbox"
     else:
         key = environ.get(key_variable(environ), "").strip()
         if not key:
-            key, unreadable = _stored_key(folder)
-            damage = damage or unreadable
+            key, key_damage = _stored_key(folder)
         orchestration = environ.get("CIVITAI_ORCHESTRATION_URL") or environ.get("CIVITAI_API_URL") or ORCHESTRATION
         values["orchestration_url"] = check_address(orchestration, "CIVITAI_ORCHESTRATION_URL")
         values["site_url"] = check_address(environ.get("CIVITAI_SITE_URL") or SITE, "CIVITAI_SITE_URL")
@@ -152,25 +153,31 @@ def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None
     key = str(values.pop("key", key))
     if environ.get("CIVITAI_BRIDGE_MODELS") and "models_root" not in values:
         values["models_root"] = Path(environ["CIVITAI_BRIDGE_MODELS"]).expanduser().absolute()
-    return Settings(key=check_key(key) if key else "", home=folder, sandbox=sandbox, damage=damage, **values)
+    key = check_key(key) if key else ""
+    return Settings(key=key, home=folder, sandbox=sandbox, damage=damage, key_damage=key_damage, **values)
 
 
 def _stored_settings(folder: Path) -> tuple[dict[str, Any], str]:
     """What settings.json holds, and in a sentence what is wrong with it."""
     values: dict[str, Any] = {}
     try:
-        for name, value in read_json(folder / "settings.json").items():
-            if name in SETTINGS:
-                values[name] = check_setting(name, value, where=" in settings.json")
+        stored = read_json(folder / "settings.json")
     except BadSetting as error:
         return values, str(error)
-    return values, ""
+    damage = ""
+    for name in filter(stored.__contains__, SETTINGS):
+        try:
+            values[name] = check_setting(name, stored[name], where=" in settings.json")
+        except BadSetting as error:  # the others hold all the same: a proxy is not to be left out
+            damage = damage or str(error)
+    return values, damage
 
 
 def _stored_key(folder: Path) -> tuple[str, str]:
-    """The stored key, and what is wrong with the file that holds it."""
+    """The stored key, and what is wrong with it or the file that holds it."""
     try:
-        return load_credential(folder, "key"), ""
+        key = load_credential(folder, "key")
+        return check_key(key) if key else "", ""
     except BadSetting as error:
         return "", str(error)
 
@@ -214,18 +221,21 @@ def key_variable(environ: Mapping[str, str] | None = None) -> str:
     """The environment variable that holds the key and stands before a stored one; `""` where none does."""
     environ = os.environ if environ is None else environ
     names = ("CIVITAI_API_TOKEN", "CIVITAI_API_KEY")
-    return next((name for name in names if environ.get(name, "").strip()), "")
+    return next((name for name in names if _bare_key(environ.get(name, ""))), "")
 
 
 def check_key(key: str) -> str:
     """A key without the white space and quotes around it, which files of variables leave there. Raises BadSetting
     (without showing it) when it cannot be one."""
-    key = key.strip()
-    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
-        key = key[1:-1].strip()
+    key = _bare_key(key)
     if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key) or len(key) > 4096:
         raise BadSetting("The API key has characters that no key has; copy it again from civitai.com/user/account.")
     return key
+
+
+def _bare_key(key: str) -> str:
+    key = key.strip()
+    return key[1:-1].strip() if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'" else key
 
 
 _SWITCH = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
@@ -267,10 +277,11 @@ def _read_list(setting: Setting, value: Any, name: str) -> tuple[str, ...]:
 
 
 def _read_text(setting: Setting, value: Any, name: str) -> str:
-    text = str(value)
-    if setting.choices and text not in setting.choices:
+    if setting.choices and value not in setting.choices:
         raise BadSetting(f"{name} must be one of: {', '.join(setting.choices)}.")
-    return text
+    if not isinstance(value, str):
+        raise BadSetting(f"{name} must be a text.")
+    return value
 
 
 # By the type of the default; a switch is an int too, so it comes first.
@@ -289,6 +300,7 @@ def save_setting(home: Path, name: str, value: Any) -> Any:
 
 
 def save_key(home: Path, key: str) -> None:
+    """Keep the key (mode 0600). Raises BadSetting for what cannot be one."""
     save_credential(home, "key", check_key(key))
 
 
@@ -371,17 +383,16 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 def note_state_folder(home: Path, environ: Mapping[str, str] | None = None) -> None:
     """Leave word for the CLI where the server keeps its state."""
     data = _user_data(os.environ if environ is None else environ)
-    if read_json(data / "server.json").get("home") != str(home):
-        write_json(data / "server.json", {"home": str(home)})
+    note_json(data / "server.json", {"home": str(home)})
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of the state folder, `{}` where there is none. Raises BadSetting with the place that is wrong."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark before it
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadSetting(
             f"{path.name} in the state folder cannot be read: {_place(error)}. Mend or move it away."
         ) from error
@@ -397,6 +408,16 @@ def write_json(path: Path, data: Any) -> None:
         replace_file(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), mode=0o600)
     except OSError as error:
         raise BadSetting(f"{path.name} cannot be written in the state folder: {reason(error)}.") from error
+
+
+def note_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Make a note of the server's hold these members; one that is damaged is written anew. Raises BadSetting."""
+    try:
+        if read_json(path) == data:
+            return
+    except BadSetting:
+        pass  # it holds nothing but what is written now
+    write_json(path, data)
 
 
 def _place(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""One way in: the pack's root is loaded once as package `pack`, by the recipe of ComfyUI's own loader (style.md §4)."""
+"""One way in: the pack's root is loaded once as package `pack`, by the recipe of ComfyUI's own loader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the pack is, and ComfyUI's own way to load it (style.md §4)."""
+"""Where the pack is, and ComfyUI's own way to load it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def without_pictures(answer: Response) -> Response:
 
 class Slow(FakeService):
     """Looks whether the key is known first and inserts after its work, so two orders that overlap are both charged
-    (facts §3.1)."""
+    ."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 
 import pytest
 from pack_root import ROOT
+
+sys.path.insert(0, str(ROOT / "tools"))
+import house
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 WALKS = re.findall(r"<!-- walk -->\n(.*?)<!-- /walk -->", PAGE, re.S)
@@ -43,3 +47,7 @@ def test_what_to_open_is_there():
     for path in re.findall(r"`([\w/]+(?:\.\w+|/))`", table):
         candidates = [ROOT / path, *(ROOT / "civitai_bridge").rglob(path)]
         assert any(candidate.exists() for candidate in candidates), path
+
+
+def test_the_picture_of_the_floors_is_the_house_as_it_is():
+    assert PAGE == house.page_with(PAGE, house.drawing()), "run: python3 tools/dev.py house"

@@ -9,64 +9,11 @@ from pathlib import Path
 import pytest
 from pack_root import ROOT
 
-LIBRARY = ROOT / "civitai_bridge"
-FLOORS: dict[int, tuple[str, ...]] = {
-    0: (
-        "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings",
-        "model_files.atomic", "model_files.database", "model_files.names", "model_files.progress", "model_files.safetensors",
-        "model_files.hashing", "model_files.listing",
-    ),
-    1: (
-        "metadata", "pictures", "network.exchange", "network.hosts",
-        "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow", "orchestration.variants",
-        "orchestration.body", "orchestration.echo", "orchestration.fields", "orchestration.sizes", "orchestration.fitting",
-        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits",
-        "catalog.entries", "catalog.edit", "catalog.layout", "catalog.shelf", "sandbox",
-    ),
-    2: ("network", "settings"),
-    3: (
-        "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table", "orchestration.owners", "orchestration.users",
-        "orchestration.results", "catalog.store", "catalog.catalog_file",
-        "model_files",
-    ),
-    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer"),
-    5: ("app", "wording"),
-    6: ("cli", "routes", "__main__"),
-}  # fmt: skip
+sys.path.insert(0, str(ROOT / "tools"))
+from house import LIBRARY, floor, graph, modules
+
+IMPORTS = graph()
 OF_COMFYUI = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes", "torch"}
-
-
-def modules() -> dict[str, Path]:
-    found = {}
-    for path in sorted(LIBRARY.rglob("*.py")):
-        name = ".".join(path.relative_to(LIBRARY).with_suffix("").parts)
-        found[name.removesuffix(".__init__")] = path
-    return found
-
-
-def floor(module: str) -> int | None:
-    """The floor of the longest name that fits: a file may stand lower than its folder."""
-    rooms = {room: number for number, names in FLOORS.items() for room in names}
-    parts = module.split(".")
-    return next((rooms[name] for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in rooms), None)
-
-
-def imports(module: str, path: Path) -> set[str]:
-    """Modules of the library that a file imports, wherever in it; absolute ones too."""
-    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    known, found = set(modules()), set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            name = ".".join([*base, *(node.module or "").split(".")]).strip(".")
-            if not node.level:
-                name = name.removeprefix("civitai_bridge").strip(".") if name.startswith("civitai_bridge") else "?"
-            for alias in node.names:
-                inner = f"{name}.{alias.name}".strip(".")
-                target = inner if inner in known else name
-                if target in known:
-                    found.add(target)
-    return found - {module}
 
 
 def test_every_module_has_its_floor():
@@ -77,7 +24,7 @@ def test_every_module_has_its_floor():
 def test_imports_go_down_only(module: str):
     mine = floor(module)
     assert mine is not None
-    for other in imports(module, modules()[module]):
+    for other in IMPORTS[module]:
         theirs = floor(other)
         if theirs is None or other.split(".")[0] == module.split(".")[0] == "cli":
             continue
@@ -88,19 +35,66 @@ def test_imports_go_down_only(module: str):
 
 
 def test_there_is_no_ring():
-    graph = {name: imports(name, path) for name, path in modules().items()}
     state: dict[str, int] = {}
 
     def visit(name: str, way: tuple[str, ...]) -> None:
         assert state.get(name) != 1, f"a ring of imports: {' > '.join([*way, name])}"
         if name not in state:
             state[name] = 1
-            for other in sorted(graph[name]):
+            for other in sorted(IMPORTS[name]):
                 visit(other, (*way, name))
             state[name] = 2
 
-    for name in graph:
+    for name in IMPORTS:
         visit(name, ())
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_no_module_and_no_test_is_longer_than_a_sitting():
+    lengths = {
+        path: path.read_text(encoding="utf-8").count("\n") for path in python_files("civitai_bridge", "nodes", "tests")
+    }
+    assert [str(path.relative_to(ROOT)) for path, lines in lengths.items() if lines > 500] == []
+    assert (ROOT / "civitai_bridge/orchestration/fleet.py").read_text(encoding="utf-8").count("\n") <= 250
+
+
+def test_no_class_is_a_room_of_its_own_and_no_function_longer_than_a_page():
+    wide, long = [], []
+    for path in python_files("civitai_bridge", "nodes"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                methods = sum(isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)) for part in node.body)
+                wide += [f"{path.name}: {node.name}"] if methods > 15 else []
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                long += [f"{path.name}: {node.name}"] if lines > 40 else []
+    assert (wide, long) == ([], [])
+
+
+def test_every_public_name_says_what_it_is():
+    silent = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in python_files("civitai_bridge", "nodes")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        and not node.name.startswith("_") and not ast.get_docstring(node)
+    ]  # fmt: skip
+    assert silent == []
+
+
+def test_at_the_root_of_the_library_stands_little():
+    assert len([path for path in LIBRARY.glob("*.py") if not path.name.startswith("__")]) <= 6
+    folders = [path for path in LIBRARY.rglob("*") if path.is_dir() and list(path.glob("*.py"))]
+    assert [str(path) for path in folders if not ast.get_docstring(ast.parse((path / "__init__.py").read_text()))] == []
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest takes two files of one name for one module."""
+    names = [path.name for path in python_files("tests") if path.name.startswith("test_")]
+    assert len(names) == len(set(names))
 
 
 def test_only_nodes_knows_comfyui_and_only_tensors_knows_torch():

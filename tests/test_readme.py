@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import random
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 from pack_root import ROOT
 
-from pack.civitai_bridge.cli import main
+from pack.civitai_bridge.cli import build_parser, main
 from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.sandbox import Embedded
+from pack.civitai_bridge.settings import SETTINGS
 
 PAGES = {
     path: path.read_text(encoding="utf-8")
@@ -73,3 +75,30 @@ def test_what_it_links_to_is_there(page: Path):
         assert (page.parent / target).is_file(), target
     for path in re.findall(r"`((?:tests|civitai_bridge|tools|nodes|docs)/[\w/]+\.\w+)`", PAGES[page]):
         assert (ROOT / path).is_file(), path
+
+
+def commands_of(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command that does something, by its words."""
+    families = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not families:
+        yield name, parser
+    for family in families:
+        for word, command in family.choices.items():
+            yield from commands_of(command, f"{name} {word}".strip())
+
+
+def test_every_command_option_setting_and_variable_is_named():
+    page = PAGES[ROOT / "docs" / "command-line.md"]
+    for name, command in commands_of(build_parser()):
+        assert f"`{name}" in page, name
+        for action in command._actions:
+            if action.option_strings and action.help != argparse.SUPPRESS and action.dest != "help":
+                assert f"| `{name}` | `{' '.join(action.option_strings)}` |" in page, (name, action.option_strings)
+    for setting in SETTINGS:
+        assert f"| `{setting}` |" in page, setting
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "civitai_bridge").rglob("*.py"))
+    lines = (line for text in sources for line in text.splitlines() if "environ" in line or "names = (" in line)
+    asked = {name for line in lines for name in re.findall(r"[\"'](CIVITAI_[A-Z_]+)[\"']", line)}
+    assert len(asked) >= 8
+    for variable in sorted(asked):
+        assert f"`{variable}`" in page, variable

@@ -14,12 +14,14 @@ from filelock import FileLock, Timeout
 
 from pack.civitai_bridge import settings as settings_module
 from pack.civitai_bridge.errors import BadSetting
+from pack.civitai_bridge.model_files.folders import note_folders
 from pack.civitai_bridge.settings import (
     SETTINGS,
     Settings,
     admin_token,
     check_setting,
     delete_key,
+    key_variable,
     load_settings,
     misspelt_settings,
     note_state_folder,
@@ -202,3 +204,51 @@ def test_secrets_that_cannot_be_held_are_a_sentence(tmp_path: Path, error: Excep
     monkeypatch.setattr(FileLock, "acquire", no)
     with pytest.raises(BadSetting, match="cannot be changed"):
         save_key(tmp_path, "abc")
+
+
+def test_what_is_wrong_with_one_setting_leaves_the_others(tmp_path: Path):
+    wrong = {"limit_buzz_per_day": "many", "catalog_folder": None, "proxy": "socks5://p:1", "page_session": "off"}
+    (tmp_path / "settings.json").write_text(json.dumps(wrong))
+    settings = load_settings({}, home=tmp_path)
+    assert (settings.proxy, settings.page_session) == ("socks5://p:1", "off")
+    assert settings.catalog_folder == "" and "limit_buzz_per_day" in settings.damage
+
+
+def test_a_stored_key_that_is_none_is_damage_and_stops_no_log_in(tmp_path: Path):
+    (tmp_path / "credentials.json").write_text(json.dumps({"key": "two words", "admin_token": "T"}))
+    settings = load_settings({}, home=tmp_path)
+    assert settings.key == settings.damage == "" and "The API key has characters" in settings.key_damage
+    assert "two words" not in settings.key_damage and settings.require_whole(key=False)
+    with pytest.raises(BadSetting):
+        settings.require_whole()
+    save_key(tmp_path, "k" * 32)
+    assert load_settings({}, home=tmp_path).key == "k" * 32 and admin_token(tmp_path, {}) == "T"
+
+
+def test_a_variable_with_nothing_but_quotes_holds_no_key(tmp_path: Path):
+    save_key(tmp_path, "k" * 32)
+    assert load_settings({"CIVITAI_API_TOKEN": '""', "CIVITAI_API_KEY": "' '"}, home=tmp_path).key == "k" * 32
+    assert key_variable({"CIVITAI_API_TOKEN": '""', "CIVITAI_API_KEY": '"other"'}) == "CIVITAI_API_KEY"
+
+
+def test_files_that_windows_editors_saved_are_read(tmp_path: Path):
+    (tmp_path / "settings.json").write_text('{"sidecars": "off"}', encoding="utf-8-sig")
+    assert load_settings({}, home=tmp_path).sidecars == "off"
+
+
+def test_a_file_nested_too_deep_is_a_sentence(tmp_path: Path):
+    (tmp_path / "settings.json").write_text("[" * 100_000)
+    assert "cannot be read" in load_settings({}, home=tmp_path).damage
+
+
+def test_the_server_writes_its_damaged_notes_anew(tmp_path: Path):
+    environ = {"XDG_DATA_HOME": str(tmp_path), "HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    note_state_folder(tmp_path, environ)
+    for note in tmp_path.rglob("server.json"):
+        note.write_text("{")
+    note_state_folder(tmp_path, environ)
+    assert state_folder(environ) == tmp_path
+    note_folders(tmp_path, {"loras": ["/a"]}, "/")
+    (tmp_path / "folders.json").write_text("{")
+    note_folders(tmp_path, {"loras": ["/a"]}, "/")
+    assert json.loads((tmp_path / "folders.json").read_text())["folders"] == {"loras": ["/a"]}

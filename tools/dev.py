@@ -1,5 +1,5 @@
 """What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | templates |
-                                              test-proxy | test-comfyui
+                                              test-proxy | test-comfyui | house
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
         "fire-catalog": fire_catalog, "templates": templates, "test-proxy": test_proxy, "test-comfyui": test_comfyui,
+        "house": house,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -114,6 +115,13 @@ def test_comfyui() -> int:
         return 2
     python = environment("dev")
     return run([python, "-m", "pytest", "-q", "tests/comfyui"])
+
+
+def house() -> int:
+    sys.path.insert(0, str(ROOT / "tools"))
+    from house import draw
+
+    return draw()
 
 
 # --- environment

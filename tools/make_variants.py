@@ -28,7 +28,7 @@ ORIGIN = (
     "by the API). "
     "Trimmed to imageGen, WorkflowTemplate and Workflow, and flattened for JSON Schema, by tools/make_variants.py."
 )
-# Paths that a later snapshot of the contract no longer has (orchestration-api §5.6); saved graphs may still name them.
+# Paths that a later snapshot of the contract no longer has; saved graphs may still name them.
 RETIRED = ("comfy/krea2/base",)
 KEPT = ("WorkflowTemplate", "UpdateWorkflowRequest", "Workflow", "ImageBlob", "ProblemDetails", "ResourceInfo")
 AIR_MARK = "?<ecosystem>"

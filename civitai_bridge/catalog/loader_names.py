@@ -125,7 +125,8 @@ def loader_file(
         if isinstance(match, str):
             file = files.by_name.get((folder, match))
             if file is None or not (_is_of_another(file, version) or is_other(file, hashes)):
-                return LoaderFile(match, f"{match}, by its exact file name, not by its content.")
+                changed = "".join(f" {note.text}" for note in located.notes if note.code == "changed")
+                return LoaderFile(match, f"{match}, by its exact file name, not by its content.{changed}")
             tried.append(f"{match} has other bytes")
         else:
             tried.append(f"no {candidate}" if not match else f"{len(match)} files called {candidate}")
@@ -183,14 +184,15 @@ def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownershi
 
 
 def named_file(files: Files, name: str, folders: Sequence[str]) -> ModelPath | None:
-    """The file that a loader's name means: exactly, else the only one of that stem."""
+    """The file that a loader's name means: exactly, else the only one of that stem. None for one that was written since
+    it was hashed, whose bytes nobody knows."""
     if not name:
         return None
-    for folder in folders:
-        if file := files.by_name.get((folder, name)) or files.by_name.get((folder, name.replace("\\", "/"))):
-            return file
-    alike = [file for file in files.all if file.folder in folders and name_key(file.name) == name_key(name)]
-    return alike[0] if len({file.path for file in alike}) == 1 else None
+    names = (name, name.replace("\\", "/"))
+    meant = [file for folder in folders for each in names if (file := files.by_name.get((folder, each)))][:1]
+    meant = meant or [file for file in files.all if file.folder in folders and name_key(file.name) == name_key(name)]
+    is_one = len({file.path for file in meant}) == 1
+    return meant[0] if is_one and meant[0].is_as_hashed() else None
 
 
 def _names(version: ModelVersion | None) -> list[str]:

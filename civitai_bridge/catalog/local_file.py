@@ -23,6 +23,16 @@ def catalogued_file(catalogs: Catalogs, text: str, query: Query, show: Show) -> 
     return _as_present(catalogs, text, located, located.entry.sha256, show)
 
 
+def uncatalogued_file(catalogs: Catalogs, text: str, query: Query, show: Show) -> Downloaded | None:
+    """A file whose bytes are those that are named, or of which CivitAI has said that they are the version's, without
+    asking anybody; it is in no catalog."""
+    located = _located(catalogs, query, show)
+    if located.entry is not None or not query.names_bytes or query.file_id or located.has_note("other_file"):
+        return None
+    row = catalogs.row_of(located.place) if located.place is not None else None
+    return _as_present(catalogs, text, located, row.sha256, show) if row is not None and row.sha256 else None
+
+
 def file_of_version(
     catalogs: Catalogs, version: ModelVersion, file: ModelFile, show: Show
 ) -> tuple[Downloaded | None, bool]:

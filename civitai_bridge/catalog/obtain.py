@@ -38,7 +38,7 @@ from .add import add, choose_file, is_entry_of, names_of, unavailable
 from .answers import DOWNLOADED, PRESENT, Downloaded
 from .entries import MODELS, Entry, category_of, entry_from_json, folder_of_file, place_of
 from .identify import ownership
-from .local_file import catalogued_file, file_of_version
+from .local_file import catalogued_file, file_of_version, uncatalogued_file
 from .places import ModelFolders, Place
 from .query import Query
 from .state import Catalogs
@@ -90,7 +90,14 @@ async def obtain(
     DownloadTrouble and its kin, and what `resolve` raises."""
     if directory is None and (present := await find_here(library, text, reference, watch.progress)):
         return present
-    check_graph(library, text, permission)
+    try:
+        check_graph(library, text, permission)
+    except DownloadForbidden:
+        query = Query.from_reference(reference)
+        present = await asyncio.to_thread(uncatalogued_file, library.catalogs, text, query, watch.progress)
+        if directory is None and present is not None:
+            return present  # nothing is loaded
+        raise
     version = await resolve()
     file = choose_file(version, file_meant(version, reference))
     return await obtain_file(library, version, file, directory=directory, permission=permission, watch=watch)

@@ -79,7 +79,7 @@ class Catalogs:
         if self._index is None:
             return ""
         try:
-            digests = self._index.hashing.digest(place.path)
+            digests = self._index.hashing.digest(place.path, two_threads=True)
         except (FileTrouble, OSError):
             return ""
         if place.folder:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from ..errors import BadSetting, NoKey
+from ..network.proxies import without_login
 from ..settings import SETTINGS, delete_key, key_variable, save_key, save_setting
 from .console import table
 from .context import Context, runs
@@ -64,11 +65,11 @@ def _settings(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.name and arguments.name not in SETTINGS:
         raise BadSetting(f"There is no setting {arguments.name!r}. There are: {', '.join(SETTINGS)}.")
     if arguments.value is not None:
-        value = save_setting(settings.home, arguments.name, arguments.value)
+        value = _shown(arguments.name, save_setting(settings.home, arguments.name, arguments.value))
         context.data({arguments.name: value}, f"{arguments.name} = {_text(value)}")
         return 0
     names = [arguments.name] if arguments.name else list(SETTINGS)
-    values = {name: getattr(settings, name) for name in names}
+    values = {name: _shown(name, getattr(settings, name)) for name in names}
     rows = [(name, _text(value), SETTINGS[name].help) for name, value in values.items()]
     context.data(values, f"{table(rows)}\n(settings.json in {settings.home})")
     return 0
@@ -102,6 +103,11 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
     wait = "1 purchase waits" if waiting == 1 else f"{waiting} purchases wait"
     context.data(document, f"{services} the key. {wait} to be collected.")
     return 0
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A setting's value as it may be shown: a proxy's address holds a password, maybe."""
+    return without_login(value) if name == "proxy" else value
 
 
 def _text(value: object) -> str:

@@ -70,6 +70,8 @@ def _files(app: App) -> list[Finding]:
     settings = app.load()
     if settings.damage:
         return [Finding("settings", TROUBLE, settings.damage, "Until then nothing is bought or catalogued.")]
+    if settings.key_damage:
+        return [Finding("key", TROUBLE, settings.key_damage, "Until then nothing is bought.")]
     misspelt = [Finding("settings", WARNING, sentence) for sentence in misspelt_settings(settings.home)]
     return [Finding("settings", OK, f"The state folder is {settings.home}."), *misspelt]
 

@@ -95,7 +95,7 @@ def _document(purchase: Purchase, buyer: Buyer, results: Results) -> dict[str, A
         "air": purchase.about.get("air", ""),
         "engine": purchase.about.get("variant", ""),
         "prompt": purchase.about.get("prompt", ""),
-        "files": [str(results.path(picture.file)) for picture in purchase.slots if picture.fetched],
+        "files": [str(results.path(picture.file)) for picture in purchase.slots if results.has(picture.file)],
         "missing": {picture.index: picture.reason for picture in purchase.slots if not picture.fetched},
         "mine": buyer.owns(purchase),
         "error": purchase.error,

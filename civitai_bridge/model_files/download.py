@@ -35,7 +35,7 @@ from .download_rules import GB
 from .download_storage import is_complete, strong_etag, whole_size
 from .names import LONGEST_TAKEN, safe_name
 from .partial import PIECE, PartialFile, in_words
-from .progress import DownloadProgress, never
+from .progress import DownloadProgress, amount, never
 from .verify import (
     DownloadedFile,
     check_in_place,
@@ -152,7 +152,7 @@ class _Transfer:
     def stopped(self) -> DownloadStopped:
         """What is raised when a person stops it."""
         size = self._part.kept if self._part else 0
-        kept = f"; the {size / 1e6:.1f} MB that have arrived are kept for the next time" if size else ""
+        kept = f"; the {amount(size)} that have arrived are kept for the next time" if size else ""
         return DownloadStopped(f"The download of {self.file.name} was stopped{kept}.")
 
     def tell(self, size: int, text: str = "") -> None:
@@ -216,7 +216,7 @@ class _Transfer:
                 is_progress = part.size - before >= (min(_PROGRESS, whole // 64) or _PROGRESS)
                 attempts, self._addresses = (0, 0) if is_progress else (attempts + 1, self._addresses)
                 if attempts >= _ATTEMPTS:
-                    kept = f" {part.kept / 1e6:.1f} MB are kept; try again to go on from there." if part.kept else ""
+                    kept = f" {amount(part.kept)} are kept; try again to go on from there." if part.kept else ""
                     raise Unreachable(f"{self.file.name} could not be loaded: {again}{kept}") from None
                 if again.start:
                     await part.empty()

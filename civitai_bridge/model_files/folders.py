@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..settings import Settings, read_json, write_json
+from ..settings import Settings, note_json, read_json
 
 NOTE = "folders.json"
 # ComfyUI's own keys that hold model files (its folder_paths.py), and the older name that some of their folders have.
@@ -41,8 +41,7 @@ def note_folders(home: Path, folders: Folders, root: Path | str) -> None:
     """Leave word for the command line where the server's models lie (`extra_model_paths` included)."""
     model_folders = {key: [str(path) for path in paths] for key, paths in folders.items() if key not in _NO_MODELS}
     data = {"models_root": str(root), "folders": model_folders}
-    if read_json(home / NOTE) != data:
-        write_json(home / NOTE, data)
+    note_json(home / NOTE, data)
 
 
 def known_folders(settings: Settings) -> tuple[Folders, Path | None]:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from ..errors import DownloadTrouble, NoRoom
 from .atomic import is_full, is_refused, reason
+from .progress import amount
 
 T = TypeVar("T")
 PIECE = 2 * 1024 * 1024  # bytes that are written and hashed in one go; a thread that does less waits for the GIL
@@ -165,7 +166,7 @@ def open_own(path: Path) -> int:
 def in_words(error: OSError, folder: Path, size: int = 0) -> DownloadTrouble:
     """Why a folder does not take a file; `size` bytes of it have arrived and are kept."""
     if is_full(error):
-        kept = f"The {size / 1e6:.1f} MB that have arrived are kept; make" if size else "Make"
+        kept = f"The {amount(size)} that have arrived are kept; make" if size else "Make"
         return NoRoom(f"The disk of {folder} is full (or a quota is used up). {kept} room and try again.")
     if is_refused(error):
         return DownloadTrouble(f"{folder} may not be written: it is read-only, or another user's. Nothing was changed.")

@@ -11,6 +11,16 @@ def never() -> bool:
     return False
 
 
+def amount(size: int) -> str:
+    """So many bytes, for a person.
+
+    assert amount(600_000) == "0.6 MB" and amount(12) == "12 bytes"
+    """
+    if size >= 10**9:
+        return f"{size / 1e9:.2f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 10**5 else f"{size} bytes"
+
+
 @dataclass(frozen=True)
 class DownloadProgress:
     """How far a download is, in bytes; `of_bytes` is None while nobody knows. `text` says what it waits for."""

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from .file_rows import OPTIONAL_COLUMNS, Adopted, Changes, KnownFile, keep_rows, note_changes, read_known
 from .hash_pool import HashPool
-from .hashing import USUAL, Digests
+from .hashing import USUAL
 from .index import HashIndex
-from .indexed import ModelPath
 from .listing import ListedFile, Listing, list_models
 from .progress import ScanControl
 
@@ -156,11 +155,3 @@ def _origin(
 def _has_its_place(row: KnownFile, listed: Mapping[str, ListedFile]) -> bool:
     """Whether a known file, or another one, is still where it was."""
     return row.path in listed or os.path.lexists(row.path)
-
-
-def hash_now(index: HashIndex, file: ModelPath) -> Digests:
-    """Hash a file of the index before its turn, because something leans on its bytes; the index is told. Raises
-    FileTrouble, StateTrouble."""
-    digests = index.hashing.digest(file.path, two_threads=True)
-    index.learn(file.folder, file.name, file.path, file.rank, digests)
-    return digests

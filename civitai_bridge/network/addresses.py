@@ -8,14 +8,16 @@ that the service or a page named.
 from __future__ import annotations
 
 import ipaddress
+import socket
+import unicodedata
 from typing import TypeAlias
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _STAND_INS = (ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("fc00::/18"))
-# IPv6 spellings that hold an IPv4 address or an old private range, which the standard library calls global.
-_DISGUISED = tuple(ipaddress.ip_network(network) for network in ("::/96", "fec0::/10", "2001::/32"))
+_IPV6_INTERNET = ipaddress.ip_network("2000::/3")  # the rest holds IPv4 addresses, old private ranges, or nothing
+_TEREDO = ipaddress.ip_network("2001::/32")  # holds an IPv4 address, and the standard library calls it global
 # CivitAI's own hosts and the storage that its downloads and pictures are known to lead to.
 _KNOWN = ("civitai.com", "civitai.red", "civitai.green", "r2.cloudflarestorage.com", "backblazeb2.com")
 
@@ -23,8 +25,25 @@ _KNOWN = ("civitai.com", "civitai.red", "civitai.green", "r2.cloudflarestorage.c
 def is_public(address: str) -> bool:
     """Whether an IP address is one that a stranger's URL may lead to. Raises ValueError for what is no address."""
     ip = _plain(address)
-    disguised = any(ip in network for network in _DISGUISED if network.version == ip.version)
-    return ip.is_global and not ip.is_multicast and not disguised
+    is_internet = ip.version == 4 or (ip in _IPV6_INTERNET and ip not in _TEREDO)
+    return ip.is_global and not ip.is_multicast and is_internet
+
+
+def may_be_public(host: str) -> bool:
+    """Whether the host of a stranger's URL is a name or a public IP address, in whatever spelling a resolver takes for
+    one: behind a proxy no name is looked up here.
+
+    assert may_be_public("8.8.8.8") and not may_be_public("127.1") and not may_be_public("0x7f000001.")
+    """
+    name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower().rstrip(".")
+    try:
+        return is_public(name)
+    except ValueError:
+        pass  # no address in its usual spelling
+    try:
+        return is_public(socket.inet_ntoa(socket.inet_aton(name)))  # 10.1, 0x7f000001, 2130706433
+    except (OSError, ValueError):
+        return name != "localhost" and not name.endswith(".localhost")
 
 
 def is_stand_in(address: str) -> bool:

@@ -1,6 +1,6 @@
 """One background thread with one event loop for the process: every story that touches the network runs there.
 
-ComfyUI runs each prompt in a loop of its own, and a sampler blocks it for minutes (facts/comfyui-probes.md §5, §6).
+ComfyUI runs each prompt in a loop of its own, and a sampler blocks it for minutes.
 Here a submit leaves, a job is watched and a cancel is sent whatever the prompt's loop does, and one connection serves
 all prompts.
 """
@@ -91,7 +91,7 @@ async def wait_for(work: concurrent.futures.Future[T]) -> T:
     either way.
 
     A CancelledError here can only be the prompt's teardown, and the work goes on; work that was cancelled is an
-    ordinary error here, for a CancelledError of its own would kill ComfyUI's worker thread (comfyui-probes §5)."""
+    ordinary error here, for a CancelledError of its own would kill ComfyUI's worker thread."""
     loop = asyncio.get_running_loop()
     here: asyncio.Future[None] = loop.create_future()
 

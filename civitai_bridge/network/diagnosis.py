@@ -20,7 +20,7 @@ from .addresses import is_public, is_stand_in
 from .client import HttpClient
 from .exchange import Request, Response, error_from, is_challenge
 from .hosts import is_loopback
-from .proxies import proxy_for
+from .proxies import proxy_for, without_login
 
 OK, WARNING, TROUBLE = "ok", "warning", "trouble"
 CLOCK_SECONDS = 120.0  # by which a clock may be wrong before signed addresses and times of purchases are misread
@@ -55,7 +55,7 @@ async def examine(
         return [Finding("proxy", TROUBLE, str(error), "Correct the address, or remove it.")]
     findings = []
     if through:
-        findings.append(Finding("proxy", OK, f"{host} is reached through the proxy {_without_login(through)}."))
+        findings.append(Finding("proxy", OK, f"{host} is reached through the proxy {without_login(through)}."))
     elif not is_loopback(base_url):
         findings.append(await _name(host))
         if findings[-1].state == TROUBLE:
@@ -151,8 +151,3 @@ def _clock(response: Response, now: float) -> list[Finding]:
             "Set it: signed addresses and the limit of a day go by it.",
         )
     ]
-
-
-def _without_login(address: str) -> str:
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -90,7 +90,7 @@ def expect(response: Response, *, service: str = "CivitAI") -> Any:
 def message_of(response: Response) -> str:
     """What the service says went wrong, in one line; `""` when it says nothing that a person can read.
 
-    Reads all shapes of orchestration-api §3.4 and site-api §0.4: problem+json with `errors`, `detail` and `title`,
+    Reads every shape that the two services answer with: problem+json with `errors`, `detail` and `title`,
     bare strings, `{"error": …}` in its five forms, HTML pages, and nothing."""
     text = response.text.strip()
     if not text or text[:1] == "<":
@@ -196,7 +196,7 @@ def _words(data: Any) -> Iterator[str]:
 
 
 def _issues(text: str) -> Iterator[str]:
-    """A ZodError's message is itself JSON text of an array of issues (site-api §0.4)."""
+    """A ZodError's message is itself JSON text of an array of issues."""
     if text.lstrip()[:1] == "[":
         try:
             for issue in _json.loads(text)[:5]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import BlobBlocked, BlobDamaged, BlobUnavailable, Unreachable
-from .addresses import is_public
+from .addresses import may_be_public
 
 CAP = 64 * 1024 * 1024  # the site's own limit for an upload; no picture of any variant comes near it
 LARGEST_DRAINED = 64 * 1024
@@ -63,11 +63,7 @@ def check_address(url: str, loopback: frozenset[str]) -> None:
         raise BlobUnavailable(
             f"The service named an address that is not https ({parts.scheme or 'none'}://{host}); it is not followed."
         )
-    try:
-        public = is_public(host)
-    except ValueError:
-        public = host.lower() != "localhost" and not host.lower().endswith(".localhost")
-    if not public:
+    if not may_be_public(host):
         raise BlobUnavailable(f"The service named an address inside a private network ({host}); it is not followed.")
 
 

@@ -27,6 +27,15 @@ def proxy_for(host: str, setting: str = "") -> str:
     return _checked(address, "The proxy of the environment (HTTPS_PROXY or ALL_PROXY)")
 
 
+def without_login(address: str) -> str:
+    """A proxy's address as it may be shown.
+
+    assert without_login("http://me:password@proxy:3128") == "http://proxy:3128"
+    """
+    head, mark, tail = address.partition("://")
+    return f"{head}{mark}{tail.rpartition('@')[2]}" if mark else address.rpartition("@")[2]
+
+
 def _checked(address: str, origin: str) -> str:
     address = address if "://" in address else f"http://{address}"
     try:

@@ -42,14 +42,14 @@ def trusted(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
 
 
 def _of_environment(name: str, path: str, folder: str) -> ssl.SSLContext:
+    """As OpenSSL reads them: of the folders those count that are there."""
+    folders = [each for each in folder.split(os.pathsep) if os.path.isdir(each)]
     if path and os.path.isdir(path):
-        path, folder = "", path
+        path, folders = "", [path]
     try:
-        if path and not os.path.isfile(path):
+        if not (os.path.isfile(path) if path else folders):
             raise FileNotFoundError("it is not there")
-        if folder and not os.path.isdir(folder):
-            raise FileNotFoundError("it is not there")
-        return ssl.create_default_context(cafile=path or None, capath=folder or None)
+        return ssl.create_default_context(cafile=path or None, capath=os.pathsep.join(folders) or None)
     except (OSError, ssl.SSLError) as error:
         why = "it is not there" if isinstance(error, FileNotFoundError) else "it holds no certificates"
         raise BadSetting(

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpcore
 import httpx
@@ -107,9 +107,11 @@ class PoolTransport(httpx.AsyncBaseTransport):
 
 def _proxy(address: str, tls: ssl.SSLContext | None) -> httpcore.Proxy:
     parts = urlsplit(address)
-    login = (parts.username or "", parts.password or "") if parts.username else None
+    login = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
     plain = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return httpcore.Proxy(plain, auth=login, ssl_context=tls if parts.scheme == "https" else None)
+    return httpcore.Proxy(
+        plain, auth=login if any(login) else None, ssl_context=tls if parts.scheme == "https" else None
+    )
 
 
 async def _retire_silent(pool: httpcore.AsyncConnectionPool, url: httpcore.URL, silence: float) -> None:

@@ -102,6 +102,8 @@ class Fleet:
             try:
                 outcome = await self._served(order, purchase, bought_before, terms, caller)
                 if outcome is not None:
+                    if caller.abandoned():  # nobody takes the pictures: they wait to be collected
+                        self.runs.expect_no_more(purchase.key)
                     return outcome
             except BaseException:
                 self.runs.expect_no_more(purchase.key)
@@ -116,9 +118,10 @@ class Fleet:
         admit = admission(self._services, order, terms, self.settings, caller)
         purchase, ordered = await wait_for_purchase(self.runs, purchase, caller, terms.wait_minutes, admit)
         self.runs.expect(purchase.key)
-        if leaving and purchase.state == CANCELED:
-            return None  # it was being cancelled when we came; it is over now and cost nothing
-        purchase = await restore(self._services, purchase)
+        never_sent = not (purchase.cancels or purchase.workflow_id)  # its process ended before the order left
+        if purchase.state == CANCELED and (leaving or never_sent):
+            return None  # or it was being cancelled when we came; it is over now and cost nothing
+        purchase = await until_stopped(caller.cancelled, restore(self._services, purchase), tick=self._timings.tick)
         if purchase.about.get("gone"):
             return None
         if purchase.about.get("twin_look"):
@@ -182,7 +185,10 @@ class Fleet:
         if purchases:
             need_key(self.settings)
         await send_cancels(self._services, purchases)
-        return await look_after_all(self.runs, purchases, on_row)
+        purchases = await look_after_all(self.runs, purchases, on_row)
+        if key:  # a person wants these pictures, also such as were collected once and are gone from this disk
+            purchases = [each if each.error else await restore(self._services, each) for each in purchases]
+        return purchases
 
     def take_care(self) -> None:
         """From now on look after what is open in the journal, without anybody who waits: for a server. Never sends an

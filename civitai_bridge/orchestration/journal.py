@@ -212,8 +212,8 @@ class Journal:
 def find_equal(
     journal: Journal, request_hash: str, buyer: Buyer, *, usable: Callable[[Purchase], bool]
 ) -> Purchase | None:
-    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one, if
-    it is `usable`."""
+    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one that
+    is `usable`."""
     with journal.database.transaction(_NOTHING_SENT) as connection:
         return table.find_equal(connection, request_hash, buyer, usable)
 
@@ -248,12 +248,20 @@ def _refuse(purchase: Purchase | None) -> None:
 
 
 def _close_unsent(connection: sqlite3.Connection, hearts: Hearts, now: float) -> None:
-    """What never left and whose owner is gone holds no Buzz any more: its process died before the POST."""
-    for purchase in table.read_all(connection, (PLANNED,)):
-        if hearts.stopped(purchase, now):
+    """What never left and has no owner any more holds no Buzz: its process ended before the POST, or before one that
+    reached CivitAI and was not refused."""
+    for purchase in table.read_all(connection, (PLANNED, SENT)):
+        if (not purchase.owner or hearts.stopped(purchase, now)) and _never_left(connection, purchase):
             facts = {"state": CANCELED, "error": "never sent: its process ended before the order left"}
             columns = table.columns_of(table.read(connection, purchase.key), facts)
             table.update(connection, purchase.key, columns, now)
+
+
+def _never_left(connection: sqlite3.Connection, purchase: Purchase) -> bool:
+    query = "SELECT number, started, outcome FROM attempts WHERE key = ?"
+    attempts = [Attempt(*row) for row in connection.execute(query, (purchase.key,)).fetchall()]
+    unclear = any(attempt.unclear or attempt.workflow_id for attempt in attempts)
+    return not unclear and (bool(attempts) or purchase.state == PLANNED)
 
 
 def _end_attempt(connection: sqlite3.Connection, key: str, number: int, outcome: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ..errors import BadInput, EchoLost, RateLimited, ServerTrouble, Unreachable, Unreadable
+from ..network.hosts import SHORT_PAUSE
 from ..resources.version import ModelVersion
 from ..settings import Settings
 from . import report
@@ -55,8 +56,8 @@ async def ask_price(client: OrchestrationClient, order: Order, timings: Timings)
             priced = await client.price(order.body)
             break
         except (Unreachable, ServerTrouble, RateLimited, Unreadable) as error:
-            if attempt == timings.questions:
-                raise
+            if attempt == timings.questions or (getattr(error, "retry_after", None) or 0) > SHORT_PAUSE:
+                raise  # nothing is bought yet, and nobody is to wait that long without having asked for it
             await timings.sleep(pause_before(attempt, error))
             attempt += 1
     if lost := lost_in_echo(order.input, dict(priced.input)):

@@ -150,8 +150,8 @@ def read_all(connection: sqlite3.Connection, states: Iterable[str]) -> list[Purc
 def find_equal(
     connection: sqlite3.Connection, request_hash: str, buyer: Buyer, usable: Callable[[Purchase], bool]
 ) -> Purchase | None:
-    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one, if
-    it is `usable`."""
+    """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one that
+    is `usable`."""
     purchases = [purchase for purchase in equal(connection, request_hash) if buyer.owns(purchase)]
     for purchase in purchases:
         # Also one that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes. What
@@ -159,8 +159,8 @@ def find_equal(
         handed_over = purchase.state == FINISHED and purchase.about.get("handed_over")
         if purchase.state in ALIVE and (not handed_over or usable(purchase)):
             return purchase
-    newest = next((purchase for purchase in reversed(purchases) if purchase.state == COLLECTED), None)
-    return newest if newest is not None and usable(newest) else None
+    collected = (purchase for purchase in reversed(purchases) if purchase.state == COLLECTED)
+    return next(filter(usable, collected), None)
 
 
 def find_doubtful(connection: sqlite3.Connection, request_hash: str, buyer: Buyer) -> Purchase | None:

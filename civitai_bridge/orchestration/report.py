@@ -43,6 +43,7 @@ def joined(lines: Iterable[str]) -> str:
 
 
 def count_pictures(count: int) -> str:
+    """A number of pictures in words."""
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
@@ -55,15 +56,18 @@ def model_name(version: ModelVersion | None) -> str:
 
 
 def above_max_buzz(price: int, max_buzz: int) -> TooExpensive:
+    """The price is above max_buzz."""
     return TooExpensive(f"This would cost {price} Buzz, more than the max_buzz of {max_buzz}. {_NOTHING}")
 
 
 def wallet_too_small(price: int, currencies: Sequence[str]) -> OutOfBuzz:
+    """The wallets do not hold the price."""
     wallets = f"the wallets {', '.join(currencies)}" if currencies else "your wallets"
     return OutOfBuzz(f"This costs {price} Buzz, more than {wallets} hold. {_NOTHING}", status=402)
 
 
 def not_confirmed(price: int) -> TooExpensive:
+    """A person did not agree to the price."""
     return TooExpensive(f"The price of {price} Buzz was not confirmed. {_NOTHING}")
 
 
@@ -82,6 +86,7 @@ def another_account(purchase: Purchase, buyer: Buyer) -> AnotherAccount:
 
 
 def estimate(price: int, affordable: bool, max_buzz: int | None, order: Order) -> list[str]:
+    """The lines of a price."""
     lines = [f"{price} Buzz for {count_pictures(order.quantity)} with {order.variant.path}."]
     if not affordable:
         lines.append("The wallets that may pay do not hold that much.")
@@ -94,10 +99,12 @@ def estimate(price: int, affordable: bool, max_buzz: int | None, order: Order) -
 
 
 def looking_for_order(seconds: float) -> str:
+    """What is waited for after a lost answer."""
     return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
 
 
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
+    """Nobody knows whether an order arrived."""
     return Unconfirmed(
         f"It is not known whether the order arrived ({error}) It is not sent under another key: queue the same "
         f"graph again, or run `civitai-bridge journal resume {key}`, and it is found or sent once.",
@@ -116,6 +123,7 @@ def not_sent_again(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 
 def cancelled_unconfirmed(key: str) -> Unconfirmed:
+    """A cancelled order that may have arrived."""
     return Unconfirmed(
         "Cancelled, but it is not known whether the order arrived. It is cancelled as soon as it is found: "
         f"`civitai-bridge journal resume {key}`.",
@@ -124,6 +132,7 @@ def cancelled_unconfirmed(key: str) -> Unconfirmed:
 
 
 def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
+    """A refused order of which an earlier attempt may have arrived."""
     return Unconfirmed(
         f"{refusal} An earlier attempt of the same order got no answer and was not found; "
         f"`civitai-bridge journal resume {key}` looks again. It is never paid twice.",
@@ -132,6 +141,7 @@ def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 
 def interrupted(purchase: Purchase) -> Interrupted:
+    """A person cancelled."""
     error = Interrupted(
         f"Cancelled. CivitAI is asked to stop {purchase.workflow_id or purchase.key}; what had finished by then is "
         "kept (`civitai-bridge journal list`)."
@@ -140,6 +150,7 @@ def interrupted(purchase: Purchase) -> Interrupted:
 
 
 def still_running(purchase: Purchase, minutes: float) -> StillRunning:
+    """The node has waited as long as it was to."""
     error = StillRunning(
         f"Waited {minutes:g} minutes. The job {purchase.workflow_id or purchase.key} goes on and is paid once; to "
         f"collect it, queue the graph again or run `civitai-bridge journal resume {purchase.key}`."
@@ -180,10 +191,12 @@ def twins(workflow_id: str, rows: Sequence[Purchase]) -> str:
 
 
 def twin_of(purchase: Purchase) -> str:
+    """A second workflow of one order."""
     return f"CivitAI made this one besides, when the answer to the order {purchase.key} was lost."
 
 
 def cancelled_unknown(workflow_id: str, status: str) -> str:
+    """A cancel of what CivitAI does not know."""
     asked = f"CivitAI was asked to cancel workflow {workflow_id}; it says {status}."
     if status in TERMINAL and status != "canceled":
         asked = f"Workflow {workflow_id} was over before: {status}."
@@ -217,6 +230,7 @@ def cancel_answer(purchase: Purchase, *, never_arrived: bool) -> str:
 
 
 def refund(purchase: Purchase) -> str:
+    """What came back."""
     if not purchase.debited and not purchase.price:
         return "It cost nothing."
     if purchase.credited and purchase.credited >= purchase.debited:
@@ -249,6 +263,7 @@ def why_nothing(purchase: Purchase, bought_before: bool) -> CivitaiError:
 
 
 def not_restored(purchase: Purchase, error: CivitaiError) -> BlobUnavailable:
+    """A picture that is not here and cannot be had again."""
     return BlobUnavailable(
         f"The pictures of workflow {purchase.workflow_id} are gone from this disk and could not be fetched again: "
         f"{str(error).rstrip('.')}. They are paid: queue the same graph again later. To buy them once more, turn "

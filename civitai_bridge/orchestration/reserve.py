@@ -55,7 +55,7 @@ def can_serve(services: Services, purchase: Purchase) -> bool:
     withheld, and buying the same again would be withheld again."""
     if purchase.state != COLLECTED:
         return True  # what may yet come of it is not given up
-    images = [image for image in purchase.slots if image.fetched]
+    images = [image for image in purchase.slots if image.fetched or image.pending]
     if not images or purchase.about.get("gone"):
         return bool(purchase.slots) and all(image.blocked for image in purchase.slots)
     age = abs(services.timings.clock() - purchase.created)
@@ -110,4 +110,5 @@ def admission(services: Services, order: Order, terms: Terms, settings: Settings
 
 
 def limits(settings: Settings) -> Limits:
+    """What the settings let a prompt and a day spend, in whole Buzz."""
     return Limits(settings.limit_buzz_per_prompt, settings.limit_buzz_per_day)

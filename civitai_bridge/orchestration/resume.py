@@ -59,22 +59,26 @@ async def look_after(runs: Runs, purchase: Purchase) -> Purchase:
 
 
 async def restore(services: Services, purchase: Purchase) -> Purchase:
-    """A collected purchase with its pictures whole: what is gone from the disk, or has other bytes, is fetched again.
-    Where CivitAI has them no longer the purchase is `gone`, and serves nobody any more. Raises BlobUnavailable while
-    CivitAI does not answer."""
-    images = await asyncio.to_thread(with_damaged_pending, purchase, services.results)
-    if purchase.state != COLLECTED or tuple(images) == tuple(purchase.slots):
-        return purchase
+    """A collected purchase with its pictures whole: what is gone from the disk, or has other bytes, is fetched again;
+    while somebody else is at it, that is waited for. Where CivitAI has them no longer the purchase is `gone`, and
+    serves nobody any more; what it withholds by now would be withheld again. Raises BlobUnavailable while CivitAI does
+    not answer."""
     owner = new_owner()
-    row = await services.in_thread(services.journal.take, purchase.key, owner)
-    if row is None:
-        return purchase  # somebody else is at it
+    while True:
+        images = await asyncio.to_thread(with_damaged_pending, purchase, services.results)
+        if purchase.state != COLLECTED or not any(image.pending for image in images):
+            return purchase
+        row = await services.in_thread(services.journal.take, purchase.key, owner)
+        if row is not None:
+            break
+        await services.timings.sleep(services.timings.tick)
+        purchase = await services.in_thread(services.journal.get, purchase.key) or purchase
     owned = OwnedPurchase(services, row, owner)
     try:
         async with owned.held():
             await collect(owned)
-            pairs = zip(purchase.slots, owned.purchase.slots, strict=True)
-            if any(before.fetched and not (after.fetched or after.pending) for before, after in pairs):
+            pairs = zip(images, owned.purchase.slots, strict=True)
+            if any(old.pending and not (new.fetched or new.pending or new.blocked) for old, new in pairs):
                 await owned.write(about={**owned.purchase.about, "gone": True})
     except RowLost:
         pass

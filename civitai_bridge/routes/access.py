@@ -17,12 +17,14 @@ from aiohttp import HttpVersion11, web
 from ..errors import CivitaiError
 from ..network.hosts import is_loopback_host
 from ..settings import Settings, is_admin
+from ..wording import public_command
 from .peers import Address, in_container, is_own_account
 
 log = logging.getLogger(__name__)
 SESSION = "X-Civitai-Bridge-Session"
-TOKEN_NEEDED = "This needs the admin token, as `Authorization: Bearer …`; `civitai-bridge catalog token` shows it."
-_MEND = "Mend or move it away; then `civitai-bridge catalog token` shows a new token."
+TOKEN_COMMAND = f"{public_command()} catalog token"
+TOKEN_NEEDED = f"This needs the admin token, as `Authorization: Bearer …`; `{TOKEN_COMMAND}` shows it."
+_MEND = f"Mend or move it away; then `{TOKEN_COMMAND}` shows a new token."
 _PORTS = {"http": 80, "https": 443}
 # What proxies add; a browser sends none of them.
 _DETOURS = frozenset({"via", "x-real-ip", "cf-connecting-ip"})

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 
 from ..errors import BadInput, BadSetting
-from ..settings import Settings, check_key, delete_key, load_credential, save_key
-
-_VARIABLES = ("CIVITAI_API_TOKEN", "CIVITAI_API_KEY")
+from ..settings import Settings, check_key, delete_key, key_variable, load_credential, save_key
 
 
 def key_state(settings: Callable[[], Settings], environ: Mapping[str, str] | None = None) -> dict[str, object]:
     """Whether a key is set and where it comes from: `environment`, `file`, `sandbox` or `none`. Raises BadSetting."""
     now = settings()
-    environ = os.environ if environ is None else environ
     if now.sandbox:
         source = "sandbox"
-    elif any(environ.get(name, "").strip() for name in _VARIABLES):
+    elif key_variable(environ):
         source = "environment"
     else:
         source = "file" if load_credential(now.home, "key") else "none"

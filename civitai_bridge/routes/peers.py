@@ -74,18 +74,34 @@ def _sockets(deadline: float) -> Iterator[tuple[str, str, str, int, str]]:
 
 
 def _holds_one_of(listening: set[str], inode: str, deadline: float) -> bool:
-    """Whether the process with the socket `inode` listens too; False where it is not found, as that of another
-    namespace may not be."""
+    """Whether the process with the socket `inode` listens too, or the one that it is a fork of (`socat` makes one for
+    each connection); False where it is not found, as that of another namespace may not be."""
+    sockets = {f"socket:[{number}]" for number in listening}
     for process in os.listdir("/proc"):
         if process.isdigit() and int(process) != os.getpid():
             with contextlib.suppress(OSError):  # another account's, or just ended
-                folder = f"/proc/{process}/fd"
-                opened = {os.readlink(f"{folder}/{number}") for number in os.listdir(folder)}
+                opened = _opened(process)
                 if f"socket:[{inode}]" in opened:
-                    return any(f"socket:[{number}]" in opened for number in listening)
+                    return not sockets.isdisjoint(opened) or not sockets.isdisjoint(_opened_by_origin(process))
         if time.thread_time() > deadline:
             return False
     return False
+
+
+def _opened(process: str) -> set[str]:
+    """What a process has open, as the kernel names it. Raises OSError."""
+    folder = f"/proc/{process}/fd"
+    return {os.readlink(f"{folder}/{number}") for number in os.listdir(folder)}
+
+
+def _opened_by_origin(process: str) -> set[str]:
+    """What the parent of a process has open, where both run the same program; our own process is nobody's origin."""
+    with contextlib.suppress(OSError, IndexError):
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as source:
+            parent = source.read().rpartition(")")[2].split()[1]
+        if int(parent) != os.getpid() and os.path.samefile(f"/proc/{process}/exe", f"/proc/{parent}/exe"):
+            return _opened(parent)
+    return set()
 
 
 def _linux_end(text: str) -> End:

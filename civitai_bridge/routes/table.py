@@ -42,7 +42,7 @@ from ..errors import (
 )
 from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
-from .access import TOKEN_NEEDED, Gate
+from .access import TOKEN_COMMAND, TOKEN_NEEDED, Gate
 
 if TYPE_CHECKING:
     from ..catalog.service import CatalogService
@@ -127,7 +127,7 @@ def add_routes(table: web.RouteTableDef, context: Context) -> None:
         register(path)(_guarded(context, story))
     table.post(_SESSION)(_session(context))
     # Last, so that it gets what no route above took: another method, or no such route.
-    for path in ("/admin/civitai/{rest:.*}", "/civitai_bridge/key", _SESSION):
+    for path in ("/admin/civitai{rest:(/.*)?}", "/civitai_bridge{rest:(/.*)?}"):
         table.route("*", path)(_elsewhere)
 
 
@@ -177,10 +177,12 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     """The JSON object of a request, empty where it has none. Raises BadInput."""
     if not request.can_read_body:
         return {}
-    content = await request.content.read(_LARGEST_BODY + 1)
+    content = b""
+    while part := await request.content.read(_LARGEST_BODY + 1 - len(content)):  # what has arrived so far
+        content += part
     try:
         body = json.loads(content or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if len(content) > _LARGEST_BODY or not isinstance(body, dict):
         raise BadInput("The body of the request must be a JSON object.")
@@ -222,7 +224,11 @@ def _error(status: int, code: str, message: str, headers: Mapping[str, str] | No
 
 
 def _refused(reason: str) -> web.Response:
-    return _error(401, "unauthorized", reason, {"WWW-Authenticate": "Bearer"})
+    """A 401; where the token is all that is missing it names the `command` that shows it, for our page."""
+    answer = {"error": reason, "code": "unauthorized"}
+    if reason == TOKEN_NEEDED:
+        answer["command"] = TOKEN_COMMAND
+    return web.json_response(answer, status=401, headers={"WWW-Authenticate": "Bearer"})
 
 
 def finite(value: Any) -> Any:

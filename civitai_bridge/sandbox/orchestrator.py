@@ -40,21 +40,25 @@ def order(
         planned = paid or {wallets[0]: charged}
         data["transactions"] = {"list": transactions("debit", planned), "insufficientBuzz": paid is None}
         if key and orchestrator.script.whatif_claims_key:
-            run = Run(user, key, data, job, {}, time.time())
-            orchestrator.runs[data["id"]] = run
-            orchestrator.keys[(user, key)] = data["id"]
+            _enter(orchestrator, Run(user, key, data, job, {}, time.time()))
         return 200, data
     if paid is None:
-        status = orchestrator.script.insufficient_status
-        raise (
-            Refusal(403, "Insufficient buzz") if status == 403 else problem(status, "Bad Request", "Not enough Buzz.")
-        )
+        raise _too_poor(orchestrator.script.insufficient_status)
     orchestrator.bank.charge(user, paid, data["id"], key or "")
     data["transactions"] = {"list": transactions("debit", paid)}
     run = Run(user, key or "", data, job, paid, time.time())
-    orchestrator.runs[data["id"]] = run
-    if key and not twin:
-        orchestrator.keys[(user, key)] = data["id"]
+    _enter(orchestrator, run, twin=twin)
     run.task = asyncio.get_running_loop().create_task(live(orchestrator, run, steps[0], source))
     orchestrator.changed()
     return 202, view(orchestrator, run)
+
+
+def _enter(orchestrator: Orchestrator, run: Run, *, twin: bool = False) -> None:
+    """Keep a workflow, and its key where it is not the second one of it."""
+    orchestrator.runs[run.id] = run
+    if run.key and not twin:
+        orchestrator.keys[run.user, run.key] = run.id
+
+
+def _too_poor(status: int) -> Refusal:
+    return Refusal(403, "Insufficient buzz") if status == 403 else problem(status, "Bad Request", "Not enough Buzz.")

@@ -62,6 +62,7 @@ def _may_generate(data: Mapping[str, Any]) -> None:
 
 
 def first_picture(data: Mapping[str, Any]) -> bytes | None:
+    """The first source picture inside an input; None where there is none. Raises Refusal."""
     given = data.get("image") or next(iter(data.get("images") or ()), None)
     if not isinstance(given, str):
         return None

@@ -45,6 +45,7 @@ def levels(query: Mapping[str, str]) -> int:
 
 
 def number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """A whole number of a query within its bounds. Raises Answer (400)."""
     text = query.get(name)
     if text is None:
         return default
@@ -56,6 +57,7 @@ def number(query: Mapping[str, str], name: str, default: int, least: int, most: 
 
 
 def flag(query: Mapping[str, str], name: str) -> bool | None:
+    """A yes or no of a query; None where it says nothing. Raises Answer (400)."""
     word = query.get(name)
     if word is None:
         return None
@@ -65,15 +67,18 @@ def flag(query: Mapping[str, str], name: str) -> bool | None:
 
 
 def cursor(query: Mapping[str, str]) -> int:
+    """Where a page begins. Raises Answer (400)."""
     if not query["cursor"].isdigit():
         raise Answer(400, {"error": "Invalid cursor", "code": "BAD_REQUEST"})
     return int(query["cursor"])
 
 
 def next_page(request: web.Request, base: str, cursor: int) -> str:
+    """The address of the page that begins at a cursor."""
     return base + str(request.rel_url.update_query({"cursor": str(cursor)}))
 
 
 def zod(name: str, message: str) -> Answer:
+    """The refusal of one value, in the words of the site's library."""
     issues = [{"code": "invalid_value", "path": [name], "message": message}]
     return Answer(400, {"error": {"name": "ZodError", "message": json.dumps(issues, indent=2)}})

@@ -14,6 +14,7 @@ from ..errors import BadSetting
 
 @functools.cache
 def contract() -> Mapping[str, Any]:
+    """CivitAI's contract as far as the sandbox checks by it."""
     return json.loads((Path(__file__).parent / "contract.json").read_text(encoding="utf-8"))
 
 

@@ -39,6 +39,8 @@ _ENDS = ("failed", "expired", "canceled")
 
 @dataclass(frozen=True)
 class Fault:
+    """What one request meets; the kinds are explained above."""
+
     kind: str
     status: int = 500
     body: Any = None

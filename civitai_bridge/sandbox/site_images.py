@@ -22,6 +22,7 @@ _IMAGE_FILTERS = ("imageId", "postId", "modelVersionId", "modelId")
 
 
 async def trpc(site: Website, request: web.Request) -> web.StreamResponse:
+    """Calls of the site's own page, alone or in a batch."""
     names, batch = request.match_info["names"], request.query.get("batch") == "1"
     calls = names.split(",") if batch else [names]
     given: Any = None
@@ -71,6 +72,7 @@ def _procedure(request: web.Request, name: str, given: Any) -> dict[str, Any]:
 
 
 async def image_list(site: Website, request: web.Request) -> web.StreamResponse:
+    """The public list of images."""
     query = request.query
     limit = number(query, "limit", 50, 0, 200)
     page = number(query, "page", 0, 1, 10**6)

@@ -37,11 +37,13 @@ def _visible(text: str) -> models.Version:
 
 
 async def version(site: Website, request: web.Request) -> web.StreamResponse:
+    """A version by its id."""
     version = _visible(request.match_info["id"])
     return web.json_response(model_answers.full(version, site.base, media=site.storage.base))
 
 
 async def mini(site: Website, request: web.Request) -> web.StreamResponse:
+    """A version in short, with whether the fleet has it."""
     version, wanted = _visible(request.match_info["id"]), request.query.get("modelFileId", "")
     if "epoch" in request.query:
         raise Answer(400, {"error": "✖ Invalid input: expected number, received string\n  → at epoch"})
@@ -51,6 +53,7 @@ async def mini(site: Website, request: web.Request) -> web.StreamResponse:
 
 
 async def by_hash(site: Website, request: web.Request) -> web.StreamResponse:
+    """The version of a file's hash."""
     version = models.by_hash(request.match_info["hash"])
     if version is None:
         raise Answer(404, {"error": _NOT_FOUND}, Cache_Control="public, s-maxage=3600")
@@ -77,6 +80,7 @@ async def _hashes(request: web.Request, most: int) -> set[str]:
 
 
 async def by_hashes(site: Website, request: web.Request) -> web.StreamResponse:
+    """Versions of up to 100 SHA-256."""
     base = f"https://{request.headers.get('posthost', site.posthost)}"
     pairs = models.by_sha256(await _hashes(request, 100))
     return web.json_response(
@@ -88,6 +92,7 @@ async def by_hashes(site: Website, request: web.Request) -> web.StreamResponse:
 
 
 async def ids_by_hashes(site: Website, request: web.Request) -> web.StreamResponse:
+    """Ids of up to 10,000 SHA-256."""
     pairs = models.by_sha256(await _hashes(request, 10_000))
     return web.json_response(
         [{"modelVersionId": v.id, "modelId": v.model_id, "hash": models.sha256(file)} for v, file in pairs]
@@ -95,6 +100,7 @@ async def ids_by_hashes(site: Website, request: web.Request) -> web.StreamRespon
 
 
 async def model(site: Website, request: web.Request) -> web.StreamResponse:
+    """A model with its versions."""
     text = request.match_info["id"]
     if not re.fullmatch(r"\d{1,10}", text) or not 0 < int(text) <= LARGEST_ID:
         raise Answer(400, {"error": "✖ Invalid input: expected number, received NaN\n  → at id"})
@@ -105,6 +111,7 @@ async def model(site: Website, request: web.Request) -> web.StreamResponse:
 
 
 async def model_list(site: Website, request: web.Request) -> web.StreamResponse:
+    """The list of models."""
     query = request.query
     limit, page = number(query, "limit", 100, 0, 100), number(query, "page", 0, 1, 10**6)
     if ("favorites" in query or "hidden" in query) and not key_of(request):

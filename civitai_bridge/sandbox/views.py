@@ -38,6 +38,7 @@ def view(orchestrator: Orchestrator, run: Run, *, hide_mature: bool = False) -> 
 
 
 def describe(orchestrator: Orchestrator, blob: Blob, hide_mature: bool = False) -> dict[str, Any]:
+    """A blob, with a fresh signed address where it may be had."""
     there = blob.content is not None and not blob.blocked and not (blob.mature and hide_mature)
     data: dict[str, Any] = {
         "type": "image",
@@ -64,6 +65,7 @@ def describe(orchestrator: Orchestrator, blob: Blob, hide_mature: bool = False) 
 
 
 def listed(orchestrator: Orchestrator, user: str, query: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A page of a user's workflows."""
     tags, text = set(query.get("tags", [])), "".join(query.get("query", []))
     since, until = query.get("fromDate", [""])[0], query.get("toDate", [""])[0]
     hide = query.get("hideMatureContent", ["true"])[0] != "false"

@@ -38,6 +38,7 @@ class Failure(Exception):
 
 
 def success(payload: Any, wire: str) -> dict[str, Any]:
+    """The envelope of an answer."""
     if wire == "devalue":
         return {"result": {"data": devalue(payload)}}
     paths: dict[str, list[str]] = {}
@@ -47,6 +48,7 @@ def success(payload: Any, wire: str) -> dict[str, Any]:
 
 
 def failure(refused: Failure, path: str, wire: str) -> dict[str, Any]:
+    """The envelope of a refusal."""
     status, code = CODES[refused.name]
     shape = {
         "message": refused.message,

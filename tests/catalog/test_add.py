@@ -13,48 +13,19 @@ from typing import Any
 
 import pytest
 from pack_root import ROOT
+from versions import entries, lora, version
 
 from pack.civitai_bridge.catalog.add import add, choose_file, is_entry_of, restriction
-from pack.civitai_bridge.catalog.entries import LORAS, MODELS, Entry, entry_from_json, lora_category, place_of
+from pack.civitai_bridge.catalog.entries import LORAS, MODELS, entry_from_json, lora_category, place_of
 from pack.civitai_bridge.catalog.promote import promote
-from pack.civitai_bridge.catalog.remove import remove
-from pack.civitai_bridge.catalog.state import Catalogs
 from pack.civitai_bridge.catalog.store import CatalogStore, Change
-from pack.civitai_bridge.errors import BadInput, CatalogTrouble, FileRefused, NotALora, NotInCatalog, StillOnDisk
+from pack.civitai_bridge.errors import BadInput, CatalogTrouble, FileRefused, NotALora, NotInCatalog
 from pack.civitai_bridge.model_files.names import below, safe_name, with_suffix
-from pack.civitai_bridge.resources.version import ModelVersion, version_from_json
-
-
-def version(**more: Any) -> ModelVersion:
-    """The body of `/model-versions/:id` as CivitAI answers it."""
-    model = {"name": "Juggernaut XL", "type": "Checkpoint", "nsfw": False, **more.pop("model", {})}
-    file = {
-        "id": 99, "sizeKB": 6775430.35, "name": "juggernautXL_v9.safetensors", "type": "Model",
-        "pickleScanResult": "Success", "virusScanResult": "Success",
-        "metadata": {"format": "SafeTensor", "size": "pruned", "fp": "fp16"},
-        "hashes": {"AutoV2": "D" * 10, "AutoV3": "E" * 12, "SHA256": "AB" * 32}, "primary": True,
-        **more.pop("file", {}),
-    }  # fmt: skip
-    data = {
-        "id": 123456, "modelId": 1234, "name": "v9", "baseModel": "SDXL 1.0", "trainedWords": ["jug"], "nsfwLevel": 3,
-        "air": "urn:air:sdxl:checkpoint:civitai:1234@123456", "usageControl": "Download", "paidAccess": None,
-        "stats": {"downloadCount": 1000}, "model": model, "files": [file], **more,
-    }  # fmt: skip
-    return version_from_json(data)
-
-
-def lora(version_id: int = 7, **more: Any) -> ModelVersion:
-    file = {"name": f"ink{version_id}.safetensors", "hashes": {"SHA256": f"{version_id:064X}"}, **more.pop("file", {})}
-    return version(id=version_id, model={"name": "Ink", "type": "LORA"}, file=file, **more)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> CatalogStore:
     return CatalogStore(tmp_path, clock=lambda: datetime(2026, 11, 20, 14, 5))
-
-
-def entries(store: CatalogStore, name: str = MODELS) -> list[dict[str, Any]]:
-    return [dict(entry.raw) for entry in CatalogStore(store.folder).load(name).entries()]
 
 
 # --- add
@@ -465,37 +436,6 @@ def test_a_name_that_another_file_on_disk_has_is_not_taken(store: CatalogStore):
     assert add(store, lora(), is_free=lambda dest, name, file: dest == "loras" and name in free).file == free[0]
     with pytest.raises(BadInput, match="Every name for ink8"):
         add(store, lora(8), is_free=lambda *_: False)
-
-
-# --- remove
-
-
-def of_version(version_id: int) -> Callable[[Entry], bool]:
-    return lambda entry: entry.version_id == version_id
-
-
-def test_an_entry_goes_only_when_its_file_is_gone(store: CatalogStore):
-    root = store.folder / "models"
-    (root / "loras").mkdir(parents=True)
-    catalogs = Catalogs(store, None, lambda: {"loras": [root / "loras"]}, root)
-    add(store, lora(7))
-    add(store, lora(8))
-    (root / "loras" / "ink7.safetensors").write_text("x")
-    with pytest.raises(StillOnDisk, match="Delete the file first"):
-        remove(catalogs, of_version(7), "Version 7")
-    (root / "loras" / "ink7.safetensors").unlink()
-    assert remove(catalogs, of_version(7), "Version 7").as_json() == {"status": "removed", "file": "ink7.safetensors"}
-    assert [entry["civitai_version_id"] for entry in entries(store)] == [8]
-    with pytest.raises(NotInCatalog, match="Version 7 is in no catalog"):
-        remove(catalogs, of_version(7), "Version 7")
-
-
-def test_all_that_was_removed_is_said(store: CatalogStore):
-    with store.changing() as change:
-        for name in ("a.pt", "b.pt"):
-            change.append(MODELS, "loras", {"file": name, "dest": "loras", "civitai_version_id": 7})
-    done = remove(Catalogs(store, None, dict), of_version(7), "Version 7")
-    assert done.as_json() == {"status": "removed", "file": "a.pt", "more": ["b.pt"]} and "a.pt, b.pt" in done.report
 
 
 # --- kills

@@ -17,7 +17,7 @@ from catalog_room import LORA, OTHER, Room, changed, content, digests
 from pack.civitai_bridge.catalog.answers import Located
 from pack.civitai_bridge.catalog.loader_names import lora_files
 from pack.civitai_bridge.catalog.service import CatalogService
-from pack.civitai_bridge.errors import BadInput, DownloadRefused, StillOnDisk, Unreadable
+from pack.civitai_bridge.errors import BadInput, DownloadForbidden, DownloadRefused, StillOnDisk, Unreadable
 from pack.civitai_bridge.sandbox import models as catalogue
 
 FILE = "storybookLight_v2.safetensors"
@@ -227,3 +227,13 @@ async def test_a_file_that_is_only_taken_for_another_is_hashed_before_anything_l
     assert (await room.catalog.remove("128078")).status == "removed"
     [row] = room.catalog.index.files().all
     assert row.proved and row.sha256 == hashlib.sha256(other.read_bytes()).hexdigest()
+
+
+async def test_a_file_that_is_here_and_in_no_catalog_needs_no_permission_of_a_graph(room: Room):
+    room.put("loras/light.safetensors", content(LORA))
+    await room.catalog.scan()
+    for reference in (str(LORA), digests(LORA)["SHA256"]):
+        done = await room.catalog.download(reference, from_graph=True, allow_download=False)
+        assert (done.status, done.file) == ("present", "light.safetensors")
+    with pytest.raises(DownloadForbidden):
+        await room.catalog.download(str(OTHER), from_graph=True, allow_download=False)

@@ -308,6 +308,13 @@ def test_login_reads_the_key_from_stdin_and_shows_it_nowhere(
     assert shell("login", "a-secret-word").code == 2
 
 
+@pytest.mark.parametrize("address", ["http://me:SECRET@proxy:3128", "me:SECRET@proxy:3128"])
+def test_the_password_of_a_proxy_is_not_shown(address: str, shell: Shell) -> None:
+    for words in (("settings", "proxy", address), ("settings", "proxy"), ("settings",)):
+        for result in (shell(*words), shell(*words, "--json")):
+            assert result.code == 0 and "proxy:3128" in result.out and "SECRET" not in result.out
+
+
 def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
     assert "limit_buzz_per_day" in shell("settings").out
     assert shell("settings", "currencies", "blue,yellow", "--json").data == {"currencies": ["blue", "yellow"]}

@@ -26,7 +26,7 @@ FOLDER = "civitai bridge.v1"
 
 
 def comfyui_python(where: Path) -> str:
-    """COMFYUI_PYTHON, else the environment in ComfyUI's folder, else python3 (contract.md)."""
+    """COMFYUI_PYTHON, else the environment in ComfyUI's folder, else python3."""
     if os.environ.get("COMFYUI_PYTHON"):
         return os.environ["COMFYUI_PYTHON"]
     for name in (".venv", "venv"):

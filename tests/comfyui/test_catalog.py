@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pack.civitai_bridge.routes.peers import in_container
+
 LORA, OTHER, CHECKPOINT, IMAGE = 300001, 300003, 128078, 900002
 NAME = "storybookLight_v2.safetensors"
 
@@ -130,6 +132,9 @@ def test_our_own_page_is_let_in_and_others_are_not(server: Any):
     port = urlsplit(server.url).port
     here = {"Host": f"127.0.0.1:{port}", "Origin": f"http://127.0.0.1:{port}"}
     made = ask(server, "POST", "/civitai_bridge/session", here)
+    if in_container():
+        assert made.status == 401
+        pytest.skip("a container's loopback leads to whoever published its port; run where the server is none")
     assert made.status == 200 and made.headers["Cache-Control"] == "no-store"
     session = {"X-Civitai-Bridge-Session": made.data["session"]}
     assert ask(server, "GET", "/api/admin/civitai/catalog", session).status == 200
@@ -143,7 +148,7 @@ def test_our_own_page_is_let_in_and_others_are_not(server: Any):
     ):
         assert ask(server, "POST", "/civitai_bridge/session", here | odd).status == 401, odd
         assert ask(server, "GET", "/api/admin/civitai/catalog", here | odd | session).status == 401, odd
-    # Core itself turns these away before they come to us (facts/comfyui-probes.md §7).
+    # Core itself turns these away before they come to us.
     assert ask(server, "POST", "/civitai_bridge/session", here | {"Origin": "https://evil.example"}).status in (
         401,
         403,

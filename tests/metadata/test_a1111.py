@@ -370,7 +370,7 @@ def test_what_was_read_is_written_plainly():
 
 
 def test_the_site_finds_its_resources_in_what_is_written():
-    """The site's own two regexes (facts/site-api.md §2.4 5, 6) on a value that tries to break them."""
+    """The site's own two regexes on a value that tries to break them."""
     import re
 
     nasty = UsedResource("urn:air:sdxl:lora:civitai:60@602", 0.5, 'x}], Hashes: {"a": 1}, Resources: ', "lora", 602)

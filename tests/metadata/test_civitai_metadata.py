@@ -116,7 +116,7 @@ MODELS = [resource(8, "Checkpoint", None, modelName="Dream", versionName="8"), r
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_hash_is_asked_before_a_name_is_believed(order: int):
-    """The list also holds the version of the image's post, in no order (facts/site-api.md §1.5)."""
+    """The list also holds the version of the image's post, in no order."""
     data = trpc(meta=INK, resources=VERSIONS[::order])
     assert [one.tries for one in hash_questions(data)] == [("aaaaaaaaaaaa", "aaaaaaaaaa")]
     data = answered(data, {"aaaaaaaaaaaa": UsedResource("", kind="lora", version_id=601)})

@@ -347,3 +347,10 @@ def test_a_packed_text_of_a_jpeg_xl_is_named():
 @settings(max_examples=300, deadline=None)
 def test_damage_to_the_further_containers_is_survived(data: bytes, at: int, piece: bytes):
     read_texts(data[: at % len(data)] + piece + data[at % len(data) + len(piece) :])
+
+
+def test_a_damaged_gif_leaves_its_file_open(tmp_path: Path):
+    path = tmp_path / "a.gif"
+    path.write_bytes(gif()[:-9])
+    with open(path, "rb", buffering=0) as file:
+        assert read_texts(file).notes and not file.closed and file.seek(0) == 0  # type: ignore[arg-type]

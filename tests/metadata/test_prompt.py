@@ -1,4 +1,4 @@
-"""Network tags and embeddings in prompt text (facts/site-api.md §8.3)."""
+"""Network tags and embeddings in prompt text."""
 
 from __future__ import annotations
 

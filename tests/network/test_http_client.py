@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -25,10 +26,12 @@ from pack.civitai_bridge.errors import (
 )
 from pack.civitai_bridge.network.addresses import is_public
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.network.exchange import Request
+from pack.civitai_bridge.network.exchange import Request, error_from
 from pack.civitai_bridge.network.fetch import check_address
 from pack.civitai_bridge.network.hosts import HostMemory
 from pack.civitai_bridge.network.notices import listening
+
+SECRET = "0123abcde-fghij-key"
 
 
 class Server:
@@ -54,6 +57,13 @@ class Server:
                 return web.Response(status=302, headers={"Location": "http://10.0.0.1/x"})
             case ["redirect", "file"]:
                 return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
+            case [
+                "echo",
+                *_,
+            ]:  # what a service repeats: as an address, as a header, as a text in the spelling asked for
+                said = request.query["said"].encode().decode("unicode_escape") if "said" in request.query else ""
+                headers = {"Location": f"{self.elsewhere}/bytes?token={SECRET}", "X-Said": SECRET}
+                return web.Response(status=int(request.path[-3:]), headers=headers, text=said or f"no {SECRET}")
             case ["status", status]:
                 return web.Response(status=int(status))
             case ["later", seconds]:
@@ -110,6 +120,28 @@ async def test_the_key_goes_to_its_base_alone(server: Server, network: HttpClien
     assert "mozilla" not in first.headers["User-Agent"].lower() and first.headers["User-Agent"].startswith(
         "civitai-bridge/"
     )
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        SECRET,
+        SECRET.upper() + "%",  # beside an escape
+        "".join(f"\\u{ord(letter):04X}" for letter in SECRET),
+        f"{SECRET[:9]}\\u002d{SECRET[10:]}",
+        quote(SECRET, safe="").replace("-", "%2D"),
+    ],
+)
+async def test_a_key_that_a_service_repeats_is_cut_out(spelling: str, server: Server, network: HttpClient):
+    query = (("said", f'{{"error": "no {spelling}"}}'.encode("unicode_escape").decode()),)
+    answer = await network.send_to(server.url, SECRET)(Request("GET", "/echo/401", query=query))
+    assert str(error_from(answer)).rstrip(".%").endswith("no [key]")
+    assert SECRET not in repr(answer) + answer.text
+
+
+async def test_an_address_with_the_key_in_it_loses_it(server: Server, network: HttpClient):
+    answer = await network.send_to(server.url, SECRET)(Request("GET", "/echo/307"))
+    assert answer.headers["location"] == f"{server.elsewhere}/bytes?token=[key]" and SECRET not in repr(answer)
 
 
 async def test_a_redirect_is_never_followed_with_the_key(server: Server, network: HttpClient):
@@ -352,6 +384,8 @@ async def test_there_is_a_cap(server: Server, network: HttpClient):
     [
         "http://civitai.com/x", "https://127.0.0.1/x", "https://localhost/x", "https://a.localhost/x", "https://10.1.2.3/x", "https://[::1]/x",
         "https://169.254.169.254/latest", "https://[::ffff:127.0.0.1]/x", "https://100.64.0.1/x", "https://user:pw@civitai.com/x", "https://", "data:,x",
+        "https://127.1/x", "https://0x7f.1/x", "https://2130706433/", "https://0300.0250.0.1/", "https://10.1/", "https://127.0.0.1./x", "https://localhost./",
+        "https://a.localhost./", "https://１２７.0.0.1/", "https://127。0。0。1/", "https://[64:ff9b:1::7f00:1]/", "https://[::ffff:0:7f00:1]/", "https://[fec0::1]/",
         "https://0.0.0.0/", "https://192.168.1.1/", "https://[fe80::1]/", "https://x:99999/",
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def test_a_file_without_certificates_is_named(tmp_path: Path):
     broken.write_text("no certificate")
     with pytest.raises(BadSetting, match="it holds no certificates"):
         trusted({"SSL_CERT_FILE": str(broken)})
+
+
+def test_of_several_folders_those_count_that_are_there(tmp_path: Path):
+    there = str(tmp_path)
+    trusted({"SSL_CERT_DIR": os.pathsep.join((str(tmp_path / "gone"), there))})
+    assert trusted({"SSL_CERT_FILE": certifi.where(), "SSL_CERT_DIR": str(tmp_path / "gone")}).get_ca_certs()
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])

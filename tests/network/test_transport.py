@@ -10,7 +10,7 @@ import httpcore
 import pytest
 
 from pack.civitai_bridge.network.addresses import is_stand_in, may_stand_in
-from pack.civitai_bridge.network.transport import FRESH_SECONDS, CheckedBackend, _retire_silent
+from pack.civitai_bridge.network.transport import FRESH_SECONDS, CheckedBackend, _proxy, _retire_silent
 
 ORIGIN = httpcore.URL("https://orchestration.civitai.com/v2")
 
@@ -73,6 +73,19 @@ async def test_the_connection_goes_to_an_address_that_was_checked(port: int, mon
     with pytest.raises(httpcore.ConnectError):
         await tried.connect_tcp("cdn.example", port, timeout=1)
     assert asked == ["8.8.8.8", "1.1.1.1"]
+
+
+@pytest.mark.parametrize(
+    ("address", "login"),
+    [
+        ("http://me:p%40ss%3Aw%C3%B6rd@proxy:3128", (b"me", "p@ss:wörd".encode())),
+        ("socks5://me:wörd@proxy:1080", (b"me", "wörd".encode())),
+        ("http://proxy:3128", None),
+    ],
+)
+def test_a_proxy_is_told_user_and_password_as_they_are(address: str, login: tuple[bytes, bytes] | None):
+    proxy = _proxy(address, None)
+    assert proxy.auth == login and proxy.url.host == b"proxy"
 
 
 @pytest.mark.parametrize("host", ["civitai.com", "image.civitai.com", "orchestration-new.civitai.com", "b2.civitai.com",

@@ -49,3 +49,21 @@ def test_the_fleet_template_leaves_out_what_cannot_be_named_and_shows_the_price(
     kinds = {node["type"]: node["inputs"] for node in nodes_of(FLEET, "1")}
     assert kinds["CivitaiBridgeGenerate"]["missing"] == kinds["CivitaiBridgeEstimate"]["missing"] == "skip"
     assert list(INFO["CivitaiBridgeGenerate"]["input_order"]["optional"])[-1] == "missing" and values_of({}) == []
+
+
+def test_values_of_graphs_that_were_saved_before_stay_at_their_widgets():
+    """Pages restore widgets by position, so what a first release saved must still fit: new ones come last."""
+    first = [
+        *("model", "prompt", "negative_prompt", "seed", "seed afterwards", "quantity", "width", "height", "steps"),
+        *("cfg", "sampler_name", "scheduler", "engine", "operation", "denoise", "clip_skip", "vae", "output_format"),
+        *("mature_content", "max_buzz", "reuse_paid", "wait_minutes"),
+    ]
+    for kind in ("CivitaiBridgeGenerate", "CivitaiBridgeEstimate"):
+        assert widgets_of(kind) == [*first, "missing"]
+    advanced = {
+        name for name, spec in INFO["CivitaiBridgeGenerate"]["input"]["optional"].items() if spec[1].get("advanced")
+    }
+    assert advanced == {
+        *("sampler_name", "scheduler", "operation", "denoise", "clip_skip", "vae", "output_format", "mature_content"),
+        *("wait_minutes", "missing"),
+    }

@@ -351,3 +351,25 @@ def test_an_order_that_is_over_keeps_its_text_but_no_pictures(journal: Journal, 
 def test_a_cancel_before_the_post_keeps_no_pictures_either(journal: Journal):
     (row,) = reserve(journal, replace(plan(), body='{"image": "data:image/png;base64,QUJD"}'))
     assert "base64" not in journal.want_cancel(row.key).body
+
+
+@pytest.mark.parametrize("outcome", [None, "refused: HTTP 429", "not sent: no such host"])
+def test_a_row_that_was_given_back_before_its_order_left_holds_no_buzz(journal: Journal, outcome: str | None):
+    limits = Limits(15, 15)
+    (left,) = reserve(journal, plan("a"), limits=limits)
+    if outcome is not None:
+        journal.end_attempt(left.key, journal.begin_attempt(left.key, "o") or 0, outcome)
+    journal.release(left.key, "o")
+    reserve(journal, plan("b"), limits=limits)
+    assert journal.get(left.key).state == CANCELED
+
+
+@pytest.mark.parametrize("outcome", ["", "cut off: broken", "unclear: HTTP 500"])
+def test_a_row_that_was_given_back_after_its_order_may_have_left_goes_on_to_count(journal: Journal, outcome: str):
+    limits = Limits(15, 15)
+    (left,) = reserve(journal, plan("a"), limits=limits)
+    journal.end_attempt(left.key, journal.begin_attempt(left.key, "o") or 0, outcome)
+    journal.release(left.key, "o")
+    with pytest.raises(LimitReached):
+        reserve(journal, plan("b"), limits=limits)
+    assert journal.get(left.key).state == SENT

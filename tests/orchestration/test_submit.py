@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from fake_service import BASE, WANTED, Answer, FakeService, Servers, Shifted, reply, spent, states
+from fake_service import BASE, WANTED, Answer, FakeService, Naps, Servers, Shifted, reply, spent, states
 from stories import NO, FullJournal, Slow, until
 
 from pack.civitai_bridge.errors import (
@@ -377,3 +377,11 @@ async def test_an_order_that_may_have_left_sits_the_pause_out(make: Servers, fle
     orders = [request for request in fleet.requests if fleet.name(request) == "submit"]
     assert len(outcome.pictures) == 2 and len(fleet.workflows) == 1
     assert [order.of_order for order in orders] == [False, True, True] and all(order.fresh for order in orders)
+
+
+async def test_a_long_pause_that_is_asked_for_instead_of_a_price_ends_at_once(make: Servers, fleet: FakeService):
+    fleet.before["price"] = [Response(429, {"retry-after": "3600"}, b"")] * 4
+    naps = Naps()
+    with pytest.raises(RateLimited, match="not to be asked again before"):
+        await make(sleep=naps).generate(WANTED, Terms())
+    assert naps.total == 0 and fleet.count("price") == 1 and not fleet.workflows

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
-from fake_service import WANTED, FakeService, Servers, Shifted, buy, reply, states
+from fake_service import BASE, WANTED, FakeService, Servers, Shifted, buy, reply, spent, states
 from stories import MOST_PATIENT, NO, until
 
 from pack.civitai_bridge.errors import (
@@ -21,7 +22,9 @@ from pack.civitai_bridge.errors import (
 )
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.orchestration.fleet import Fleet
+from pack.civitai_bridge.orchestration.limits import Limits
 from pack.civitai_bridge.orchestration.outcome import Caller, Terms
+from pack.civitai_bridge.orchestration.purchase import CANCELED, Buyer, PlannedPurchase
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 
 
@@ -161,6 +164,8 @@ async def test_nothing_new_is_bought_when_nobody_waits_any_more(bridge: Fleet, f
 async def test_what_was_bought_is_no_longer_abandoned(bridge: Fleet, fleet: FakeService):
     outcome = await bridge.generate(WANTED, Terms(), Caller(abandoned=lambda: bool(fleet.workflows)))
     assert len(outcome.pictures) == 2 and fleet.count("cancel") == 0
+    other = await bridge.generate(replace(WANTED, seed=9), Terms())
+    assert "1 earlier purchase waits" in other.report, "nobody took its pictures"
 
 
 async def test_a_resume_days_later_still_fetches(make: Servers, fleet: FakeService):
@@ -269,3 +274,21 @@ async def test_a_row_of_another_account_or_address_is_left_alone(
     assert fleet.count("cancel") == 0 and not any(
         r for r in fleet.requests[asked:] if fleet.name(r) not in ("poll", "me")
     )
+
+
+async def test_who_waits_for_an_order_that_never_left_orders_it_when_its_process_ends(
+    make: Servers, fleet: FakeService
+):
+    bridge = make(sleep=asyncio.sleep)
+    bought = await buy(bridge)
+    row = bridge.journal.get(bought.key)
+    buyer = Buyer(row.account, row.base, row.user_id)
+    elsewhere = PlannedPurchase("cb-elsewhere", row.request_hash, buyer, row.body, 16)
+    bridge.journal.reserve([elsewhere], Limits(100, 100), usable=lambda *_: False, owner=lambda _: "elsewhere")
+    waits = asyncio.ensure_future(buy(bridge, terms=Terms(reuse_paid=False)))
+    await asyncio.sleep(0.5)
+    assert not waits.done() and fleet.count("submit") == 1
+    bridge.journal.record("cb-elsewhere", state=CANCELED, error="never sent")  # as the next journal closes it
+    outcome = await waits
+    assert len(outcome.pictures) == 2 and fleet.count("submit") == 2
+    assert spent(bridge.journal, BASE) == 32

@@ -1,4 +1,4 @@
-"""AIRs: what is read, what is written, what is refused (facts/site-api.md §5.1)."""
+"""AIRs: what is read, what is written, what is refused."""
 
 from __future__ import annotations
 

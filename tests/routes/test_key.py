@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -60,6 +62,16 @@ async def test_a_body_that_is_no_json_or_too_long_is_refused(room: Room):
         assert (await room.admin("POST", "/civitai_bridge/key", data=content)).status == 400
 
 
+async def test_a_body_may_arrive_in_pieces(room: Room):
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b'{"key": "', KEY.encode(), b'"', b"}"):
+            yield piece
+            await asyncio.sleep(0.02)
+
+    assert (await room.admin("POST", "/civitai_bridge/key", data=pieces())).data["status"] == "saved"
+    assert (await room.admin("POST", "/civitai_bridge/key", data=b"[" * 16_000)).status == 400
+
+
 def test_a_key_of_the_environment_is_said_to_win(tmp_path):
     settings = lambda: Settings(home=tmp_path)  # noqa: E731
     answer = keep_key(settings, KEY, {"CIVITAI_API_TOKEN": "other"})
@@ -78,6 +90,9 @@ def test_a_key_of_the_environment_is_said_to_win(tmp_path):
         ("GET", "/civitai_bridge/session", "POST"),
         ("DELETE", "/civitai_bridge/key", "GET, POST"),
         ("GET", "/admin/civitai/nothing", ""),
+        ("GET", "/admin/civitai", ""),
+        ("GET", "/civitai_bridge/nothing", ""),
+        ("POST", "/civitai_bridge/key/", ""),
         ("GET", "/admin/civitai/image/abc", ""),
         ("POST", "/admin/civitai/add/", ""),
     ],

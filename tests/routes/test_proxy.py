@@ -25,7 +25,7 @@ from aiohttp.test_utils import TestServer
 from routes_room import ADMIN, JSON, Room, serving
 
 from pack.civitai_bridge.routes import peers
-from pack.civitai_bridge.routes.access import SESSION, TOKEN_NEEDED
+from pack.civitai_bridge.routes.access import SESSION, TOKEN_COMMAND, TOKEN_NEEDED
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -149,6 +149,23 @@ async def test_a_program_of_this_account_gets_a_session_and_a_server_does_not(ro
 
 
 @on_linux
+async def test_a_proxy_that_forks_for_each_visitor_gets_none(room: Room):
+    """As `socat TCP-LISTEN:80,fork TCP:localhost:8188` does it: the child does not listen, its parent does."""
+    child = _PROGRAM.format(port=room.port, uid=0, listens=False, address="127.0.0.1")
+    script = f"""
+import os, socket
+listener = socket.create_server(("127.0.0.1", 0))
+if os.fork():
+    os.wait()
+else:
+    listener.close()
+    exec({child!r})
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert (await process.communicate())[0].strip() == b"401"
+
+
+@on_linux
 @pytest.mark.skipif(not IS_ROOT, reason="needs root to be somebody else")
 async def test_a_program_of_another_account_gets_none(room: Room):
     assert await asked_by_a_program(room.port, uid=65534) == "401"
@@ -190,7 +207,7 @@ async def test_where_the_setting_or_a_container_says_no_the_token_is_needed(room
             room.url, here["Host"] = f"http://127.0.0.1:{server.port}", f"127.0.0.1:{server.port}"
             here["Origin"] = room.url
             answer = await room.ask("POST", "/civitai_bridge/session", here)
-            assert answer.status == 401 and "civitai-bridge catalog token" in answer.data["error"], why
+            assert answer.status == 401 and answer.data["command"] == TOKEN_COMMAND in answer.data["error"], why
             assert (await room.ask("GET", "/admin/civitai/catalog", here | {SESSION: session})).status == 401, why
             assert (await room.ask("GET", "/admin/civitai/catalog", ADMIN)).status == 200, why
 

@@ -1,4 +1,4 @@
-"""The sandbox's site by itself: each family of site-api §9, its refusals in CivitAI's words and order, and a storage
+"""The sandbox's site by itself: each family, its refusals in CivitAI's words and order, and a storage
 that keeps its hashes."""
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ SECOND_PASS: tuple[Row, ...] = (
 
 
 _KEYS = frozenset(key for key, _, _ in SETTINGS)
-_SPELLED = _KEYS | HIRES | {*HASH_LISTS, "Hashes"}
+_SPELLED = frozenset((*_KEYS, *HIRES, *(key for key, _, _ in SECOND_PASS), *HASH_LISTS, "Hashes"))
 BY_LOWER_CASE = {**{key.lower(): key for key in _KEYS}, **ALIASES}
 
 

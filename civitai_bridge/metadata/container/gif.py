@@ -20,8 +20,18 @@ _BUFFER = 65_536
 def read_gif(file: BinaryIO, texts: Texts) -> None:
     """Collect the texts of a GIF. Raises EOFError where it is cut off."""
     file.seek(0)
-    # Its data stands in blocks of 255 bytes, each with its length: without a buffer each would be a read of its own.
-    stream = io.BufferedReader(file, _BUFFER) if isinstance(file, io.RawIOBase) else file
+    if not isinstance(file, io.RawIOBase):
+        _blocks(file, texts)
+        return
+    # The pictures stand in blocks of 255 bytes, each with its length: without a buffer each would be a read of its own.
+    stream = io.BufferedReader(file, _BUFFER)
+    try:
+        _blocks(stream, texts)
+    finally:
+        stream.detach()  # else the buffer closes the file with itself
+
+
+def _blocks(stream: BinaryIO, texts: Texts) -> None:
     head = read_exactly(stream, 13)
     texts.width, texts.height = struct.unpack_from("<HH", head, 6)
     stream.seek(_colors(head[10]), io.SEEK_CUR)
@@ -35,8 +45,6 @@ def read_gif(file: BinaryIO, texts: Texts) -> None:
             blocks -= _extension(stream, texts)
         else:
             raise EOFError
-    if stream is not file:
-        stream.detach()  # type: ignore[union-attr]
 
 
 def _colors(flags: int) -> int:
