@@ -124,6 +124,15 @@ async def second_look(runs: Runs, key: str) -> None:
             services.background.start(_take_over(runs, purchase))
 
 
+async def second_look_after(runs: Runs, key: str) -> None:
+    """Wait for the end of a purchase whose caller has left, and then as `second_look_later`."""
+    if (run := runs.get(key)) is not None:
+        await asyncio.wait({run.task})
+    purchase = await runs.services.in_thread(runs.services.journal.get, key)
+    if purchase is not None:
+        await second_look_later(runs, purchase)
+
+
 async def second_look_later(runs: Runs, purchase: Purchase) -> None:
     """Wait until the second look for twins of a purchase is due, and do it."""
     timings = runs.services.timings

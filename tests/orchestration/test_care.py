@@ -252,3 +252,23 @@ async def test_a_resume_looks_after_many_at_once(make: Servers, fleet: FakeServi
     fleet.polls_until_done = 1
     rows = await make(heart_stops=0.2).resume()
     assert [row.state for row in rows] == ["finished"] * 12 and most >= 8
+
+
+async def test_a_twin_of_a_cancelled_order_that_shows_up_late_is_cancelled_too(make: Servers):
+    service, minute = LateTwin(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await (minute.wait() if 55 < seconds <= 60 else asyncio.sleep(0))
+
+    make.fleet = service
+    service.polls_until_done = MOST_PATIENT
+    server = make(sleep=sleep)
+    with pytest.raises(Interrupted):
+        await server.generate(WANTED, Terms(), Caller(cancelled=lambda: len(service.workflows) == 2))
+    while [row.state for row in server.journal.rows()] != ["canceled"]:
+        await asyncio.sleep(0.01)
+    service.visible = True
+    minute.set()
+    while (twin := server.journal.get("7-twin")) is None or twin.state != "canceled":
+        await asyncio.sleep(0.01)
+    assert service.workflows["7-twin"]["status"] == "canceled" and spent(server.journal, BASE) == 0

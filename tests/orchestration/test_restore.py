@@ -129,3 +129,13 @@ async def _bought_without_pictures(bridge: Fleet) -> str:
         row.key, slots=[replace(image, pending=False, reason="it is lost") for image in row.slots], state="collected"
     )
     return row.key
+
+
+async def test_a_refund_is_seen_while_pictures_are_still_asked_for(bridge: Fleet, fleet: FakeService):
+    fleet.fetch_answers = [STORAGE_IS_DOWN] * 6
+    with pytest.raises(BlobUnavailable):
+        await bridge.generate(WANTED, Terms())
+    fleet.workflows["7-1"]["transactions"]["list"].append({"type": "credit", "amount": 16, "accountType": "blue"})
+    fleet.fetch_answers = [STORAGE_IS_DOWN] * 6
+    (row,) = await bridge.resume()
+    assert (row.state, row.credited, row.cost) == ("finished", 16, 0)
