@@ -304,3 +304,11 @@ async def test_a_cancel_while_a_second_post_sits_a_pause_out_keeps_it_back(make:
     await until(lambda: server.idle)
     (row,) = server.journal.rows()
     assert service.workflows == {} and len(service.submits) == 2 and row.state == "unconfirmed"
+
+
+async def test_a_cancel_that_is_answered_by_something_else_than_a_workflow_says_that_none_is_known(
+    bridge: Fleet, fleet: FakeService
+):
+    fleet.before = {"cancel": [reply(405)], "poll": [reply(200, {"items": [], "next": None})]}
+    with pytest.raises(NotFound, match="knows no workflow"):
+        await bridge.cancel(".")
