@@ -103,6 +103,12 @@ class Settings:
             return "sandbox"
         return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
+    @property
+    def catalog_place(self) -> Path:
+        """Where models.json and loras.json lie; a relative path is below the state folder, wherever a program was
+        started."""
+        return self.home / Path(self.catalog_folder).expanduser()
+
     def require_whole(self, *, key: bool = True) -> Settings:
         """These settings, for what must not go by defaults: money, and without the `key` the catalogs. Raises
         BadSetting."""
@@ -293,6 +299,8 @@ _READERS: tuple[tuple[type, Callable[[Setting, Any, str], Any]], ...] = (
 def save_setting(home: Path, name: str, value: Any) -> Any:
     """Change one setting and return its value; the others, and what other versions wrote, stay."""
     checked = check_setting(name, value)
+    if name == "catalog_folder" and checked:  # as the person sees it now
+        checked = str(Path(checked).expanduser().absolute())
     data = read_json(home / "settings.json")
     data[name] = list(checked) if isinstance(checked, tuple) else checked
     write_json(home / "settings.json", data)

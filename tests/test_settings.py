@@ -252,3 +252,14 @@ def test_the_server_writes_its_damaged_notes_anew(tmp_path: Path):
     (tmp_path / "folders.json").write_text("{")
     note_folders(tmp_path, {"loras": ["/a"]}, "/")
     assert json.loads((tmp_path / "folders.json").read_text())["folders"] == {"loras": ["/a"]}
+
+
+def test_the_catalogs_lie_in_one_place_wherever_a_program_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Settings(home=tmp_path).catalog_place == tmp_path
+    assert Settings(home=tmp_path / "state", catalog_folder="cats").catalog_place == tmp_path / "state" / "cats"
+    assert Settings(home=tmp_path / "state", catalog_folder="~/cats").catalog_place == tmp_path / "cats"
+    monkeypatch.chdir(tmp_path)
+    assert save_setting(tmp_path, "catalog_folder", "cats") == str(tmp_path / "cats")
+    assert load_settings({}, home=tmp_path).catalog_place == tmp_path / "cats"

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...civitai_bridge.errors import CivitaiError
+from ...civitai_bridge.errors import BadSetting, CivitaiError
+from ...civitai_bridge.model_files.atomic import reason
 from ...civitai_bridge.network.background import background_loop
 from ...civitai_bridge.settings import Settings
 from . import folders
@@ -109,7 +110,10 @@ def load_server_settings() -> Settings:
     if os.environ.get("CIVITAI_BRIDGE_HOME"):
         return load_settings()
     home = folders.state_folder()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadSetting(f"The state folder {home} cannot be made: {reason(error)}.") from error
     try:
         note_state_folder(home)
     except CivitaiError as error:
