@@ -98,10 +98,11 @@ async def _take_over(runs: Runs, purchase: Purchase) -> None:
 
 async def second_looks(runs: Runs, accounts: Accounts) -> None:
     """Look again for twins of the orders whose answer was lost, where their minute has passed."""
-    now = runs.services.timings.clock()
+    timings = runs.services.timings
     for purchase in await accounts.surely_owned():
         due = purchase.about.get("twin_look")
-        if isinstance(due, (int, float)) and due <= now:
+        # Of a clock that was set back meanwhile it is due too.
+        if isinstance(due, (int, float)) and not 0 < due - timings.clock() <= timings.twin_look:
             await second_look(runs, purchase.key)
 
 

@@ -112,7 +112,6 @@ async def test_a_resume_by_name_fetches_collected_pictures_that_are_gone_from_th
 
 async def test_where_the_newest_purchase_has_no_pictures_an_older_one_serves(bridge: Fleet, fleet: FakeService):
     first = await buy(bridge)
-    fleet.end = {"status": "succeeded", "metadata": {}}
     fleet.image = lambda _: {"id": "", "available": False, "url": None, "blockedReason": None}
     second = await _bought_without_pictures(bridge)
     assert second != first.key
