@@ -122,7 +122,7 @@ class HttpClient:
             raise ValueError("a path begins with /: anything else could name another host")
         origin = origin_of(base)
         if request.of_order:
-            await self._sit_out(origin)
+            await self._sit_out(origin, request.is_wanted)
         else:
             self.hosts.check(origin)
         response = await self._exchange(base, key, request)
@@ -132,10 +132,12 @@ class HttpClient:
             self.hosts.asked_for_pause(origin, pause)
         return response
 
-    async def _sit_out(self, origin: str) -> None:
+    async def _sit_out(self, origin: str, is_wanted: Callable[[], bool]) -> None:
         """Wait until a service that asked for a pause may be asked again: what belongs to an order never fails for
-        that, and never asks too early."""
+        that, and never asks too early. Raises Unreachable (not sent) for what is no longer wanted."""
         while (pause := self.hosts.pause_of(origin)) > 0:
+            if not is_wanted():
+                raise Unreachable(f"{urlsplit(origin).hostname} was not asked; it is no longer wanted.", sent=False)
             tell(f"{urlsplit(origin).hostname} asked for a pause; it goes on in {pause:.0f} s")
             await asyncio.sleep(min(pause, 1.0))
 

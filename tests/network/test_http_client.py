@@ -327,6 +327,16 @@ async def test_nobody_asks_inside_the_time_that_a_service_forbade(server: Server
         assert (await send(Request("GET", "/x"))).status == 200
 
 
+def test_a_clock_that_is_set_back_makes_no_pause_longer():
+    now = [100_000.0]
+    hosts = HostMemory(clock=lambda: now[0])
+    hosts.asked_for_pause("https://a:443", 20.0)
+    hosts.asked_for_pause("https://a:443", 5.0)
+    assert hosts.pause_of("https://a:443") == 20.0, "the longer one counts"
+    now[0] -= 86_400
+    assert hosts.pause_of("https://a:443") == 0.0
+
+
 async def test_what_belongs_to_an_order_waits_and_says_so(server: Server):
     now, told = [1000.0], []
     async with HttpClient(hosts=HostMemory(clock=lambda: now[0])) as network:
@@ -335,6 +345,16 @@ async def test_what_belongs_to_an_order_waits_and_says_so(server: Server):
         with listening(lambda sentence: (told.append(sentence), now.__setitem__(0, 5000.0))):
             assert (await send(Request("GET", "/x", of_order=True))).status == 200
     assert "asked for a pause" in told[0] and len(server.seen) == 2
+
+
+async def test_what_nobody_wants_any_more_does_not_leave_after_a_pause(server: Server):
+    wanted = [True]
+    async with HttpClient(hosts=HostMemory()) as network:
+        send = network.send_to(server.url)
+        await send(Request("GET", "/later/3600"))
+        with listening(lambda _: wanted.__setitem__(0, False)), pytest.raises(Unreachable) as caught:
+            await send(Request("POST", "/x", of_order=True, is_wanted=lambda: wanted[0]))
+    assert not caught.value.sent and len(server.seen) == 1
 
 
 # --- fetch ----------------------------------------------------------------------------------------------------------------

@@ -280,7 +280,7 @@ def test_commands_are_named_as_they_work_in_this_install(nodes: Any, monkeypatch
     assert command() == "civitai-bridge" or os.name == "nt"
     monkeypatch.setenv("PATH", "")
     report = nodes.base.report_text("Run `civitai-bridge journal list`.")
-    assert sys.executable in report and report.endswith("civitai_bridge journal list`.")
+    assert sys.executable in report and report.replace('"', "").endswith("civitai_bridge journal list`.")
     parts = shlex.split(report.split("`")[1])
     done = subprocess.run(parts, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "The journal is empty." in done.stdout

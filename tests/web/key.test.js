@@ -111,3 +111,13 @@ test("the field stores nothing in ComfyUI, the browser or the console", () => {
     assert.ok(!/localStorage|sessionStorage|indexedDB|document\.cookie|console\.|innerHTML|setSetting|\.setting\b/.test(source));
   }
 });
+
+test("no secret follows a redirect", async () => {
+  const { ask } = server({ sessions: ["s1"] });
+  const redirects = [];
+  const routes = keyRoutes((path, options) => redirects.push(options.redirect) && ask(path, options));
+  await routes.save(KEY);
+  routes.useToken("the-token");
+  await routes.state();
+  assert.deepEqual(redirects, ["error", "error", "error"]);
+});

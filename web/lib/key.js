@@ -29,7 +29,13 @@ export function keyRoutes(ask) {
     const content = method === "POST" ? { body: JSON.stringify(body) } : {};
     const type = method === "POST" ? { "Content-Type": "application/json" } : {};
     try {
-      const response = await ask(path, { method, headers: { ...type, ...headers }, cache: "no-store", ...content });
+      const response = await ask(path, {
+        method,
+        headers: { ...type, ...headers },
+        cache: "no-store",
+        redirect: "error", // no secret goes along to where a proxy sends the page
+        ...content,
+      });
       return { status: response.status, data: (await response.json().catch(() => null)) ?? {}, wrongToken: false };
     } catch {
       return { status: 0, data: {}, wrongToken: false };
