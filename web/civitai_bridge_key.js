@@ -2,6 +2,7 @@
 // and send it back to every page. It goes to our route, and nothing ever comes back but whether there is one.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { clearToasts } from "./lib/errors.js";
 import { keyRoutes, SETTING, viewOf, warningOf } from "./lib/key.js";
 
 const ACCOUNT = "https://civitai.com/user/account";
@@ -90,6 +91,7 @@ function keyField() {
     if (routes.useToken(entered)) change(() => routes.state());
   });
 
+  clearToasts(app.extensionManager?.toast);
   const box = make("div", BOX);
   box.append(status, key.row, token.row, link, warning);
   show({ status: 200, data: { source: "" } });

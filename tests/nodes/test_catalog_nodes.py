@@ -469,6 +469,14 @@ def test_a_state_folder_that_cannot_be_made_is_a_sentence_and_lets_nobody_in(
         host.load_server_settings()
 
 
+def test_what_is_wrong_with_the_environments_key_leaves_the_admin_token_alone(
+    nodes: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "two words")
+    nodes.startup.make_token()
+    assert not caplog.records and (home() / "credentials.json").exists()
+
+
 def wait_for(condition: Any, seconds: float = 5.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
