@@ -156,7 +156,7 @@ def png_from_file(content: bytes) -> bytes:
             raise NotAPicture(f"The source picture cannot be used. {error}") from error
         return content
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_raster_formats()) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise NotAPicture(
                     f"The source picture has {image.width} x {image.height} pixels, more than can be sent."
@@ -178,7 +178,7 @@ def small_png(content: bytes, longest: int = 768) -> bytes:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_raster_formats()) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise NotAPicture(f"The picture has {image.width} x {image.height} pixels, more than are read.")
             upright = ImageOps.exif_transpose(image).convert("RGB")
@@ -190,6 +190,15 @@ def small_png(content: bytes, longest: int = 768) -> bytes:
         raise
     except Exception as error:  # Pillow raises many kinds for broken files; all mean the same here
         raise NotAPicture("What arrived is not a picture that can be read.") from error
+
+
+def _raster_formats() -> list[str]:
+    """What is decoded of pictures that others chose, as far as this Pillow knows it: left to itself it would also hand
+    PostScript to Ghostscript, which runs it."""
+    from PIL import Image
+
+    Image.init()
+    return [kind for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF") if kind in Image.OPEN]
 
 
 def _open(source: bytes | Path) -> Image.Image:

@@ -103,6 +103,12 @@ class Settings:
             return "sandbox"
         return ORCHESTRATION if self.base in ORCHESTRATION_ADDRESSES else self.base
 
+    @property
+    def catalog_place(self) -> Path:
+        """Where models.json and loras.json lie; a relative path is below the state folder, wherever a program was
+        started."""
+        return self.home / Path(self.catalog_folder).expanduser()
+
     def require_whole(self, *, key: bool = True) -> Settings:
         """These settings, for what must not go by defaults: money, and without the `key` the catalogs. Raises
         BadSetting."""
@@ -128,14 +134,18 @@ def is_sandbox(environ: Mapping[str, str] | None = None) -> bool:
     return environ.get("CIVITAI_BRIDGE_SANDBOX", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
+def own_folder(environ: Mapping[str, str] | None = None, home: Path | None = None) -> Path:
+    """The state folder, and below it the sandbox's own where that stands in for CivitAI. Raises BadSetting."""
+    environ = os.environ if environ is None else environ
+    folder = home or state_folder(environ)
+    return folder / "sandbox" if is_sandbox(environ) else folder
+
+
 def load_settings(environ: Mapping[str, str] | None = None, *, home: Path | None = None, **arguments: Any) -> Settings:
     """Read everything once. Raises BadSetting for an address or a key that cannot be one; what is wrong with the files
     is said in `damage`, for most of what a person does goes on without them."""
     environ = os.environ if environ is None else environ
-    folder = home or state_folder(environ)
-    sandbox = is_sandbox(environ)
-    if sandbox:
-        folder = folder / "sandbox"
+    folder, sandbox = own_folder(environ, home), is_sandbox(environ)
     (values, damage), key_damage = _stored_settings(folder), ""
     if sandbox:
         key = "sandbox"
@@ -293,6 +303,8 @@ _READERS: tuple[tuple[type, Callable[[Setting, Any, str], Any]], ...] = (
 def save_setting(home: Path, name: str, value: Any) -> Any:
     """Change one setting and return its value; the others, and what other versions wrote, stay."""
     checked = check_setting(name, value)
+    if name == "catalog_folder" and checked:  # as the person sees it now
+        checked = str(Path(checked).expanduser().absolute())
     data = read_json(home / "settings.json")
     data[name] = list(checked) if isinstance(checked, tuple) else checked
     write_json(home / "settings.json", data)
@@ -374,7 +386,10 @@ def state_folder(environ: Mapping[str, str]) -> Path:
     if environ.get("CIVITAI_BRIDGE_HOME"):
         return Path(environ["CIVITAI_BRIDGE_HOME"]).expanduser().absolute()
     data = _user_data(environ)
-    noted = read_json(data / "server.json").get("home")
+    try:
+        noted = read_json(data / "server.json").get("home")
+    except BadSetting as error:
+        raise BadSetting(f"{error} It lies in {data}; ComfyUI writes it anew when it starts.") from error
     if isinstance(noted, str) and Path(noted).is_dir():
         return Path(noted)
     return data

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .settings import key_variable
 
-_LOGIN = re.compile(r"[Rr]un `civitai-bridge login`")
+FIELD = "Settings → Civitai Bridge"  # where the page has a field for the key (web/civitai_bridge_key.js)
+_LOGIN = re.compile(r"([Rr])un `civitai-bridge login`")
 _AT_A_SHELL = tuple(
     (re.compile(pattern), words)
     for pattern, words in (
@@ -39,8 +40,15 @@ def at_a_shell(sentence: str) -> str:
 
 
 def at_a_graph(sentence: str) -> str:
-    """A sentence for somebody who sees a node: commands as they work in this install."""
-    return _about_the_key(sentence).replace("`civitai-bridge ", f"`{command()} ")
+    """A sentence for somebody who sees a node: the page's field for the key first, and commands as they work in this
+    install."""
+    sentence = _LOGIN.sub(_enter_it, _about_the_key(sentence))
+    return sentence.replace("`civitai-bridge ", f"`{command()} ")
+
+
+def _enter_it(login: re.Match[str]) -> str:
+    enter = "Enter" if login[1] == "R" else "enter"
+    return f"{enter} your key in ComfyUI's {FIELD}, or run `civitai-bridge login`"
 
 
 def command() -> str:
@@ -52,9 +60,19 @@ def command() -> str:
     return " ".join(f'"{part}"' if " " in part else part for part in parts)
 
 
+def public_command() -> str:
+    """As `command`, for somebody who may be anybody: it names no folder but ComfyUI's own for packs and ours."""
+    if shutil.which("civitai-bridge"):
+        return "civitai-bridge"
+    library = Path(__file__).parent  # not resolved: ComfyUI's folder may hold a link
+    path = "/".join(library.parts[-3:])
+    return f'python "{path}"' if " " in path else f"python {path}"
+
+
 def _about_the_key(sentence: str) -> str:
     """What is wrong with a key from the environment is mended there: a stored one would not be read."""
     variable = key_variable()
     if not variable or "API key" not in sentence:
         return sentence
+    sentence = sentence.replace("The API key has", f"The API key in the environment variable {variable} has")
     return _LOGIN.sub(f"It comes from the environment variable {variable}; correct it there", sentence)

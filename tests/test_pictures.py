@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from pack.civitai_bridge.errors import BlobDamaged, NotAPicture
-from pack.civitai_bridge.pictures import batch, kind_of, measure, png_from_file, write_png
+from pack.civitai_bridge.pictures import batch, kind_of, measure, png_from_file, small_png, write_png
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (16, 8), mode: str = "RGB", color: object = None) -> bytes:
@@ -97,3 +98,18 @@ def test_any_file_of_a_person_becomes_png(kind: str):
 def test_a_file_that_is_no_picture_is_a_sentence(content: bytes):
     with pytest.raises(NotAPicture, match="source"):
         png_from_file(content)
+
+
+@pytest.mark.parametrize("read", [small_png, png_from_file])
+def test_postscript_is_never_run(read: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch):
+    asked: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **options: asked.append(arguments))
+    with pytest.raises(NotAPicture):
+        read(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    assert not asked
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_small_picture_is_drawn_of_every_usual_kind(kind: str):
+    with Image.open(io.BytesIO(small_png(picture(kind, (900, 450)), 90))) as small:
+        assert (small.format, small.size) == ("PNG", (90, 45))

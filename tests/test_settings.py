@@ -252,3 +252,24 @@ def test_the_server_writes_its_damaged_notes_anew(tmp_path: Path):
     (tmp_path / "folders.json").write_text("{")
     note_folders(tmp_path, {"loras": ["/a"]}, "/")
     assert json.loads((tmp_path / "folders.json").read_text())["folders"] == {"loras": ["/a"]}
+
+
+def test_the_catalogs_lie_in_one_place_wherever_a_program_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Settings(home=tmp_path).catalog_place == tmp_path
+    assert Settings(home=tmp_path / "state", catalog_folder="cats").catalog_place == tmp_path / "state" / "cats"
+    assert Settings(home=tmp_path / "state", catalog_folder="~/cats").catalog_place == tmp_path / "cats"
+    monkeypatch.chdir(tmp_path)
+    assert save_setting(tmp_path, "catalog_folder", "cats") == str(tmp_path / "cats")
+    assert load_settings({}, home=tmp_path).catalog_place == tmp_path / "cats"
+
+
+def test_a_damaged_note_of_the_server_is_said_with_its_place(tmp_path: Path):
+    environ = {"XDG_DATA_HOME": str(tmp_path), "HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    note_state_folder(tmp_path, environ)
+    (note,) = tmp_path.rglob("server.json")
+    note.write_text("{")
+    with pytest.raises(BadSetting, match="ComfyUI writes it anew") as caught:
+        state_folder(environ)
+    assert str(note.parent) in str(caught.value)

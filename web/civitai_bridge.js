@@ -2,7 +2,7 @@
 // the classic canvas and in Nodes 2.0.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { hidesErrors, toastOf } from "./lib/errors.js";
+import { hidesErrors, showToast, toastOf } from "./lib/errors.js";
 import { heightNeeded, isOurs, textOf } from "./lib/report.js";
 
 const NAME = "civitai_bridge_report";
@@ -49,7 +49,7 @@ app.registerExtension({
       if (!isOurs(detail?.node_type)) return;
       const node = app.graph?.getNodeById?.(detail.node_id) ?? app.graph?.getNodeById?.(Number(detail.node_id));
       const toast = toastOf(detail, node?.title);
-      if (toast) app.extensionManager?.toast?.add(toast);
+      if (toast) showToast(app.extensionManager?.toast, toast);
     });
   },
   beforeRegisterNodeDef(nodeType, nodeData) {

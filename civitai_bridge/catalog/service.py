@@ -55,7 +55,7 @@ class CatalogService:
         self.settings = settings
         self.site = site
         self.index = index or HashIndex(settings.home / "hashes.sqlite3")
-        self.store = store or CatalogStore(Path(settings.catalog_folder) if settings.catalog_folder else settings.home)
+        self.store = store or CatalogStore(settings.catalog_place)
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
         self.scanning: HashingProgress | None = None  # how far the scan is that runs now

@@ -134,8 +134,8 @@ async def _download(context: Context, catalog: CatalogService, arguments: argpar
 
 
 def _token(context: Context, arguments: argparse.Namespace) -> int:
-    from ..settings import admin_token
+    from ..settings import admin_token, own_folder
 
-    token = admin_token(context.settings().home)
+    token = admin_token(own_folder())
     context.data({"token": token}, token)
     return 0

@@ -56,7 +56,10 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
         "easynegative", "bad_prompt"]
     """
     lower = _lower(text)
-    words = {name: word for name in names if (word := _lower(name.strip()))}
+    words: dict[str, str] = {}
+    for name in names:
+        if word := _lower(name.strip()):
+            words[name] = word
     places = None
     if len(lower) * len(words) > _MOST_AT_ONCE:
         places = _places(lower, words.values(), None if most is None else 10 * most)
@@ -65,17 +68,16 @@ def known_words(text: str, names: Iterable[str], most: int | None = None) -> lis
     for name, word in words.items():
         pieces = everywhere if places is None else places.get(word, ())
         spans, searched = _spans(lower, word, pieces, most, None if most is None else budget)
-        mentions += [Embedding(name, _weight_after(text, end), text[start:end], start, end) for start, end in spans]
+        for start, end in spans:
+            mentions.append(Embedding(name, _weight_after(text, end), text[start:end], start, end))
         budget -= searched
         if most is not None and budget < 0:
             break
-    return _outermost(mentions)
+    return _outermost(mentions) if len(mentions) > 1 else mentions
 
 
 def _outermost(mentions: list[Embedding]) -> list[Embedding]:
     """In the text's order, without those that stand inside a longer one."""
-    if len(mentions) < 2:
-        return mentions
     mentions.sort(key=lambda mention: (mention.start, -mention.end))
     end = 0
     outermost = []

@@ -11,7 +11,7 @@ LORA_KINDS = ("lora", "lyco")  # the kinds that ComfyUI's LoRA loaders read
 NETWORK_KINDS = ("lora", "lyco", "hypernet")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class UsedResource:
     """A resource that takes part in a picture (a LoRA or one of its kin, an embedding, a VAE …) and how strongly.
 
@@ -40,6 +40,42 @@ class UsedResource:
     file: str = ""
     trained_words: tuple[str, ...] = ()
 
+    # Written out, for readers make these by the hundred thousand: a frozen dataclass makes a call for every field.
+    def __init__(
+        self,
+        air: str,
+        weight: float = 1.0,
+        name: str = "",
+        kind: str = "lora",
+        version_id: int | None = None,
+        clip_weight: float | None = None,
+        hash: str = "",
+        source: str = "",
+        model_id: int | None = None,
+        version_name: str = "",
+        base_model: str = "",
+        again: tuple[tuple[float, float | None], ...] = (),
+        words: tuple[str, ...] = (),
+        file: str = "",
+        trained_words: tuple[str, ...] = (),
+    ) -> None:
+        members = vars(self)
+        members["air"] = air
+        members["weight"] = weight
+        members["name"] = name
+        members["kind"] = kind
+        members["version_id"] = version_id
+        members["clip_weight"] = clip_weight
+        members["hash"] = hash
+        members["source"] = source
+        members["model_id"] = model_id
+        members["version_name"] = version_name
+        members["base_model"] = base_model
+        members["again"] = again
+        members["words"] = words
+        members["file"] = file
+        members["trained_words"] = trained_words
+
     @property
     def strength_clip(self) -> float:
         """The text encoder's weight, said or not."""
@@ -56,7 +92,7 @@ class UsedResource:
         return _stated(self, always=("air", "weight", "name", "kind"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class Upscale:
     """The second pass of a picture ("Hires fix", a second sampler): None and `""` mean "not said"."""
 
@@ -69,12 +105,34 @@ class Upscale:
     prompt: str = ""
     negative_prompt: str = ""
 
+    # Written out as that of `UsedResource` is.
+    def __init__(
+        self,
+        upscaler: str = "",
+        scale: float | None = None,
+        steps: int | None = None,
+        denoise: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        prompt: str = "",
+        negative_prompt: str = "",
+    ) -> None:
+        members = vars(self)
+        members["upscaler"] = upscaler
+        members["scale"] = scale
+        members["steps"] = steps
+        members["denoise"] = denoise
+        members["width"] = width
+        members["height"] = height
+        members["prompt"] = prompt
+        members["negative_prompt"] = negative_prompt
+
     def to_json(self) -> dict[str, Any]:
         """What is said, names in snake_case."""
         return _stated(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GenerationData:
     """What was asked and what came back. None means "not said"; nothing is invented.
 
@@ -126,6 +184,19 @@ class GenerationData:
     detected_type: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> GenerationData:
+        """The value of the fields that a reader found, the others unsaid: made in one step, where a frozen dataclass
+        makes a call for every field. Raises TypeError for what is no field."""
+        if not _MEMBERS.issuperset(members):
+            raise TypeError(f"GenerationData has no {', '.join(members.keys() - _MEMBERS)}")
+        data = cls.__new__(cls)
+        vars(data).update(members)
+        for name in _MAPPINGS:
+            if name not in members:
+                vars(data)[name] = {}
+        return data
+
     @property
     def resources(self) -> tuple[UsedResource, ...]:
         """Networks, embeddings and others in one row; not the model, and not a VAE that is only named."""
@@ -159,13 +230,19 @@ class GenerationData:
         return {member.name: _plain(getattr(self, member.name)) for member in fields(self)}
 
 
+_MEMBERS = frozenset(member.name for member in fields(GenerationData))
+_MAPPINGS = ("missing", "extra", "texts")
+
+
 def by_list(resources: Iterable[UsedResource]) -> dict[str, tuple[UsedResource, ...]]:
     """The fields of a `GenerationData` that hold resources: `networks`, `embeddings` and `others`, each in order."""
-    lists: dict[str, list[UsedResource]] = {"networks": [], "embeddings": [], "others": []}
+    networks: list[UsedResource] = []
+    embeddings: list[UsedResource] = []
+    others: list[UsedResource] = []
     for used in resources:
-        name = "networks" if used.kind in NETWORK_KINDS else "embeddings" if used.kind == "embedding" else "others"
-        lists[name].append(used)
-    return {name: tuple(members) for name, members in lists.items()}
+        members = networks if used.kind in NETWORK_KINDS else embeddings if used.kind == "embedding" else others
+        members.append(used)
+    return {"networks": tuple(networks), "embeddings": tuple(embeddings), "others": tuple(others)}
 
 
 def loras_of(data: GenerationData) -> list[dict[str, Any]]:

@@ -17,9 +17,12 @@ from typing import NamedTuple
 KINDS = {"lora": "lora", "lyco": "lyco", "loha": "lyco", "locon": "lyco", "hypernet": "hypernet"}
 _EXTENSIONS = (".safetensors", ".ckpt", ".pt", ".bin")
 # What is between the brackets holds no bracket, so each character is looked at once.
-_TAG = re.compile(r"<(lora|lyco|loha|locon|hypernet):([^<>\n]*)>", re.IGNORECASE | re.ASCII)
-# No more digits than a float has room for.
-_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]+)\s*")
+_DIGITS = r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]+)"  # no more than a float has room for
+_TAG = re.compile(
+    rf"<(lora|lyco|loha|locon|hypernet):([^<>\n:]*)(?::({_DIGITS})(?=[:>]))?(?::({_DIGITS})(?=[:>]))?((?::[^<>\n]*)?)>",
+    re.IGNORECASE | re.ASCII,
+)
+_NUMBER = re.compile(rf"\s*{_DIGITS}\s*")
 # Named arguments that other extensions read; they say nothing about the two weights.
 _OTHER_ARGS = {"dyn", "lbw", "lbwe", "in", "mid", "out", "start", "stop", "step", "x"}
 _BLANKS = re.compile(r"[ \t]+")
@@ -64,27 +67,36 @@ def network_tags(text: str) -> list[str]:
 
 
 def _tag(text: str, match: re.Match[str]) -> Tag | None:
+    kind, name, first, second, rest = match.groups()
     start, end = match.span()
-    name, *args = match[2].split(":")
     name = normal_name(name)
-    if not name or _escaped(text, start):
+    if not name or (text[start - 1 : start] == "\\" and _escaped(text, start)):
         return None
-    weights: list[float] = []
+    clip = float(first) if first else 1.0
+    model = float(second) if second else clip
+    odd: tuple[str, ...] = ()
+    if rest:
+        weights = [float(weight) for weight in (first, second) if weight]
+        clip, model, odd = _with_arguments(weights, rest[1:].split(":"))
+    return Tag(KINDS[kind.lower()], name, model, None if clip == model else clip, match[0], start, end, odd)
+
+
+def _with_arguments(weights: list[float], arguments: list[str]) -> tuple[float, float, tuple[str, ...]]:
+    """The text encoder's weight, the UNet's, and what is none, of the arguments after the first numbers of a tag."""
     named: dict[str, float] = {}
     odd: list[str] = []
-    for arg in args:
-        if (weight := read_number(arg)) is not None:
+    for argument in arguments:
+        if (weight := read_number(argument)) is not None:
             weights.append(weight)
             continue
-        key, equals, argument = arg.partition("=")
-        key, weight = key.strip().lower(), read_number(argument)
+        key, equals, value = argument.partition("=")
+        key, weight = key.strip().lower(), read_number(value)
         if equals and key in ("te", "unet") and weight is not None:
             named[key] = weight
         elif not (equals and key in _OTHER_ARGS):
-            odd.append(arg.strip())
+            odd.append(argument.strip())
     clip = named.get("te", weights[0] if weights else 1.0)
-    model = named.get("unet", weights[1] if len(weights) > 1 else clip)
-    return Tag(KINDS[match[1].lower()], name, model, None if clip == model else clip, match[0], start, end, tuple(odd))
+    return clip, named.get("unet", weights[1] if len(weights) > 1 else clip), tuple(odd)
 
 
 def _escaped(text: str, start: int) -> bool:
@@ -111,7 +123,8 @@ def normal_name(name: str) -> str:
 
 def name_key(name: str) -> str:
     """What two spellings of one name have in common: the last segment, case-folded."""
-    return normal_name(name).rpartition("/")[2].casefold()
+    name = normal_name(name)
+    return (name.rpartition("/")[2] if "/" in name else name).casefold()
 
 
 def write_tag(kind: str, name: str, weight: float = 1.0, clip_weight: float | None = None) -> str:

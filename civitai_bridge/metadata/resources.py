@@ -132,13 +132,15 @@ def join(
     joined: list[UsedResource] = []
     places: dict[tuple[object, ...], int] = {}
     namesakes: dict[tuple[object, ...], list[int]] = {}
-    for used in map(_read_name, resources):
+    for used in resources:
+        if "@" in used.name:
+            used = _read_name(used)
         keys = _keys(used)
         place, met = None, False
         for key in keys:
-            if (first := places.get(key)) is None:
+            if key not in places:
                 continue
-            met = True
+            first, met = places[key], True
             if may_be_one(joined[first], used):
                 place = first
             elif key in namesakes:
@@ -185,7 +187,7 @@ def _keys(used: UsedResource) -> list[tuple[object, ...]]:
 
 def _read_name(used: UsedResource) -> UsedResource:
     """A resource whose name is an AIR, as CivitAI's own generator and nodes write it in a file's place."""
-    if "@" not in used.name or used.version_id is not None or used.air:
+    if used.version_id is not None or used.air:
         return used
     by_air = from_air(used.name)
     if by_air is None or by_air.version_id is None:

@@ -8,15 +8,14 @@ that no row knows is said to be unknown; nothing is guessed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import UnknownLabel
 
 AUTO = "auto"
 
 
-@dataclass(frozen=True)
-class Sampling:
+class Sampling(NamedTuple):
     """ComfyUI's sampler and scheduler; the scheduler is `""` where the label does not say."""
 
     sampler: str
@@ -107,7 +106,11 @@ _JOINTS = str.maketrans("_/(),-", "      ")
 
 
 def _folded(label: str) -> str:
-    return " ".join(label.lower().translate(_JOINTS).split())
+    return _FOLDED.get(label) or " ".join(label.lower().translate(_JOINTS).split())
+
+
+_FOLDED: dict[str, str] = {}
+_FOLDED.update({label: _folded(label) for label, _, _ in (*_ROWS, *_SCHEDULES)})  # as nearly all texts spell them
 
 
 _NAMES = (*SAMPLER_NAMES[1:], *_MORE_SAMPLERS)

@@ -63,7 +63,7 @@ def take(document: dict[str, Any], table: Iterable[Row], notes: list[str]) -> di
     A value of the wrong kind stays where it is and is named in the notes; the first row of a field wins."""
     fields: dict[str, Any] = {}
     for key, field, read in table:
-        if (raw := document.get(key)) is None:
+        if key not in document or (raw := document[key]) is None:
             continue
         if (value := read(raw)) is None:
             notes.append(f"{key} is left out: {shown(raw)} is no value for it.")

@@ -102,7 +102,7 @@ class _Walk:
     def root(self, root: str) -> list[tuple[str, str]]:
         if root not in self.roots:
             self.roots[root] = []
-            visited: set[tuple[int, int]] = set()
+            visited: set[tuple[int, int | str]] = set()
             pending, links = [(root, "")], []
             while pending or links:  # real directories first: a name without links in it is the better name
                 directory, lead = pending.pop() if pending else links.pop()
@@ -112,13 +112,13 @@ class _Walk:
                         below.append((entry.path, f"{lead}{entry.name}/"))
         return self.roots[root]
 
-    def _is_new(self, directory: str, lead: str, visited: set[tuple[int, int]]) -> bool:
+    def _is_new(self, directory: str, lead: str, visited: set[tuple[int, int | str]]) -> bool:
         try:
             status = os.stat(directory)
         except OSError as error:
             self._cannot_read(directory, lead, error)
             return False
-        identity = status.st_dev, status.st_ino
+        identity = status.st_dev, status.st_ino or os.path.realpath(directory)  # some drives number nothing
         is_new = identity not in visited
         visited.add(identity)
         return is_new

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,6 +29,8 @@ from .tls import trusted
 
 USER_AGENT = f"civitai-bridge/{VERSION}"  # no browser's name in it: the site answers those with HTML
 _SHORTEST_SECRET = 8
+_CUT = b"[key]"
+_ESCAPES_IN = 64 * 1024  # bytes of an answer in which an escaped key is looked for; no error text is longer
 LARGEST_ANSWER = 32 * 1024 * 1024  # bytes
 LONGEST_SILENCE = 30.0  # seconds without a byte, after which a download is taken up again
 CONNECT_SECONDS = 15.0  # for a connection that an order waits for
@@ -119,7 +122,7 @@ class HttpClient:
             raise ValueError("a path begins with /: anything else could name another host")
         origin = origin_of(base)
         if request.of_order:
-            await self._sit_out(origin)
+            await self._sit_out(origin, request.is_wanted)
         else:
             self.hosts.check(origin)
         response = await self._exchange(base, key, request)
@@ -129,10 +132,12 @@ class HttpClient:
             self.hosts.asked_for_pause(origin, pause)
         return response
 
-    async def _sit_out(self, origin: str) -> None:
+    async def _sit_out(self, origin: str, is_wanted: Callable[[], bool]) -> None:
         """Wait until a service that asked for a pause may be asked again: what belongs to an order never fails for
-        that, and never asks too early."""
+        that, and never asks too early. Raises Unreachable (not sent) for what is no longer wanted."""
         while (pause := self.hosts.pause_of(origin)) > 0:
+            if not is_wanted():
+                raise Unreachable(f"{urlsplit(origin).hostname} was not asked; it is no longer wanted.", sent=False)
             tell(f"{urlsplit(origin).hostname} asked for a pause; it goes on in {pause:.0f} s")
             await asyncio.sleep(min(pause, 1.0))
 
@@ -223,12 +228,22 @@ async def _whole(answer: Any, host: str) -> Response:
 
 
 def without_key(response: Response, key: str) -> Response:
-    """An answer in which the key that was sent does not stand: services repeat what they were sent in their error
-    texts, and those are shown, logged and kept. Keys shorter than 8 characters stay, for they may be ordinary words."""
-    secret = key.encode()
-    if len(secret) < _SHORTEST_SECRET or secret not in response.content:
+    """An answer in which the key that was sent does not stand, plain or escaped: services repeat what they were sent in
+    their error texts, which are shown, logged and kept, and in the addresses that they redirect to, which are followed.
+    Keys shorter than 8 characters stay, for they may be ordinary words."""
+    if len(key) < _SHORTEST_SECRET:
         return response
-    return replace(response, content=response.content.replace(secret, b"[key]"))
+    headers = {name: _cut_out(key, value.encode()).decode() for name, value in response.headers.items()}
+    return replace(response, headers=headers, content=_cut_out(key, response.content))
+
+
+def _cut_out(key: str, text: bytes) -> bytes:
+    """A text without the key; in a short one also without each spelling that JSON and addresses have for it."""
+    text = text.replace(key.encode(), _CUT)
+    if len(text) > _ESCAPES_IN or not (b"\\" in text or b"%" in text):
+        return text
+    letters = (rf"(?:{re.escape(letter)}|\\u00{ord(letter):02x}|%{ord(letter):02x})" for letter in key)
+    return re.sub("".join(letters).encode(), _CUT, text, flags=re.IGNORECASE)
 
 
 def _headers(answer: Any) -> dict[str, str]:

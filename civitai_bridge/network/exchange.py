@@ -36,12 +36,17 @@ LONGEST_PAUSE = 86_400.0  # seconds that are believed of a Retry-After
 _LONGEST = 400  # characters of the service's own words in a message
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Request:
     """`path` is joined to the base address of the Send; `timeout` is in seconds to the end of the answer.
 
     Either `json` or `content` (with its type) is the body. `of_order` = it belongs to an order that may have left, so
-    no memory of failures keeps it back; `fresh` = it is an order, and never leaves on a connection that may be dead."""
+    no memory of failures keeps it back; `fresh` = it is an order, and never leaves on a connection that may be dead.
+    `is_wanted` is asked while a pause of the service is sat out: what nobody wants any more does not leave."""
 
     method: str
     path: str
@@ -52,6 +57,7 @@ class Request:
     timeout: float = 30.0
     of_order: bool = False
     fresh: bool = False
+    is_wanted: Callable[[], bool] = field(default=_always, repr=False)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class HostMemory:
     clock: Callable[[], float] = time.time
     down: dict[str, tuple[float, str]] = field(default_factory=dict)
     strikes: dict[str, int] = field(default_factory=dict)
-    paused: dict[str, float] = field(default_factory=dict)
+    paused: dict[str, tuple[float, float]] = field(default_factory=dict)  # until when, and for how long at most
     refusals: deque[Refusal] = field(default_factory=lambda: deque(maxlen=_MOST_REFUSALS))
 
     def check(self, origin: str) -> None:
@@ -92,7 +92,9 @@ class HostMemory:
 
     def pause_of(self, origin: str) -> float:
         """Seconds for which an origin asked to be left alone; 0 for none."""
-        return max(0.0, self.paused.get(origin, 0.0) - self.clock())
+        until, longest = self.paused.get(origin, (0.0, 0.0))
+        left = until - self.clock()
+        return left if 0 < left <= longest + 1 else 0.0  # a clock that was set back must not make it longer
 
     def failed(self, origin: str, reason: str, *, waited: bool) -> bool:
         """No connection could be made; True when the host counts as down from now on. `waited`: it took its whole
@@ -112,7 +114,8 @@ class HostMemory:
 
     def asked_for_pause(self, origin: str, seconds: float) -> None:
         """The service said when to come again (Retry-After)."""
-        self.paused[origin] = max(self.paused.get(origin, 0.0), self.clock() + seconds)
+        seconds = max(seconds, self.pause_of(origin))
+        self.paused[origin] = self.clock() + seconds, seconds
 
     def refused(self, host: str, reason: str) -> None:
         """An address was not followed."""

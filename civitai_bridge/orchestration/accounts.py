@@ -13,6 +13,7 @@ from . import report, users
 from .journal import Journal
 from .purchase import ACCEPTED, ALIVE, FINISHED, SENT, UNCONFIRMED, Buyer, Purchase
 from .services import Services
+from .timings import pause_before
 from .workflow import Workflow
 
 PATIENCE = 6.0  # seconds for the answer whose a key is; without it the order goes on, if nothing speaks against it
@@ -34,6 +35,13 @@ def waiting(journal: Journal, settings: Settings) -> list[Purchase]:
     """Purchases whose pictures nobody has been given yet, oldest first (reads the journal; not for the event loop)."""
     buyer = buyer_in(journal, settings)
     return [purchase for purchase in journal.rows((FINISHED, ACCEPTED, SENT, UNCONFIRMED)) if buyer.owns(purchase)]
+
+
+async def _shown(services: Services, purchase: Purchase) -> list[Workflow]:
+    """What CivitAI shows this key of a purchase. Raises what the look raises."""
+    if purchase.workflow_id:
+        return [await services.client.workflow(purchase.workflow_id)]
+    return await services.client.tagged(purchase.key)
 
 
 class Accounts:
@@ -84,12 +92,13 @@ class Accounts:
         return replace(buyer, strangers=self._strangers)
 
     async def _ask_whose(self, purchase: Purchase) -> None:
-        client, services = self._services.client, self._services
+        services = self._services
         try:
-            if purchase.workflow_id:
-                workflows: list[Workflow] = [await client.workflow(purchase.workflow_id)]
-            else:
-                workflows = await client.tagged(purchase.key)
+            try:
+                workflows = await _shown(services, purchase)
+            except Forbidden as error:  # a firewall on the way may say no once
+                await services.timings.sleep(pause_before(1, error))
+                workflows = await _shown(services, purchase)
         except (NotFound, Forbidden, Gone):
             self._strangers |= {purchase.key}
             return

@@ -114,11 +114,14 @@ async def look_by_tag(owned: OwnedPurchase) -> bool:
 
 
 async def find_by_tag(owned: OwnedPurchase) -> Workflow | None:
-    """The workflow that carries our key: of several the oldest that came to something. The rest are twins."""
+    """The workflow that carries our key: of several the one that is the purchase's already, else the oldest that came
+    to something. The rest are twins."""
     if "twin_of" in owned.purchase.about:  # only its own id tells it from the rest
         return None
     workflows = await workflows_of(owned.services.client, owned.purchase.key)
-    own = next((each for each in workflows if not each.ended_badly), workflows[0] if workflows else None)
+    better = [each for each in workflows if each.id == owned.purchase.workflow_id]
+    better += [each for each in workflows if not each.ended_badly]
+    own = next(iter([*better, *workflows]), None)
     if own is not None and len(workflows) > 1:
         await enter_twins(owned, own.id, [workflow for workflow in workflows if workflow.id != own.id])
     return own

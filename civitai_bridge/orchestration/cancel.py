@@ -33,11 +33,14 @@ async def cancel_purchase(runs: Runs, purchase: Purchase, settings: Settings) ->
 
 async def cancel_unknown(client: OrchestrationClient, workflow_id: str) -> str:
     """Cancel a workflow that is not in the journal. Raises NotFound where CivitAI knows none of this id."""
+    unknown = NotFound(f"CivitAI knows no workflow {workflow_id!r} of your account.", status=404)
     await ask_to_stop(client, workflow_id)
     try:
         workflow = await client.workflow(workflow_id)
     except (NotFound, Gone, BadRequest) as error:
-        raise NotFound(f"CivitAI knows no workflow {workflow_id!r} of your account.", status=404) from error
+        raise unknown from error
+    if not workflow.id:  # an answer, but of no workflow: `.` leads to their list
+        raise unknown
     return report.cancelled_unknown(workflow_id, workflow.status)
 
 

@@ -98,10 +98,11 @@ async def _take_over(runs: Runs, purchase: Purchase) -> None:
 
 async def second_looks(runs: Runs, accounts: Accounts) -> None:
     """Look again for twins of the orders whose answer was lost, where their minute has passed."""
-    now = runs.services.timings.clock()
+    timings = runs.services.timings
     for purchase in await accounts.surely_owned():
         due = purchase.about.get("twin_look")
-        if isinstance(due, (int, float)) and due <= now:
+        # Of a clock that was set back meanwhile it is due too.
+        if isinstance(due, (int, float)) and not 0 < due - timings.clock() <= timings.twin_look:
             await second_look(runs, purchase.key)
 
 
@@ -122,6 +123,15 @@ async def second_look(runs: Runs, key: str) -> None:
     for purchase in await services.in_thread(services.journal.rows, (ACCEPTED,)):
         if purchase.about.get("twin_of") == key:
             services.background.start(_take_over(runs, purchase))
+
+
+async def second_look_after(runs: Runs, key: str) -> None:
+    """Wait for the end of a purchase whose caller has left, and then as `second_look_later`."""
+    if (run := runs.get(key)) is not None:
+        await asyncio.wait({run.task})
+    purchase = await runs.services.in_thread(runs.services.journal.get, key)
+    if purchase is not None:
+        await second_look_later(runs, purchase)
 
 
 async def second_look_later(runs: Runs, purchase: Purchase) -> None:

@@ -8,7 +8,7 @@ otherwise, the list even by default. Repeats are not made here: reads are wrappe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urljoin
 
@@ -44,10 +44,11 @@ class OrchestrationClient:
         )
         return _workflow(await self._send_once(request))
 
-    async def submit(self, body: str, *, again: bool = False) -> Workflow:
+    async def submit(self, body: str, *, again: bool = False, is_wanted: Callable[[], bool] = lambda: True) -> Workflow:
         """Send a paid workflow, exactly the stored text, once. Without `wait`, whose default is 0: older deployments
         take it as a boolean and answer 400 to a number. `again` = an earlier POST of it may have arrived, so that it
-        sits out a pause the service asks for. Raises ApiError or Unreachable; only `submit` repeats it."""
+        sits out a pause the service asks for, unless `is_wanted` turns false meanwhile. Raises ApiError or
+        Unreachable; only `submit` repeats it."""
         request = Request(
             "POST",
             _ROOT,
@@ -57,6 +58,7 @@ class OrchestrationClient:
             timeout=SUBMIT_SECONDS,
             of_order=again,
             fresh=True,
+            is_wanted=is_wanted,
         )
         workflow = _workflow(await self._send_once(request))
         if not workflow.id:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ..errors import ApiError, BlobBlocked, BlobTrouble, CivitaiError, Gone, NotFound
 from ..pictures import check, kind_of
+from .answers import learn_money
 from .owned import OwnedPurchase
 from .purchase import Purchase, PurchasedImage
 from .results import Results
@@ -66,6 +67,7 @@ async def _blobs(owned: OwnedPurchase) -> Mapping[int, ImageBlob]:
     if owned.workflow is None or not owned.workflow.done:
         try:
             owned.workflow = await owned.services.client.workflow(owned.purchase.workflow_id)
+            await learn_money(owned, owned.workflow)  # a refund may have come meanwhile
         except (NotFound, Gone):
             owned.workflow = None  # the pictures may be there all the same, by their own ids
     return {blob.index: blob for blob in owned.workflow.images} if owned.workflow else {}

@@ -23,7 +23,7 @@ from . import accounts, report
 from .accounts import Accounts, need_key
 from .body import Order
 from .cancel import cancel_purchase, cancel_unknown
-from .care import open_purchases, second_look_later, second_looks, send_cancels, take_care
+from .care import open_purchases, second_look_after, second_look_later, second_looks, send_cancels, take_care
 from .client import OrchestrationClient
 from .hand_over import hand_over, note_collected
 from .journal import Journal
@@ -64,6 +64,7 @@ class Fleet:
         self._timings = timings
         self._own_journal = journal is None
         self._pruned = 0.0
+        self._callers = 0
         self._care: asyncio.Task[None] | None = None
         self._looks: asyncio.Task[None] | None = None
         self._reservations = Reservations(partial(reserve_together, self.runs, settings), quiet=timings.quiet)
@@ -96,18 +97,23 @@ class Fleet:
         """Pictures for a request, bought once. Raises a CivitaiError whose sentence says what to do; Interrupted when
         the person cancels (the service is asked to stop at once); StillRunning after `terms.wait_minutes`."""
         need_key(self.settings)
-        while True:
-            order, purchase, bought_before = await self._ordered(request, terms, caller)
-            self.runs.expect(purchase.key)
-            try:
-                outcome = await self._served(order, purchase, bought_before, terms, caller)
-                if outcome is not None:
-                    if caller.abandoned():  # nobody takes the pictures: they wait to be collected
-                        self.runs.expect_no_more(purchase.key)
-                    return outcome
-            except BaseException:
-                self.runs.expect_no_more(purchase.key)
-                raise
+        self._callers += 1
+        try:
+            while True:
+                order, purchase, bought_before = await self._ordered(request, terms, caller)
+                self.runs.expect(purchase.key)
+                try:
+                    outcome = await self._served(order, purchase, bought_before, terms, caller)
+                    if outcome is not None:
+                        if caller.abandoned():  # nobody takes the pictures: they wait to be collected
+                            self.runs.expect_no_more(purchase.key)
+                        return outcome
+                except BaseException:
+                    self.runs.expect_no_more(purchase.key)
+                    self._services.background.start(second_look_after(self.runs, purchase.key))
+                    raise
+        finally:
+            self._callers -= 1
 
     async def _served(
         self, order: Order, purchase: Purchase, bought_before: bool, terms: Terms, caller: Caller
@@ -209,8 +215,8 @@ class Fleet:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of ours is under way."""
-        return not self.runs and self._services.background.idle
+        """Whether nothing of ours is under way, nobody waits, and nobody has pictures that are yet to be collected."""
+        return not (self._callers or self.runs or self.runs.expects_any) and self._services.background.idle
 
     async def close(self) -> None:
         """Stop driving purchases: rows keep their state and are released, so that the next process goes on."""

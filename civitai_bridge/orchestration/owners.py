@@ -34,7 +34,7 @@ def has_ended(owner: str) -> bool:
     machine, _, rest = owner.partition(".")
     pid, _, rest = rest.partition(".")
     start = rest.rpartition(".")[0]
-    if machine != _machine() or not pid.isdigit() or not start:
+    if machine != _machine() or not pid.isdigit() or not start or not float(start):  # 0 = the system did not tell it
         return False
     alive_since = _start_of(int(pid))
     return alive_since is not None and abs(alive_since - float(start)) > _SAME_START

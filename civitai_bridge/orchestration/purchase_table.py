@@ -19,6 +19,7 @@ from .purchase import (
     PLANNED,
     REFUSED,
     UNCONFIRMED,
+    UNDER_WAY,
     UNSURE_OR_PAID,
     Buyer,
     PlannedPurchase,
@@ -151,16 +152,18 @@ def find_equal(
     connection: sqlite3.Connection, request_hash: str, buyer: Buyer, usable: Callable[[Purchase], bool]
 ) -> Purchase | None:
     """The buyer's oldest purchase of a request that is under way or not collected; else the newest collected one that
-    is `usable`."""
+    is `usable`. What runs as the twin of another serves only where nothing else does."""
     purchases = [purchase for purchase in equal(connection, request_hash) if buyer.owns(purchase)]
+    collected = (purchase for purchase in reversed(purchases) if purchase.state == COLLECTED)
+    newest = next(filter(usable, collected), None)
     for purchase in purchases:
         # Also one that a person wants cancelled: until it is over, nobody knows whether it is paid and finishes. What
         # was handed over once, less a picture that may still come, is not new to whoever buys deliberately.
         handed_over = purchase.state == FINISHED and purchase.about.get("handed_over")
-        if purchase.state in ALIVE and (not handed_over or usable(purchase)):
+        runs_beside = newest is not None and purchase.state in UNDER_WAY and "twin_of" in purchase.about
+        if purchase.state in ALIVE and not runs_beside and (not handed_over or usable(purchase)):
             return purchase
-    collected = (purchase for purchase in reversed(purchases) if purchase.state == COLLECTED)
-    return next(filter(usable, collected), None)
+    return newest
 
 
 def find_doubtful(connection: sqlite3.Connection, request_hash: str, buyer: Buyer) -> Purchase | None:

@@ -134,6 +134,11 @@ class Runs:
         """Whether this process drives the purchase, or somebody here will collect it."""
         return key in self._by_key or self._expected.get(key, 0.0) > time.monotonic()
 
+    @property
+    def expects_any(self) -> bool:
+        """Whether somebody here waits for a purchase, or has been given one that is yet to be collected."""
+        return any(until > time.monotonic() for until in self._expected.values())
+
     def __iter__(self) -> Iterator[PurchaseRun]:
         return iter(list(self._by_key.values()))
 

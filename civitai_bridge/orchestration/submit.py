@@ -103,7 +103,9 @@ async def _post(owned: OwnedPurchase, unclear: bool) -> _Answer:
         return _Answer()
     owned.purchase = replace(owned.purchase, state=SENT)
     try:
-        return _Answer(number, workflow=await services.client.submit(owned.purchase.body, again=unclear))
+        submit = services.client.submit
+        workflow = await submit(owned.purchase.body, again=unclear, is_wanted=lambda: not owned.purchase.cancel_wanted)
+        return _Answer(number, workflow=workflow)
     except Unreachable as error:
         answer = _Answer(number, error=error, unclear=error.sent, late=error.timed_out)
         outcome = "cut off" if error.sent else "not sent"

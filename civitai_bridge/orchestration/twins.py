@@ -70,6 +70,8 @@ def _columns(purchase: Purchase, twin: Workflow) -> Mapping[str, Any]:
         "body": "",
         "state": ended if over else ACCEPTED,
         "workflow_id": twin.id,
+        # Whoever wanted the order cancelled before anybody knew of the twin wanted all of it cancelled.
+        "cancel_wanted": 0 if over else max(purchase.cancels, int(purchase.cancel_wanted)),
         "price": purchase.price if twin.cost is None else twin.cost,
         "debited": twin.debited,
         "credited": twin.credited,

@@ -38,7 +38,10 @@ def normal_hash(value: object) -> str:
     if not isinstance(value, str) or len(value) > 80:
         return ""
     match = _HASH.fullmatch(value) or _HASH.fullmatch(value.strip().lower())
-    return match[1] if match is not None and not is_of_nothing(match[1]) else ""
+    if match is None:
+        return ""
+    digits = match[1]
+    return "" if OF_NOTHING.startswith(digits) else digits
 
 
 def spellings(value: str) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ def whole(value: object) -> int | None:
     """
     if isinstance(value, str):
         digits = value.strip()
+        if digits.isdigit() and digits.isascii() and len(digits) < 20:
+            return int(digits)
         if digits.removeprefix("-").isdigit() and digits.isascii() and len(digits) <= 20:
             value = int(digits)
         else:
@@ -81,9 +83,10 @@ def number(value: object) -> float | None:
 
     assert number("7.5") == 7.5 and number("1_000") is None and number("inf") is None
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    if isinstance(value, str) and (len(value) > _LONGEST_NUMBER or "_" in value):
+    if isinstance(value, str):
+        if len(value) > _LONGEST_NUMBER or "_" in value:
+            return None
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         parsed = float(value)

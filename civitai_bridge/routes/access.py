@@ -17,16 +17,20 @@ from aiohttp import HttpVersion11, web
 from ..errors import CivitaiError
 from ..network.hosts import is_loopback_host
 from ..settings import Settings, is_admin
+from ..wording import public_command
 from .peers import Address, in_container, is_own_account
 
 log = logging.getLogger(__name__)
 SESSION = "X-Civitai-Bridge-Session"
-TOKEN_NEEDED = "This needs the admin token, as `Authorization: Bearer …`; `civitai-bridge catalog token` shows it."
-_MEND = "Mend or move it away; then `civitai-bridge catalog token` shows a new token."
+TOKEN_COMMAND = f"{public_command()} catalog token"
+TOKEN_NEEDED = f"This needs the admin token, as `Authorization: Bearer …`; `{TOKEN_COMMAND}` shows it."
+_MEND = f"Mend or move it away; then `{TOKEN_COMMAND}` shows a new token."
 _PORTS = {"http": 80, "https": 443}
 # What proxies add; a browser sends none of them.
-_DETOURS = frozenset({"via", "x-real-ip", "cf-connecting-ip"})
-_DETOUR_WORDS = ("forwarded", "client-ip")  # in any spelling: X-Original-Forwarded-For, X_Forwarded_For
+_DETOURS = frozenset({"via", "cdn-loop", "front-end-https", "x-scheme", "x-host"})
+_DETOUR_HEADS = ("cf-", "x-arr-", "x-amzn-", "x-appengine-", "x-envoy-", "x-original-", "tailscale-", "ngrok-")
+# In any spelling: X-Original-Forwarded-For, X_Forwarded_For, X-Azure-ClientIP, X-ProxyUser-Ip.
+_DETOUR_WORDS = ("forward", "client-ip", "clientip", "real-ip", "remote-ip", "remote-addr", "proxy")
 
 
 @dataclass
@@ -98,7 +102,8 @@ def is_own_page(request: web.Request) -> bool:
     if request.version < HttpVersion11:  # no browser; nginx, left to itself, asks so
         return False
     names = {name.lower().replace("_", "-") for name in request.headers}
-    if names & _DETOURS or any(word in name for name in names for word in _DETOUR_WORDS):
+    words = any(word in name for name in names for word in _DETOUR_WORDS)
+    if names & _DETOURS or words or any(name.startswith(_DETOUR_HEADS) for name in names):
         return False
     hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
     if len(hosts) != 1 or len(origins) > 1:

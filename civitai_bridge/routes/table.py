@@ -42,7 +42,7 @@ from ..errors import (
 )
 from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
-from .access import TOKEN_NEEDED, Gate
+from .access import TOKEN_COMMAND, TOKEN_NEEDED, Gate
 
 if TYPE_CHECKING:
     from ..catalog.service import CatalogService
@@ -224,7 +224,11 @@ def _error(status: int, code: str, message: str, headers: Mapping[str, str] | No
 
 
 def _refused(reason: str) -> web.Response:
-    return _error(401, "unauthorized", reason, {"WWW-Authenticate": "Bearer"})
+    """A 401; where the token is all that is missing it names the `command` that shows it, for our page."""
+    answer = {"error": reason, "code": "unauthorized"}
+    if reason == TOKEN_NEEDED:
+        answer["command"] = TOKEN_COMMAND
+    return web.json_response(answer, status=401, headers={"WWW-Authenticate": "Bearer"})
 
 
 def finite(value: Any) -> Any:

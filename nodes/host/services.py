@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...civitai_bridge.errors import CivitaiError
+from ...civitai_bridge.errors import BadSetting, CivitaiError
+from ...civitai_bridge.model_files.atomic import reason
 from ...civitai_bridge.network.background import background_loop
 from ...civitai_bridge.settings import Settings
 from . import folders
@@ -103,19 +104,29 @@ def services() -> Services:
 
 
 def load_server_settings() -> Settings:
-    """The settings of this server: in CIVITAI_BRIDGE_HOME, else in ComfyUI's system user directory, which is noted for
+    """The settings of this server, as they are in its `server_home`. Raises BadSetting."""
+    from ...civitai_bridge.settings import load_settings
+
+    return load_settings(home=server_home())
+
+
+def server_home() -> Path:
+    """The state folder of this server: CIVITAI_BRIDGE_HOME, else ComfyUI's system user directory, which is noted for
     the command line. Raises BadSetting."""
-    from ...civitai_bridge.settings import load_settings, note_state_folder
+    from ...civitai_bridge.settings import note_state_folder, state_folder
 
     if os.environ.get("CIVITAI_BRIDGE_HOME"):
-        return load_settings()
+        return state_folder(os.environ)
     home = folders.state_folder()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadSetting(f"The state folder {home} cannot be made: {reason(error)}.") from error
     try:
         note_state_folder(home)
     except CivitaiError as error:
         log.warning("The command line will not find this server's state folder: %s", error)
-    return load_settings(home=home)
+    return home
 
 
 def _note_folders(home: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ...civitai_bridge.errors import CivitaiError
 from ...civitai_bridge.network.background import background_loop
 from . import comfyui
-from .services import load_server_settings, services
+from .services import load_server_settings, server_home, services
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,10 @@ def serve_routes() -> None:
 
 
 def _admin_token() -> str:
-    from ...civitai_bridge.settings import admin_token
+    """Hangs on no setting and no key, so that what is wrong with one does not look like a wrong token."""
+    from ...civitai_bridge.settings import admin_token, own_folder
 
-    return admin_token(load_server_settings().home)
+    return admin_token(own_folder(home=server_home()))
 
 
 def make_token() -> None:

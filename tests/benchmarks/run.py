@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import catalog  # noqa: E402
+import faults  # noqa: E402
 import graphs  # noqa: E402
 import metadata  # noqa: E402
 import website  # noqa: E402
@@ -383,6 +384,7 @@ def main() -> int:
             asyncio.run(connections(pretend.addresses, Path(folder) / "plain", None, "HTTP/1.1", 17))
             over_tls(pretend.addresses, Path(folder) / "tls")
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
+        asyncio.run(faults.going_wrong(row, Path(folder) / "faults"))
         asyncio.run(website.looking_up(row))
         catalog.catalogs(row)
         metadata.reading(row, Path(folder) / "pictures")

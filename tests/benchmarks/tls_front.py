@@ -1,4 +1,4 @@
-"""HTTP/2 over TLS before a sandbox, with a throw-away certificate:  tls_front.py SANDBOX_URL
+"""HTTP/2 over TLS before a sandbox, with a throw-away certificate:  tls_front.py SANDBOX_URL [IDLE_SECONDS]
 
 Hypercorn in front, passing each request on. Prints its address and the certificate to trust as JSON, then serves until
 it is ended. The sandbox's own address in answers is replaced by the front's, as an edge server would have it.
@@ -62,6 +62,8 @@ async def main() -> None:
         config.bind, config.certfile, config.keyfile = [f"127.0.0.1:{port}"], str(chain), str(key)
         config.alpn_protocols = ["h2", "http/1.1"]
         config.loglevel = "ERROR"
+        if len(sys.argv) > 2:
+            config.keep_alive_timeout = float(sys.argv[2])
         serving = asyncio.create_task(serve(front, config))  # type: ignore[arg-type]
         while True:
             try:

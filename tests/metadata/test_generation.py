@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import pickle
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, asdict, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +82,20 @@ def test_values_cannot_be_changed_and_can_be_copied():
     assert copy.deepcopy(data) == pickle.loads(pickle.dumps(data)) == replace(data) == data
     assert asdict(data)["networks"][0]["weight"] == 0.5 and "prompt='a'" in repr(data)
     assert hash(UsedResource("x")) == hash(UsedResource("x")) and {Upscale(): 1}[Upscale()] == 1
+
+
+def test_a_value_made_of_its_fields_is_the_same_as_one_made_by_name():
+    members = {"prompt": "a", "seed": 4, "upscale": Upscale("u", 2.0)}
+    data = GenerationData.of(members)
+    assert data == GenerationData(**members) == replace(data) and repr(data) == repr(GenerationData(**members))
+    assert copy.deepcopy(data) == pickle.loads(pickle.dumps(data)) == data and data.to_json()["texts"] == {}
+    with pytest.raises(TypeError, match="colour"):
+        GenerationData.of({"colour": "red"})
+    for kind in (UsedResource, Upscale):
+        accepted = list(inspect.signature(kind.__init__).parameters)[1:]
+        assert accepted == [member.name for member in fields(kind)]
+        filled = kind(**{name: name for name in accepted})
+        assert all(getattr(filled, name) == name for name in accepted)
 
 
 @given(DATA)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ def test_a_linked_folder_is_entered(models: ModelFolders):
     os.symlink(models.root / "elsewhere", models.root / "loras" / "linked")
     models.scan()
     assert list(models.names()) == [("loras", "linked/a.pt")]
+
+
+def test_folders_of_a_drive_that_numbers_nothing_are_all_entered(models: ModelFolders, monkeypatch: pytest.MonkeyPatch):
+    models.put("a/x.pt", b"x")
+    models.put("b/c/y.pt", b"y")
+    (models.root / "loras" / "ring").symlink_to(models.root / "loras", target_is_directory=True)
+    real = os.stat
+
+    def numberless(path: Any, *more: Any, **options: Any) -> os.stat_result:
+        status = real(path, *more, **options)
+        return os.stat_result((status.st_mode, 0, *status[2:])) if os.path.isdir(str(path)) else status
+
+    monkeypatch.setattr(os.path, "isdir", lambda path: stat.S_ISDIR(real(path).st_mode))
+    monkeypatch.setattr(os, "stat", numberless)
+    assert set(models.names()) == set() and models.scan().files == 2
+    assert set(models.names()) == {("loras", "a/x.pt"), ("loras", "b/c/y.pt")}
 
 
 def test_one_folder_under_two_keys_is_hashed_once(models: ModelFolders):

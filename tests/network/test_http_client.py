@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -25,10 +26,12 @@ from pack.civitai_bridge.errors import (
 )
 from pack.civitai_bridge.network.addresses import is_public
 from pack.civitai_bridge.network.client import HttpClient
-from pack.civitai_bridge.network.exchange import Request
+from pack.civitai_bridge.network.exchange import Request, error_from
 from pack.civitai_bridge.network.fetch import check_address
 from pack.civitai_bridge.network.hosts import HostMemory
 from pack.civitai_bridge.network.notices import listening
+
+SECRET = "0123abcde-fghij-key"
 
 
 class Server:
@@ -54,6 +57,13 @@ class Server:
                 return web.Response(status=302, headers={"Location": "http://10.0.0.1/x"})
             case ["redirect", "file"]:
                 return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
+            case [
+                "echo",
+                *_,
+            ]:  # what a service repeats: as an address, as a header, as a text in the spelling asked for
+                said = request.query["said"].encode().decode("unicode_escape") if "said" in request.query else ""
+                headers = {"Location": f"{self.elsewhere}/bytes?token={SECRET}", "X-Said": SECRET}
+                return web.Response(status=int(request.path[-3:]), headers=headers, text=said or f"no {SECRET}")
             case ["status", status]:
                 return web.Response(status=int(status))
             case ["later", seconds]:
@@ -110,6 +120,28 @@ async def test_the_key_goes_to_its_base_alone(server: Server, network: HttpClien
     assert "mozilla" not in first.headers["User-Agent"].lower() and first.headers["User-Agent"].startswith(
         "civitai-bridge/"
     )
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        SECRET,
+        SECRET.upper() + "%",  # beside an escape
+        "".join(f"\\u{ord(letter):04X}" for letter in SECRET),
+        f"{SECRET[:9]}\\u002d{SECRET[10:]}",
+        quote(SECRET, safe="").replace("-", "%2D"),
+    ],
+)
+async def test_a_key_that_a_service_repeats_is_cut_out(spelling: str, server: Server, network: HttpClient):
+    query = (("said", f'{{"error": "no {spelling}"}}'.encode("unicode_escape").decode()),)
+    answer = await network.send_to(server.url, SECRET)(Request("GET", "/echo/401", query=query))
+    assert str(error_from(answer)).rstrip(".%").endswith("no [key]")
+    assert SECRET not in repr(answer) + answer.text
+
+
+async def test_an_address_with_the_key_in_it_loses_it(server: Server, network: HttpClient):
+    answer = await network.send_to(server.url, SECRET)(Request("GET", "/echo/307"))
+    assert answer.headers["location"] == f"{server.elsewhere}/bytes?token=[key]" and SECRET not in repr(answer)
 
 
 async def test_a_redirect_is_never_followed_with_the_key(server: Server, network: HttpClient):
@@ -295,6 +327,16 @@ async def test_nobody_asks_inside_the_time_that_a_service_forbade(server: Server
         assert (await send(Request("GET", "/x"))).status == 200
 
 
+def test_a_clock_that_is_set_back_makes_no_pause_longer():
+    now = [100_000.0]
+    hosts = HostMemory(clock=lambda: now[0])
+    hosts.asked_for_pause("https://a:443", 20.0)
+    hosts.asked_for_pause("https://a:443", 5.0)
+    assert hosts.pause_of("https://a:443") == 20.0, "the longer one counts"
+    now[0] -= 86_400
+    assert hosts.pause_of("https://a:443") == 0.0
+
+
 async def test_what_belongs_to_an_order_waits_and_says_so(server: Server):
     now, told = [1000.0], []
     async with HttpClient(hosts=HostMemory(clock=lambda: now[0])) as network:
@@ -303,6 +345,16 @@ async def test_what_belongs_to_an_order_waits_and_says_so(server: Server):
         with listening(lambda sentence: (told.append(sentence), now.__setitem__(0, 5000.0))):
             assert (await send(Request("GET", "/x", of_order=True))).status == 200
     assert "asked for a pause" in told[0] and len(server.seen) == 2
+
+
+async def test_what_nobody_wants_any_more_does_not_leave_after_a_pause(server: Server):
+    wanted = [True]
+    async with HttpClient(hosts=HostMemory()) as network:
+        send = network.send_to(server.url)
+        await send(Request("GET", "/later/3600"))
+        with listening(lambda _: wanted.__setitem__(0, False)), pytest.raises(Unreachable) as caught:
+            await send(Request("POST", "/x", of_order=True, is_wanted=lambda: wanted[0]))
+    assert not caught.value.sent and len(server.seen) == 1
 
 
 # --- fetch ----------------------------------------------------------------------------------------------------------------

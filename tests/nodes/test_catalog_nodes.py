@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.app import Tuning
-from pack.civitai_bridge.errors import BadInput, DownloadDamaged, NotALora, NotFound, NotInCatalog, UnknownReference
+from pack.civitai_bridge.errors import (
+    BadInput,
+    BadSetting,
+    DownloadDamaged,
+    NotALora,
+    NotFound,
+    NotInCatalog,
+    UnknownReference,
+)
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource
 from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.orchestration.timings import Timings
@@ -447,6 +455,26 @@ def test_a_server_without_a_place_for_a_token_starts_all_the_same(
     monkeypatch.setenv("CIVITAI_BRIDGE_HOME", str(tmp_path / "file" / "state"))
     nodes.startup.make_token()
     assert "admin routes" in caplog.text
+
+
+def test_a_state_folder_that_cannot_be_made_is_a_sentence_and_lets_nobody_in(
+    nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.delenv("CIVITAI_BRIDGE_HOME")
+    core = sys.modules["folder_paths"]
+    monkeypatch.setattr(core, "get_system_user_directory", lambda name: str(tmp_path / "file" / name))
+    host = importlib.import_module("pack.nodes.host.services")
+    with pytest.raises(BadSetting, match="cannot be made"):
+        host.load_server_settings()
+
+
+def test_what_is_wrong_with_the_environments_key_leaves_the_admin_token_alone(
+    nodes: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "two words")
+    nodes.startup.make_token()
+    assert not caplog.records and (home() / "credentials.json").exists()
 
 
 def wait_for(condition: Any, seconds: float = 5.0) -> None:

@@ -32,7 +32,7 @@ from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.settings import save_setting
-from pack.civitai_bridge.wording import command
+from pack.civitai_bridge.wording import at_a_graph, command, public_command
 
 ROOTS = (
     "ImageData", "ReadImage", "Resolve", "Estimate", "CatalogCheck", "CatalogAdd", "CatalogPromote", "Download", "SaveImage",
@@ -251,7 +251,26 @@ def test_no_key_is_said_on_the_node(nodes: Any, sandbox: Any, comfy: Any, monkey
     monkeypatch.delenv("CIVITAI_API_TOKEN")
     with pytest.raises(BadInput, match="login") as caught:
         run(nodes.generate.CivitaiBridgeGenerate, **small())
-    assert f"`{command()} login`" in str(caught.value), "as it is called in this install"
+    words = (
+        f"Enter your key in ComfyUI's Settings → Civitai Bridge, or run `{command()} login`, or set CIVITAI_API_TOKEN"
+    )
+    assert words in str(caught.value), "the page's field first, then the command as it is called in this install"
+
+
+def test_a_stored_key_that_is_not_accepted_is_entered_again_on_the_page(
+    nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("CIVITAI_API_TOKEN")
+    assert at_a_graph("It is wrong. Run `civitai-bridge login`.").startswith(
+        "It is wrong. Enter your key in ComfyUI's Settings → Civitai Bridge, or run `"
+    )
+    assert "; enter your key in " in at_a_graph("With an API key it may be read; run `civitai-bridge login`.")
+
+
+def test_a_public_command_names_no_folder_of_the_server(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    assert public_command().count("/") == 2 and public_command().endswith("/civitai_bridge")
+    assert str(Path.home()) not in public_command()
 
 
 def test_commands_are_named_as_they_work_in_this_install(nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -261,7 +280,7 @@ def test_commands_are_named_as_they_work_in_this_install(nodes: Any, monkeypatch
     assert command() == "civitai-bridge" or os.name == "nt"
     monkeypatch.setenv("PATH", "")
     report = nodes.base.report_text("Run `civitai-bridge journal list`.")
-    assert sys.executable in report and report.endswith("civitai_bridge journal list`.")
+    assert sys.executable in report and report.replace('"', "").endswith("civitai_bridge journal list`.")
     parts = shlex.split(report.split("`")[1])
     done = subprocess.run(parts, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "The journal is empty." in done.stdout
@@ -271,7 +290,11 @@ def test_a_wrong_key_of_the_environment_is_said_of_the_environment(
     nodes: Any, sandbox: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CIVITAI_API_TOKEN", "wrong")
-    with pytest.raises(CivitaiError, match="environment variable CIVITAI_API_TOKEN"):
+    with pytest.raises(CivitaiError, match="environment variable CIVITAI_API_TOKEN") as caught:
+        run(nodes.generate.CivitaiBridgeEstimate, **small())
+    assert "Settings" not in str(caught.value), "a key that is entered on the page would not be read"
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "two words")
+    with pytest.raises(CivitaiError, match="in the environment variable CIVITAI_API_TOKEN has characters"):
         run(nodes.generate.CivitaiBridgeEstimate, **small())
 
 

@@ -146,6 +146,15 @@ async def test_orders_of_the_version_before_are_taken_over_by_every_key_of_their
     assert bridge.journal.get(f"7-{seed}").user_id == "7"
 
 
+async def test_one_no_of_a_firewall_makes_nobody_a_stranger_to_what_is_paid(
+    make: Servers, fleet: FakeService, users: dict[str, int]
+):
+    written_before(make, fleet)
+    fleet.before["poll"] = [reply(403)]
+    outcome = await buy(make(key="replaced"), replace(WANTED, seed=2))
+    assert outcome.workflow_id == "7-2" and not outcome.paid_now and fleet.count("submit") == 0
+
+
 async def test_at_the_first_contact_all_rows_of_the_version_before_get_their_owner(
     make: Servers, fleet: FakeService, users: dict[str, int]
 ):

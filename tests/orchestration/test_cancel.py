@@ -283,3 +283,32 @@ async def test_a_cancel_reaches_both_runs_of_one_order(make: Servers, fleet: Fak
         await bridge.generate(WANTED, Terms(), Caller(cancelled=lambda: "accepted" in states(bridge)))
     await until(lambda: set(states(bridge)) == {"canceled"})
     assert {workflow["status"] for workflow in fleet.workflows.values()} == {"canceled"}
+
+
+class Paused(FakeService):
+    """Loses its first order and then asks for a pause, which ends when nobody wants the next one any more."""
+
+    async def submit(self, request: Request) -> Response:
+        if len(self.submits) == 1:
+            raise Unreachable("cut")
+        while request.is_wanted():
+            await asyncio.sleep(0.01)
+        raise Unreachable("not asked", sent=False)
+
+
+async def test_a_cancel_while_a_second_post_sits_a_pause_out_keeps_it_back(make: Servers):
+    service = make.fleet = Paused()
+    server = make()
+    with pytest.raises(Interrupted):
+        await server.generate(WANTED, Terms(), Caller(cancelled=lambda: len(service.submits) == 2))
+    await until(lambda: server.idle)
+    (row,) = server.journal.rows()
+    assert service.workflows == {} and len(service.submits) == 2 and row.state == "unconfirmed"
+
+
+async def test_a_cancel_that_is_answered_by_something_else_than_a_workflow_says_that_none_is_known(
+    bridge: Fleet, fleet: FakeService
+):
+    fleet.before = {"cancel": [reply(405)], "poll": [reply(200, {"items": [], "next": None})]}
+    with pytest.raises(NotFound, match="knows no workflow"):
+        await bridge.cancel(".")

@@ -252,3 +252,74 @@ async def test_a_resume_looks_after_many_at_once(make: Servers, fleet: FakeServi
     fleet.polls_until_done = 1
     rows = await make(heart_stops=0.2).resume()
     assert [row.state for row in rows] == ["finished"] * 12 and most >= 8
+
+
+async def test_a_twin_of_a_cancelled_order_that_shows_up_late_is_cancelled_too(make: Servers):
+    service, minute = LateTwin(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await (minute.wait() if 55 < seconds <= 60 else asyncio.sleep(0))
+
+    make.fleet = service
+    service.polls_until_done = MOST_PATIENT
+    server = make(sleep=sleep)
+    with pytest.raises(Interrupted):
+        await server.generate(WANTED, Terms(), Caller(cancelled=lambda: len(service.workflows) == 2))
+    while [row.state for row in server.journal.rows()] != ["canceled"]:
+        await asyncio.sleep(0.01)
+    service.visible = True
+    minute.set()
+    while (twin := server.journal.get("7-twin")) is None or twin.state != "canceled":
+        await asyncio.sleep(0.01)
+    assert service.workflows["7-twin"]["status"] == "canceled" and spent(server.journal, BASE) == 0
+
+
+async def test_a_repeat_is_answered_from_disk_though_a_twin_still_runs(make: Servers):
+    service = LateTwin()
+
+    def show() -> None:
+        service.visible = True
+
+    service.on_poll = show
+    server, outcome = await twice(make, service)
+    twin = server.journal.get("7-twin")
+    assert twin is not None
+    server.journal.record(twin.key, state="accepted")
+    service.workflows["7-twin"]["status"] = "processing"
+    again = await asyncio.wait_for(buy(server), 10)
+    assert again.key == outcome.key and not again.paid_now and len(service.submits) == 2
+
+
+async def test_a_second_look_that_a_clock_dated_into_the_future_is_due(make: Servers):
+    clock, service = Shifted(), LateTwin()
+    clock.ahead = 3 * 24 * 3600.0
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(1000 if 55 < seconds <= 60 else 0)
+
+    server, _ = await twice(make, service, sleep=sleep, clock=clock)
+    await server.close()
+    service.visible, clock.ahead = True, 0.0
+    later = make(clock=clock)
+    later.look_for_twins()
+    await later.close()
+    assert later.journal.get("7-twin") is not None
+
+
+class ShownWithTheSecond(LateTwin):
+    """The first workflow shows up when the second is made."""
+
+    async def submit(self, request: Request) -> Response:
+        self.visible = bool(self.workflows)
+        return await super().submit(request)
+
+
+async def test_a_twin_that_is_seen_while_the_job_runs_has_a_row_beside_the_jobs_own(make: Servers):
+    service = make.fleet = ShownWithTheSecond()
+    service.polls_until_done = MOST_PATIENT
+    server = make()
+    with pytest.raises(StillRunning):
+        await server.generate(WANTED, Terms(wait_minutes=0.005))
+    own, twin = server.journal.rows()
+    assert (own.workflow_id, twin.workflow_id, twin.about["twin_of"]) == ("7-2", "7-twin", own.key)
+    assert "`civitai-bridge cancel 7-twin`" in str(own.about["notes"])

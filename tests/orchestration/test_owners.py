@@ -87,3 +87,8 @@ def test_opening_the_journal_frees_what_a_killed_process_never_sent(tmp_path: Pa
     journal = Journal(path)
     assert {row.key: row.state for row in journal.rows()} == {"unsent": CANCELED, "sent": SENT}
     journal.close()
+
+
+def test_an_owner_whose_start_the_system_did_not_tell_is_not_taken_for_dead():
+    machine, pid, *_ = new_owner().split(".")
+    assert not has_ended(f"{machine}.{pid}.0.00.x")

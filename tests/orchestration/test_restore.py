@@ -112,7 +112,6 @@ async def test_a_resume_by_name_fetches_collected_pictures_that_are_gone_from_th
 
 async def test_where_the_newest_purchase_has_no_pictures_an_older_one_serves(bridge: Fleet, fleet: FakeService):
     first = await buy(bridge)
-    fleet.end = {"status": "succeeded", "metadata": {}}
     fleet.image = lambda _: {"id": "", "available": False, "url": None, "blockedReason": None}
     second = await _bought_without_pictures(bridge)
     assert second != first.key
@@ -129,3 +128,13 @@ async def _bought_without_pictures(bridge: Fleet) -> str:
         row.key, slots=[replace(image, pending=False, reason="it is lost") for image in row.slots], state="collected"
     )
     return row.key
+
+
+async def test_a_refund_is_seen_while_pictures_are_still_asked_for(bridge: Fleet, fleet: FakeService):
+    fleet.fetch_answers = [STORAGE_IS_DOWN] * 6
+    with pytest.raises(BlobUnavailable):
+        await bridge.generate(WANTED, Terms())
+    fleet.workflows["7-1"]["transactions"]["list"].append({"type": "credit", "amount": 16, "accountType": "blue"})
+    fleet.fetch_answers = [STORAGE_IS_DOWN] * 6
+    (row,) = await bridge.resume()
+    assert (row.state, row.credited, row.cost) == ("finished", 16, 0)

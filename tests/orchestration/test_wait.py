@@ -288,7 +288,15 @@ async def test_who_waits_for_an_order_that_never_left_orders_it_when_its_process
     waits = asyncio.ensure_future(buy(bridge, terms=Terms(reuse_paid=False)))
     await asyncio.sleep(0.5)
     assert not waits.done() and fleet.count("submit") == 1
+    assert not bridge.idle, "somebody waits, though another drives it"
     bridge.journal.record("cb-elsewhere", state=CANCELED, error="never sent")  # as the next journal closes it
     outcome = await waits
     assert len(outcome.pictures) == 2 and fleet.count("submit") == 2
     assert spent(bridge.journal, BASE) == 32
+
+
+async def test_a_fleet_is_not_idle_before_its_pictures_are_collected(bridge: Fleet, fleet: FakeService):
+    outcome = await bridge.generate(WANTED, Terms())
+    assert not bridge.idle
+    await bridge.collected(outcome.key)
+    await until(lambda: bridge.idle)

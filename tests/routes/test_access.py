@@ -151,6 +151,15 @@ REFUSED = {
     "a proxy with underscores": {"X_Forwarded_For": "203.0.113.9"},
     "a CDN": {"True-Client-IP": "203.0.113.9"},
     "a tunnel of a CDN": {"CF-Connecting-IP": "203.0.113.9"},
+    "a CDN with its trace alone": {"CF-Ray": "8f0c-FRA"},
+    "a proxy that misspells it": {"X-Forward-For": "203.0.113.9"},
+    "a proxy of Azure": {"X-Azure-ClientIP": "203.0.113.9"},
+    "a proxy of IIS": {"X-ARR-LOG-ID": "1"},
+    "a proxy of a mesh": {"X-Envoy-External-Address": "203.0.113.9"},
+    "a proxy of a private network": {"Tailscale-User-Login": "neighbour@example.com"},
+    "a proxy that rewrites addresses": {"X-Original-URL": "/civitai_bridge/session"},
+    "a proxy of an old kind": {"X-ProxyUser-Ip": "203.0.113.9"},
+    "an appliance": {"X-Remote-Addr": "203.0.113.9"},
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from aiohttp.test_utils import TestServer
 from routes_room import ADMIN, JSON, Room, serving
 
 from pack.civitai_bridge.routes import peers
-from pack.civitai_bridge.routes.access import SESSION, TOKEN_NEEDED
+from pack.civitai_bridge.routes.access import SESSION, TOKEN_COMMAND, TOKEN_NEEDED
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -207,7 +207,7 @@ async def test_where_the_setting_or_a_container_says_no_the_token_is_needed(room
             room.url, here["Host"] = f"http://127.0.0.1:{server.port}", f"127.0.0.1:{server.port}"
             here["Origin"] = room.url
             answer = await room.ask("POST", "/civitai_bridge/session", here)
-            assert answer.status == 401 and "civitai-bridge catalog token" in answer.data["error"], why
+            assert answer.status == 401 and answer.data["command"] == TOKEN_COMMAND in answer.data["error"], why
             assert (await room.ask("GET", "/admin/civitai/catalog", here | {SESSION: session})).status == 401, why
             assert (await room.ask("GET", "/admin/civitai/catalog", ADMIN)).status == 200, why
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { hidesErrors, toastOf } from "../../web/lib/errors.js";
+import { clearToasts, hidesErrors, showToast, toastOf } from "../../web/lib/errors.js";
 import { heightFor, heightNeeded, isOurs, textOf } from "../../web/lib/report.js";
 
 test("text comes as lines, and nothing is no text", () => {
@@ -40,4 +40,16 @@ test("errors are shown where the frontend hides their sentence", () => {
   });
   assert.equal(toastOf(detail).summary, "CivitaiBridgeResolve");
   assert.equal(toastOf({ node_type: "x", exception_message: "" }), null);
+});
+
+test("our toasts go where the field that they name is opened, and others stay", () => {
+  const removed = [];
+  const toasts = { add() {}, remove: (toast) => removed.push(toast) };
+  const toast = { summary: "CivitAI Generate" };
+  showToast(toasts, toast);
+  clearToasts(toasts);
+  clearToasts(toasts);
+  assert.deepEqual(removed, [toast]);
+  showToast(undefined, toast);
+  clearToasts(undefined);
 });

@@ -39,7 +39,7 @@ ALIASES: Mapping[str, str] = {
 def _clip_skip(value: object) -> int | None:
     """Layers; ComfyUI counts them from the end, with a minus."""
     count = whole(value)
-    return layers(-count if count is not None and count < 0 else count)
+    return layers(count if count is None else abs(count))
 
 
 def _some_hash(value: object) -> str | None:
@@ -82,7 +82,7 @@ SECOND_PASS: tuple[Row, ...] = (
 
 
 _KEYS = frozenset(key for key, _, _ in SETTINGS)
-_SPELLED = frozenset((*_KEYS, *HIRES, *(key for key, _, _ in SECOND_PASS), *(key for key, _ in HASH_LISTS), "Hashes"))
+_SPELLED = frozenset((*_KEYS, *HIRES, *(key for key, _, _ in SECOND_PASS), *HASH_LISTS, "Hashes"))
 BY_LOWER_CASE = {**{key.lower(): key for key in _KEYS}, **ALIASES}
 
 
@@ -95,11 +95,10 @@ def read_a1111(text: str) -> GenerationData | None:
     if parts is None:
         return None
     prompt, negative, settings = parts
-    own = _own_fields(settings, notes)
+    own = _own_fields(settings, notes) if METADATA in settings else {}
     fields = fields_of_settings(prompt, negative, settings, notes)
-    fields["texts"] = {"parameters": text}
-    fields.update(own)
-    return GenerationData(source="a1111", notes=tuple(notes), **fields)
+    fields.update(own, source="a1111", notes=tuple(notes), texts={"parameters": text})
+    return GenerationData.of(fields)
 
 
 def fields_of_settings(
@@ -111,7 +110,7 @@ def fields_of_settings(
     elsewhere."""
     _spell(settings)
     fields = take(settings, SETTINGS, notes)
-    fields.update(prompt=prompt, negative_prompt=negative)
+    fields["prompt"], fields["negative_prompt"] = prompt, negative
     if size := fields.pop("size", None):
         fields["width"], fields["height"] = size
     if "sampler" in fields or "scheduler" in fields:
@@ -126,7 +125,7 @@ def fields_of_settings(
 
 def _spell(settings: dict[str, Any]) -> None:
     """Give known settings A1111's own keys, where nothing stands under these."""
-    for key in settings.keys() - _SPELLED:
+    for key in [key for key in settings if key not in _SPELLED]:
         spelled = BY_LOWER_CASE.get(key.lower())
         if spelled is not None and spelled not in settings:
             settings[spelled] = settings.pop(key)
@@ -137,8 +136,8 @@ def _name_sampling(fields: dict[str, Any], notes: list[str]) -> None:
     label, schedule = fields.get("sampler", ""), fields.get("scheduler", "")
     if label or schedule:
         sampling, unknown = read_label(label or "Euler", schedule)
-        fields.update(sampler=sampling.sampler if label else "", scheduler=sampling.scheduler)
-        notes.extend(unknown)
+        fields["sampler"], fields["scheduler"] = sampling.sampler if label else "", sampling.scheduler
+        notes += unknown
 
 
 def _second_pass(fields: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> Upscale:

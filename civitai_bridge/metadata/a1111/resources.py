@@ -3,7 +3,7 @@ list, and the settings of old extensions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,7 +17,8 @@ from ..tables import Row, take
 
 CIVITAI_RESOURCES = "Civitai resources"
 _PREFIXES = {"lora": "lora", "lyco": "lyco", "locon": "lyco", "hypernet": "hypernet", "embed": "embedding"}
-HASH_LISTS = (("Lora hashes", "lora"), ("TI hashes", "embedding"), ("Lyco hashes", "lyco"))
+# A1111's lists of hashes, and the kind of what they name.
+HASH_LISTS = {"Lora hashes": "lora", "TI hashes": "embedding", "Lyco hashes": "lyco"}
 # So many words are looked for in the prompt as they stand before the slower search for borders.
 _FEW = 8
 _MOST_NETWORKS = 32  # of the Additional Networks extension, and of lists of numbered keys
@@ -72,11 +73,12 @@ def _hashes(fields: dict[str, Any], settings: dict[str, Any], notes: list[str]) 
     refiner."""
     hashes: Hashes = {}
     contradicted: list[UsedResource] = []
-    for kind, name, value in (*_listed_hashes(settings, notes), *_map_of_hashes(fields, settings, notes)):
-        first = hashes.get((kind, name), "")
+    for named, value in _listed_hashes(fields, settings, notes):
+        first = hashes.get(named, "")
         if not first:
-            hashes[kind, name] = normal_hash(value)
+            hashes[named] = normal_hash(value)
         elif first != value and len(first) == len(hash := normal_hash(value)) and first != hash:
+            kind, name = named
             contradicted.append(UsedResource("", 1.0, name, kind, hash=hash, source="hashes"))
     if isinstance(settings.get("Refiner"), str):
         name, hash = name_and_hash(settings.pop("Refiner"))
@@ -85,31 +87,33 @@ def _hashes(fields: dict[str, Any], settings: dict[str, Any], notes: list[str]) 
     return hashes, contradicted
 
 
-def _listed_hashes(settings: dict[str, Any], notes: list[str]) -> list[tuple[str, str, object]]:
-    """(kind, name, hash) of A1111's own lists."""
-    entries: list[tuple[str, str, object]] = []
-    for key, kind in HASH_LISTS:
-        if key not in settings:
-            continue
-        listed = take(settings, ((key, key, _name_hash_pairs),), notes).get(key, ())
+def _listed_hashes(
+    fields: dict[str, Any], settings: dict[str, Any], notes: list[str]
+) -> list[tuple[tuple[str, str], object]]:
+    """((kind, name), hash) of A1111's own lists and of the map `Hashes`; model and VAE go into `fields`."""
+    lists = take(settings, _HASH_ROWS, notes)
+    by_extension = lists.pop("Hashes", {})
+    entries: list[tuple[tuple[str, str], object]] = []
+    for key, listed in lists.items():
         if len(listed) == MOST:
             notes.append(f"{key} has {MOST:,} entries or more; what is beyond is left out.")
-        entries += [(kind, name, value) for name, value in listed]
-    return entries
+        kind = HASH_LISTS[key]
+        for name, value in listed:
+            entries.append(((kind, name), value))
+    return entries + _map_of_hashes(fields, by_extension, notes) if by_extension else entries
 
 
-def _map_of_hashes(fields: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> list[tuple[str, str, object]]:
-    """(kind, name, hash) of `Hashes`, the map that CivitAI's extension writes; model and VAE go into `fields`."""
-    if "Hashes" not in settings:
-        return []
-    listed = take(settings, (("Hashes", "listed", _object),), notes).get("listed", {})
+def _map_of_hashes(
+    fields: dict[str, Any], listed: Mapping[str, Any], notes: list[str]
+) -> list[tuple[tuple[str, str], object]]:
+    """((kind, name), hash) of `Hashes`, the map that CivitAI's extension writes; model and VAE go into `fields`."""
     if len(listed) > MOST:
         notes.append(f"Hashes has more than {MOST:,} entries; the rest is left out.")
-    entries: list[tuple[str, str, object]] = []
+    entries: list[tuple[tuple[str, str], object]] = []
     for key, value in islice(listed.items(), MOST):
         kind, colon, name = key.partition(":")
         if colon and name and (known_kind := _PREFIXES.get(kind) or _PREFIXES.get(kind.lower())):
-            entries.append((known_kind, name, value))
+            entries.append(((known_kind, name), value))
         elif key in ("model", "vae") and fields.get(f"{key}_hash") == value:
             continue
         elif not (hash := normal_hash(value)):
@@ -117,7 +121,7 @@ def _map_of_hashes(fields: dict[str, Any], settings: dict[str, Any], notes: list
         elif key in ("model", "vae"):
             fields.setdefault(f"{key}_hash", hash)
         else:
-            entries.append((kind_of(kind), name or key, hash))
+            entries.append(((kind_of(kind), name or key), hash))
     return entries
 
 
@@ -137,6 +141,12 @@ def _name_hash_pairs(value: object) -> list[tuple[str, str]] | None:
         if colon and (name := name.strip()):
             pairs.append((name, hash.strip()))
     return pairs
+
+
+_HASH_ROWS: tuple[Row, ...] = (
+    *((key, key, _name_hash_pairs) for key in HASH_LISTS),
+    ("Hashes", "Hashes", _object),
+)
 
 
 def name_and_hash(text: str) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -59,7 +58,8 @@ def read_parts(text: str, notes: list[str]) -> Parts | None:
     if head.startswith("Parameters") and (match := _HEAD.match(head)):
         head = head[match.end() :]
     details = text[at:]
-    return Parts(*_prompts(head), read_settings(_one_line(details, notes) if "\n" in details else details, notes))
+    prompt, negative = _prompts(head)
+    return Parts(prompt, negative, read_settings(_one_line(details, notes) if "\n" in details else details, notes))
 
 
 def _details_at(text: str) -> int:
@@ -166,7 +166,8 @@ def read_settings(line: str, notes: list[str]) -> dict[str, Any]:
             structure, end = _structured(line, line.index(value[0], at + len(name) + 1))
             if end >= 0:
                 value, bare = structure, ""
-                deque(islice(following, line.count(",", at, end)), maxlen=0)
+                if commas := line.count(",", at, end):
+                    next(islice(following, commas, commas), None)  # what the value holds is no setting
             else:
                 broken += _is_broken(key, value, notes)
         if key in settings:
@@ -213,15 +214,18 @@ def _structured(line: str, at: int) -> tuple[Any, int]:
     end, value = -1, None
     if line[at] == '"':
         if (end := _closing(line, at)) >= 0:
-            value = _unquoted(line[at:end])
+            value = line[at + 1 : end - 1]
+            if "\\" in value:
+                value = _unescaped(value)
     else:
         try:
             value, end = DECODER.raw_decode(line, at)
         except (ValueError, RecursionError):
             return None, -1
-    comma = line.find(",", end)
-    rest = line[end : comma if comma >= 0 else len(line)]
-    return value, end if end >= 0 and (not rest or rest.isspace()) else -1
+    if end >= 0 and line[end : end + 1] not in ("", ","):
+        comma = line.find(",", end)
+        return value, end if line[end : comma if comma >= 0 else None].isspace() else -1
+    return value, end
 
 
 def _closing(text: str, at: int) -> int:
@@ -237,11 +241,9 @@ def _closing(text: str, at: int) -> int:
     return -1
 
 
-def _unquoted(quoted: str) -> str:
-    if "\\" not in quoted:
-        return quoted[1:-1]
+def _unescaped(inside: str) -> str:
+    """What stands between quotes with its escapes read; as it stands where JSON has no such escape."""
     try:
-        value = json.loads(quoted, strict=False)
+        return json.loads(f'"{inside}"', strict=False)
     except ValueError:
-        return quoted[1:-1]
-    return value if isinstance(value, str) else quoted[1:-1]
+        return inside

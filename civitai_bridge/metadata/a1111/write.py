@@ -34,7 +34,7 @@ _INFINITE = float("inf")
 _KNOWN_KEYS = frozenset(
     (
         *(key for key, _, _ in (*SETTINGS, *SECOND_PASS)),
-        *(key for key, _ in HASH_LISTS),
+        *HASH_LISTS,
         *HIRES,
         *("Hashes", "Refiner", "Refiner hash", "Hypernet", "Hypernet strength", CIVITAI_RESOURCES, METADATA),
         # CivitAI's own names: a setting that is called so would be taken for what it is not.

@@ -43,7 +43,7 @@ def key_of(value: object) -> str:
     """An id of the page as a text; `""` for what is none."""
     if type(value) is str:
         return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+    return str(value) if type(value) is int else ""
 
 
 def objects(value: object) -> list[dict[str, Any]]:
@@ -56,9 +56,8 @@ def drawn_node(node: Mapping[str, Any], key: str, ends: Mapping[str, End], sourc
     slots = []
     for slot in objects(node.get("inputs")):
         link, widget = slot.get("link"), slot.get("widget")
-        end = ends.get(key_of(link)) if link is not None else None
+        wire = source(ends[name][0]) if link is not None and (name := key_of(link)) in ends else None
         shown = _word(widget.get("name")) if isinstance(widget, dict) else ""
-        wire = source(end[0]) if end is not None else None
         slots.append(Slot(_word(slot.get("name")), _word(slot.get("type")), wire, shown))
     outputs = tuple([_word(output.get("type")) for output in objects(node.get("outputs"))])
     mode = whole(node.get("mode")) or 0

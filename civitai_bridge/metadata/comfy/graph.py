@@ -161,14 +161,16 @@ def walk(graph: Graph, start: object, names: Sequence[str]) -> list[str]:
     wire = start if isinstance(start, Wire) else None
     while wire is not None and wire.node in graph.nodes and wire.node not in passed:
         passed[wire.node] = None
-        inputs = graph.inputs(wire.node)
-        wire = next((value for name in names if isinstance(value := inputs.get(name), Wire)), None)
+        wire = first_wired(graph.inputs(wire.node), names)
     return list(passed)
 
 
 def first_wired(inputs: Mapping[str, Any], names: Sequence[str]) -> Wire | None:
     """The first of the named inputs that is a wire."""
-    return next((value for name in names if isinstance(value := inputs.get(name), Wire)), None)
+    for name in names:
+        if isinstance(value := inputs.get(name), Wire):
+            return value
+    return None
 
 
 def upstream(prompt: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def read_hidden(file: BinaryIO, texts: Texts) -> None:
 
     file.seek(0)
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=("PNG",)) as image:
             alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     except Exception:  # Pillow raises many kinds for broken files; the picture then hides nothing that can be read
         return
