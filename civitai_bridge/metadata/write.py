@@ -72,7 +72,8 @@ def judgement(text: str, resources: tuple[Recognition, ...]) -> tuple[str, ...]:
     hashed = [resource.name[:80] for resource in resources if resource.by == "hash"]
     lines = []
     if resources and not missed:
-        lines.append(f"CivitAI will recognise every resource ({len(resources)}).")
+        unproved = f", {len(hashed)} of them only if it knows the hash" if hashed else ""
+        lines.append(f"CivitAI will recognise every resource ({len(resources)}){unproved}.")
     if hashed:
         lines.append(f"By hash, if CivitAI knows it: {', '.join(hashed[:_MOST_NAMES])}.")
     return (*lines, *missed)

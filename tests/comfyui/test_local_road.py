@@ -244,6 +244,7 @@ async def test_a_model_in_a_sub_folder_is_judged_as_civitai_will(road: Server, n
     prompt = cores_graph()
     prompt["1"]["inputs"]["ckpt_name"] = listed
     run = await run_until_hashed(road, prompt, "9")
+    assert "CivitAI will recognise every resource (3), 2 of them only if it knows the hash." in run.text("9")
     text = read_file(saved_file(road, run, "9")).texts["parameters"]
     stem = listed.replace("\\", "/").rpartition("/")[2].removesuffix(".safetensors")
     assert sha256[:10] in uploaded_meta(text).hashes and uploaded_meta(text).meta["Model"]

@@ -210,6 +210,18 @@ def test_what_other_nodes_make_comes_from_the_wire():
     assert written.report == ("CivitAI will recognise every resource (3).",)
 
 
+def test_what_only_a_hash_names_is_promised_under_its_condition():
+    networks = (
+        UsedResource("urn:air:sdxl:lora:civitai:601@602", 0.5, "ink", version_id=602),
+        UsedResource("", 0.5, "x", hash="ab" * 5),
+    )
+    written = picture_text(None, GenerationData(model_name="own", model_hash="0123abcdef", seed=1, networks=networks))
+    assert written.report == (
+        "CivitAI will recognise every resource (3), 2 of them only if it knows the hash.",
+        "By hash, if CivitAI knows it: own, x.",
+    )
+
+
 def test_a_wire_that_changes_a_part_does_not_change_the_rest():
     """The seed is typed at the sampler; the rest comes from the wire."""
     graph = bridged()
