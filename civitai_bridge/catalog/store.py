@@ -65,10 +65,6 @@ class CatalogStore:
                     self._finish()
             return self._load(name)
 
-    def load_both(self) -> tuple[Catalog, Catalog]:
-        """Raises as `load` does."""
-        return self.load(MODELS), self.load(LORAS)
-
     def load_readable(self) -> tuple[tuple[Catalog, Catalog], tuple[str, ...]]:
         """Both catalogs, an empty one in place of one that cannot be read, and what is wrong with that."""
         catalogs, troubles = [], []

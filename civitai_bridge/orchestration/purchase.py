@@ -62,11 +62,6 @@ class Attempt:
         return self.outcome[len("accepted: ") :] if self.outcome.startswith("accepted: ") else ""
 
     @property
-    def cut_off(self) -> bool:
-        """Whether the service may still be working on it."""
-        return not self.outcome or self.outcome.startswith("cut off")
-
-    @property
     def unclear(self) -> bool:
         """Whether nobody knows if it made a workflow."""
         return not self.outcome.startswith(("refused", "not sent", "accepted"))
