@@ -25,7 +25,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "metadata", "pictures", "network.exchange", "network.hosts",
         "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow",
         "orchestration.variants", "orchestration.body", "orchestration.echo", "orchestration.fields",
-        "orchestration.sizes", "orchestration.fitting",
+        "orchestration.sizes", "orchestration.fitting", "orchestration.engine_choice",
         "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
     ),
