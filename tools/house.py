@@ -26,7 +26,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow",
         "orchestration.variants", "orchestration.body", "orchestration.echo", "orchestration.fields",
         "orchestration.sizes", "orchestration.fitting",
-        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits",
+        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
     ),
     2: ("network", "settings"),
@@ -36,7 +36,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files",
     ),
-    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer"),
+    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer", "link"),
     5: ("app", "wording"),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip

@@ -49,7 +49,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
     option("--format", default="png", choices=("png", "jpeg", "webp"), help="what the fleet sends")
     option("--mature", default="auto", choices=("auto", "blocked", "allowed"), help="auto leaves it to CivitAI")
+    _add_terms(parser)
+
+
+def _add_terms(parser: argparse.ArgumentParser) -> None:
+    """What is no part of the request: its price, its waiting, its name, its place."""
+    option = parser.add_argument
     option("--max-buzz", type=_buzz, metavar="N", help="never pay more; 0 buys nothing; answers for a script")
+    option(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="T",
+        help="to find the workflow again by; several times, at most 8",
+    )
     option("--yes", action="store_true", help="buy without being asked")
     option("--no-reuse", action="store_true", help="buy again what was bought before")
     option("--wait", type=float, default=30.0, metavar="MINUTES", help="how long to wait; the job goes on")
@@ -90,6 +103,7 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
         loras=tuple(_lora(text) for text in arguments.lora),
         image=_picture("image", arguments.image),
         mask=_picture("mask", arguments.mask),
+        tags=tuple(arguments.tag),
     )
 
 

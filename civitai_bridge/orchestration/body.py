@@ -24,9 +24,8 @@ from .fitting import Family, check_model, loras_field, model_field, vae_field
 from .request import UNKNOWN_SEED, GenerationRequest, ResolvedLora
 from .sizes import size
 from .source_pictures import pictures
+from .tags import TAG, checked_tags
 from .variants import CREATE, EDIT, VARIANT, Variant, engine_for, find
-
-TAG = "civitai-bridge"  # on every workflow of ours
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def build(
 ) -> Order:
     """Build and check an order. Raises BadInput with the field and its range, WrongFamily, NotGeneratable,
     UnknownVariant."""
-    request, unknown_seed = _seed_known(request)
+    request, unknown_seed = _seed_known(replace(request, tags=checked_tags(request.tags)))
     _check_finite(request, loras)
     check_model(model)
     path, preset = _engine(request, model)
@@ -101,7 +100,7 @@ def build(
     ]
     filled = _merged(variant.selectors, parts)
     sent = _merged(filled, [fields.still_required(variant, filled), fields.output_format(request)])
-    body = _body(sent, rules, _mature_content(request, rules))
+    body = _body(sent, request.tags, rules, _mature_content(request, rules))
     return Order(
         request=request,
         model=model,
@@ -134,12 +133,12 @@ def _asked(
     ]
 
 
-def _body(sent: Mapping[str, Any], rules: OrderRules, mature_content: str) -> dict[str, Any]:
+def _body(sent: Mapping[str, Any], tags: Sequence[str], rules: OrderRules, mature_content: str) -> dict[str, Any]:
     """The contract's WorkflowTemplate, without a key."""
     body: dict[str, Any] = {
         "steps": [{"$type": "imageGen", "name": "gen", "input": sent}],
         "currencies": list(rules.currencies),
-        "tags": [TAG],
+        "tags": [TAG, *tags],
         "upgradeMode": "manual",
     }
     if mature_content != AUTO:

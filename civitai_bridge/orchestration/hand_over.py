@@ -113,7 +113,8 @@ def _report(
 
 def _notes(purchase: Purchase, order: Order) -> list[str]:
     """What the order changed or left out, and what else is worth knowing of the purchase."""
-    return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes]
+    tags = report.not_tagged(purchase, order)
+    return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes, *([tags] if tags else [])]
 
 
 def _generation(
