@@ -36,7 +36,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files",
     ),
-    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer"),
+    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer", "link"),
     5: ("app", "wording"),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip
