@@ -67,7 +67,7 @@ class Sandbox:
         service = Service(self.orchestrator, self.script)
         routes = [
             *orchestrator_routes(service, self._log.around),
-            *control_routes(self.script, self.site, self.bank, self._log),
+            *control_routes(self.script, self.site, self.orchestrator, self._log),
         ]
         self.orchestration_url = await self._serve("orchestrator", 0, routes)
         self.site_url = service.site_url = await self._serve("site", 1, site_routes(self.site, self._log.around))
