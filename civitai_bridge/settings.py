@@ -78,6 +78,9 @@ class Settings:
         "auto", "whether the page on this machine works without the admin token", ("auto", "off")
     )
     sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
+    newer_versions: str = _setting(
+        "on", "whether CivitAI is asked once a day for newer versions of models here", ("on", "off")
+    )
     damage: str = ""
     key_damage: str = ""
 

@@ -28,15 +28,16 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.sizes", "orchestration.fitting",
         "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
+        "graphs.opened", "graphs.deeds", "graphs.fingerprint", "graphs.analysis", "graphs.models",
     ),
-    2: ("network", "settings"),
+    2: ("network", "settings", "graphs.rules", "graphs.consents"),
     3: (
         "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table",
         "orchestration.owners", "orchestration.users",
         "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files",
     ),
-    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer", "link"),
+    4: ("orchestration", "catalog", "graphs", "model_files.download", "routes.image_answer", "link"),
     5: ("app", "wording"),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip
