@@ -111,7 +111,9 @@ class App:
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
-            settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+            settings = settings.at(
+                orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url, link_url=sandbox.link_url
+            )
         elif is_loopback(settings.site_url):  # `civitai-bridge sandbox` serves its storage on the next port
             network.allow_loopback(next_port(settings.site_url))
         return settings, network
