@@ -31,6 +31,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
         "graphs.opened", "graphs.deeds", "graphs.fingerprint", "graphs.analysis", "graphs.models",
         "workflows.outputs", "workflows.details", "workflows.job_details", "workflows.query",
+        "workflows.documents", "workflows.texts",
     ),
     2: ("network", "settings", "graphs.rules", "graphs.consents"),
     3: (

@@ -84,14 +84,21 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
     async with context.app() as app:
         fleet = await app.fleet()
         settings, network = await app.connected()
-        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).user_id()
+        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).me()
         await fleet.client.tagged("civitai-bridge")
         waiting = len(fleet.waiting())
+    source = "sandbox" if settings.sandbox else key_variable() or "credentials.json"
+    scopes = scopes_of(owner.scope)
     document = {
         "ok": True,
         "site": settings.site_url,
         "orchestration": settings.orchestration_url,
-        "user": owner,
+        "user": owner.user_id,
+        "username": owner.name,
+        "key_from": source,
+        "scopes": scopes,
+        "buzz_limit": owner.buzz_limit,
+        "wallets": None,  # no route tells an API key what its wallets hold
         "waiting": waiting,
         "sandbox": settings.sandbox,
     }
@@ -101,8 +108,43 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         else (f"{settings.site_url} and {settings.orchestration_url} answer and take")
     )
     wait = "1 purchase waits" if waiting == 1 else f"{waiting} purchases wait"
-    context.data(document, f"{services} the key. {wait} to be collected.")
+    limit = "" if owner.buzz_limit is None else f" It may spend: {owner.buzz_limit}."
+    lines = [
+        f"{services} the key. {wait} to be collected.",
+        f"The key is from {source}; it is {owner.name or 'a user'}'s (user {owner.user_id}).",
+        "What it may do CivitAI does not say."
+        if scopes is None
+        else f"It may: {', '.join(scopes) or 'nothing'}.{limit}",
+        "What the wallets hold, CivitAI tells no key; `generate --estimate` says whether a price can be paid.",
+    ]
+    context.data(document, "\n".join(lines))
     return 0
+
+
+def _rights(scopes: list[str] | None) -> str:
+    """What a key may do, as a sentence."""
+    return "What it may do CivitAI does not say." if scopes is None else f"It may: {', '.join(scopes) or 'nothing'}."
+
+
+# CivitAI's bits, as far as this program has to do with them.
+_SCOPES = {
+    1: "UserRead", 4: "ModelsRead", 32: "MediaRead", 16384: "AIServicesRead", 32768: "AIServicesWrite",
+    65536: "BuzzRead",
+}  # fmt: skip
+_EVERYTHING = 33554431
+
+
+def scopes_of(scope: int | None) -> list[str] | None:
+    """What a key may do, in CivitAI's words; bits without a word here as their sum. None where it does not say.
+
+    assert scopes_of(49153) == ["UserRead", "AIServicesRead", "AIServicesWrite"]
+    """
+    if scope is None or scope < 0:
+        return None
+    if scope & _EVERYTHING == _EVERYTHING:
+        return ["everything"]
+    rest = scope & ~sum(_SCOPES)
+    return [name for bit, name in _SCOPES.items() if scope & bit] + ([f"other ({rest})"] if rest else [])
 
 
 def _shown(name: str, value: Any) -> Any:

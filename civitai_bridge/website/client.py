@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
-from ..resources.json_values import integer, items, mapping, objects, whole
+from ..resources.json_values import integer, mapping, objects, text, whole
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -62,6 +62,17 @@ class Owner:
     model_id: int
 
 
+@dataclass(frozen=True)
+class KeyOwner:
+    """Whose a key is. `scope` is CivitAI's bit mask of what the key may do, `buzz_limit` what it may spend as CivitAI
+    writes it; None where it does not say."""
+
+    user_id: str
+    name: str = ""
+    scope: int | None = None
+    buzz_limit: Any = None
+
+
 class SiteClient:
     """What the site says about models, one method per route. `send` goes to the configured site."""
 
@@ -71,11 +82,16 @@ class SiteClient:
     async def user_id(self) -> str:
         """The id of the user whose key is sent along, as text. Raises Unauthorized, Unreadable and what `send`
         raises."""
-        data = await self._get("/api/v1/me", "you")
-        user_id = whole(mapping(data).get("id"))
+        return (await self.me()).user_id
+
+    async def me(self) -> KeyOwner:
+        """Whose the key is that is sent along, and what it may do. Raises as `user_id`."""
+        data = mapping(await self._get("/api/v1/me", "you"))
+        user_id = whole(data.get("id"))
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
-        return str(user_id)
+        scope = integer(data.get("tokenScope"))
+        return KeyOwner(str(user_id), text(data.get("username")), scope, data.get("buzzLimit"))
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
