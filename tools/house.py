@@ -26,7 +26,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow",
         "orchestration.variants", "orchestration.body", "orchestration.echo", "orchestration.fields",
         "orchestration.sizes", "orchestration.fitting", "orchestration.engine_choice",
-        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags",
+        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags", "orchestration.ledger",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
     ),
     2: ("network", "settings"),
