@@ -20,6 +20,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings",
         "model_files.atomic", "model_files.database", "model_files.names", "model_files.progress",
         "model_files.safetensors", "model_files.hashing", "model_files.listing",
+        "workflows.identifiers", "workflows.moments",
     ),
     1: (
         "metadata", "pictures", "network.exchange", "network.hosts",
@@ -28,15 +29,16 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.sizes", "orchestration.fitting", "orchestration.engine_choice",
         "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags", "orchestration.ledger",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
+        "workflows.outputs", "workflows.details", "workflows.job_details", "workflows.query",
     ),
     2: ("network", "settings"),
     3: (
         "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table",
         "orchestration.owners", "orchestration.users",
         "orchestration.results", "catalog.store", "catalog.catalog_file",
-        "model_files",
+        "model_files", "workflows.client",
     ),
-    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer", "link"),
+    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer", "workflows", "link"),
     5: ("app", "wording"),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip
