@@ -15,15 +15,15 @@ from .purchase import CANCELED, REFUSED, Purchase
 WALLETS = ("yellow", "blue", "green")  # that a person can have; others are named where they paid
 # What a spreadsheet takes for a formula when a cell begins with it, the full-width forms too, and the separators that
 # may hide one: owasp.org/www-community/attacks/CSV_Injection.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - these are the ones that are meant
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _UNKNOWN = "(not known)"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One purchase as money, in whole Buzz. `charged` is what was taken, or the price while that is not known; `wallets`
-    are the parts of it where CivitAI said them, `refunded` what came back. `asked_by` is the node or the command, `""`
-    in journals that did not note it; `when` is seconds since the epoch; `pictures` arrived."""
+    """One purchase as money, in whole Buzz. `charged` is what was taken, or the price while that is not known;
+    `wallets` are the parts of it where CivitAI said them, `refunded` what came back. `asked_by` is the node or the
+    command, `""` in journals that did not note it; `when` is seconds since the epoch; `pictures` arrived."""
 
     key: str
     workflow_id: str
@@ -131,7 +131,7 @@ def as_csv(entries: Sequence[Entry]) -> str:
     seen = {name for entry in entries for name in entry.wallets}
     wallets = [*WALLETS, *sorted(seen - set(WALLETS))]
     out = io.StringIO()
-    lines = csv.writer(out, lineterminator="\n")
+    lines = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     lines.writerow(
         ["when", "asked_by", "model", "engine", "state", "quantity", "pictures", "charged"]
         + [harmless(name) for name in wallets]
