@@ -17,7 +17,7 @@ BEGIN, END = "<!-- house -->", "<!-- /house -->"
 # Imports go down, or along a floor. A file may stand lower than its folder: the longest name that fits counts.
 FLOORS: dict[int, tuple[str, ...]] = {
     0: (
-        "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings",
+        "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings", "orchestration.turns",
         "model_files.atomic", "model_files.database", "model_files.names", "model_files.progress",
         "model_files.safetensors", "model_files.hashing", "model_files.listing",
     ),
@@ -32,7 +32,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     2: ("network", "settings"),
     3: (
         "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table",
-        "orchestration.owners", "orchestration.users",
+        "orchestration.owners", "orchestration.users", "orchestration.watcher",
         "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files",
     ),
