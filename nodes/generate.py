@@ -105,6 +105,14 @@ INPUTS = (
         "When a LoRA cannot be named to CivitAI: stop before the price, or order without it and say so.",
         **ADVANCED,
     ),
+    io.String.Input(
+        "tags",
+        default="",
+        optional=True,
+        tooltip="Words to find the workflow again by, commas between: at most 8, of 200 characters each. They change "
+        "neither the picture nor what counts as the same request.",
+        **ADVANCED,
+    ),
 )
 # Inputs that a request takes by the same name and as they are.
 _PLAIN = (
@@ -235,6 +243,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
     from ..civitai_bridge.orchestration.fill import lora_inputs
     from ..civitai_bridge.orchestration.outcome import Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
+    from ..civitai_bridge.orchestration.tags import split_tags
     from .tensors import png_of_image, png_of_mask
 
     image, mask = inputs.get("image"), inputs.get("mask")
@@ -244,6 +253,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
         loras=lora_inputs(inputs.get("loras") or ()),
         image=None if image is None else png_of_image(image),
         mask=None if mask is None else png_of_mask(mask),
+        tags=split_tags(text_of(inputs.get("tags"))),
         **{name: inputs[name] for name in _PLAIN if inputs.get(name) is not None},
     )
     terms = Terms(

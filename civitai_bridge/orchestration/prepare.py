@@ -99,6 +99,7 @@ def planned(order: Order, price: int, terms: Terms, buyer: Buyer) -> PlannedPurc
         "quantity": order.quantity,
         "seed": order.seed if "seed" in order.input else None,
         "quoted": price,
+        "tags": list(order.request.tags),
     }
     return PlannedPurchase(
         key=key,

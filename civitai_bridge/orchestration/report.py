@@ -352,6 +352,17 @@ def what_came(purchase: Purchase, pictures: Sequence[BoughtPicture], *, seeds: b
     return [*lines, ask_for_refund(purchase).strip()]
 
 
+def not_tagged(purchase: Purchase, order: Order) -> str:
+    """Which tags of an order its workflow does not have: it was bought before, and tags make no other request of it."""
+    on_it = purchase.about.get("tags") or ()
+    absent = [tag for tag in order.request.tags if tag not in on_it]
+    if not absent:
+        return ""
+    names = ", ".join(absent)
+    many = len(absent) > 1
+    return f"The tag{'s' if many else ''} {names} {'are' if many else 'is'} not on it: it was ordered before, without."
+
+
 def last_line(outcome: Outcome) -> str:
     """What stays on the node."""
     paid_now = f"{outcome.cost:g} Buzz" if outcome.paid_now else "nothing paid now"
