@@ -42,6 +42,7 @@ from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
 from .access import TOKEN_COMMAND, TOKEN_NEEDED
 from .context import SMALL, Asked, Bytes, Context, Route, Story
+from .page import PAGE_ROUTES
 
 log = logging.getLogger(__name__)
 _LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their own, and CivitAI has no ids
@@ -95,6 +96,7 @@ _ROUTES: tuple[Route, ...] = (
     Route("POST", f"/admin/civitai/promote-to-lora/{_ID}", _promote),
     Route("GET", "/civitai_bridge/key", _key_state),
     Route("POST", "/civitai_bridge/key", _keep_key),
+    *PAGE_ROUTES,
 )
 _SESSION = "/civitai_bridge/session"
 
