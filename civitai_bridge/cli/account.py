@@ -78,6 +78,7 @@ def _settings(context: Context, arguments: argparse.Namespace) -> int:
 async def _test(context: Context, arguments: argparse.Namespace) -> int:
     """Ask the site whose the key is, and the fleet for our purchases. Raises what either answers, with its host."""
     from ..website import SiteClient
+    from .buzz import balance
 
     if not context.settings().key:
         raise NoKey
@@ -87,6 +88,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         owner = await SiteClient(network.send_to(settings.site_url, settings.key)).me()
         await fleet.client.tagged("civitai-bridge")
         waiting = len(fleet.waiting())
+        wallets, why_none = await balance(app)
     source = "sandbox" if settings.sandbox else key_variable() or "credentials.json"
     scopes = scopes_of(owner.scope)
     document = {
@@ -98,7 +100,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         "key_from": source,
         "scopes": scopes,
         "buzz_limit": owner.buzz_limit,
-        "wallets": None,  # no route tells an API key what its wallets hold
+        "wallets": wallets,
         "waiting": waiting,
         "sandbox": settings.sandbox,
     }
@@ -115,7 +117,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         "What it may do CivitAI does not say."
         if scopes is None
         else f"It may: {', '.join(scopes) or 'nothing'}.{limit}",
-        "What the wallets hold, CivitAI tells no key; `generate --estimate` says whether a price can be paid.",
+        f"Wallets: {', '.join(f'{amount} {name}' for name, amount in wallets.items()) if wallets else why_none}",
     ]
     context.data(document, "\n".join(lines))
     return 0
