@@ -78,7 +78,7 @@ def _settings(context: Context, arguments: argparse.Namespace) -> int:
 async def _test(context: Context, arguments: argparse.Namespace) -> int:
     """Ask the site whose the key is, and the fleet for our purchases. Raises what either answers, with its host."""
     from ..website import SiteClient
-    from .buzz import balance
+    from .buzz import balance_of
 
     if not context.settings().key:
         raise NoKey
@@ -88,7 +88,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         owner = await SiteClient(network.send_to(settings.site_url, settings.key)).me()
         await fleet.client.tagged("civitai-bridge")
         waiting = len(fleet.waiting())
-        wallets, why_none = await balance(app)
+        wallets, why_none = await balance_of(app)
     source = "sandbox" if settings.sandbox else key_variable() or "credentials.json"
     scopes = scopes_of(owner.scope)
     document = {

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CivitaiError, Interrupted
 from ..wording import at_a_shell
 from .context import Context, as_json
-from .spreadsheet import csv_line
 
 if TYPE_CHECKING:
     from ..workflows.details import WorkflowDetails
@@ -79,6 +78,8 @@ class CsvRows(Rows):
     """A header and a line for each; times as the service writes them, wallets as `blue=10;yellow=6`."""
 
     def write(self, workflow: WorkflowDetails) -> None:
+        from .spreadsheet import csv_line
+
         if not self.count:
             self.context.line(csv_line(_COLUMNS))
         raw, summary = workflow.raw, workflow.summary
@@ -90,6 +91,8 @@ class CsvRows(Rows):
         self.context.line(csv_line(cells))
 
     def end(self, cursor: str, command: str, error: CivitaiError | None = None) -> None:
+        from .spreadsheet import csv_line
+
         if not self.count:
             self.context.line(csv_line(_COLUMNS))
         super().end(cursor, command, error)

@@ -6,9 +6,8 @@ import csv
 import io
 from collections.abc import Iterable
 
+from ..orchestration.ledger import harmless
 from ..resources.plain_text import printable
-
-_FORMULA = ("=", "+", "-", "@")
 
 
 def csv_line(cells: Iterable[object]) -> str:
@@ -26,5 +25,4 @@ def _cell(cell: object) -> str:
         return ""
     if isinstance(cell, (int, float)):
         return str(cell)
-    words = printable(str(cell))
-    return f"'{words}" if words.lstrip().startswith(_FORMULA) else words
+    return harmless(printable(str(cell)))

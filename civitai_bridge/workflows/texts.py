@@ -16,13 +16,15 @@ from .details import StepDetails, WorkflowDetails
 from .documents import JOB, STEP, V1_JOB, WORKFLOW, snake
 from .job_details import JobDetails
 from .moments import moment_of
-from .outputs import TEXT, Output
+from .outputs import TEXT, Output, is_blob
 
 LONGEST, LONGEST_UNKNOWN = 2000, 200  # characters of a value
 LONGEST_TEXT = 200_000  # characters of a whole; a terminal is no place for more
 _SIGNED = re.compile(r"(https?://[^\s\"'<>?#]+)\?[^\s\"'<>]*")
 _SCANS = ("hive_", "scan", "_score")
 _PROMPT = 60  # characters of a prompt in a list
+# What the line of an output says of its blob; an address without its signed part is of no use.
+_OF_A_LINE = ("id", "blobId", "type", "url", "width", "height", "nsfwLevel", "mimeType", "available", "blockedReason")
 _SPECIAL = frozenset({"input", "output"})
 
 
@@ -32,7 +34,7 @@ def workflow_text(workflow: WorkflowDetails) -> str:
     lines = [f"Workflow {shown(workflow.id or '(without an id)')}: {shown(workflow.status)}"]
     lines += [f"  Price: {_price(workflow)}"] if summary.cost is not None or summary.transactions else []
     lines += [f"  Reason: {shown(reason)}" for reason in summary.reasons]
-    lines += _members(workflow.raw, WORKFLOW, "  ")
+    lines += _members(workflow.raw, WORKFLOW, "  ", {"id": workflow.id, "status": workflow.status})
     lines += _unknown(workflow.raw, (*WORKFLOW, "steps"), "  ")
     for step in workflow.steps:
         lines += ["", *_step_lines(step)]
@@ -50,12 +52,12 @@ def _step_lines(step: StepDetails) -> Iterator[str]:
     place = "" if step.name == f"${step.index}" else f" (${step.index})"
     yield f"Step {shown(step.name)}{place}: {shown(step.type or 'of no type')}, {shown(step.status or 'no status')}"
     yield from (f"  Reason: {shown(reason)}" for reason in step.summary.reasons)
-    yield from _members(step.raw, STEP, "  ")
+    yield from _members(step.raw, STEP, "  ", {"$type": step.type, "name": step.name, "status": step.status})
     for name in ("input", "output"):
         value = step.raw.get(name)
         if isinstance(value, Mapping) and value:
-            yield f"  {name.capitalize()}:"
-            yield from _unknown({key: inner for key, inner in value.items() if inner is not None}, (), "    ", LONGEST)
+            said = {key: inner for key, inner in value.items() if inner is not None and not _is_of_blobs(inner)}
+            yield from [f"  {name.capitalize()}:", *_unknown(said, (), "    ", LONGEST)] if said else []
         elif value not in (None, {}):
             yield f"  {name.capitalize()}: {shown(value)}"
     yield from _unknown(step.raw, (*STEP, "jobs"), "  ")
@@ -65,7 +67,15 @@ def _step_lines(step: StepDetails) -> Iterator[str]:
         yield from _unknown(job, JOB, "    ")
     if step.raw.get("jobs") not in (None, []) and not step.jobs:
         yield f"  Jobs: {shown(step.raw['jobs'], LONGEST_UNKNOWN)}"
-    yield from (f"  Result {output.index}: {output_line(output)}" for output in step.outputs)
+    for output in step.outputs:
+        yield f"  Result {output.index}: {output_line(output)}"
+        rest = {name: value for name, value in output.raw.items() if value not in (None, "")}
+        yield from _unknown(rest, _OF_A_LINE, "    ")
+
+
+def _is_of_blobs(value: Any) -> bool:
+    """Whether a member of an output is a blob, or a list of blobs alone: each is a line of its own."""
+    return is_blob(value) or (isinstance(value, list) and bool(value) and all(map(is_blob, value)))
 
 
 def output_line(output: Output) -> str:
@@ -92,7 +102,7 @@ def job_text(job: JobDetails) -> str:
     for blob in results:
         name = text(blob.get("blobKey")) or text(blob.get("id")) or "(without an id)"
         lines.append(f"  - {shown(name)} (available: {str(blob.get('available') is True).lower()})")
-        lines += _unknown(blob, ("blobKey", "id", "available"), "      ")
+        lines += _unknown(blob, ("blobKey", "id", "available", "blobUrl", "blobUrlExpirationDate"), "      ")
     if event := job.last_event:
         lines += [
             "",
@@ -169,11 +179,13 @@ def _words(value: Any) -> str:
         return "(nested too deep to be shown)"
 
 
-def _members(raw: Mapping[str, Any], names: Sequence[str], indent: str) -> Iterator[str]:
-    """A line for each known member that says something."""
+def _members(
+    raw: Mapping[str, Any], names: Sequence[str], indent: str, headed: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """A line for each known member that says something, and does not stand in the heading as it is."""
     for name in names:
         value = raw.get(name)
-        if name in _SPECIAL or value is None or value in ("", [], {}):
+        if name in _SPECIAL or value is None or value in ("", [], {}) or (headed or {}).get(name) == value:
             continue
         label = snake(name).replace("_", " ").capitalize()
         yield f"{indent}{label}: {_indented(shown(value), indent)}"
