@@ -62,7 +62,7 @@ class ComfyPage:
 
     def open_tab(self) -> Locator:
         """The tab's own element; opened as a person opens it."""
-        self.page.locator(f".{TAB}-tab-button").click()
+        self.page.locator(f".{TAB}-tab-button, button[aria-label^='Civitai']").first.click()
         return self.page.locator(".cb-panel")
 
     def evaluate(self, code: str, argument: Any = None) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,5 +61,3 @@ def comfy(server: PageServer, browser: Browser, request: pytest.FixtureRequest) 
     yield page
     page.close()
     assert page.complaints() == []
-
-

@@ -24,12 +24,15 @@ from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.routes.access import Gate
-from pack.civitai_bridge.routes.table import Context, add_routes
+from pack.civitai_bridge.routes.context import Context, Host
+from pack.civitai_bridge.routes.table import add_routes
 from pack.civitai_bridge.sandbox.embedded import Embedded
-from pack.civitai_bridge.settings import Settings
+from pack.civitai_bridge.settings import Settings, delete_key, load_settings, save_key
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+ADMIN_TOKEN = "the-admin-token"
+KEY = "0123456789abcdef0123456789abcdef"
 FOLDER = "civitai-bridge"  # the pack's folder in custom_nodes
 QUIET = {  # what keeps ComfyUI's own tours and panels away
     "Comfy.TutorialCompleted": True,
@@ -61,10 +64,11 @@ class PageServer:
     """One server in a thread of its own. `answers` stand in for routes, by method and path; a value may be a JSON
     answer or `(status, answer)`. `queued` are the bodies of POST /prompt; `requests` all paths that were asked."""
 
-    def __init__(self, static: Path, folder: Path, **settings: Any) -> None:
+    def __init__(self, static: Path, folder: Path) -> None:
         self.static, self.folder = static, folder
         self.models, self.home = folder / "models", folder / "state"
-        self.models.mkdir(parents=True, exist_ok=True)
+        for place in (self.models / "loras", self.models / "checkpoints", self.home):
+            place.mkdir(parents=True, exist_ok=True)
         self.frontend_settings: dict[str, Any] = dict(QUIET)
         self.answers: dict[tuple[str, str], Answer] = {}
         self.nodes = node_definitions()
@@ -74,9 +78,11 @@ class PageServer:
         self.userdata: dict[str, bytes] = {}
         self.sandbox = Embedded()
         inside = self.sandbox.sandbox
-        self.settings = Settings(
-            key="me", site_url=inside.site_url, orchestration_url=inside.orchestration_url, home=self.home, **settings
-        )
+        self.environ = {
+            "CIVITAI_SITE_URL": inside.site_url,
+            "CIVITAI_ORCHESTRATION_URL": inside.orchestration_url,
+        }
+        save_key(self.home, KEY)
         self._behind = BackgroundLoop()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="page-server", daemon=True)
@@ -125,7 +131,7 @@ class PageServer:
             for socket in list(self.sockets):
                 await socket.send_json({"type": event, "data": data})
 
-        asyncio.run_coroutine_threadsafe(send(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(send(), self._loop)
 
     def forget(self) -> None:
         """What the last test did: its answers, what was queued, the settings of the page."""
@@ -133,6 +139,13 @@ class PageServer:
         self.queued.clear()
         self.requests.clear()
         self.frontend_settings = dict(QUIET)
+        for name in ("settings.json", "consents.json"):
+            (self.home / name).unlink(missing_ok=True)
+        save_key(self.home, KEY)
+
+    def forget_key(self) -> None:
+        """As for a person who has just installed the pack."""
+        delete_key(self.home)
 
     def cut(self) -> None:
         """Close every page's socket, as a server that is started again does."""
@@ -147,9 +160,10 @@ class PageServer:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._instead], client_max_size=64 * 2**20)
+        context = self._context()
         for prefix in ("", "/api"):
             ours = web.RouteTableDef()
-            add_routes(ours, self._context())
+            add_routes(ours, context)
             app.router.add_routes([*self._core(prefix), *self._prefixed(prefix, ours)])
         app.router.add_static(f"/extensions/{FOLDER}", ROOT / "web")
         app.router.add_get("/", self._index)
@@ -162,15 +176,32 @@ class PageServer:
         return [web.RouteDef(route.method, prefix + route.path, route.handler, route.kwargs) for route in routes]
 
     def _context(self) -> Context:
-        timings = Timings(sleep=lambda _: asyncio.sleep(0))
         self.app = App(
             self._network,
-            load=lambda: self.settings,
+            load=self.settings,
             folders=lambda _: ModelFolders(lambda: folders_below(self.models), self.models),
-            tuning=Tuning(timings),
+            tuning=Tuning(Timings(sleep=lambda _: asyncio.sleep(0))),
         )
-        gate = Gate(lambda: "the-admin-token", lambda: self.settings, in_container=lambda: False)
-        return Context(start=self._behind.start, catalog=self.app.catalog, reader=self.app.reader, gate=gate)
+        return Context(
+            start=self._behind.start,
+            catalog=self.app.catalog,
+            reader=self.app.reader,
+            gate=Gate(lambda: ADMIN_TOKEN, self.settings, in_container=lambda: False),
+            app=lambda: self.app,
+            fleet=self.app.fleet,
+            host=Host(
+                send=lambda event, data, _: self.send(event, dict(data)),
+                output=lambda: self.folder / "output",
+                listed=self._listed,
+            ),
+        )
+
+    def settings(self) -> Settings:
+        """As a server reads them: from its state folder."""
+        return load_settings(self.environ, home=self.home)
+
+    def _listed(self, folder: str) -> list[str]:
+        return sorted(path.name for path in (self.models / folder).glob("*.safetensors"))
 
     async def _network(self) -> HttpClient:
         network = await self._behind.network()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from comfy_page import ComfyPage
 from fake_answers import HOSTILE, graph, model
 from frontends import VERSIONS
-from page_server import ROOT, PageServer
+from page_server import PageServer
 from playwright.sync_api import expect
 
 every_frontend = pytest.mark.parametrize("server", VERSIONS, indirect=True)
-both_canvases = pytest.mark.parametrize("comfy", [{"nodes2": False}, {"nodes2": True}], indirect=True, ids=["classic", "nodes2"])
+both_canvases = pytest.mark.parametrize(
+    "comfy", [{"nodes2": False}, {"nodes2": True}], indirect=True, ids=["classic", "nodes2"]
+)
 MODELS = "POST", "/civitai_bridge/graph"
-
-
-def template(name: str) -> dict[str, Any]:
-    return json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def lora_graph(name: str = "style_003.safetensors") -> dict[str, Any]:
@@ -31,7 +28,8 @@ def lora_graph(name: str = "style_003.safetensors") -> dict[str, Any]:
 
 @every_frontend
 @both_canvases
-def test_the_tab_shows_what_the_graph_needs(comfy: ComfyPage):
+def test_the_tab_shows_what_the_graph_needs(server: PageServer, comfy: ComfyPage):
+    server.answers["GET", "/civitai_bridge/account"] = lambda _: {}
     comfy.load(lora_graph())
     panel = comfy.open_tab()
     expect(panel.locator("#cb-models-summary")).to_have_text("2 models, 2 missing")
@@ -92,7 +90,10 @@ def test_a_server_that_was_away_is_asked_again(server: PageServer, comfy: ComfyP
 
 
 def test_without_a_session_the_admin_token_is_asked_for(server: PageServer, comfy: ComfyPage):
-    refused = (401, {"error": "This needs the admin token", "code": "unauthorized", "command": "python pack catalog token"})
+    refused = (
+        401,
+        {"error": "This needs the admin token", "code": "unauthorized", "command": "python pack catalog token"},
+    )
     server.answers["POST", "/civitai_bridge/session"] = lambda _: refused
     panel = comfy.open_tab()
     expect(panel.get_by_text("python pack catalog token")).to_be_visible()

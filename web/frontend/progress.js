@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { server } from "./server.js";
 
-/** Downloads by reference, as `{reference, name, done, total, over, error}`; bytes. */
+/** Downloads by reference, as the server tells them: `{id, reference, status, name, bytes, of_bytes, text, error}`. */
 export const downloads = new Map();
 const listeners = new Set();
 const again = new Set();
@@ -19,32 +19,40 @@ export function onReconnected(callback) {
   return () => again.delete(callback);
 }
 
-function note(change) {
-  const before = downloads.get(change.reference) ?? { done: 0, total: 0, over: false, error: "" };
-  const after = { ...before, ...change };
-  downloads.set(change.reference, after);
-  for (const callback of listeners) callback(after);
+function note(download) {
+  if (typeof download?.reference !== "string") return;
+  downloads.set(download.reference, download);
+  for (const callback of listeners) callback(download);
 }
 
-/** Have the server load a file; gives its answer. */
-export async function startDownload(reference, name) {
-  note({ reference, name, done: 0, total: 0, over: false, error: "" });
-  const given = await server.post("/civitai_bridge/download", { reference, client_id: api.clientId });
-  if (given.status !== 200 && given.status !== 202) note({ reference, over: true, error: String(given.data?.error ?? "") });
+/** Whether a download is under way. */
+export function isLoading(reference) {
+  return downloads.get(reference)?.status === "loading";
+}
+
+/** Have the server load a model, with `all` every file of its version; gives its answer. */
+export async function startDownload(reference, all = false) {
+  const given = await server.post("/civitai_bridge/download", { reference, all, client_id: api.clientId });
+  if (given.status === 200) note(given.data);
   return given;
 }
 
 /** A person's cancel; what is there is kept for the next time. */
 export function cancelDownload(reference) {
-  return server.post("/civitai_bridge/download/cancel", { reference });
+  return server.post("/civitai_bridge/download/cancel", { id: downloads.get(reference)?.id ?? "" });
+}
+
+/** Ask how far all downloads are. */
+export async function readDownloads() {
+  const given = await server.get("/civitai_bridge/downloads");
+  if (given.status === 200) for (const download of given.data.downloads ?? []) note(download);
 }
 
 /** Listen to the server; once. */
 export function listen() {
-  api.addEventListener("civitai_bridge.download", ({ detail }) => {
-    if (typeof detail?.reference === "string") note(detail);
-  });
+  api.addEventListener("civitai_bridge.download", ({ detail }) => note(detail));
   api.addEventListener("reconnected", () => {
+    if (downloads.size) readDownloads();
     for (const callback of again) callback();
   });
 }

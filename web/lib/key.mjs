@@ -40,6 +40,7 @@ export function viewOf({ status, data, wrongToken }, t) {
 
 /** Asks for the admin token and says which command prints it; a damaged one is told of as the server tells it. */
 export function tokenSentence(data, wrongToken, t) {
+  if (data?.code === "admin_needed" && !wrongToken) return t("settings.admin_needed", { command: data.command });
   if (!data?.command) return String(data?.error ?? t("key.token_asked"));
   return t(wrongToken ? "key.token_wrong" : "key.token_needed", { command: data.command });
 }

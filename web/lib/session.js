@@ -43,7 +43,6 @@ export function openSession(ask) {
     if (session) {
       const answer = await send(path, { ...options, headers: { [SESSION]: session } });
       if (answer.status !== 401) return answer;
-      if (answer.data.code === "admin_token_needed") return answer; // a session is not enough for this
     }
     const given = await send(SESSION_PATH, { method: "POST" });
     session = typeof given.data.session === "string" ? given.data.session : "";

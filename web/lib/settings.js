@@ -20,10 +20,14 @@ export const SERVER_SETTINGS = {
   link_removals: "Link",
 };
 
-/** The control of a setting of the server: `choice`, `choices`, `switch`, `number` or `text`. */
-export function controlOf({ value, default: standard, choices } = {}) {
-  const shape = standard ?? value;
-  if (Array.isArray(shape)) return "choices";
-  if (Array.isArray(choices) && choices.length) return "choice";
-  return { boolean: "switch", number: "number" }[typeof shape] ?? "text";
+const CONTROLS = ["choice", "list", "switch", "number", "text"];
+
+/** The control of a setting as the server describes it; `text` for a kind that a newer server has. */
+export function controlOf(setting) {
+  return CONTROLS.includes(setting?.type) ? setting.type : "text";
+}
+
+/** Whether the server asks for the admin token before it does this. */
+export function needsAdmin({ status, data }) {
+  return status === 401 || (status === 403 && data?.code === "admin_needed");
 }

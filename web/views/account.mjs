@@ -54,8 +54,7 @@ export class AccountView {
     const collect = async (key) => {
       status.textContent = t("account.collecting");
       const given = await server.post("/civitai_bridge/collect", key ? { key } : {});
-      const { files = [], collected, error } = given.data;
-      status.textContent = given.status === 200 ? String(error ?? t("account.collected", { count: collected ?? files.length })) : sentenceOf(given);
+      status.textContent = given.status === 200 ? String(given.data.message ?? "") : sentenceOf(given);
       this.say(status.textContent);
       if (given.status === 200) await this.load();
     };

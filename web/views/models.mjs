@@ -1,7 +1,7 @@
 // What the graph on the canvas needs: each model with its state, what is missing with a press to get it.
 import { size, t } from "../frontend/i18n.js";
 import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
-import { cancelDownload, downloads, onDownload, onReconnected, startDownload } from "../frontend/progress.js";
+import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, rowsOf, summaryOf } from "../lib/models.mjs";
@@ -41,6 +41,7 @@ export class ModelsView {
   start() {
     this.isShown = true;
     this.load(false);
+    readDownloads();
   }
 
   pause() {
@@ -114,9 +115,9 @@ export class ModelsView {
   }
 
   actions(row) {
-    const load = downloads.get(row.reference);
-    if (row.reference && load && !load.over) {
-      const share = load.total ? Math.round((100 * load.done) / load.total) : null;
+    if (row.reference && isLoading(row.reference)) {
+      const load = downloads.get(row.reference);
+      const share = load.of_bytes ? Math.round((100 * load.bytes) / load.of_bytes) : null;
       const inside = h("div", { style: `width:${share ?? 30}%` });
       return [
         h("div", { class: "cb-meter", role: "progressbar", "aria-label": t("models.loading", { name: row.name }), "aria-valuenow": share, "aria-valuemin": 0, "aria-valuemax": 100 }, inside),
@@ -138,8 +139,8 @@ export class ModelsView {
 
   async get(row) {
     this.say(t("models.loading", { name: row.name }));
-    const given = await startDownload(row.reference, row.name);
-    if (given.status !== 200 && given.status !== 202) this.object(given, () => this.get(row));
+    const given = await startDownload(row.reference, row.parts?.length > 0);
+    if (given.status !== 200) this.object(given, () => this.get(row));
   }
 
   /** Write a file that is here into the catalog. */
@@ -163,8 +164,9 @@ export class ModelsView {
   moved(each) {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
-    if (!each.over) return;
+    if (each.status === "loading") return;
     this.say(each.error || t("models.loaded", { name: each.name }));
+    if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
     this.later();
   }
 }

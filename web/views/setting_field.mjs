@@ -1,7 +1,7 @@
 // One setting of the server in ComfyUI's dialog. What loosens a safety setting needs the admin token, once per server.
 import { t } from "../frontend/i18n.js";
 import { server } from "../frontend/server.js";
-import { controlOf } from "../lib/settings.js";
+import { controlOf, needsAdmin } from "../lib/settings.js";
 import { button, h, keepKeys } from "./make.mjs";
 import { sentenceOf, tokenBox } from "./refusal.mjs";
 import { dress } from "./style.mjs";
@@ -31,17 +31,17 @@ export async function settingField(box, name) {
   async function load(fresh = false) {
     if (fresh) asked = null;
     const given = await state();
-    if (given.status === 401) return ask(given, () => load(true));
+    if (needsAdmin(given)) return ask(given, () => load(true));
     if (given.status !== 200) return void (status.textContent = sentenceOf(given));
     const setting = settingOf(given.data, name);
     if (!setting) return void (status.textContent = t("settings.unknown"));
     place.replaceChildren(...control(name, setting, save));
-    status.textContent = setting.note ? String(setting.note) : "";
+    status.textContent = "";
   }
 
   async function save(value) {
     const given = await server.post(PATH, { name, value });
-    if (given.status === 401) return ask(given, () => save(value));
+    if (needsAdmin(given)) return ask(given, () => save(value));
     asked = null;
     status.className = given.status === 200 ? "cb-soft" : "cb-bad";
     if (given.status === 200) await load(true);
@@ -55,8 +55,7 @@ export async function settingField(box, name) {
 }
 
 function settingOf(data, name) {
-  const all = data.settings ?? data;
-  return Array.isArray(all) ? all.find((each) => each.name === name) : all[name];
+  return (data.settings ?? []).find((each) => each.name === name);
 }
 
 const KINDS = {
@@ -71,7 +70,7 @@ const KINDS = {
     input.addEventListener("change", () => save(input.value));
     return [input];
   },
-  choices: (name, { value, choices }, save) => {
+  list: (name, { value, choices }, save) => {
     let chosen = [...(value ?? [])];
     const boxes = choices.map((choice) => {
       const input = h("input", { type: "checkbox", checked: chosen.includes(choice) });
