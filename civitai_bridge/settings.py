@@ -80,6 +80,9 @@ class Settings:
         "auto", "whether the page on this machine works without the admin token", ("auto", "off")
     )
     sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
+    newer_versions: str = _setting(
+        "on", "whether CivitAI is asked once a day for newer versions of models here", ("on", "off")
+    )
     damage: str = ""
     key_damage: str = ""
 
@@ -118,9 +121,10 @@ class Settings:
             raise BadSetting(reason)
         return self
 
-    def at(self, *, orchestration_url: str, site_url: str) -> Settings:
+    def at(self, *, orchestration_url: str, site_url: str, link_url: str | None = None) -> Settings:
         """The same settings at other addresses (a sandbox that has just started)."""
-        return replace(self, orchestration_url=orchestration_url, site_url=site_url)
+        link_url = link_url or self.link_url
+        return replace(self, orchestration_url=orchestration_url, site_url=site_url, link_url=link_url)
 
 
 SETTINGS: dict[str, Setting] = {

@@ -43,6 +43,7 @@ _UNETS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 _WITH_MASK = 9  # channels of an inpainting UNet: latent, masked latent, mask
 _FLUX, _FLUX_FILL = 64, 384  # the same of Flux, four pixels of the latent at a time
 _ZIMAGE_WIDTH = 3840  # Lumina 2 has layers of the same names, and 2304
+_QWEN_TEXT = 3584  # Mage-Flow has 2560
 
 
 def content_of(shapes: Shapes) -> Content:
@@ -101,8 +102,8 @@ _DIFFUSION_MODELS: tuple[tuple[str, Callable[[Shapes], str]], ...] = (
     (_FIRST_LAYER, _unet),
     ("joint_blocks.0.context_block.attn.qkv.weight", lambda _: "sd3"),
     ("double_blocks.0.img_attn.qkv.weight", _double_blocks),
-    ("cap_embedder.1.weight", lambda inner: "zimage" if _size(inner, "cap_embedder.1.weight", 0) == _ZIMAGE_WIDTH else ""),
-    ("txt_norm.weight", lambda inner: "qwen" if _size(inner, "txt_norm.weight", 0) == 3584 else ""),
+    ("cap_embedder.1.weight", lambda inner: "zimage" * (_size(inner, "cap_embedder.1.weight", 0) == _ZIMAGE_WIDTH)),
+    ("txt_norm.weight", lambda inner: "qwen" * (_size(inner, "txt_norm.weight", 0) == _QWEN_TEXT)),
 )  # fmt: skip
 _CLIP = "text_model.encoder.layers.{}.mlp.fc1.weight"
 _ENCODERS: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (

@@ -81,19 +81,12 @@ def build_graph(
 ) -> GraphJob:
     """The graph of a request. `again` is a text that no other job has: core answers a node that it ran before from its
     memory, and what that points to is a file that is gone."""
-    nodes = _Nodes()
-    family = files.family
+    nodes, family, loaded = _Nodes(), files.family, {}
     model, clip, vae = _load(nodes, files)
     model, clip = _networks(nodes, prompts.networks, model, clip)
     if family.shift:
         model = nodes.add("ModelSamplingAuraFlow", model=model, shift=family.shift)
-    if family.clip_skip and request.clip_skip > 1:
-        clip = nodes.add("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=-request.clip_skip)
-    positive = nodes.add("CLIPTextEncode", text=prompts.positive, clip=clip)
-    negative = nodes.add("CLIPTextEncode", text=prompts.negative, clip=clip)
-    if family.guidance:
-        positive = nodes.add("FluxGuidance", conditioning=positive, guidance=values.cfg)
-    loaded: dict[str, bytes] = {}
+    positive, negative = _encode(nodes, request, prompts, values, family, clip)
     if sources is None:
         size = {"width": values.width, "height": values.height}
         latent = nodes.add(family.latent, **size, batch_size=request.batch_size)
@@ -156,6 +149,18 @@ def _networks(nodes: _Nodes, networks: Sequence[AppliedNetwork], model: Link, cl
                 "HypernetworkLoader", model=model, hypernetwork_name=network.file, strength=network.strength
             )
     return model, clip
+
+
+def _encode(
+    nodes: _Nodes, request: ImageRequest, prompts: Prompts, values: Sampled, family: Family, clip: Link
+) -> tuple[Link, Link]:
+    if family.clip_skip and request.clip_skip > 1:
+        clip = nodes.add("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=-request.clip_skip)
+    positive = nodes.add("CLIPTextEncode", text=prompts.positive, clip=clip)
+    negative = nodes.add("CLIPTextEncode", text=prompts.negative, clip=clip)
+    if family.guidance:
+        positive = nodes.add("FluxGuidance", conditioning=positive, guidance=values.cfg)
+    return positive, negative
 
 
 def _begin(
