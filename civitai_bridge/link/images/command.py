@@ -55,8 +55,9 @@ async def generate_images(
 
 
 def _look_up(request: ImageRequest, context: LinkContext) -> tuple[ModelFiles, Prompts, list[str]]:
-    index = context.catalog.index
-    finder = FileFinder(index.files(), index.owner_of, context.settings.lora_family_mismatch)
+    index, mismatch = context.catalog.index, context.settings.lora_family_mismatch
+    is_scanning = context.catalog.scanning is not None
+    finder = FileFinder(index.files(), index.owner_of, mismatch, is_scanning=is_scanning)
     files = finder.model_files(request)
     return files, read_prompts(request, finder, files.family), finder.notes
 
@@ -78,7 +79,9 @@ def _remarks(request: ImageRequest, files: ModelFiles, canvas: Canvas | None) ->
         notes.append(f"{family.name} takes no negative prompt; cfgScale is its guidance.")
     if request.clip_skip > 1 and not family.clip_skip:
         notes.append(f"{family.name} has no clip skip.")
-    if canvas is not None and not request.masked_only and not (request.width and request.height):
+    if canvas is not None and request.masked_only:
+        notes.append(f"Only the masked part was sampled, with {canvas.size[0]} x {canvas.size[1]} pixels.")
+    elif canvas is not None and not (request.width and request.height):
         notes.append(f"The size is that of initImage: {canvas.size[0]} x {canvas.size[1]}.")
     return notes
 

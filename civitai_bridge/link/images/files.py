@@ -53,8 +53,11 @@ class FileFinder:
     whose a file is by its SHA-256; `mismatch` is the setting `lora_family_mismatch`. What is raised is a BadInput or
     WrongFamily with a sentence."""
 
-    def __init__(self, files: Files, owner_of: Callable[[str], Ownership | None], mismatch: str) -> None:
+    def __init__(
+        self, files: Files, owner_of: Callable[[str], Ownership | None], mismatch: str, *, is_scanning: bool = False
+    ) -> None:
         self._files = files
+        self._is_scanning = is_scanning
         self._owner_of = owner_of
         self._mismatch = mismatch
         self.notes: list[str] = []
@@ -115,7 +118,8 @@ class FileFinder:
         """The file of a hash in one of these folders, of a lower rank first."""
         matches = next((found for each in spellings(digits) if (found := self._files.by_hash.get(each))), ())
         if not matches:
-            more = " Not all model files here are hashed yet." if any(not f.sha256 for f in self._files.all) else ""
+            is_whole = not self._is_scanning and all(file.sha256 for file in self._files.all)
+            more = "" if is_whole else " Not all model files here are hashed yet; ask again later."
             raise BadInput(f"No model file here has the hash {digits[:_SHOWN]}, which is named as {called}.{more}")
         usable = [file for file in matches if file.folder in folders]
         if not usable:

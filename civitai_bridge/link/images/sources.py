@@ -119,13 +119,23 @@ def _open(content: bytes, name: str) -> Image:
                     f"{name} has {image.width} x {image.height} pixels; {MOST_PIXELS // 10**6} million are the most."
                 )
             image.load()
-            return ImageOps.exif_transpose(image)
+            return ImageOps.exif_transpose(_in_eight_bits(image))
     except NotAPicture:
         raise
     except Image.DecompressionBombError as error:
         raise NotAPicture(f"{name} has more pixels than the {MOST_PIXELS // 10**6} million that are read.") from error
     except Exception as error:  # Pillow raises many kinds for broken files; all mean the same here
         raise NotAPicture(f"{name} is damaged; it cannot be read as a picture.") from error
+
+
+def _in_eight_bits(picture: Image) -> Image:
+    """A grey picture of 16 bits in 8: Pillow itself would make white of nearly all of it."""
+    if not picture.mode.startswith("I"):
+        return picture
+    import numpy as np
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
 
 
 def _decode(content: bytes, name: str) -> Image:
