@@ -61,6 +61,7 @@ class Settings:
     sandbox: bool = False
     limit_buzz_per_prompt: int = _setting(1000, "most Buzz that one queued graph may spend")
     limit_buzz_per_day: int = _setting(5000, "most Buzz in 24 hours, over all graphs, servers and the shell")
+    parallel_jobs: int = _setting(0, "most jobs of one process at once; the rest wait for their turn; 0 = no limit")
     currencies: tuple[str, ...] = _setting(
         (), "wallets that may pay, in this order; empty = the account's own order", WALLETS
     )
