@@ -40,7 +40,7 @@ class Sandbox:
     ) -> None:
         self.script = script or Script()
         self.bank = Bank()
-        self.site = Website()
+        self.site = Website(bank=self.bank)
         self._port = port
         self._idle = idle
         self._folder = folder
