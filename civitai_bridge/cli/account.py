@@ -85,7 +85,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
     async with context.app() as app:
         fleet = await app.fleet()
         settings, network = await app.connected()
-        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).me()
+        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).user()
         await fleet.client.tagged("civitai-bridge")
         waiting = len(fleet.waiting())
         wallets, why_none = await balance_of(app)
@@ -95,7 +95,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         "ok": True,
         "site": settings.site_url,
         "orchestration": settings.orchestration_url,
-        "user": owner.user_id,
+        "user": owner.id,
         "username": owner.name,
         "key_from": source,
         "scopes": scopes,
@@ -113,7 +113,7 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
     limit = "" if owner.buzz_limit is None else f" It may spend: {owner.buzz_limit}."
     lines = [
         f"{services} the key. {wait} to be collected.",
-        f"The key is from {source}; it is {owner.name or 'a user'}'s (user {owner.user_id}).",
+        f"The key is from {source}; it is {owner.name or 'a user'}'s (user {owner.id}).",
         "What it may do CivitAI does not say."
         if scopes is None
         else f"It may: {', '.join(scopes) or 'nothing'}.{limit}",

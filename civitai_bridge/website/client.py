@@ -12,6 +12,7 @@ from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
 from ..resources.json_values import integer, items, mapping, objects, text, whole
+from ..resources.plain_text import one_line
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -63,12 +64,13 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class KeyOwner:
-    """Whose a key is. `scope` is CivitAI's bit mask of what the key may do, `buzz_limit` what it may spend as CivitAI
-    writes it; None where it does not say."""
+class User:
+    """A user of CivitAI: the id as text, and the name, `""` where it was not said. Of the key that asked, `scope` is
+    CivitAI's bit mask of what it may do, `buzz_limit` what it may spend as CivitAI writes it; None where it was not
+    said."""
 
-    user_id: str
-    name: str = ""
+    id: str
+    name: str
     scope: int | None = None
     buzz_limit: Any = None
 
@@ -82,16 +84,16 @@ class SiteClient:
     async def user_id(self) -> str:
         """The id of the user whose key is sent along, as text. Raises Unauthorized, Unreadable and what `send`
         raises."""
-        return (await self.me()).user_id
+        return (await self.user()).id
 
-    async def me(self) -> KeyOwner:
-        """Whose the key is that is sent along, and what it may do. Raises as `user_id`."""
+    async def user(self) -> User:
+        """The user whose key is sent along. Raises as `user_id`."""
         data = mapping(await self._get("/api/v1/me", "you"))
         user_id = whole(data.get("id"))
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
         scope = integer(data.get("tokenScope"))
-        return KeyOwner(str(user_id), text(data.get("username")), scope, data.get("buzzLimit"))
+        return User(str(user_id), one_line(text(data.get("username", scope, data.get("buzzLimit"))
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
