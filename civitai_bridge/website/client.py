@@ -93,7 +93,7 @@ class SiteClient:
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
         scope = integer(data.get("tokenScope"))
-        return User(str(user_id), one_line(text(data.get("username", scope, data.get("buzzLimit"))
+        return User(str(user_id), one_line(text(data.get("username"))), scope, data.get("buzzLimit"))
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
