@@ -72,6 +72,8 @@ class Settings:
     lora_family_mismatch: str = _setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn"))
     catalog_folder: str = _setting("", "where models.json and loras.json lie; empty = the state folder")
     link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
+    link_max_images: int = _setting(8, "most pictures of one Link command, its quantity times its batch size", least=1)
+    link_max_side: int = _setting(2048, "largest width and height of a picture that Link asks for, in pixels", least=64)
     proxy: str = _setting(
         "", "proxy for CivitAI alone, as http://host:port or socks5://host:port; empty = the environment's"
     )

@@ -7,5 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .command import Handler
+from .images.command import IMG2IMG, TXT2IMG, generate_images
 
-HANDLERS: Mapping[str, Handler] = {}
+HANDLERS: Mapping[str, Handler] = {TXT2IMG: generate_images, IMG2IMG: generate_images}

@@ -87,6 +87,18 @@ async def _setting(context: Context, asked: Asked) -> Mapping[str, Any]:
     return await setting_answer(context, asked)
 
 
+async def _price(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .canvas_answers import price_answer
+
+    return await price_answer(context, asked)
+
+
+async def _paste(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .canvas_answers import paste_answer
+
+    return await paste_answer(context, asked)
+
+
 PAGE_ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/graph", _graph, LARGEST_GRAPH),
     Route("POST", "/civitai_bridge/consent", _consent),
@@ -99,4 +111,6 @@ PAGE_ROUTES: tuple[Route, ...] = (
     Route("GET", "/civitai_bridge/preview", _preview),
     Route("GET", "/civitai_bridge/settings", _settings),
     Route("POST", "/civitai_bridge/settings", _setting),
+    Route("POST", "/civitai_bridge/price", _price, LARGEST_GRAPH),
+    Route("POST", "/civitai_bridge/paste", _paste, LARGEST_TEXT),
 )
