@@ -90,7 +90,6 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         waiting = len(fleet.waiting())
         wallets, why_none = await balance_of(app)
     source = "sandbox" if settings.sandbox else key_variable() or "credentials.json"
-    scopes = scopes_of(owner.scope)
     document = {
         "ok": True,
         "site": settings.site_url,
@@ -98,29 +97,30 @@ async def _test(context: Context, arguments: argparse.Namespace) -> int:
         "user": owner.id,
         "username": owner.name,
         "key_from": source,
-        "scopes": scopes,
+        "scopes": scopes_of(owner.scope),
         "buzz_limit": owner.buzz_limit,
         "wallets": wallets,
         "waiting": waiting,
         "sandbox": settings.sandbox,
     }
-    services = (
-        "The sandbox answers and takes"
-        if settings.sandbox
-        else (f"{settings.site_url} and {settings.orchestration_url} answer and take")
-    )
-    wait = "1 purchase waits" if waiting == 1 else f"{waiting} purchases wait"
-    limit = "" if owner.buzz_limit is None else f" It may spend: {owner.buzz_limit}."
-    lines = [
-        f"{services} the key. {wait} to be collected.",
-        f"The key is from {source}; it is {owner.name or 'a user'}'s (user {owner.id}).",
-        "What it may do CivitAI does not say."
-        if scopes is None
-        else f"It may: {', '.join(scopes) or 'nothing'}.{limit}",
-        f"Wallets: {', '.join(f'{amount} {name}' for name, amount in wallets.items()) if wallets else why_none}",
-    ]
-    context.data(document, "\n".join(lines))
+    context.data(document, "\n".join(_lines(document, why_none)))
     return 0
+
+
+def _lines(test: dict[str, Any], why_none: str) -> list[str]:
+    """What `test` says to a person; `why_none` is why no wallet is known."""
+    services = "The sandbox answers and takes"
+    if not test["sandbox"]:
+        services = f"{test['site']} and {test['orchestration']} answer and take"
+    wait = "1 purchase waits" if test["waiting"] == 1 else f"{test['waiting']} purchases wait"
+    limit = "" if test["buzz_limit"] is None else f" It may spend: {test['buzz_limit']}."
+    wallets = ", ".join(f"{amount} {name}" for name, amount in (test["wallets"] or {}).items())
+    return [
+        f"{services} the key. {wait} to be collected.",
+        f"The key is from {test['key_from']}; it is {test['username'] or 'a user'}'s (user {test['user']}).",
+        _rights(test["scopes"]) + limit,
+        f"Wallets: {wallets or why_none}",
+    ]
 
 
 def _rights(scopes: list[str] | None) -> str:
