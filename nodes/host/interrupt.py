@@ -62,7 +62,7 @@ class NodeRun:
         self._cancelled = True
 
     def show(self, state: State) -> None:
-        """Where a purchase is, on the node; and as an event for our page, of the client alone that queued the prompt."""
+        """Where a purchase is, on the node, and as an event for our page; for the client alone that queued it."""
         if not self._left and self.node_id and self.client_id:
             comfyui.send(JOB_EVENT, self._job(state), self.client_id)
         self.tell(state.text, state.fraction)
