@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,14 @@ from ..model_files.scan import scan
 from ..network.fetch import Fetch
 from ..resources.addresses import hosts_with
 from ..resources.reference import FileReference, read_reference
-from ..resources.version import ModelVersion
+from ..resources.version import ModelFile, ModelVersion, VersionImage
 from ..settings import Settings
 from ..website import Lookups, SiteClient, resolve
 from .add import add
 from .answers import ALREADY, Added, Checked, Downloaded, DownloadedFiles, Promoted, Scanned
 from .check import Asking, check
 from .identify import ask_owners, chosen_folders, count_known
-from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all
+from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all, obtain_file
 from .promote import promote
 from .query import Query, questions_from
 from .remove import meant_entries, remove
@@ -182,6 +183,21 @@ class CatalogService:
             permission=Permission(from_graph, allow_download),
             watch=Watch(progress, cancelled),
         )
+
+    async def download_file(
+        self,
+        version: ModelVersion,
+        file: ModelFile,
+        *,
+        preview: VersionImage | None = None,
+        progress: Callable[[DownloadProgress], None] = lambda _: None,
+        cancelled: Callable[[], bool] = never,
+    ) -> Downloaded:
+        """As `download`, one file of a version that was looked up; `preview` is shown beside it in place of the
+        creator's pictures."""
+        library = replace(self._library, preview=preview)
+        watch = Watch(progress, cancelled)
+        return await obtain_file(library, version, file, directory=None, permission=Permission(), watch=watch)
 
     async def download_all(
         self,
