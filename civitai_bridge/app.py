@@ -31,6 +31,7 @@ from .website import AnswerMemory, ImageClient, Lookups, Reader, SiteClient, rem
 
 if TYPE_CHECKING:
     from .sandbox import Embedded, Sandbox
+    from .workflows.reader import WorkflowReader
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class App:
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
-            settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+            settings = settings.at(
+                orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url, link_url=sandbox.link_url
+            )
         elif is_loopback(settings.site_url):  # `civitai-bridge sandbox` serves its storage on the next port
             network.allow_loopback(next_port(settings.site_url))
         return settings, network
@@ -174,6 +177,12 @@ class App:
         if settings not in self._readers:
             self._readers = {settings: open_reader(settings, self.site(settings, network))}
         return self._readers[settings]
+
+    async def workflows(self) -> WorkflowReader:
+        """The account's workflows, to be read: whoever ordered them. Raises BadSetting."""
+        settings, network = await self.connected()
+        settings.require_whole()
+        return open_workflows(settings, network, self.site(settings, network), tuning=self.tuning)
 
     async def catalog(self) -> CatalogService:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
@@ -267,6 +276,26 @@ def open_fleet(
         network.fetch,
         journal=journal,
         timings=tuning.timings,
+    )
+
+
+def open_workflows(
+    settings: Settings, network: HttpClient, site: SiteAccess | None = None, *, tuning: Tuning = PLAIN
+) -> WorkflowReader:
+    """The account's workflows on the network of this loop; what they made is fetched without a credential."""
+    from .workflows.client import WorkflowClient
+    from .workflows.reader import WorkflowReader
+
+    send = network.send_to(settings.orchestration_url, settings.key or None)
+    again = retrying(send, sleep=tuning.timings.sleep)
+    return WorkflowReader(
+        settings,
+        WorkflowClient(again),
+        OrchestrationClient(again, send, settings.orchestration_url),
+        SiteClient((site or open_site(settings, network, tuning=tuning)).best),
+        network.fetch,
+        network.open_file,
+        tuning.timings,
     )
 
 

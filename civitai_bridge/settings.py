@@ -125,9 +125,10 @@ class Settings:
             raise BadSetting(reason)
         return self
 
-    def at(self, *, orchestration_url: str, site_url: str) -> Settings:
+    def at(self, *, orchestration_url: str, site_url: str, link_url: str | None = None) -> Settings:
         """The same settings at other addresses (a sandbox that has just started)."""
-        return replace(self, orchestration_url=orchestration_url, site_url=site_url)
+        link_url = link_url or self.link_url
+        return replace(self, orchestration_url=orchestration_url, site_url=site_url, link_url=link_url)
 
 
 SETTINGS: dict[str, Setting] = {

@@ -116,6 +116,8 @@ async def _estimate(
         "cost": estimate.cost,
         "affordable": estimate.affordable,
         "air": estimate.air,
+        "base_model": estimate.base_model,
+        "version_name": estimate.version_name,
         "notes": _spoken(estimate.notes, notes),
         "report": report,
     }
@@ -143,6 +145,8 @@ async def _buy(context: Context, fleet: Fleet, request: GenerationRequest, terms
 def _document(outcome: Outcome, files: list[Path], notes: Sequence[str]) -> dict[str, Any]:
     return {
         "air": outcome.air,
+        "base_model": outcome.generation.base_model,
+        "version_name": outcome.version_name,
         "workflow_id": outcome.workflow_id,
         "status": outcome.status,
         "cost": outcome.cost,

@@ -33,7 +33,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="when a LoRA of the picture cannot be named to CivitAI: stop, or order without it (default: skip where "
         "you are asked for the price or only estimate, else error)",
     )
-    option("--engine", default="auto", metavar="E", help="one of `civitai-bridge engines`; auto = by the model")
+    words = (
+        "one of `civitai-bridge engines`, or a bare name (sdxl, sd1, flux2): of its engines the one that fits the model"
+    )
+    option("--engine", default="auto", metavar="E", help=f"{words}; auto = by the model")
     option("--operation", default="auto", choices=("auto", "create", "variant", "edit"), help="what to do with --image")
     option("--quantity", type=int, default=1, metavar="N", help="how many pictures; each is paid")
     for name in ("width", "height", "steps", "clip-skip"):
@@ -43,13 +46,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--sampler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
     option("--scheduler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
     option("--lora", action="append", default=[], metavar="REF=STRENGTH", help="may be given several times")
+    _add_pictures(parser)
+    _add_terms(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    """What an order starts from, and what it makes."""
+    option = parser.add_argument
     option("--vae", default="", metavar="REF", help="a VAE, by any reference")
     option("--image", action="append", default=[], metavar="FILE", help="a source picture")
     option("--mask", action="append", default=[], metavar="FILE", help="where to change it: white may change")
     option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
     option("--format", default="png", choices=("png", "jpeg", "webp"), help="what the fleet sends")
     option("--mature", default="auto", choices=("auto", "blocked", "allowed"), help="auto leaves it to CivitAI")
-    _add_terms(parser)
 
 
 def _add_terms(parser: argparse.ArgumentParser) -> None:

@@ -19,13 +19,14 @@ from ..metadata.samplers import AUTO
 from ..resources.version import ModelVersion
 from . import fields
 from .echo import request_hash
+from .engine_choice import choose_engine
 from .fields import Part
 from .fitting import Family, check_model, loras_field, model_field, vae_field
 from .request import UNKNOWN_SEED, GenerationRequest, ResolvedLora
 from .sizes import size
 from .source_pictures import pictures
 from .tags import TAG, checked_tags
-from .variants import CREATE, EDIT, VARIANT, Variant, engine_for, find
+from .variants import CREATE, EDIT, VARIANT, Variant, find
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def build(
     request, unknown_seed = _seed_known(replace(request, tags=checked_tags(request.tags)))
     _check_finite(request, loras)
     check_model(model)
-    path, preset = _engine(request, model)
+    path, preset = choose_engine(request.engine, model)
     variant = _variant(request, path)
     chosen = model.base_model if model else str({**variant.selectors, **preset}.get("modelVersion", "")).upper()
     family = Family(variant, model, chosen, rules.family_mismatch)
@@ -190,16 +191,6 @@ def _seed_known(request: GenerationRequest) -> tuple[GenerationRequest, Part]:
     if request.seed != UNKNOWN_SEED:
         return request, Part()
     return replace(request, seed=0), Part(notes=("The seed -1 says that it is not known; 0 stands in.",))
-
-
-def _engine(request: GenerationRequest, model: ModelVersion | None) -> tuple[str, Mapping[str, Any]]:
-    """The variant path of a request, and the fields that the model's base model sets there."""
-    if request.engine not in (AUTO, ""):
-        klein = model is not None and request.engine == "flux2/klein" and "Klein" in model.base_model
-        return request.engine, engine_for(model.base_model)[1] if model is not None and klein else {}
-    if model is None:
-        raise BadInput("No model is named. Give a version id, address, AIR or hash in `model`, or choose an `engine`.")
-    return engine_for(model.base_model)
 
 
 def _preset(preset: Mapping[str, Any], request: GenerationRequest, variant: Variant) -> Part:

@@ -91,7 +91,8 @@ class Fleet:
             BADGE if self.settings.sandbox else "",
             *report.estimate(price, affordable, terms.max_buzz if terms else None, order),
         ]
-        return Estimate(price, affordable, order.air, report.joined(lines), order.notes)
+        named = (order.model.base_model, order.model.version_name) if order.model else ()
+        return Estimate(price, affordable, order.air, report.joined(lines), order.notes, *named)
 
     async def generate(self, request: GenerationRequest, terms: Terms, caller: Caller = SILENT) -> Outcome:
         """Pictures for a request, bought once. Raises a CivitaiError whose sentence says what to do; Interrupted when

@@ -36,14 +36,10 @@ async def hand_over(
     if purchase.state == COLLECTED:  # young again, so that its files are not removed
         await services.in_thread(services.journal.record, purchase.key)
     missing = tuple((image.index, image.reason) for image in purchase.slots if not image.fetched)
-    idle = [
-        earlier
-        for earlier in await services.in_thread(waiting, services.journal, settings)
-        if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
-    ]
     joined = joined and bought_before
     paid = report.paid(purchase, bought_before, joined)
     lines = _report(purchase, order, pictures, paid, settings)
+    idle = await _left_waiting(runs, purchase, settings)
     return Outcome(
         key=purchase.key,
         pictures=pictures,
@@ -54,13 +50,22 @@ async def hand_over(
         paid_now=not bought_before,
         seed=order.request.seed,
         status=str(purchase.about.get("status", "succeeded")),
-        report=report.joined([*lines, report.waiting(len(idle)), rollback_note(services.journal)]),
+        report=report.joined([*lines, report.waiting(idle), rollback_note(services.journal)]),
         notes=tuple(
             note for note in [report.charged_more(purchase), paid if joined else "", *_notes(purchase, order)] if note
         ),
         blob_urls=services.addresses.of(purchase.key),
         generation=_generation(purchase, order, pictures, missing, settings),
         sandbox=settings.sandbox,
+        version_name=order.model.version_name if order.model else "",
+    )
+
+
+async def _left_waiting(runs: Runs, purchase: Purchase, settings: Settings) -> int:
+    """How many other purchases are finished, while nobody here waits for them."""
+    earlier = await runs.services.in_thread(waiting, runs.services.journal, settings)
+    return sum(
+        each.state == FINISHED and each.key != purchase.key and not runs.is_expected(each.key) for each in earlier
     )
 
 

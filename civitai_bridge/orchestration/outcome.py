@@ -71,7 +71,8 @@ class BoughtPicture:
 @dataclass(frozen=True)
 class Outcome:
     """What came back. `cost` is net Buzz of the purchase; `paid_now` is False when it was bought before. `notes` are
-    the sentences of the report that a program should see too: another charge, a folded seed, what was left out."""
+    the sentences of the report that a program should see too: another charge, a folded seed, what was left out.
+    `version_name` is the model's, `""` without one."""
 
     key: str
     pictures: tuple[BoughtPicture, ...]
@@ -87,6 +88,7 @@ class Outcome:
     blob_urls: tuple[str, ...]
     generation: GenerationData
     sandbox: bool
+    version_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,3 +101,5 @@ class Estimate:
     air: str
     report: str
     notes: tuple[str, ...] = ()
+    base_model: str = ""
+    version_name: str = ""

@@ -131,6 +131,13 @@ def engine_for(base_model: str) -> tuple[str, Mapping[str, Any]]:
     return entry["engine"], entry.get("fields", {})
 
 
+def engines_of(base_model: str) -> tuple[str, ...]:
+    """Every engine that a base model is known to run on, the one that is taken unasked first; none where there is
+    none."""
+    entry = _table("engines.json")["base_models"].get(base_model, {})
+    return tuple(entry.get("choose") or ([entry["engine"]] if entry else []))
+
+
 @functools.cache
 def _table(name: str) -> Mapping[str, Any]:
     return json.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))

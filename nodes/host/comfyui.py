@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,25 @@ def progress_bar(node_id: str | None) -> Callable[[float], None]:
         return lambda _: None
     registry = get_progress_state()
     return lambda fraction: registry.update_progress(node_id, fraction * 100, 100, None)
+
+
+def send(event: str, data: Mapping[str, Any], client: str) -> None:
+    """Give an event to one page by its client id, from any thread; to nobody where the id is `""`: core would take None
+    for everybody."""
+    if client and (instance := server()) is not None:
+        instance.send_sync(event, dict(data), client)
+
+
+def makes_lists(kind: str) -> bool | None:
+    """Whether what comes out of a node class is a list that is taken one by one, so that nodes behind it run several
+    times; None for a class that is not here."""
+    mappings = getattr(core_nodes(), "NODE_CLASS_MAPPINGS", {})
+    if kind not in mappings:
+        return None
+    try:
+        return any(getattr(mappings[kind], "OUTPUT_IS_LIST", ()) or ())
+    except Exception:  # another pack's class property may do anything; then nobody knows
+        return None
 
 
 def metadata_is_off() -> bool:

@@ -41,6 +41,13 @@ def listed(folder: str) -> list[str]:
     return list(folder_paths.get_filename_list(folder)) if folder in folder_paths.folder_names_and_paths else []
 
 
+def output_folder() -> Path:
+    """ComfyUI's folder for pictures."""
+    import folder_paths
+
+    return Path(folder_paths.get_output_directory())
+
+
 def listing_of(folder: str) -> str:
     """A fingerprint of what is in a folder, for nodes whose answer hangs on it."""
     return hashlib.sha256("\n".join(listed(folder)).encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...civitai_bridge.errors import CivitaiError
 from ...civitai_bridge.network.background import background_loop
-from . import comfyui
+from . import comfyui, folders
 from .services import load_server_settings, server_home, services
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ async def _wake() -> None:
 def serve_routes() -> None:
     """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
     from ...civitai_bridge.routes.access import Gate
-    from ...civitai_bridge.routes.table import Context, add_routes
+    from ...civitai_bridge.routes.context import Context, Host
+    from ...civitai_bridge.routes.table import add_routes
 
     if (server := comfyui.server()) is None:
         return
@@ -51,6 +52,9 @@ def serve_routes() -> None:
         catalog=services().catalog,
         reader=lambda: services().app.reader(),
         gate=Gate(_admin_token, load_server_settings),
+        app=lambda: services().app,
+        fleet=services().fleet,
+        host=Host(comfyui.send, folders.output_folder, comfyui.makes_lists, folders.listed),
     )
     add_routes(server.routes, context)
     comfyui.when_started(lambda: asyncio.to_thread(make_token))

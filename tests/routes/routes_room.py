@@ -22,7 +22,8 @@ from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.routes.access import Gate
-from pack.civitai_bridge.routes.table import Context, add_routes
+from pack.civitai_bridge.routes.context import Context
+from pack.civitai_bridge.routes.table import add_routes
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.settings import Settings
 

@@ -1,0 +1,50 @@
+"""The wait for the end of a workflow, whoever ordered it: long polls, and no trouble of a look ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..errors import BadRequest, Forbidden, NotFound, RegionBlocked
+from ..orchestration.timings import Timings, pause_before
+from ..orchestration.watch import NO_ANSWER
+from .client import Answer, WorkflowClient
+from .details import WorkflowDetails
+
+_LOOKS_AT_REFUSAL = 2  # a firewall on the way may say no once
+
+
+async def wait_for_end(
+    client: WorkflowClient,
+    workflow_id: str,
+    seconds: float,
+    timings: Timings,
+    on_look: Callable[[WorkflowDetails], None] = lambda _: None,
+) -> tuple[WorkflowDetails, Answer]:
+    """The workflow at its end, or as it stands after `seconds`. `on_look` sees it after every look. Cancelling the wait
+    leaves the job alone. Raises what the service says for good: NotFound, Unauthorized and the like; the last trouble
+    where none of the looks was answered in time."""
+    clock = asyncio.get_running_loop().time
+    end, failures = clock() + seconds, 0
+    last = await client.workflow(workflow_id)  # the first look tells what is wrong, if anything is
+    holds = True
+    while True:
+        on_look(last[0])
+        if last[0].is_over or clock() >= end:
+            return last
+        asked, wait = clock(), max(1, min(timings.long_poll, int(end - clock()))) if holds else 0
+        try:
+            last, failures = await client.workflow(workflow_id, wait=wait), 0
+            # Where the service does not hold the question, it is not asked again at once.
+            pause = timings.short_poll - (clock() - asked)
+        except BadRequest:
+            if not holds:
+                raise
+            holds, pause = False, 0.0  # an older deployment that takes no number of seconds
+        except (*NO_ANSWER, Forbidden, RegionBlocked, NotFound) as error:
+            failures += 1
+            if not isinstance(error, NO_ANSWER) and failures >= _LOOKS_AT_REFUSAL:
+                raise
+            pause = pause_before(failures, error)
+        if not last[0].is_over:
+            await timings.sleep(max(0.0, min(pause, end - clock())))
