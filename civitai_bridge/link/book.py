@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 from ..model_files.database import Database
 from .command import Command
 
+LINK_BOOK = "link.sqlite3"
 LONGEST_LOG = 5000  # lines
 MOST_JOBS = 500  # ended ones that are remembered, so that a command that comes again is not obeyed again
 ALLOW, DENY = "allow", "deny"
@@ -113,32 +115,36 @@ class LinkBook:
         """Close the database."""
         self.database.close()
 
-    def begin(self, command: Command) -> str | None:
-        """Write a job down before it begins. None where it is new; else what its final status was, as JSON, `""` where
-        it has none yet."""
+    def begin(self, command: Command, subject: str) -> tuple[str | None, int]:
+        """Write a job down before it begins, with a line in the log. None where it is new; else what its final status
+        was, as JSON, `""` where it has none yet. Then the number of its line."""
         with self.database.transaction() as connection:
             row = connection.execute("SELECT final FROM jobs WHERE id = ?", (command.id,)).fetchone()
             if row is not None:
-                return str(row[0])
+                return str(row[0]), 0
             connection.execute(
                 "INSERT INTO jobs (id, type, command, began) VALUES (?, ?, ?, ?)",
                 (command.id, command.type, _command_text(command), self.clock()),
             )
-        return None
+            return None, self._write_line(connection, command.type, subject, "asked", "")
 
     def cancel(self, id_: str) -> None:
         """Keep that the room cancelled a job: it is not begun again, whatever happens to this process."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE jobs SET canceled = 1 WHERE id = ? AND ended IS NULL", (id_,))
 
-    def end(self, id_: str, final: Mapping[str, Any]) -> None:
-        """Keep the final status of a job, before it is sent, and forget the oldest ended ones."""
+    def end(self, id_: str, final: Mapping[str, Any], line: int, detail: str) -> None:
+        """Keep the final status of a job before it is sent, finish its line in the log, and forget the oldest ended
+        ones."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET ended = ?, final = ?, command = '' WHERE id = ? AND ended IS NULL",
                 (self.clock(), json.dumps(final), id_),
             )
             connection.execute("UPDATE questions SET open = 0 WHERE job = ?", (id_,))
+            connection.execute(
+                "UPDATE log SET outcome = ?, detail = ? WHERE number = ?", (final["status"], detail, line)
+            )
             connection.execute(
                 "DELETE FROM jobs WHERE ended IS NOT NULL AND id NOT IN "
                 "(SELECT id FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?)",
@@ -148,7 +154,9 @@ class LinkBook:
     def open_jobs(self) -> list[OpenJob]:
         """Jobs without a final status, in the order in which they were asked for."""
         with self.database.reading() as connection:
-            rows = connection.execute("SELECT command, canceled FROM jobs WHERE ended IS NULL ORDER BY rowid").fetchall()
+            rows = connection.execute(
+                "SELECT command, canceled FROM jobs WHERE ended IS NULL ORDER BY rowid"
+            ).fetchall()
         return [OpenJob(_command(row[0]), bool(row[1])) for row in rows]
 
     def finals(self, types: Sequence[str], most: int) -> list[dict[str, Any]]:
@@ -167,20 +175,24 @@ class LinkBook:
         with self.database.transaction() as connection:
             connection.execute("UPDATE jobs SET cleared = 1 WHERE ended IS NOT NULL")
 
-    def log(self, type_: str, subject: str, outcome: str, detail: str = "") -> int:
-        """Write a line for the person, and the number to finish it by."""
-        with self.database.transaction() as connection:
-            number = connection.execute(
-                "INSERT INTO log (at, type, subject, outcome, detail) VALUES (?, ?, ?, ?, ?)",
-                (self.clock(), type_, subject, outcome, detail),
-            ).lastrowid
-            connection.execute("DELETE FROM log WHERE number <= ?", ((number or 0) - LONGEST_LOG,))
-        return number or 0
+    def finals_since(self, moment: float) -> list[dict[str, Any]]:
+        """The final statuses of jobs that ended after a moment, in seconds since the epoch."""
+        with self.database.reading() as connection:
+            rows = connection.execute("SELECT final FROM jobs WHERE ended >= ? ORDER BY ended", (moment,)).fetchall()
+        return [json.loads(row[0]) for row in rows]
 
-    def finish_log(self, number: int, outcome: str, detail: str) -> None:
-        """Say in a line what became of it."""
+    def log(self, type_: str, subject: str, outcome: str, detail: str = "") -> None:
+        """Write a line for the person about what is no job."""
         with self.database.transaction() as connection:
-            connection.execute("UPDATE log SET outcome = ?, detail = ? WHERE number = ?", (outcome, detail, number))
+            self._write_line(connection, type_, subject, outcome, detail)
+
+    def _write_line(self, connection: Connection, type_: str, subject: str, outcome: str, detail: str) -> int:
+        number = connection.execute(
+            "INSERT INTO log (at, type, subject, outcome, detail) VALUES (?, ?, ?, ?, ?)",
+            (self.clock(), type_, subject, outcome, detail),
+        ).lastrowid
+        connection.execute("DELETE FROM log WHERE number <= ?", ((number or 0) - LONGEST_LOG,))
+        return number or 0
 
     def lines(self, most: int = 100) -> list[LogLine]:
         """The newest lines of the log, the oldest of them first."""

@@ -51,6 +51,7 @@ _ALIASES = {
 _SPELLING = {name.lower(): name for name in FOLDERS}
 # ComfyUI's folder -> how its files are called in a list.
 _LISTED_AS = {folders[0]: name for name, folders in reversed(FOLDERS.items()) if name not in ("CLIP", "LoCon", "DoRA")}
+_KEPT = ("type", "hash", "name", "path", "modelName", "modelVersionName", "previewImage")
 _CONFIG_ENDINGS = (".yaml", ".yml")
 
 
@@ -139,6 +140,25 @@ def echoed(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"resource": _shown(single).as_json()}
 
 
+def kept_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a command as they may be written down: enough to obey it later, without addresses of files, which
+    may be signed."""
+
+    def kept(data: object) -> Any:
+        if not isinstance(data, Mapping):
+            return None
+        return {
+            key: data[key] for key in _KEPT if isinstance(data.get(key), str) and len(data[key]) <= _LONGEST_ADDRESS
+        }
+
+    both: dict[str, Any] = {}
+    if "resource" in fields:
+        both["resource"] = kept(fields["resource"])
+    if isinstance(fields.get("resources"), list):
+        both["resources"] = [kept(each) for each in fields["resources"][: MOST_RESOURCES + 1]]
+    return both
+
+
 def _shown(data: object) -> Resource:
     """A resource as it may be repeated, cut and cleaned, with what is wrong with it left out."""
     data = data if isinstance(data, Mapping) else {}
@@ -164,8 +184,7 @@ def _check_name(name: object) -> None:
     but who sends such a one is not to be served. Raises BadInput."""
     if name is None or name == "":
         return
-    is_plain = isinstance(name, str) and "/" not in name and "\\" not in name
-    if not is_plain or len(name.encode("utf-8", "replace")) > _LONGEST_NAME or safe_name(name) != name:
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME or safe_name(name) != name:
         raise BadInput("The resource's name is none that a file may have.")
 
 

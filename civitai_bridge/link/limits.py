@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MOST_JOBS = 100  # commands at work or waiting at once
+
 
 @dataclass(frozen=True)
 class Rate:

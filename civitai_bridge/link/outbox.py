@@ -16,6 +16,8 @@ from typing import Any
 
 LARGEST = 900_000  # bytes of one message; at 1,000,000 Socket.IO's default closes the connection without a word
 FINAL = frozenset({"success", "error", "canceled"})
+LIST = "resources:list"
+_MOST_LISTS = 3  # of those, for each may be as large as a message can be
 _MOST_KEPT = 200  # ended commands that a rejoin may repeat
 
 Status = Mapping[str, Any]
@@ -35,6 +37,7 @@ class Outbox:
         self._clock, self._resend = clock, resend
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._due: OrderedDict[Key, None] = OrderedDict()
+        self._pushed: Status | None = None  # the newest list that nobody asked for
         self._wake = asyncio.Event()
 
     def put(self, status: Status) -> None:
@@ -48,6 +51,11 @@ class Outbox:
         self._wake.set()
         self._forget_old()
 
+    def push(self, status: Status) -> None:
+        """Send a list that nobody asked for, in place of an earlier one; a rejoin makes a new one."""
+        self._pushed = status
+        self._wake.set()
+
     def again(self, type_: str, id_: str) -> bool:
         """Send the newest status of a command once more; False where it is not known here."""
         key = (type_.lower(), id_)
@@ -60,13 +68,14 @@ class Outbox:
     def rejoined(self) -> None:
         """Everything that lives, or ended a moment ago, is due again."""
         self._forget_old()
-        self._due.update(dict.fromkeys(self._kept))
+        lists = [key for key in self._kept if key[0] == LIST]
+        self._due.update(dict.fromkeys(key for key in self._kept if key not in lists[:-_MOST_LISTS]))
         self._wake.set()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be sent."""
-        return not self._due
+        return not self._due and self._pushed is None
 
     async def send_all(self, emit: Callable[[Status], Awaitable[None]]) -> None:
         """Send what is due, for as long as the room is joined; ends when it is cancelled, or with what `emit` raises.
@@ -80,7 +89,11 @@ class Outbox:
                     await emit(fitting(kept.status))
                 if self._kept.get(key) is kept:  # else a newer one came meanwhile
                     self._due.pop(key, None)
-            self._wake.clear()
+            pushed, self._pushed = self._pushed, None
+            if pushed is not None:
+                await emit(pushed)
+            if not self._due and self._pushed is None:
+                self._wake.clear()
 
     def _forget_old(self) -> None:
         now = self._clock()
@@ -93,7 +106,7 @@ class Outbox:
 
 def fitting(status: Status) -> Status:
     """A status that the relay lets through: one that is too large becomes an error that says so."""
-    if "resources" in status and status.get("type") == "resources:list":
+    if str(status.get("type")).lower() == LIST:
         return status  # made to fit when it was listed
     if len(json.dumps(status)) <= LARGEST:
         return status

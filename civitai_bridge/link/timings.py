@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,12 @@ class LinkTimings:
 
 
 USUAL = LinkTimings()
+
+
+def iso_time(timings: LinkTimings) -> str:
+    """Now, as the wire writes dates.
+
+    assert iso_time(LinkTimings(clock=lambda: 0.0)) == "1970-01-01T00:00:00.000Z"
+    """
+    moment = datetime.fromtimestamp(timings.clock(), timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -46,8 +46,8 @@ class Trashed:
 
 
 def trash(book: LinkBook, root: Path, path: Path, *, folder: str, name: str, sha256: str, job: str = "") -> Trashed:
-    """Move a model file of a model folder `root`, and what belongs to it, into the trash. `job` is the id of the command
-    that wants it. Raises FileTrouble, StateTrouble; then it is where it was."""
+    """Move a model file of a model folder `root`, and what belongs to it, into the trash. `job` is the id of the
+    command that wants it. Raises FileTrouble, StateTrouble; then it is where it was."""
     try:
         size = path.stat().st_size
         number = _reserve(book, (folder, name, sha256, size, job))
@@ -89,7 +89,7 @@ def list_trash(book: LinkBook) -> list[Trashed]:
         rows = connection.execute(
             "SELECT number, at, folder, name, sha256, size, job, moves FROM trash WHERE moves != '' ORDER BY number"
         ).fetchall()
-    trashed = [Trashed(*row[:7], tuple((source, target) for source, target in json.loads(row[7]))) for row in rows]
+    trashed = [Trashed(**{**row, "moves": tuple(map(tuple, json.loads(row["moves"])))}) for row in map(dict, rows)]
     return [each for each in trashed if each.is_there]
 
 
