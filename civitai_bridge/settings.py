@@ -61,6 +61,7 @@ class Settings:
     sandbox: bool = False
     limit_buzz_per_prompt: int = _setting(1000, "most Buzz that one queued graph may spend")
     limit_buzz_per_day: int = _setting(5000, "most Buzz in 24 hours, over all graphs, servers and the shell")
+    parallel_jobs: int = _setting(0, "most jobs of one process at once; the rest wait for their turn; 0 = no limit")
     currencies: tuple[str, ...] = _setting(
         (), "wallets that may pay, in this order; empty = the account's own order", WALLETS
     )
@@ -87,6 +88,9 @@ class Settings:
         "auto", "whether the page on this machine works without the admin token", ("auto", "off")
     )
     sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
+    newer_versions: str = _setting(
+        "on", "whether CivitAI is asked once a day for newer versions of models here", ("on", "off")
+    )
     damage: str = ""
     key_damage: str = ""
 

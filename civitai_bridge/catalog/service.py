@@ -7,7 +7,7 @@ files is done in threads, so that no loop waits for a disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .check import Asking, check
 from .identify import ask_owners, chosen_folders, count_known
 from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all, obtain_file
 from .promote import promote
-from .query import Query, questions_from
+from .query import Query, Question, questions_from
 from .remove import meant_entries, remove
 from .state import Catalogs, list_entries, map_entries
 from .store import CatalogStore
@@ -74,8 +74,12 @@ class CatalogService:
     async def check(self, asked: object, *, ask: bool = True) -> Checked:
         """The status of everything that is named: text with one reference a line, an AIR, a list of LoRAs, or
         GenerationData. CivitAI is asked only about what the catalogs do not know, and not at all without `ask`."""
+        return await self.check_each(questions_from(asked, self._hosts), ask=ask)
+
+    async def check_each(self, questions: Sequence[Question], *, ask: bool = True) -> Checked:
+        """The same for questions that are put together already, in their order."""
         asking = Asking(self.site, self.lookups) if ask else None
-        return await check(self.catalogs, self.index, asking, questions_from(asked, self._hosts), self.scanning)
+        return await check(self.catalogs, self.index, asking, questions, self.scanning)
 
     async def map(self) -> dict[str, Any]:
         """All entries by version and by model."""
