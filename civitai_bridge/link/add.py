@@ -20,7 +20,8 @@ from ..model_files.download_rules import GB, check_allowed
 from ..model_files.progress import DownloadProgress
 from ..model_files.verify import stated_size
 from ..resources.version import ModelFile, ModelVersion, VersionImage
-from .command import Command, LinkContext, Report
+from .command import Command
+from .context import LinkContext, Report
 from .kinds import FOLDERS, Resource, endings_of, read_resources
 
 _SAFE_ENDINGS = (".safetensors", ".sft", ".gguf", ".onnx", ".yaml", ".yml")  # nothing in them runs when they are opened

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .add import add
-from .command import Handler
+from .context import Handler
 from .remove import remove
 
 HANDLERS: Mapping[str, Handler] = {

@@ -14,8 +14,9 @@ from ..resources.plain_text import one_line
 from .activities import QUICK, Quick
 from .aside import Aside
 from .book import LinkBook
-from .command import Command, Handler, LinkServices, read_command
+from .command import Command, read_command
 from .commands import HANDLERS, RESUMED
+from .context import Handler, LinkServices
 from .jobs import ABOUT_RESOURCES, Jobs, Notify
 from .kinds import echoed
 from .limits import MOST_JOBS, RateLimits

@@ -14,7 +14,8 @@ from ..errors import BadInput, CivitaiError, StateTrouble
 from ..resources.plain_text import one_line
 from .aside import Aside
 from .book import ALLOW, LinkBook
-from .command import Command, Handler, LinkContext, LinkServices
+from .command import Command
+from .context import Handler, LinkContext, LinkServices
 from .kinds import echoed, kept_fields
 from .lists import Lists
 from .outbox import FINAL, Outbox

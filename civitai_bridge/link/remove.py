@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import BadInput, CivitaiError, FileTrouble
 from ..model_files.indexed import ModelPath
-from .command import Command, LinkContext, Report
+from .command import Command
+from .context import LinkContext, Report
 from .kinds import FOLDERS, Resource, listed_type, read_resources
 from .trash import list_trash, trash
 
