@@ -217,7 +217,7 @@ class App:
         Raises BadSetting, StateTrouble."""
         from .link.agent import LinkAgent
         from .link.book import LINK_BOOK, LinkBook
-        from .link.context import LinkServices
+        from .link.command import LinkServices
         from .link.dispatch import Dispatcher
 
         settings = await asyncio.to_thread(self.load)

@@ -155,7 +155,9 @@ async def _unpair(context: Context, app: App, link: LinkRunner, arguments: argpa
 
 
 async def _log(context: Context, app: App, link: LinkRunner, arguments: argparse.Namespace) -> int:
-    lines = await link.lines(max(1, arguments.take))
+    from ..link.runner import log_lines
+
+    lines = await log_lines(link, max(1, arguments.take))
     rows = [
         (_when(line["at"]), line["type"], line["outcome"], " ".join(filter(None, (line["subject"], line["detail"]))))
         for line in lines
@@ -175,7 +177,9 @@ def _answering(allow: bool) -> LinkStory:
 
 
 async def _trash_list(context: Context, app: App, link: LinkRunner, arguments: argparse.Namespace) -> int:
-    removed = await link.trash()
+    from ..link.runner import removed_files
+
+    removed = await removed_files(link)
     rows = [
         (str(each["number"]), _when(each["at"]), amount(each["size"]), f"{each['folder']}/{each['name']}")
         for each in removed
@@ -185,13 +189,17 @@ async def _trash_list(context: Context, app: App, link: LinkRunner, arguments: a
 
 
 async def _trash_restore(context: Context, app: App, link: LinkRunner, arguments: argparse.Namespace) -> int:
-    restored = await link.restore(arguments.number)
+    from ..link.runner import restore_file
+
+    restored = await restore_file(link, arguments.number)
     context.data(restored, f"{restored['folder']}/{restored['name']} is back; the next scan lists it.")
     return 0
 
 
 async def _trash_empty(context: Context, app: App, link: LinkRunner, arguments: argparse.Namespace) -> int:
-    removed = await link.trash()
+    from ..link.runner import empty_trash, removed_files
+
+    removed = await removed_files(link)
     size = amount(sum(each["size"] for each in removed))
     if removed and not arguments.yes:
         if context.json or not is_terminal():
@@ -200,7 +208,7 @@ async def _trash_empty(context: Context, app: App, link: LinkRunner, arguments: 
         if (await asyncio.to_thread(input)).strip().lower() not in ("y", "yes"):
             context.say("Nothing was deleted.")
             return 1
-    freed = await link.empty()
+    freed = await empty_trash(link)
     context.data({"freed": freed}, f"{amount(freed)} were deleted." if removed else "The trash is empty.")
     return 0
 

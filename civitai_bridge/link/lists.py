@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import CivitaiError
 from .aside import Aside
-from .context import LinkServices
+from .command import LinkServices
 from .listing import Listed, list_files
 from .loading import Loading
 from .outbox import Outbox

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CivitaiError
 from ..settings import Settings
-from .book import ALLOW, DENY, LINK_BOOK, LinkBook
+from .book import LINK_BOOK, LinkBook
 from .pairing import NAME, Pairing, PairingFile, is_held, read_code
+from .questions import ALLOW, DENY, answer, open_questions
 from .state import ELSEWHERE, WAITING, LinkState
 from .trash import Trashed, empty, list_trash, restore
 
@@ -106,16 +107,16 @@ class LinkRunner:
         """Everything that a person may want to know; no key in it. Raises BadSetting, StateTrouble."""
         settings = await asyncio.to_thread(self._load)
         pairing = await asyncio.to_thread(PairingFile(settings.home).load)
-        state = await asyncio.to_thread(self._state_of, settings.home, pairing)
+        state = self.state if self.is_running or not pairing else await asyncio.to_thread(_state_elsewhere, settings.home)
         jobs = list(self._agent.dispatcher.jobs.now.values()) if self._agent is not None else []
 
         def read(book: LinkBook) -> dict[str, Any]:
             return {
-                "questions": [asdict(question) for question in book.questions()],
+                "questions": [asdict(question) for question in open_questions(book)],
                 "trash": len(list_trash(book)),
             }
 
-        kept = await self._with_book(read) if os.path.isfile(settings.home / LINK_BOOK) else {}
+        kept = await self.with_book(read) if os.path.isfile(settings.home / LINK_BOOK) else {}
         names = ("link_downloads", "link_removals", "link_generate")
         return {
             "paired": bool(pairing.key),
@@ -129,20 +130,14 @@ class LinkRunner:
             "settings": {name: getattr(settings, name) for name in names},
         }
 
-    def _state_of(self, home: Path, pairing: Pairing) -> LinkState:
-        """The state of this process's agent; where it has none, of another's."""
-        if self.is_running or not pairing:
-            return self.state
-        return LinkState(ELSEWHERE) if is_held(home) else LinkState(WAITING)
-
     async def answer(self, number: object, *, allow: bool) -> None:
         """Answer a question, whichever process asked it. Raises BadInput."""
         if not isinstance(number, int) or isinstance(number, bool):
             raise BadInput("The number of a question is a whole number.")
-        if not await self._with_book(lambda book: book.answer(number, ALLOW if allow else DENY)):
+        if not await self.with_book(lambda book: answer(book, number, ALLOW if allow else DENY)):
             raise BadInput(f"No question with the number {number} waits for an answer.")
         if self._agent is not None:
-            self._agent.dispatcher.jobs.look_for_answers()
+            self._agent.dispatcher.jobs.person.look()
 
     async def cancel(self, id_: object) -> None:
         """Stop what the room asked for, because the person says so. Raises BadInput."""
@@ -152,25 +147,8 @@ class LinkRunner:
             raise BadInput("Nothing with this id is at work here.")
         await jobs.cancel(job)
 
-    async def lines(self, most: int = 100) -> list[dict[str, Any]]:
-        """What rooms asked for, the newest last."""
-        return [asdict(line) for line in await self._with_book(lambda book: book.lines(most))]
-
-    async def trash(self) -> list[dict[str, Any]]:
-        """What was removed and can be brought back."""
-        return [_trashed(each) for each in await self._with_book(list_trash)]
-
-    async def restore(self, number: object) -> dict[str, Any]:
-        """Bring a removed file back. The next scan lists it. Raises BadInput, FileTrouble."""
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise BadInput("The number of a removed file is a whole number.")
-        return _trashed(await self._with_book(lambda book: restore(book, number)))
-
-    async def empty(self) -> int:
-        """Delete for good what was removed; how many bytes that gave back. Raises FileTrouble."""
-        return await self._with_book(empty)
-
-    async def _with_book(self, read: Callable[[LinkBook], Any]) -> Any:
+    async def with_book(self, read: Callable[[LinkBook], Any]) -> Any:
+        """What `read` makes of `link.sqlite3`, in a thread. Raises StateTrouble."""
         home: Path = (await asyncio.to_thread(self._load)).home
 
         def work() -> Any:
@@ -181,6 +159,33 @@ class LinkRunner:
                 book.close()
 
         return await asyncio.to_thread(work)
+
+
+def _state_elsewhere(home: Path) -> LinkState:
+    """How the link of a paired machine stands where no agent runs in this process."""
+    return LinkState(ELSEWHERE if is_held(home) else WAITING)
+
+
+async def log_lines(link: LinkRunner, most: int = 100) -> list[dict[str, Any]]:
+    """What rooms asked for, the newest last. Raises StateTrouble."""
+    return [asdict(line) for line in await link.with_book(lambda book: book.lines(most))]
+
+
+async def removed_files(link: LinkRunner) -> list[dict[str, Any]]:
+    """What was removed and can be brought back. Raises StateTrouble."""
+    return [_trashed(each) for each in await link.with_book(list_trash)]
+
+
+async def restore_file(link: LinkRunner, number: object) -> dict[str, Any]:
+    """Bring a removed file back. The next scan lists it. Raises BadInput, FileTrouble, StateTrouble."""
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise BadInput("The number of a removed file is a whole number.")
+    return _trashed(await link.with_book(lambda book: restore(book, number)))
+
+
+async def empty_trash(link: LinkRunner) -> int:
+    """Delete for good what was removed; how many bytes that gave back. Raises FileTrouble, StateTrouble."""
+    return await link.with_book(empty)
 
 
 def _trashed(trashed: Trashed) -> dict[str, Any]:

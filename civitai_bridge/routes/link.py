@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..link.runner import LinkRunner
+from ..link.runner import empty_trash, log_lines, removed_files, restore_file
 from .context import Asked, Context, Story
 
 _MOST_LINES = 1000
@@ -20,12 +20,12 @@ async def _log(context: Context, asked: Asked) -> Mapping[str, Any]:
     """What rooms asked for."""
     most = asked.query.get("take", "")
     number = int(most) if most.isascii() and most.isdigit() and len(most) < 6 else 100
-    return {"lines": await context.link().lines(min(number, _MOST_LINES))}
+    return {"lines": await log_lines(context.link(), min(number, _MOST_LINES))}
 
 
 async def _trash(context: Context, _: Asked) -> Mapping[str, Any]:
     """What was removed."""
-    return {"removed": await context.link().trash()}
+    return {"removed": await removed_files(context.link())}
 
 
 async def _pair(context: Context, asked: Asked) -> Mapping[str, Any]:
@@ -54,15 +54,14 @@ async def _cancel(context: Context, asked: Asked) -> Mapping[str, Any]:
 
 async def _restore(context: Context, asked: Asked) -> Mapping[str, Any]:
     """Bring a removed file back, and know it again."""
-    restored = await context.link().restore(asked.body.get("number"))
+    restored = await restore_file(context.link(), asked.body.get("number"))
     await (await context.catalog()).scan(restored["folder"], identified=False)
     return restored
 
 
 async def _empty(context: Context, _: Asked) -> Mapping[str, Any]:
     """Delete removed files for good."""
-    link: LinkRunner = context.link()
-    return {"freed": await link.empty()}
+    return {"freed": await empty_trash(context.link())}
 
 
 LINK_ANSWERS: Mapping[str, Story] = {

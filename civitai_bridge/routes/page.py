@@ -34,6 +34,18 @@ async def _consent(context: Context, asked: Asked) -> Mapping[str, Any]:
     return await consent_answer(context, asked)
 
 
+async def _account(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .account_answers import account_answer
+
+    return await account_answer(context, asked)
+
+
+async def _doctor(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .account_answers import doctor_answer
+
+    return await doctor_answer(context, asked)
+
+
 async def _collect(context: Context, asked: Asked) -> Mapping[str, Any]:
     from .collecting import collect_answer
 
@@ -90,6 +102,8 @@ def _link(name: str) -> Story:
 PAGE_ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/graph", _graph, LARGEST_GRAPH),
     Route("POST", "/civitai_bridge/consent", _consent),
+    Route("GET", "/civitai_bridge/account", _account),
+    Route("GET", "/civitai_bridge/doctor", _doctor, patience=_SLOW),
     Route("POST", "/civitai_bridge/collect", _collect, patience=_SLOW),
     Route("POST", "/civitai_bridge/download", _download),
     Route("GET", "/civitai_bridge/downloads", _downloads),
