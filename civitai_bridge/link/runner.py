@@ -107,7 +107,9 @@ class LinkRunner:
         """Everything that a person may want to know; no key in it. Raises BadSetting, StateTrouble."""
         settings = await asyncio.to_thread(self._load)
         pairing = await asyncio.to_thread(PairingFile(settings.home).load)
-        state = self.state if self.is_running or not pairing else await asyncio.to_thread(_state_elsewhere, settings.home)
+        state = (
+            self.state if self.is_running or not pairing else await asyncio.to_thread(_state_elsewhere, settings.home)
+        )
         jobs = list(self._agent.dispatcher.jobs.now.values()) if self._agent is not None else []
 
         def read(book: LinkBook) -> dict[str, Any]:

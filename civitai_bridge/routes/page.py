@@ -99,6 +99,18 @@ def _link(name: str) -> Story:
     return tell
 
 
+async def _price(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .canvas_answers import price_answer
+
+    return await price_answer(context, asked)
+
+
+async def _paste(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .canvas_answers import paste_answer
+
+    return await paste_answer(context, asked)
+
+
 PAGE_ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/graph", _graph, LARGEST_GRAPH),
     Route("POST", "/civitai_bridge/consent", _consent),
@@ -120,4 +132,6 @@ PAGE_ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/link/cancel", _link("cancel")),
     Route("POST", "/civitai_bridge/link/trash/restore", _link("restore")),
     Route("POST", "/civitai_bridge/link/trash/empty", _link("empty"), patience=_SLOW),
+    Route("POST", "/civitai_bridge/price", _price, LARGEST_GRAPH),
+    Route("POST", "/civitai_bridge/paste", _paste, LARGEST_TEXT),
 )
