@@ -94,7 +94,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The grammar of all commands; each family adds its own."""
     from . import account, buzz, catalog, check_graph, demo, doctor, engines, generate, image, journal, resolve, sandbox
-    from . import results, workflow, workflows  # isort: skip
+    from . import link, results, workflow, workflows  # isort: skip
 
     parser = Parser(
         prog="civitai-bridge",
@@ -103,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("-V", "--version", action="version", version=f"civitai-bridge {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    ordering = (demo, sandbox, account, generate, engines, image, resolve, catalog, journal, buzz)
+    ordering = (demo, sandbox, account, generate, engines, image, resolve, catalog, link, journal, buzz)
     for family in (*ordering, workflows, workflow, results, check_graph, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
