@@ -162,10 +162,8 @@ def _more(raw: Mapping[str, Any], names: Sequence[str], listed: str | None = Non
     """Members that are not known, and one that should be a list of objects and holds something else."""
     more = {name: value for name, value in raw.items() if name not in names and name != listed}
     value = raw.get(listed) if listed is not None else None
-    if (
-        listed is not None
-        and value is not None
-        and (not isinstance(value, list) or any(not isinstance(each, Mapping) for each in value))
-    ):
+    if listed is None or value is None:
+        return more
+    if not isinstance(value, list) or any(not isinstance(each, Mapping) for each in value):
         more[listed] = value
     return more
