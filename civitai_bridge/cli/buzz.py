@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CivitaiError, Forbidden, NoKey
+from ..errors import CivitaiError, NoKey
 from .context import Context, runs
 
 if TYPE_CHECKING:
@@ -58,17 +58,15 @@ def _lines(balance: dict[str, int] | None, why_none: str, spent: Spent, most: Li
 
 async def _balance(app: App) -> tuple[dict[str, int] | None, str]:
     """What the wallets hold; None and a sentence where nobody tells."""
-    from ..website.wallets import wallets
+    from ..website.wallets import wallets_or_reason
 
     try:
         settings, network = await app.connected()
         if not settings.key:
             raise NoKey
-        return await wallets(app.site(settings, network).best), ""
-    except Forbidden:
-        return None, "The key may not read it: make one with the right to read Buzz at civitai.com/user/account."
     except CivitaiError as error:
         return None, str(error)
+    return await wallets_or_reason(app.site(settings, network).best)
 
 
 async def _refunded(app: App) -> int:

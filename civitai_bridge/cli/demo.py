@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..orchestration.saving import check_folder, save_pictures
 from ..settings import Settings
 from .console import ProgressBar
 from .contact_sheet import contact_sheet
 from .context import Context, runs
-from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
     from ..app import App

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFound
+from ..orchestration.saving import check_folder, save_pictures
 from .context import Context, accept_json, runs
 from .ledger_text import is_own, purchase_lines, totals_document, totals_lines
-from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
     from ..orchestration.purchase import Buyer, Purchase

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .context import Asked, Context, Route
+from .context import Asked, Bytes, Context, Route
 
 LARGEST_GRAPH = 16 * 2**20  # bytes of a graph in a request
 LARGEST_TEXT = 2**20  # … and of a text that was pasted
@@ -33,7 +33,70 @@ async def _consent(context: Context, asked: Asked) -> Mapping[str, Any]:
     return await consent_answer(context, asked)
 
 
+async def _account(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .account_answers import account_answer
+
+    return await account_answer(context, asked)
+
+
+async def _doctor(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .account_answers import doctor_answer
+
+    return await doctor_answer(context, asked)
+
+
+async def _collect(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .collecting import collect_answer
+
+    return await collect_answer(context, asked)
+
+
+async def _download(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .downloads import download_answer
+
+    return await download_answer(context, asked)
+
+
+async def _downloads(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .downloads import downloads_answer
+
+    return await downloads_answer(context, asked)
+
+
+async def _cancel_download(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .downloads import cancel_answer
+
+    return await cancel_answer(context, asked)
+
+
+async def _preview(context: Context, asked: Asked) -> Bytes:
+    from .preview import preview_answer
+
+    return await preview_answer(context, asked)
+
+
+async def _settings(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .setting_answers import settings_answer
+
+    return await settings_answer(context, asked)
+
+
+async def _setting(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .setting_answers import setting_answer
+
+    return await setting_answer(context, asked)
+
+
 PAGE_ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/graph", _graph, LARGEST_GRAPH),
     Route("POST", "/civitai_bridge/consent", _consent),
+    Route("GET", "/civitai_bridge/account", _account),
+    Route("GET", "/civitai_bridge/doctor", _doctor, patience=_SLOW),
+    Route("POST", "/civitai_bridge/collect", _collect, patience=_SLOW),
+    Route("POST", "/civitai_bridge/download", _download),
+    Route("GET", "/civitai_bridge/downloads", _downloads),
+    Route("POST", "/civitai_bridge/download/cancel", _cancel_download),
+    Route("GET", "/civitai_bridge/preview", _preview),
+    Route("GET", "/civitai_bridge/settings", _settings),
+    Route("POST", "/civitai_bridge/settings", _setting),
 )
