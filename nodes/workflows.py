@@ -1,4 +1,5 @@
-"""Workflow Query and Workflow Images: what was ordered on CivitAI from anywhere, found again and brought into a graph."""
+"""Workflow Query and Workflow Images: what was ordered on CivitAI from anywhere, found again and brought into a
+graph."""
 
 from __future__ import annotations
 
@@ -81,7 +82,9 @@ class CivitaiBridgeWorkflowImages(Node):
         from .tensors import to_tensor
 
         name, seconds = text_of(workflow_id), 60.0 * wait_minutes if wait is not False else 0.0
-        batch, generation = await cls.look(partial(_collect, name=name, seconds=seconds), f"Asking CivitAI about {name}")
+        batch, generation = await cls.look(
+            partial(_collect, name=name, seconds=seconds), f"Asking CivitAI about {name}"
+        )
         services().note_work(name, batch.is_final)
         lines, images, mask = report_lines(batch, name), None, None
         if batch.pictures:
@@ -102,8 +105,8 @@ class CivitaiBridgeWorkflowQuery(FreshNode):
         return schema(
             node_id="CivitaiBridgeWorkflowQuery",
             display_name="CivitAI Workflow Query",
-            description="Lists workflows of your account on CivitAI by tags, text and dates. Buys nothing. Nodes behind "
-            "`workflow_ids` run once for each of them.",
+            description="Lists workflows of your account on CivitAI by tags, text and dates. Buys nothing. Nodes "
+            "behind `workflow_ids` run once for each of them.",
             search_aliases=["civitai", "workflow", "search", "history", "list"],
             inputs=[
                 _words("tags", "Tags that a workflow must all have, commas between; empty = any."),
@@ -215,7 +218,8 @@ async def _collect(run: NodeRun, *, name: str, seconds: float) -> tuple[PictureB
     work = await work_of(reader, name)
     if work.workflow is not None and not work.workflow.is_over and seconds:
         work = await _at_its_end(run, reader, work, name, seconds)
-    batch = await pictures_of(reader, work, await asyncio.to_thread(_bought, fleet, work))
+    async with services().fetching:
+        batch = await pictures_of(reader, work, await asyncio.to_thread(_bought, fleet, work))
     generation = batch.generation("sandbox" if reader.settings.sandbox else "CivitAI orchestration")
     run.tell(f"{len(batch.pictures)} of {len(batch.pictures) + len(batch.missing)} pictures · {batch.status}", 1.0)
     return batch, await with_names(generation, fleet.resolve)

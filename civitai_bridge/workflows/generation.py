@@ -25,7 +25,8 @@ _SEEDED = (IMAGE_GEN, TEXT_TO_IMAGE)  # picture i is made from seed + i
 _SCHEDULERS = {
     "eulerA": "Euler a", "euler": "Euler", "lms": "LMS", "heun": "Heun", "dpM2": "DPM2", "dpM2A": "DPM2 a",
     "dpM2SA": "DPM++ 2S a", "dpM2M": "DPM++ 2M", "dpmsde": "DPM++ SDE", "dpmFast": "DPM fast",
-    "dpmAdaptive": "DPM adaptive", "lmsKarras": "LMS Karras", "dpM2Karras": "DPM2 Karras", "dpM2AKarras": "DPM2 a Karras",
+    "dpmAdaptive": "DPM adaptive", "lmsKarras": "LMS Karras", "dpM2Karras": "DPM2 Karras",
+    "dpM2AKarras": "DPM2 a Karras",
     "dpM2SAKarras": "DPM++ 2S a Karras", "dpM2MKarras": "DPM++ 2M Karras", "dpmsdeKarras": "DPM++ SDE Karras",
     "ddim": "DDIM", "plms": "PLMS", "uniPC": "UniPC", "lcm": "LCM", "ddpm": "DDPM", "deis": "DEIS",
     "dpM3MSDE": "DPM++ 3M SDE",
@@ -46,8 +47,8 @@ def generation_of(
     is_one_step = len(makers) == 1 and makers[0].index == maker.index
     if not (is_one_step and (maker.type in _SEEDED or len(pictures) == 1)):
         members["seed"] = None
-    others = [step.type for step in makers if step.index != maker.index]
-    notes = [f"Pictures of {', '.join(dict.fromkeys(others))} are among them."] if others else []
+    types = dict.fromkeys(step.type for step in makers if step.index != maker.index)
+    notes = [f"Pictures of {', '.join(types)} are among them."] if types else []
     return GenerationData.of(
         {
             **members,
@@ -187,7 +188,9 @@ def _model(air: str) -> dict[str, Any]:
 def _used(air: str, strength: Any = None, kind: str = "") -> UsedResource:
     known, weight = _air(air), decimal(strength)
     kind = _KINDS.get((kind or (known.type if known else "")).lower(), "lora")
-    return UsedResource(air, 1.0 if weight is None else weight, kind=kind, version_id=known.version_id if known else None)
+    return UsedResource(
+        air, 1.0 if weight is None else weight, kind=kind, version_id=known.version_id if known else None
+    )
 
 
 def _loras(value: Any) -> list[UsedResource]:
