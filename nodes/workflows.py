@@ -4,7 +4,6 @@ graph."""
 from __future__ import annotations
 
 import asyncio
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +72,8 @@ class CivitaiBridgeWorkflowImages(Node):
         is_final = services().is_final(name) if name else False
         if is_final is None:
             is_final = await ask_before_running(_is_over(name))
-        return f"{services().account()} over" if is_final else math.nan
+        # A NaN of its own each time: core takes one and the same object for equal.
+        return f"{services().account()} over" if is_final else float("nan")
 
     @classmethod
     async def execute(cls, workflow_id: object = "", wait: bool = True, wait_minutes: int = 30) -> io.NodeOutput:
