@@ -33,6 +33,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "graphs.opened", "graphs.deeds", "graphs.fingerprint", "graphs.analysis", "graphs.models",
         "graphs.paste",
         "workflows.outputs", "workflows.details", "workflows.job_details", "workflows.query",
+        "workflows.documents", "workflows.texts",
     ),
     2: ("network", "settings", "graphs.rules", "graphs.consents"),
     3: (

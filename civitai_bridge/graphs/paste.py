@@ -14,14 +14,17 @@ from ..resources.reference import FileReference, ImageReference, PostReference, 
 IMAGE, MODEL, TEXT, PICTURE, NOTHING = "image", "model", "text", "picture", ""
 _LONGEST_REFERENCE = 2000
 _PREFIX = "CivitaiBridge"
+_COLUMN = 420  # units of the canvas between two columns
+SETTINGS, FLEET = "settings", "fleet"  # where what was pasted leads
 
 
 @dataclass(frozen=True)
 class NewNode:
-    """A node to be made: its class, and the widgets that are not at their defaults."""
+    """A node to be made: its class, the widgets that are not at their defaults, and its column on the canvas."""
 
     kind: str
     widgets: dict[str, Any] = field(default_factory=dict)
+    column: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,18 @@ class Pasted:
     links: tuple[NewLink, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Ids are places in the list, for the links alone."""
-        nodes = [{"id": place, "type": node.kind, "widgets": node.widgets} for place, node in enumerate(self.nodes)]
-        links = [
-            {"from": link.source, "output": link.output, "to": link.target, "input": link.input} for link in self.links
+        """`id` is a node's place in the list, `pos` in units of the canvas; a link is [from, output, to, input]."""
+        nodes = [
+            {"id": place, "type": node.kind, "pos": [node.column * _COLUMN, 0], "widgets": node.widgets}
+            for place, node in enumerate(self.nodes)
         ]
+        links = [[link.source, link.output, link.target, link.input] for link in self.links]
         return {"what": self.what, "nodes": nodes, "links": links}
 
 
-def nodes_for(text: str, *, hosts: frozenset[str] = SITE_HOSTS) -> Pasted:
-    """The nodes for a pasted text; nothing is asked of anybody. A model's file name alone is nothing of ours, for it
-    is an ordinary word to others."""
+def nodes_for(text: str, to: str = SETTINGS, *, hosts: frozenset[str] = SITE_HOSTS) -> Pasted:
+    """The nodes for a pasted text; nothing is asked of anybody. `to` says where it leads: `settings` for samplers here,
+    `fleet` for Generate. A model's file name alone is nothing of ours, for it is an ordinary word to others."""
     stripped = text.strip()
     if len(stripped) <= _LONGEST_REFERENCE and "\n" not in stripped and not stripped.isdigit():
         try:
@@ -61,17 +65,17 @@ def nodes_for(text: str, *, hosts: frozenset[str] = SITE_HOSTS) -> Pasted:
         except (UnknownReference, InvalidAir):
             reference = None
         if isinstance(reference, (ImageReference, PostReference)):
-            return _generated(IMAGE, NewNode(f"{_PREFIX}ImageData", {"reference": stripped}))
+            return _used(IMAGE, NewNode(f"{_PREFIX}ImageData", {"reference": stripped}), to)
         if reference is not None and not isinstance(reference, FileReference):
             return Pasted(MODEL, (NewNode(f"{_PREFIX}Resolve", {"reference": stripped}),))
     if says_how_it_was_made(stripped):
-        return _generated(TEXT, NewNode(f"{_PREFIX}ReadText", {"text": text}))
+        return _used(TEXT, NewNode(f"{_PREFIX}ReadText", {"text": text}), to)
     return Pasted(NOTHING)
 
 
-def nodes_for_picture(name: str) -> Pasted:
+def nodes_for_picture(name: str, to: str = SETTINGS) -> Pasted:
     """The nodes for a picture of the input folder."""
-    return _generated(PICTURE, NewNode(f"{_PREFIX}ReadImage", {"image": name}))
+    return _used(PICTURE, NewNode(f"{_PREFIX}ReadImage", {"image": name}), to)
 
 
 def says_how_it_was_made(text: str) -> bool:
@@ -82,12 +86,10 @@ def says_how_it_was_made(text: str) -> bool:
     return data.source not in ("comfy", "file") and (data.steps is not None or bool(data.seed))
 
 
-def _generated(what: str, source: NewNode) -> Pasted:
-    """What tells how a picture was made, wired into Generate, and that into Save Image. Nothing of it is queued."""
-    nodes = (source, NewNode(f"{_PREFIX}Generate"), NewNode(f"{_PREFIX}SaveImage"))
-    links = (
-        NewLink(0, "generation", 1, "generation"),
-        NewLink(1, "images", 2, "images"),
-        NewLink(1, "generation", 2, "generation"),
-    )
-    return Pasted(what, nodes, links)
+def _used(what: str, source: NewNode, to: str) -> Pasted:
+    """What tells how a picture was made, wired into what uses it. Nothing of it is queued."""
+    first = NewLink(0, "generation", 1, "generation")
+    if to != FLEET:
+        return Pasted(what, (source, NewNode(f"{_PREFIX}GenerationSettings", column=1)), (first,))
+    nodes = (source, NewNode(f"{_PREFIX}Generate", column=1), NewNode(f"{_PREFIX}SaveImage", column=2))
+    return Pasted(what, nodes, (first, NewLink(1, "images", 2, "images"), NewLink(1, "generation", 2, "generation")))

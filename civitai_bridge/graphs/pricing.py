@@ -60,7 +60,7 @@ class PricedNode:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "node": self.node, "title": self.title, "price": self.price, "affordable": self.affordable,
+            "node": self.node, "title": self.title, "cost": self.price, "affordable": self.affordable,
             "error": self.error, "code": self.code, "notes": list(self.notes),
         }  # fmt: skip
 

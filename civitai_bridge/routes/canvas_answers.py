@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BadInput
 from ..graphs.opened import open_graph
-from ..graphs.paste import nodes_for, nodes_for_picture
+from ..graphs.paste import FLEET, SETTINGS, nodes_for, nodes_for_picture
 from ..graphs.pricing import MOST_PRICED, PRICED, Sources, price_nodes
 from ..resources.addresses import hosts_with
 from ..resources.json_values import text
@@ -36,12 +36,16 @@ async def price_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
 
 
 async def paste_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
-    """`POST /civitai_bridge/paste` with `{text}`, or `{image}`: the name of a picture in the input folder. `what` is
-    `""` and there are no nodes where it is nothing of ours. Raises BadInput."""
-    name, pasted = text(asked.body.get("image")), text(asked.body.get("text"))
+    """`POST /civitai_bridge/paste` with `{text}`, `{reference}` or `{image}` (the name of a picture in the input
+    folder), and `to`: `settings` (the default) or `fleet`. `what` is `""` and there are no nodes where it is nothing of
+    ours. Raises BadInput."""
+    name, to = text(asked.body.get("image")), asked.body.get("to", SETTINGS)
+    if to not in (SETTINGS, FLEET):
+        raise BadInput(f"`to` must be {SETTINGS} or {FLEET}.")
     if name:
         if len(name) > _LONGEST_NAME:
             raise BadInput("The name of the picture is too long.")
-        return nodes_for_picture(name).as_json()
+        return nodes_for_picture(name, to).as_json()
+    pasted = text(asked.body.get("text")) or text(asked.body.get("reference"))
     settings = await asyncio.to_thread(context.gate.settings)
-    return (await asyncio.to_thread(nodes_for, pasted, hosts=hosts_with(settings.site_url))).as_json()
+    return (await asyncio.to_thread(nodes_for, pasted, to, hosts=hosts_with(settings.site_url))).as_json()

@@ -27,7 +27,7 @@ def generate(**inputs: Any) -> dict[str, Any]:
 async def test_a_node_and_a_whole_graph_are_priced_and_nothing_is_bought(room: Room):
     prompt = {"1": generate(), "2": generate(quantity=3), "3": {"class_type": "KSampler", "inputs": {}}}
     whole = await priced(room, prompt)
-    prices = {node["node"]: node["price"] for node in whole["nodes"]}
+    prices = {node["node"]: node["cost"] for node in whole["nodes"]}
     assert prices["2"] == 3 * prices["1"] > 0 and whole["total"] == prices["1"] + prices["2"]
     alone = await priced(room, prompt, node=2)
     assert [node["node"] for node in alone["nodes"]] == ["2"] and alone["nodes"][0]["affordable"] is True
@@ -45,8 +45,8 @@ async def test_wires_are_followed_to_what_is_written_and_the_rest_has_a_stand_in
         "6": generate(model="", prompt="", generation=["5", 0]),
     }
     nodes = {node["node"]: node for node in (await priced(room, prompt))["nodes"]}
-    assert nodes["2"]["price"] == 2 * nodes["4"]["price"] and "quantity" in nodes["4"]["notes"][0]
-    assert nodes["6"]["price"] and not nodes["6"]["error"]
+    assert nodes["2"]["cost"] == 2 * nodes["4"]["cost"] and "quantity" in nodes["4"]["notes"][0]
+    assert nodes["6"]["cost"] and not nodes["6"]["error"]
 
 
 async def test_what_cannot_be_priced_says_why(room: Room):
@@ -63,9 +63,9 @@ async def test_what_cannot_be_priced_says_why(room: Room):
 @pytest.mark.parametrize(
     ("text", "what", "kinds"),
     [
-        ("https://civitai.com/images/900002", "image", ["ImageData", "Generate", "SaveImage"]),
-        (" https://civitai.com/posts/77 ", "image", ["ImageData", "Generate", "SaveImage"]),
-        (A1111, "text", ["ReadText", "Generate", "SaveImage"]),
+        ("https://civitai.com/images/900002", "image", ["ImageData", "GenerationSettings"]),
+        (" https://civitai.com/posts/77 ", "image", ["ImageData", "GenerationSettings"]),
+        (A1111, "text", ["ReadText", "GenerationSettings"]),
         (f"https://civitai.com/models/300000?modelVersionId={LORA}", "model", ["Resolve"]),
         ("urn:air:sdxl:lora:civitai:300000@300001", "model", ["Resolve"]),
         ("a red boat", "", []), ("", "", []), ("42", "", []), ("ink.safetensors", "", []),
@@ -76,12 +76,20 @@ async def test_what_cannot_be_priced_says_why(room: Room):
 async def test_what_is_pasted_becomes_nodes(room: Room, text: str, what: str, kinds: list[str]):
     answer = (await room.admin("POST", "/civitai_bridge/paste", json={"text": text})).data
     assert (answer["what"], [node["type"] for node in answer["nodes"]]) == (what, [f"CivitaiBridge{k}" for k in kinds])
-    places = {node["id"] for node in answer["nodes"]}
-    assert all({link["from"], link["to"]} <= places for link in answer["links"])
-    assert len(answer["links"]) == (3 if len(kinds) == 3 else 0)
+    assert answer["links"] == ([[0, "generation", 1, "generation"]] if len(kinds) == 2 else [])
+
+
+async def test_what_is_pasted_may_lead_to_the_fleet(room: Room):
+    body = {"reference": "https://civitai.com/images/900002", "to": "fleet"}
+    answer = (await room.admin("POST", "/civitai_bridge/paste", json=body)).data
+    kinds = [node["type"].removeprefix("CivitaiBridge") for node in answer["nodes"]]
+    assert kinds == ["ImageData", "Generate", "SaveImage"] and [1, "images", 2, "images"] in answer["links"]
+    assert len({tuple(node["pos"]) for node in answer["nodes"]}) == 3
+    assert (await room.admin("POST", "/civitai_bridge/paste", json={**body, "to": "moon"})).status == 400
 
 
 async def test_a_picture_of_the_input_folder_becomes_nodes(room: Room):
     answer = (await room.admin("POST", "/civitai_bridge/paste", json={"image": "boat.png"})).data
-    assert answer["nodes"][0] == {"id": 0, "type": "CivitaiBridgeReadImage", "widgets": {"image": "boat.png"}}
+    first = answer["nodes"][0]
+    assert (first["id"], first["type"], first["widgets"]) == (0, "CivitaiBridgeReadImage", {"image": "boat.png"})
     assert (await room.admin("POST", "/civitai_bridge/paste", json={"image": "x" * 500})).status == 400
