@@ -33,6 +33,7 @@ from .query import Page, WorkflowFilter
 from .waiting import wait_for_end
 
 MOST_OF_USER = 10  # workflows that the staff's route gives at most
+_LET_GO = 0.2  # seconds
 REFUSALS = (Unauthorized, Forbidden, NotFound, Gone)  # what a route for the staff, or one that is gone, may answer
 
 
@@ -80,7 +81,8 @@ class WorkflowReader:
                 await asyncio.sleep(0)  # so that the question leaves before the work begins
                 yield page
         finally:
-            if asking is not None:
+            if asking is not None:  # nobody wants it any more; one that is about to connect is let go on to a safe end
+                await asyncio.wait({asking}, timeout=_LET_GO)
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
 
