@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -23,6 +25,17 @@ def put(sandbox: Sandbox, key: str, output: Any, files: dict[str, tuple[bytes, s
     for blob in run.blobs:
         blob.renewed = time.time()
     return run.id
+
+
+def running(sandbox: Sandbox, key: str, seconds: float) -> str:
+    """A workflow that is at work, and over after so many seconds; its id. `inf` = it never ends."""
+    name = put(sandbox, key, {}, status="processing", completedAt=None)
+    sandbox.orchestrator.runs[name].done.clear()
+    if seconds < math.inf:
+        timer = threading.Timer(seconds, sandbox.orchestrator.runs[name].data.update, [{"status": "succeeded"}])
+        timer.daemon = True
+        timer.start()
+    return name
 
 
 def pictures(*names: str, **more: Any) -> tuple[dict[str, Any], dict[str, tuple[bytes, str]]]:
