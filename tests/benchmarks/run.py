@@ -392,6 +392,7 @@ def main() -> int:
         catalog.catalogs(row)
         metadata.reading(row, Path(folder) / "pictures")
         graphs.reading(row)
+        graphs.looked_at(row)
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"
     out.mkdir(exist_ok=True)
