@@ -43,7 +43,7 @@ class LinkAgent:
     ) -> None:
         self.file = PairingFile(home, timings.clock)
         self.dispatcher = dispatcher
-        self.state = LinkState()
+        self.state = LinkState(CONNECTING)
         self._settings, self._connect, self._timings, self._on_state = settings, connect, timings, on_state
         self._lock = FileLock(home / LOCK)
         self._stopped = asyncio.Event()
