@@ -12,6 +12,7 @@
     - NotAPicture        the bytes are no picture, or one that is too large
     - BadSetting         a setting, address or file that cannot be used
     - NoKey              no API key is set
+    - AdminNeeded        our page changes what needs the admin token
   + MoneyRefused         the price or a limit says no; nothing was paid
     - TooExpensive       above max_buzz, or not confirmed
     - LimitReached       above the limit for a prompt or a day (limit, left, frees_at)
@@ -134,6 +135,10 @@ class NotAPicture(BadInput):
 
 class BadSetting(BadInput):
     """A setting, address or file that cannot be used."""
+
+
+class AdminNeeded(BadInput):
+    """Our page changes what needs the admin token."""
 
 
 class NoKey(BadInput):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -213,6 +214,8 @@ async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Fleet, Outcome, An
 
     fleet = await services().fleet()
     request, terms, notes = await until_cancelled(_order(inputs, run.prompt_id), run.cancelled, _stopped)
+    if run.node_id:
+        terms = replace(terms, asked_by=f"{terms.asked_by}, node {run.node_id}")
     await settled()
     outcome = await fleet.generate(request, terms, Caller(run.show, run.cancelled, run.left))
     paths = [picture.path for picture in outcome.pictures]
@@ -261,5 +264,6 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
         reuse_paid=inputs.get("reuse_paid") is not False,
         wait_minutes=float(inputs.get("wait_minutes") or 30),
         prompt_id=prompt_id,
+        asked_by="CivitAI Generate",
     )
     return request, terms

@@ -17,7 +17,7 @@ BEGIN, END = "<!-- house -->", "<!-- /house -->"
 # Imports go down, or along a floor. A file may stand lower than its folder: the longest name that fits counts.
 FLOORS: dict[int, tuple[str, ...]] = {
     0: (
-        "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings",
+        "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings", "orchestration.turns",
         "model_files.atomic", "model_files.database", "model_files.names", "model_files.progress",
         "model_files.safetensors", "model_files.hashing", "model_files.listing",
         "workflows.identifiers", "workflows.moments",
@@ -27,18 +27,20 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.request", "orchestration.outcome", "orchestration.fill", "orchestration.workflow",
         "orchestration.variants", "orchestration.body", "orchestration.echo", "orchestration.fields",
         "orchestration.sizes", "orchestration.fitting", "orchestration.engine_choice",
-        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits", "orchestration.tags",
+        "orchestration.source_pictures", "orchestration.purchase", "orchestration.limits",
+        "orchestration.tags", "orchestration.ledger",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
+        "graphs.opened", "graphs.deeds", "graphs.fingerprint", "graphs.analysis", "graphs.models",
         "workflows.outputs", "workflows.details", "workflows.job_details", "workflows.query",
     ),
-    2: ("network", "settings"),
+    2: ("network", "settings", "graphs.rules", "graphs.consents"),
     3: (
         "website", "orchestration.client", "orchestration.journal", "orchestration.purchase_table",
-        "orchestration.owners", "orchestration.users",
+        "orchestration.owners", "orchestration.users", "orchestration.watcher",
         "orchestration.results", "catalog.store", "catalog.catalog_file",
         "model_files", "workflows.client",
     ),
-    4: ("orchestration", "catalog", "model_files.download", "routes.image_answer", "workflows", "link"),
+    4: ("orchestration", "catalog", "graphs", "model_files.download", "routes.image_answer", "link", "workflows"),
     5: ("app", "wording"),
     6: ("cli", "routes", "__main__"),
 }  # fmt: skip

@@ -85,7 +85,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The grammar of all commands; each family adds its own."""
-    from . import account, catalog, demo, doctor, engines, generate, image, journal, resolve, sandbox
+    from . import account, buzz, catalog, demo, doctor, engines, generate, image, journal, resolve, sandbox
 
     parser = Parser(
         prog="civitai-bridge",
@@ -94,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("-V", "--version", action="version", version=f"civitai-bridge {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (demo, sandbox, account, generate, engines, image, resolve, catalog, journal, doctor):
+    for family in (demo, sandbox, account, generate, engines, image, resolve, catalog, journal, buzz, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
         if not any(action.dest == "json" for action in command._actions):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Interrupted, TooExpensive
+from ..orchestration.saving import check_folder, save_pictures
 from ..wording import at_a_shell
 from .console import ProgressBar
 from .context import Context, is_terminal
 from .order_options import add_options, generation_from, request_from, terms_from
-from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
     from ..app import App

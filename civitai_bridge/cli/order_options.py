@@ -124,6 +124,7 @@ def terms_from(arguments: argparse.Namespace, ask: Callable[[int], Awaitable[boo
         max_buzz=arguments.max_buzz,
         reuse_paid=not arguments.no_reuse,
         wait_minutes=arguments.wait,
+        asked_by="generate",
         confirm=None if arguments.yes or arguments.max_buzz is not None else ask,
     )
 

@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import BadInput
+from ..errors import BadInput, CivitaiError
 from ..resources.plain_text import one_line
 
 if TYPE_CHECKING:
     from ..catalog.service import CatalogService
     from ..network.fetch import Fetch
     from ..settings import Settings
+    from .book import LinkBook
+    from .loading import Loading
 
 LONGEST_ID = 100  # characters; the site's ids are UUIDs of 36
 _LONGEST_TYPE = 60
@@ -79,25 +81,58 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True)
-class LinkContext:
-    """What a handler stands on; made anew for each command, so that settings hold at once.
-
-    settings   as they are now
-    catalog    the catalogs, the index of model files, downloads
-    fetch      gets a picture by address, as everywhere: public https alone, redirects by hand, never a key; hand in
-               `is_allowed`, `cap` and `timeout`
-    note       adds a sentence to this command's line in `civitai-bridge link log`, for the person; nothing of it goes
-               to the room
-    ask        asks the person at this ComfyUI
-    generate   makes pictures on this ComfyUI; handed in by `nodes/host`, None where there is no ComfyUI
-    """
+class LinkServices:
+    """What every command stands on, as the settings are now. `fetch` gets a picture by address, as everywhere: public
+    https alone, redirects by hand, never a key; it takes `is_allowed`, `cap` and `timeout`. `generate` makes pictures
+    on this ComfyUI; handed in by `nodes/host`, None where there is no ComfyUI."""
 
     settings: Settings
     catalog: CatalogService
     fetch: Fetch
-    note: Callable[[str], None]
-    ask: Ask
     generate: Callable[..., Awaitable[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class LinkContext:
+    """What a handler stands on; made anew for each command, so that settings hold at once.
+
+    note       adds a sentence to this command's line in `civitai-bridge link log`, for the person; nothing of it goes
+               to the room
+    sentence   an error as the room may read it
+    ask        asks the person at this ComfyUI
+    loading    which resources are loaded now, and how many may be
+    book       `link.sqlite3`; every method may wait for the disk
+    cancelled  whether the room cancelled one resource of this command, by its hash; the command as a whole is
+               cancelled by a CancelledError
+    """
+
+    services: LinkServices
+    note: Callable[[str], None]
+    sentence: Callable[[CivitaiError], str]
+    ask: Ask
+    loading: Loading
+    book: LinkBook
+    cancelled: Callable[[str], bool] = lambda _: False
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.services.settings
+
+    @property
+    def catalog(self) -> CatalogService:
+        """The catalogs, the index of model files, downloads."""
+        return self.services.catalog
+
+    @property
+    def fetch(self) -> Fetch:
+        """Gets a picture by address, see `LinkServices`."""
+        return self.services.fetch
+
+    @property
+    def generate(self) -> Callable[..., Awaitable[Any]] | None:
+        """Makes pictures on this ComfyUI, see `LinkServices`."""
+        return self.services.generate
 
 
 Handler = Callable[[Command, LinkContext, Report], Awaitable[Mapping[str, Any]]]

@@ -6,6 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .add import add
 from .command import Handler
+from .remove import remove
 
-HANDLERS: Mapping[str, Handler] = {}
+HANDLERS: Mapping[str, Handler] = {
+    "resources:add": add,
+    "resources:remove": remove,
+}
+# What the next process goes on with when this one is killed; the others end in an error then.
+RESUMED = frozenset({"resources:add", "resources:remove"})

@@ -38,7 +38,9 @@ from .resume import look_after_all, restore
 from .run import Runs
 from .services import Services
 from .timings import DEFAULTS, Timings
+from .turns import Turns
 from .wait import until_stopped, wait_for_purchase
+from .watcher import Watcher
 
 
 class Fleet:
@@ -58,7 +60,8 @@ class Fleet:
         self.client = client
         self.journal = journal or Journal(settings.home / "journal.sqlite3", clock=timings.clock)
         self.results = Results(settings.home / "results")
-        self.runs = Runs(Services(client, self.journal, self.results, fetch, timings))
+        watcher, turns = Watcher(client, timings), Turns(settings.parallel_jobs)
+        self.runs = Runs(Services(client, self.journal, self.results, fetch, timings, watcher, turns))
         self._services = self.runs.services
         self._accounts = Accounts(settings, site, self._services)
         self._timings = timings

@@ -12,13 +12,14 @@ from ..metadata.generation import GenerationData
 @dataclass(frozen=True)
 class Terms:
     """What the person who asks allows. `max_buzz` is the most that may be paid (0 = nothing, None = no limit beside the
-    settings' own); `confirm` is asked with the price before
-    buying."""
+    settings' own); `confirm` is asked with the price before buying; `asked_by` names the node or the command, for the
+    ledger."""
 
     max_buzz: int | None = None
     reuse_paid: bool = True
     wait_minutes: float = 30
     prompt_id: str = ""
+    asked_by: str = ""
     confirm: Callable[[int], Awaitable[bool]] | None = None
 
 

@@ -100,6 +100,7 @@ def planned(order: Order, price: int, terms: Terms, buyer: Buyer) -> PlannedPurc
         "seed": order.seed if "seed" in order.input else None,
         "quoted": price,
         "tags": list(order.request.tags),
+        "asked_by": terms.asked_by,
     }
     return PlannedPurchase(
         key=key,

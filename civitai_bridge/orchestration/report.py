@@ -103,6 +103,11 @@ def looking_for_order(seconds: float) -> str:
     return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
 
 
+def waits_for_turn(before: int) -> str:
+    """What is waited for before an order leaves, where only so many jobs may run at once."""
+    return f"Waits for its turn, {before} before it" if before else "Waits for its turn, the next one"
+
+
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
     """Nobody knows whether an order arrived."""
     return Unconfirmed(
@@ -142,6 +147,8 @@ def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 def interrupted(purchase: Purchase) -> Interrupted:
     """A person cancelled."""
+    if purchase.state == CANCELED and not purchase.workflow_id:
+        return about(Interrupted("Cancelled before it was sent. Nothing was bought."), purchase)
     error = Interrupted(
         f"Cancelled. CivitAI is asked to stop {purchase.workflow_id or purchase.key}; what had finished by then is "
         "kept (`civitai-bridge journal list`)."

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import BadInput
 from .access import Gate
+from .page_downloads import PageDownloads
 
 if TYPE_CHECKING:
     from ..app import App
@@ -48,6 +50,17 @@ class Context:
     app: Callable[[], App] | None = None
     fleet: Callable[[], Awaitable[Fleet]] | None = None
     host: Host = field(default_factory=Host)
+    downloads: PageDownloads = field(default_factory=PageDownloads)
+
+    def opened(self) -> App:
+        """The pack. Raises BadInput where our page is not served."""
+        if self.app is None:
+            raise BadInput("This server does not serve the page of the pack.")
+        return self.app()
+
+    async def open_fleet(self) -> Fleet:
+        """The fleet, with what looks after it. Raises BadInput where our page is not served, and as it does."""
+        return await (self.fleet() if self.fleet is not None else self.opened().fleet())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import (
+    AdminNeeded,
     ApiError,
     BadInput,
     BadSetting,
@@ -42,13 +43,14 @@ from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
 from .access import TOKEN_COMMAND, TOKEN_NEEDED
 from .context import SMALL, Asked, Bytes, Context, Route, Story
+from .page import PAGE_ROUTES
 
 log = logging.getLogger(__name__)
 _LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their own, and CivitAI has no ids
 _LATER = 10  # seconds after which to come again, where CivitAI names none
 # The first that fits. CivitAI's own 401 and 403 must not look like ours.
 _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
-    (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
+    (AdminNeeded, 403), (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
     (Unauthorized, 424), (Forbidden, 424), (RegionBlocked, 424), (NoKey, 424),
     (RateLimited, 503), (ServerTrouble, 503), (Unreachable, 503), (CatalogBusy, 503),
     (DownloadForbidden, 400), (DownloadRefused, 424),
@@ -95,6 +97,7 @@ _ROUTES: tuple[Route, ...] = (
     Route("POST", f"/admin/civitai/promote-to-lora/{_ID}", _promote),
     Route("GET", "/civitai_bridge/key", _key_state),
     Route("POST", "/civitai_bridge/key", _keep_key),
+    *PAGE_ROUTES,
 )
 _SESSION = "/civitai_bridge/session"
 
@@ -205,11 +208,12 @@ def _answer_of(error: CivitaiError) -> web.Response:
     if status == 503:
         after = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(_LATER if after is None else math.ceil(after))
-    return _error(status, error.code, str(error), headers)
+    more = {"command": TOKEN_COMMAND} if isinstance(error, AdminNeeded) else {}
+    return _error(status, error.code, str(error), headers, **more)
 
 
-def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": message, "code": code}, status=status, headers=headers)
+def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **more: str) -> web.Response:
+    return web.json_response({"error": message, "code": code, **more}, status=status, headers=headers)
 
 
 def _refused(reason: str) -> web.Response:

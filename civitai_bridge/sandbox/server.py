@@ -40,7 +40,7 @@ class Sandbox:
     ) -> None:
         self.script = script or Script()
         self.bank = Bank()
-        self.site = Website()
+        self.site = Website(bank=self.bank)
         self._port = port
         self._idle = idle
         self._folder = folder
@@ -70,7 +70,7 @@ class Sandbox:
         service = Service(self.orchestrator, self.script)
         routes = [
             *orchestrator_routes(service, self._log.around),
-            *control_routes(self.script, self.site, self.bank, self._log),
+            *control_routes(self.script, self.site, self.orchestrator, self._log),
             *link_control_routes(self.link),
         ]
         self.orchestration_url = await self._serve("orchestrator", 0, routes)

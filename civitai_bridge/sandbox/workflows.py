@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+import uuid
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,6 +15,7 @@ from .money import Bank
 from .script import Job, Script
 
 TERMINAL = ("succeeded", "failed", "expired", "canceled")
+RETENTION = 30 * 24 * 3600.0  # seconds for which blobs are kept
 
 
 class Refusal(Exception):
@@ -44,7 +47,8 @@ def invalid(errors: Mapping[str, list[str]]) -> Refusal:
 
 @dataclass
 class Blob:
-    """A picture of a workflow; `content` None = it does not become available, `blocked` = why it is withheld."""
+    """A picture of a workflow; `content` None = it does not become available, `blocked` = why it is withheld; `renewed`
+    is when its 30 days began, in seconds since the epoch."""
 
     id: str
     user: str
@@ -54,11 +58,17 @@ class Blob:
     height: int = 0
     blocked: str = ""
     mature: bool = False
+    renewed: float = field(default_factory=time.time)
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its 30 days are over since it was made or asked for anew."""
+        return time.time() - self.renewed > RETENTION
 
 
 @dataclass
 class Run:
-    """One workflow, with what only the sandbox knows of it."""
+    """One workflow, with what only the sandbox knows of it; `made` = nobody ordered it, `deleted` = by its owner."""
 
     user: str
     key: str
@@ -69,6 +79,8 @@ class Run:
     blobs: list[Blob] = field(default_factory=list)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    made: bool = False
+    deleted: bool = False
 
     @property
     def id(self) -> str:
@@ -81,7 +93,7 @@ class Run:
     @property
     def prompt(self) -> str:
         """What it draws; the plan of random faults hangs on it."""
-        return str(self.data["steps"][0]["input"].get("prompt", ""))
+        return "" if self.made else str(self.data["steps"][0]["input"].get("prompt", ""))
 
 
 class Orchestrator:
@@ -104,7 +116,7 @@ class Orchestrator:
     def run_of(self, user: str, workflow_id: str) -> Run:
         """A user's workflow. Raises Refusal (404)."""
         run = self.runs.get(workflow_id)
-        if run is None or run.user != user:
+        if run is None or run.user != user or run.deleted:
             raise problem(404, "Not Found")
         return run
 
@@ -163,7 +175,7 @@ def new_workflow(
 
 def _new_step(place: int, step: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     job = {
-        "id": secrets.token_hex(16),
+        "id": str(uuid.uuid4()),
         "status": "unassigned",
         "cost": 100,
         "queuePosition": {"support": "available", "precedingJobs": 3},

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
-from ..resources.json_values import integer, mapping, objects, whole
+from ..resources.json_values import integer, items, mapping, objects, whole
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -27,6 +27,7 @@ class ListedVersion:
     name: str
     base_model: str
     status: str = "Published"
+    trained_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,13 @@ class Model:
     def newest(self) -> ListedVersion | None:
         """The newest published version."""
         return next((version for version in self.versions if version.status == "Published"), None)
+
+    def newer_than(self, version_id: int) -> ListedVersion | None:
+        """The newest published version of the same base model, where that is newer than this one."""
+        places = [number for number, version in enumerate(self.versions) if version.version_id == version_id]
+        before = self.versions[: places[0]] if places else ()
+        base_model = self.versions[places[0]].base_model if places else ""
+        return next((each for each in before if each.status == "Published" and each.base_model == base_model), None)
 
 
 @dataclass(frozen=True)
@@ -130,18 +138,19 @@ class SiteClient:
         data = await self._get(f"/api/v1/models/{model_id}", f"model {model_id}")
         if not isinstance(data, Mapping):
             raise Unreadable("CivitAI answered with something that is not a model.", status=200)
-        versions = tuple(
-            ListedVersion(
-                entry["id"],
-                str(entry.get("name") or ""),
-                str(entry.get("baseModel") or ""),
-                entry.get("status", "Published"),
-            )
-            for entry in objects(data.get("modelVersions"))
-            if integer(entry.get("id")) is not None
-        )
-        name, type_, mode = (str(data.get(key) or "") for key in ("name", "type", "mode"))
-        return Model(model_id, name, type_, mode, versions, data)
+        return _model(model_id, data)
+
+    async def models(self, model_ids: Iterable[int]) -> dict[int, Model]:
+        """Several models with their versions, a hundred a call; without those that the list does not show."""
+        models: dict[int, Model] = {}
+        ids = [str(model_id) for model_id in dict.fromkeys(model_ids)]
+        for batch in _batches(ids, MOST_DETAILS):
+            query = (("ids", ",".join(batch)), ("limit", str(MOST_DETAILS)), ("nsfw", "true"))
+            data = await self._get("/api/v1/models", "list of models", query)
+            for entry in objects(mapping(data).get("items")):
+                if (model_id := integer(entry.get("id"))) is not None:
+                    models[model_id] = _model(model_id, entry)
+        return models
 
     async def newest_version(self, model_id: int) -> int:
         """The id of a model's newest published version; the site lists them newest first."""
@@ -173,6 +182,22 @@ class SiteClient:
                 status=error.status,
                 detail=error.detail,
             ) from error
+
+
+def _model(model_id: int, data: Mapping[str, Any]) -> Model:
+    versions = tuple(
+        ListedVersion(
+            entry["id"],
+            str(entry.get("name") or ""),
+            str(entry.get("baseModel") or ""),
+            str(entry.get("status") or "Published"),
+            tuple(str(word) for word in items(entry.get("trainedWords")) if word),
+        )
+        for entry in objects(data.get("modelVersions"))
+        if integer(entry.get("id")) is not None
+    )
+    name, type_, mode = (str(data.get(key) or "") for key in ("name", "type", "mode"))
+    return Model(model_id, name, type_, mode, versions, data)
 
 
 def _whole_hashes(hashes: Iterable[str]) -> list[str]:

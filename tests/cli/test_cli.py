@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_written_loses_nothing(sandbox: Sandbox, shell: 
 
 
 def test_words_of_the_service_never_become_a_path(tmp_path: Path) -> None:
-    from pack.civitai_bridge.cli.saving import save_pictures
+    from pack.civitai_bridge.orchestration.saving import save_pictures
 
     kept = tmp_path / "kept.png"
     kept.write_bytes(b"bytes")
