@@ -75,7 +75,9 @@ class Settings:
         "on", "whether CivitAI Link may load model files; ask waits for you", ("on", "ask", "off")
     )
     link_removals: str = _setting(
-        "trash", "whether CivitAI Link may remove model files, into a trash folder; ask waits for you", ("trash", "ask", "off")
+        "trash",
+        "whether CivitAI Link may remove model files, into a trash folder; ask waits for you",
+        ("trash", "ask", "off"),
     )
     link_allow_pickle: bool = _setting(False, "whether CivitAI Link may load formats that can run code too")
     link_max_gb: int = _setting(20, "largest file that CivitAI Link loads, in GB", least=1)

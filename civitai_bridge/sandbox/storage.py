@@ -13,6 +13,7 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
@@ -66,7 +67,7 @@ class Storage:
             content = content[: len(content) // 2]
         headers = {
             "Content-Disposition": request.query.get("response-content-disposition", "attachment"),
-            "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"',
+            "ETag": f'"{_etag(content)}"',
             "Content-Type": "application/octet-stream",
         }
         if trouble != "no range":
@@ -120,6 +121,11 @@ def disposition(name: str) -> str:
     plain = "".join(c for c in name if c.isascii() and c.isprintable() and c not in '"\\')
     extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'attachment; filename="{plain}"{extended}'
+
+
+@lru_cache(maxsize=256)
+def _etag(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _sign(path: str, end: int) -> str:

@@ -109,7 +109,10 @@ def test_a_code_pairs_this_comfyui_once(room: Room):
 
 
 def test_the_list_names_what_lies_in_the_folders(room: Room):
-    hashes = {room.hash_of(path) for path in (room.models / "checkpoints" / CHECKPOINT_FILE, room.models / "loras" / LORA_FILE)}
+    hashes = {
+        room.hash_of(path)
+        for path in (room.models / "checkpoints" / CHECKPOINT_FILE, room.models / "loras" / LORA_FILE)
+    }
     state = room.until(lambda state: hashes <= {each["hash"] for each in state["resources"]}, 200)
     assert {each["type"] for each in state["resources"]} == {"Checkpoint", "LORA"}
     assert room.finish("resources:list", types=["lora"])["resources"][0]["type"] == "LORA"
@@ -184,7 +187,13 @@ def test_a_picture_becomes_another_one_under_a_mask(room: Room):
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (32, 0, 64, 64))
     model = room.hash_of(room.models / "checkpoints" / CHECKPOINT_FILE)
-    params = {**PICTURE, "initImage": start_picture, "maskImage": encoded(mask), "denoiseStrength": 0.8, "maskedOnly": False}
+    params = {
+        **PICTURE,
+        "initImage": start_picture,
+        "maskImage": encoded(mask),
+        "denoiseStrength": 0.8,
+        "maskedOnly": False,
+    }
     (changed,) = pictures(room.finish("image:img2img", 200, quantity=1, batchSize=1, model=model, params=params))
     assert changed.size == (64, 64) and len(set(changed.convert("RGB").getdata())) > 10
 

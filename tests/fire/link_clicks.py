@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from typing import Any
 
 from fire.link_plan import Lane
@@ -12,6 +13,7 @@ from fire.link_plan import Lane
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.link import Browser
 
+RELOADS = 3.0  # seconds without the agent after which the page is loaded anew
 PATIENCE = 1.5  # seconds that a person looks at a row before they click elsewhere; the row may end later
 
 
@@ -21,6 +23,7 @@ class Clicks:
     def __init__(self, sandbox: Sandbox, browser: Browser) -> None:
         self.sandbox, self.browser = sandbox, browser
         self.clicked = 0
+        self._reloaded = 0.0
 
     async def lane(self, lane: Lane) -> None:
         """Click until it is cancelled."""
@@ -43,7 +46,7 @@ class Clicks:
     async def _keep(self, lane: Lane, rng: random.Random) -> None:
         name = await self._add(lane.versions[0])
         if rng.random() < 0.2:  # a click that the page sent twice
-            await self.browser.send_raw(self.browser.sent[name])
+            await self.browser.send_raw(self.browser.sent[name][0])
         await self._ended(name)
 
     async def _churn(self, lane: Lane, rng: random.Random) -> None:
@@ -82,7 +85,7 @@ class Clicks:
     async def _remove(self, version: int) -> str:
         """The page's own entry with the model's name, or what it would have been."""
         resource = self.sandbox.link.resource(version)
-        entry = self._shown(version) or resource
+        entry = self._shown(version) or {key: resource[key] for key in ("type", "hash", "name")}
         return await self._send("resources:remove", resource={**entry, "modelName": resource["modelName"]})
 
     def _shown(self, version: int) -> dict[str, Any] | None:
@@ -92,9 +95,20 @@ class Clicks:
         return next((each for each in entries if each.get("hash") == sha256), None)
 
     async def _send(self, kind: str, **fields: Any) -> str:
-        await self.browser.until(lambda: self.browser.linked, 600)  # the site sends nothing before
+        await self.until_linked(600)  # the site sends nothing before
         self.clicked += 1
         return await self.browser.send(kind, **fields)
+
+    async def until_linked(self, seconds: float) -> None:
+        """Wait for the agent; where the relay's word of it was lost, the person loads the page anew."""
+        ends = time.monotonic() + seconds
+        while not self.browser.linked and time.monotonic() < ends:
+            try:
+                await self.browser.until_linked(RELOADS)
+            except TimeoutError:
+                if time.monotonic() > self._reloaded + RELOADS:
+                    self._reloaded = time.monotonic()
+                    await self.browser.reload()
 
     async def _ended(self, name: str, seconds: float = PATIENCE) -> str:
         with contextlib.suppress(TimeoutError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pack.civitai_bridge.sandbox.link import Browser
 
 FINAL = ("success", "error", "canceled")
 SURE = ("", "twice")  # fates with which a command really reaches the agent
+BESIDE = (".civitai.info", ".preview.png", ".removed", ".part", ".lock")  # companions, the trash, what was begun
 LIVES_ON = 1.0  # seconds for which a connection must last after a command, so that it was certainly heard
 
 
@@ -41,17 +42,13 @@ class _Story:
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-def judge(
-    sandbox: Sandbox, browser: Browser, wishes: Mapping[int, bool], home: Path, consoles: bytes
-) -> LinkVerdict:
+def judge(sandbox: Sandbox, browser: Browser, wishes: Mapping[int, bool], home: Path, consoles: bytes) -> LinkVerdict:
     """`wishes` says of each version whether its file shall be here at the end."""
     verdict = LinkVerdict()
     stories = _stories(sandbox)
     _ends(sandbox, stories, verdict)
     _files(sandbox, wishes, home / "models", verdict)
     _secrets(sandbox, stories, home, browser, consoles, verdict)
-    if browser.kicked or not browser.linked:
-        verdict.wrong.append("the agent is not in its room any more, and only a person could bring it back")
     # What the relay itself made late or doubled is no fault of the agent.
     verdict.wrong += [each for each in browser.page.complaints if "after its end came more" not in each]
     return verdict
@@ -71,9 +68,11 @@ def _stories(sandbox: Sandbox) -> dict[tuple[str, str], _Story]:
 
 
 def _ends(sandbox: Sandbox, stories: Mapping[tuple[str, str], _Story], verdict: LinkVerdict) -> None:
-    gone = {line.sid: line.when for line in sandbox.link.relay.log if line.way == "state" and line.event == "disconnect"}
+    gone = {
+        line.sid: line.when for line in sandbox.link.relay.log if line.way == "state" and line.event == "disconnect"
+    }
     frozen = {line.sid for line in sandbox.link.relay.log if line.event == "connect" and line.fate == "silent"}
-    unanswered = unheard = 0
+    unanswered = unheard = broken = 0
     for (name, kind), story in stories.items():
         words = [status.get("status") for status in story.statuses]
         ends = [word for word in words if word in FINAL]
@@ -90,6 +89,7 @@ def _ends(sandbox: Sandbox, stories: Mapping[tuple[str, str], _Story], verdict: 
             verdict.wrong.append(f"{kind} {name} never ended: {words}")
         elif not ends:
             unheard += 1
+            broken += any(line.fate in SURE and line.sid not in frozen for line in story.delivered)
         else:
             verdict.ends[f"{kind} {ends[0]}"] += 1
             if ends[0] == "error":
@@ -97,6 +97,7 @@ def _ends(sandbox: Sandbox, stories: Mapping[tuple[str, str], _Story], verdict: 
     verdict.counts |= {
         "commands that reached the agent": len(stories) - unheard,
         "commands that were lost on their way": unheard,
+        "… because the connection broke within a second": broken,
         "commands without an end": unanswered,
     }
 
@@ -105,7 +106,7 @@ def _files(sandbox: Sandbox, wishes: Mapping[int, bool], models: Path, verdict: 
     known = {sandbox.link.resource(version)["hash"].lower(): version for version in VERSIONS}
     lying: dict[int, list[str]] = defaultdict(list)
     for path in sorted(models.rglob("*")):
-        if not path.is_file() or path.name.endswith((".civitai.info", ".preview.png")) or ".trash" in str(path):
+        if not path.is_file() or path.name.endswith(BESIDE):
             continue
         version = known.get(hashlib.sha256(path.read_bytes()).hexdigest())
         if version is None:
@@ -117,8 +118,13 @@ def _files(sandbox: Sandbox, wishes: Mapping[int, bool], models: Path, verdict: 
             verdict.wrong.append(f"the file of {version} is lost")
         if not here and lying[version]:
             verdict.wrong.append(f"the file of {version} was removed and lies there: {lying[version]}")
-    verdict.wrong += [f"the file of {version} is there as {names}" for version, names in lying.items() if len(names) > 1]
-    verdict.counts |= {"files that shall be here": sum(wishes.values()), "files that are here": sum(map(bool, lying.values()))}
+    verdict.wrong += [
+        f"the file of {version} is there as {names}" for version, names in lying.items() if len(names) > 1
+    ]
+    verdict.counts |= {
+        "files that shall be here": sum(wishes.values()),
+        "files that are here": sum(map(bool, lying.values())),
+    }
 
 
 def _secrets(

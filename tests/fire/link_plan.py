@@ -35,7 +35,7 @@ class LinkPlan:
     lives: tuple[float, ...]
     calms: tuple[float, ...]
     away: tuple[float, ...]
-    chance: float = 0.12
+    chance: float = 0.08
 
 
 def draw(seed: int, faults: int, kills: int, restarts: int) -> LinkPlan:

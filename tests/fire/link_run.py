@@ -48,11 +48,13 @@ async def run(plan: LinkPlan, home: Path, *, talk: Any = lambda _: None) -> Link
         await game.begin()
         sandbox.link.script.at_random(plan.seed, plan.chance, spared=("upgradeKey",))
         clicks = Clicks(sandbox, browser)
+        weather = asyncio.ensure_future(game.weather())
         busy = [asyncio.ensure_future(clicks.lane(lane)) for lane in plan.lanes]
         try:
             work = asyncio.gather(game.lives(), game.restarts(), game.enough_faults())
             await asyncio.wait_for(work, LONGEST)
         finally:
+            weather.cancel()
             for task in busy:
                 task.cancel()
             ends = await asyncio.gather(*busy, return_exceptions=True)
@@ -60,9 +62,12 @@ async def run(plan: LinkPlan, home: Path, *, talk: Any = lambda _: None) -> Link
         talk(f"{game.kills} kills, {game.away} restarts, {game.faults} faults; now without")
         try:
             wishes = await _calm(plan, sandbox, browser, clicks)
+            is_linked = browser.linked and not browser.kicked
         finally:
             await game.end()
         verdict = judge(sandbox, browser, wishes, home, game.consoles())
+        if not is_linked:
+            verdict.wrong.append("the agent is not in its room any more, and only a person could bring it back")
         verdict.wrong += [f"a lane broke: {each}" for each in broken] + game.crashes
         verdict.counts |= {
             "clicks": clicks.clicked, "faults": game.faults, "kills": game.kills, "restarts of the relay": game.away,
@@ -76,8 +81,9 @@ async def _calm(plan: LinkPlan, sandbox: Sandbox, browser: Browser, clicks: Clic
     """Without faults the agent comes back by itself, ends what it had begun, and each row is clicked a last time."""
     sandbox.link.script.calm()
     sandbox.site.delay = 0.0
-    with contextlib.suppress(TimeoutError):
-        await browser.until_linked(60)
+    sandbox.site.storage.troubles.clear()
+    await browser.reload()
+    await clicks.until_linked(60)
     settled = await asyncio.gather(*(clicks.settle(lane) for lane in plan.lanes if lane.versions))
     await asyncio.sleep(1.5)  # whatever was still at work ends
     return {version: here for each in settled for version, here in each.items()}
@@ -114,13 +120,23 @@ class _Game:
             await self._start()
 
     async def restarts(self) -> None:
-        """The relay goes away and comes back; the site is slower and faster meanwhile."""
-        rng = random.Random(f"weather {self.plan.seed}")
+        """The relay goes away and comes back."""
         for calm, away in zip(self.plan.calms, self.plan.away, strict=True):
-            self.sandbox.site.delay = rng.choice((0.0, 0.05, 0.3))
             await asyncio.sleep(calm)
             await self.sandbox.link.relay.restart(away)
             self.away += 1
+
+    async def weather(self) -> None:
+        """The site answers late for a while, and its storage sends some files slowly, so that there is time to be
+        killed while one is loaded."""
+        rng = random.Random(f"weather {self.plan.seed}")
+        site = self.sandbox.site
+        while True:
+            site.delay = rng.choice((0.0, 0.0, 0.05, 0.3))
+            site.storage.slowness = rng.uniform(0.2, 1.0)
+            if len(site.storage.troubles) < 2:
+                site.storage.troubles.append(rng.choice(("slow", "slow", "cut", "expired")))
+            await asyncio.sleep(rng.uniform(0.2, 1.0))
 
     async def enough_faults(self) -> None:
         while self.faults < self.plan.faults:
@@ -173,19 +189,27 @@ class _Game:
 def main() -> int:
     seed = int(os.environ.get("FIRE_SEED") or random.randrange(10**9))
     faults, kills, restarts = (
-        int(os.environ.get(f"FIRE_{name}") or usual) for name, usual in (("FAULTS", 500), ("KILLS", 50), ("RESTARTS", 20))
+        int(os.environ.get(f"FIRE_{name}") or usual)
+        for name, usual in (("FAULTS", 500), ("KILLS", 50), ("RESTARTS", 20))
     )
     print(f"Link plan: seed {seed}, {faults} faults, {kills} kills, {restarts} restarts of the relay", flush=True)
     started, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="fire-link-"))
     plan = draw(seed, faults, kills, restarts)
     verdict = asyncio.run(run(plan, folder, talk=lambda text: print(text, flush=True)))
     print(f"\nBy the relay's log and the disk, after {time.monotonic() - started:.0f} s:")
-    for title, table in (("", verdict.counts), ("Ends:", verdict.ends), ("Errors:", verdict.errors), ("Faults:", verdict.faults)):
+    for title, table in (
+        ("", verdict.counts),
+        ("Ends:", verdict.ends),
+        ("Errors:", verdict.errors),
+        ("Faults:", verdict.faults),
+    ):
         print(title, *(f"  {name:92} {count}" for name, count in sorted(table.items())), sep="\n")
     if verdict.wrong:
         print(f"\nWRONG ({len(verdict.wrong)}):", *verdict.wrong[:40], sep="\n  ")
         print(f"\nState, consoles and models are kept in {folder}.")
-        print(f"Run it again: FIRE_SEED={seed} FIRE_FAULTS={faults} FIRE_KILLS={kills} FIRE_RESTARTS={restarts} make fire-link")
+        print(
+            f"Run it again: FIRE_SEED={seed} FIRE_FAULTS={faults} FIRE_KILLS={kills} FIRE_RESTARTS={restarts} make fire-link"
+        )
     else:
         shutil.rmtree(folder)
     return 1 if verdict.wrong else 0

@@ -44,6 +44,11 @@ class PageConnection:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def reload(self) -> None:
+        """Connect anew, as a person does with a page that shows nothing."""
+        if self._sio is not None:
+            await self._sio.disconnect()
+
     async def send_raw(self, content: Any, event: str = "command") -> None:
         """Send anything at all; a connection that is down loses it, as the site has no queue."""
         from socketio.exceptions import SocketIOError

@@ -22,7 +22,8 @@ _UNIDENTIFIED = "You must identify yourself first"
 
 class Relay:
     """The relay on one port of loopback: `await relay.start()`, `await relay.restart(away=2)`, `await relay.stop()`.
-    `connections` has its port and how often it pings, `delivery` its members, `log` every message so far (the oldest of very many left out)."""
+    `connections` has its port and how often it pings, `delivery` its members, `log` every message so far, the oldest of
+    very many left out."""
 
     def __init__(self, instances: Instances, script: RelayScript, *, port: int = 0) -> None:
         self.instances, self.script = instances, script
