@@ -53,6 +53,8 @@
     - DownloadDamaged    wrong size, wrong SHA256, a page instead of a file
     - NoRoom             the disk is too full
     - DownloadStopped    a person stopped it; what is there is kept for the next time
+  + GenerationTrouble    this ComfyUI did not make the pictures
+    - GenerationStopped  the person at it stopped them, or took them out of its queue
 """
 
 from __future__ import annotations
@@ -410,6 +412,16 @@ class NoRoom(DownloadTrouble):
 
 class DownloadStopped(DownloadTrouble):
     """A person stopped the download; what has arrived is kept for the next time."""
+
+    exit_code = 130
+
+
+class GenerationTrouble(CivitaiError):
+    """This ComfyUI did not make the pictures that it was asked for."""
+
+
+class GenerationStopped(GenerationTrouble):
+    """The person at this ComfyUI stopped the pictures, or took them out of its queue."""
 
     exit_code = 130
 

@@ -83,6 +83,8 @@ class Settings:
     link_max_gb: int = _setting(20, "largest file that CivitAI Link loads, in GB", least=1)
     link_keep_free_gb: int = _setting(5, "how much of a disk CivitAI Link leaves free, in GB")
     link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
+    link_max_images: int = _setting(8, "most pictures of one Link command, its quantity times its batch size", least=1)
+    link_max_side: int = _setting(2048, "largest width and height of a picture that Link asks for, in pixels", least=64)
     proxy: str = _setting(
         "", "proxy for CivitAI alone, as http://host:port or socks5://host:port; empty = the environment's"
     )

@@ -19,7 +19,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     0: (
         "errors", "resources", "metadata.prompt", "metadata.samplers", "orchestration.timings", "orchestration.turns",
         "model_files.atomic", "model_files.database", "model_files.names", "model_files.progress",
-        "model_files.safetensors", "model_files.hashing", "model_files.listing",
+        "model_files.safetensors", "model_files.architecture", "model_files.hashing", "model_files.listing",
         "workflows.identifiers", "workflows.moments",
     ),
     1: (
@@ -31,7 +31,9 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.tags", "orchestration.ledger",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
         "graphs.opened", "graphs.deeds", "graphs.fingerprint", "graphs.analysis", "graphs.models",
+        "graphs.paste",
         "workflows.outputs", "workflows.details", "workflows.job_details", "workflows.query",
+        "workflows.documents", "workflows.texts",
     ),
     2: ("network", "settings", "graphs.rules", "graphs.consents"),
     3: (

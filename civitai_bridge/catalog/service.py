@@ -60,7 +60,7 @@ class CatalogService:
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
         self.scanning: HashingProgress | None = None  # how far the scan is that runs now
-        self._library = Library(settings, self.catalogs, self.index, downloads, fetch)
+        self.library = Library(settings, self.catalogs, self.index, downloads, fetch)
         self._hosts = hosts_with(settings.site_url)
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class CatalogService:
         """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`.
         What is here already is not loaded again. Raises DownloadTrouble and its kin with a sentence for each case."""
         return await obtain(
-            self._library,
+            self.library,
             text,
             read_reference(text, hosts=self._hosts),
             lambda: self.resolve(text),
@@ -187,21 +187,6 @@ class CatalogService:
             permission=Permission(from_graph, allow_download),
             watch=Watch(progress, cancelled),
         )
-
-    async def download_file(
-        self,
-        version: ModelVersion,
-        file: ModelFile,
-        *,
-        preview: VersionImage | None = None,
-        progress: Callable[[DownloadProgress], None] = lambda _: None,
-        cancelled: Callable[[], bool] = never,
-    ) -> Downloaded:
-        """As `download`, one file of a version that was looked up; `preview` is shown beside it in place of the
-        creator's pictures."""
-        library = replace(self._library, preview=preview)
-        watch = Watch(progress, cancelled)
-        return await obtain_file(library, version, file, directory=None, permission=Permission(), watch=watch)
 
     async def download_all(
         self,
@@ -215,7 +200,7 @@ class CatalogService:
     ) -> DownloadedFiles:
         """As `download`, every file of the version that ComfyUI has a folder for."""
         files = await obtain_all(
-            self._library,
+            self.library,
             text,
             lambda: self.resolve(text),
             directory=directory,
@@ -226,4 +211,20 @@ class CatalogService:
 
     async def on_disk(self, text: str) -> Downloaded | None:
         """What `download` would have without asking anybody; None where it would have to."""
-        return await find_here(self._library, text, read_reference(text, hosts=self._hosts))
+        return await find_here(self.library, text, read_reference(text, hosts=self._hosts))
+
+
+async def download_file(
+    catalog: CatalogService,
+    version: ModelVersion,
+    file: ModelFile,
+    *,
+    preview: VersionImage | None = None,
+    progress: Callable[[DownloadProgress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = never,
+) -> Downloaded:
+    """As `CatalogService.download`, one file of a version that was looked up; `preview` is shown beside it in place of
+    the creator's pictures."""
+    library = replace(catalog.library, preview=preview)
+    watch = Watch(progress, cancelled)
+    return await obtain_file(library, version, file, directory=None, permission=Permission(), watch=watch)

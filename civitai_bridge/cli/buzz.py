@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CivitaiError, Forbidden, NoKey
+from ..errors import CivitaiError, NoKey
 from .context import Context, runs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ async def _buzz(context: Context, arguments: argparse.Namespace) -> int:
     from ..orchestration.spendings import spendings_of, spent_until
 
     async with context.marked_app() as app:
-        (balance, why_none), refunded = await asyncio.gather(_balance(app), _refunded(app))
+        (balance, why_none), refunded = await asyncio.gather(balance_of(app), _refunded(app))
         settings, _ = await app.connected()
         journal = await app.journal()
         most = limits(settings)
@@ -56,19 +56,17 @@ def _lines(balance: dict[str, int] | None, why_none: str, spent: Spent, most: Li
     ]
 
 
-async def _balance(app: App) -> tuple[dict[str, int] | None, str]:
+async def balance_of(app: App) -> tuple[dict[str, int] | None, str]:
     """What the wallets hold; None and a sentence where nobody tells."""
-    from ..website.wallets import wallets
+    from ..website.wallets import wallets_or_reason
 
     try:
         settings, network = await app.connected()
         if not settings.key:
             raise NoKey
-        return await wallets(app.site(settings, network).best), ""
-    except Forbidden:
-        return None, "The key may not read it: make one with the right to read Buzz at civitai.com/user/account."
     except CivitaiError as error:
         return None, str(error)
+    return await wallets_or_reason(app.site(settings, network).best)
 
 
 async def _refunded(app: App) -> int:

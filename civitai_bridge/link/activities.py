@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import BadInput
-from .command import Command
 from .jobs import ABOUT_RESOURCES, Jobs
 from .kinds import read_resources
 from .listing import types_of
 from .lists import Lists
+from .message import Command
 
 MOST_LISTED = 60  # activities
 

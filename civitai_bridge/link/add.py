@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ..catalog.entries import place_of
+from ..catalog.service import download_file
 from ..errors import BadInput, CivitaiError, DownloadForbidden, DownloadStopped, FileRefused, NoRoom, NotFound
 from ..model_files.download_rules import GB, check_allowed
 from ..model_files.progress import DownloadProgress
 from ..model_files.verify import stated_size
 from ..resources.version import ModelFile, ModelVersion, VersionImage
-from .command import Command, LinkContext, Report
+from .command import LinkContext, Report
 from .kinds import FOLDERS, Resource, endings_of, read_resources
+from .message import Command
 
 _SAFE_ENDINGS = (".safetensors", ".sft", ".gguf", ".onnx", ".yaml", ".yml")  # nothing in them runs when they are opened
 
@@ -158,7 +160,8 @@ async def _have(context: LinkContext, resource: Resource, part: _Progress, tell:
             part.moved(progress, time.monotonic())
             tell()
 
-        work = context.catalog.download_file(
+        work = download_file(
+            context.catalog,
             version,
             file,
             preview=_preview(version, resource),

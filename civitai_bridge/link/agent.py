@@ -17,14 +17,13 @@ from filelock import FileLock, Timeout
 from ..errors import BadSetting, CivitaiError
 from ..settings import Settings
 from .dispatch import Dispatcher
-from .pairing import Pairing, PairingFile
+from .pairing import LOCK, Pairing, PairingFile
 from .session import CHANGED, KICKED, REFUSED_KEY, STOPPED, Session
 from .socket import OpenSocket, open_socket
 from .state import CONNECTING, ELSEWHERE, REFUSED, UNPAIRED, LinkState
 from .timings import USUAL, LinkTimings
 
 log = logging.getLogger(__name__)
-LOCK = ".link.lock"
 
 
 class LinkAgent:

@@ -14,12 +14,11 @@ from sqlite3 import Connection
 from typing import Any
 
 from ..model_files.database import Database
-from .command import Command
+from .message import Command
 
 LINK_BOOK = "link.sqlite3"
 LONGEST_LOG = 5000  # lines
 MOST_JOBS = 500  # ended ones that are remembered, so that a command that comes again is not obeyed again
-ALLOW, DENY = "allow", "deny"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -76,16 +75,6 @@ class LogLine:
     subject: str
     outcome: str
     detail: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """What waits for a person; `answer` is `allow`, `deny`, or `""` while nobody has said anything."""
-
-    number: int
-    at: float
-    sentence: str
-    answer: str
 
 
 @dataclass(frozen=True)
@@ -201,39 +190,6 @@ class LinkBook:
                 "SELECT number, at, type, subject, outcome, detail FROM log ORDER BY number DESC LIMIT ?", (most,)
             ).fetchall()
         return [LogLine(*row) for row in reversed(rows)]
-
-    def ask(self, job: str, sentence: str) -> int:
-        """Put a question to the person, once for each job; the number to answer it by."""
-        with self.database.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO questions (job, at, sentence) VALUES (?, ?, ?)", (job, self.clock(), sentence)
-            )
-            row = connection.execute("SELECT number FROM questions WHERE job = ?", (job,)).fetchone()
-        return int(row[0])
-
-    def question(self, number: int) -> Question | None:
-        """A question by its number."""
-        with self.database.reading() as connection:
-            row = connection.execute(
-                "SELECT number, at, sentence, answer FROM questions WHERE number = ?", (number,)
-            ).fetchone()
-        return Question(*row) if row else None
-
-    def questions(self) -> list[Question]:
-        """What waits for a person."""
-        with self.database.reading() as connection:
-            rows = connection.execute(
-                "SELECT number, at, sentence, answer FROM questions WHERE open = 1 AND answer = '' ORDER BY number"
-            ).fetchall()
-        return [Question(*row) for row in rows]
-
-    def answer(self, number: int, answer: str) -> bool:
-        """Answer a question; False where none of this number waits."""
-        with self.database.transaction() as connection:
-            done = connection.execute(
-                "UPDATE questions SET answer = ? WHERE number = ? AND open = 1 AND answer = ''", (answer, number)
-            )
-            return done.rowcount == 1
 
 
 def _command_text(command: Command) -> str:

@@ -14,12 +14,13 @@ from ..resources.plain_text import one_line
 from .activities import QUICK, Quick
 from .aside import Aside
 from .book import LinkBook
-from .command import Command, Handler, LinkServices, read_command
+from .command import Handler, LinkServices
 from .commands import HANDLERS, RESUMED
 from .jobs import ABOUT_RESOURCES, Jobs, Notify
 from .kinds import echoed
 from .limits import MOST_JOBS, RateLimits
 from .lists import Lists
+from .message import Command, read_command
 from .outbox import Outbox
 from .timings import USUAL, LinkTimings, iso_time
 from .words import UNEXPECTED

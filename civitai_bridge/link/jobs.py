@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import BadInput, CivitaiError, StateTrouble
+from ..errors import CivitaiError, StateTrouble
 from ..resources.plain_text import one_line
 from .aside import Aside
-from .book import ALLOW, LinkBook
-from .command import Command, Handler, LinkContext, LinkServices
+from .book import LinkBook
+from .command import Handler, LinkContext, LinkServices
 from .kinds import echoed, kept_fields
 from .lists import Lists
+from .message import Command
 from .outbox import FINAL, Outbox
+from .questions import Person
 from .timings import LinkTimings, iso_time
 from .words import UNEXPECTED, room_sentence
 
@@ -82,7 +83,7 @@ class Jobs:
         self.now: dict[str, Job] = {}
         self._lists, self.aside, self._open_services = lists, aside, open_services
         self._resumed, self._secrets, self._notify = resumed, secrets, notify
-        self._answered = asyncio.Event()
+        self.person = Person(book, aside, timings, notify)
 
     def start(self, command: Command, *, resumed: bool = False) -> None:
         """Begin a command, or go on with one that an earlier process began."""
@@ -127,11 +128,6 @@ class Jobs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def look_for_answers(self) -> None:
-        """Somebody has answered a question in this process; other processes are looked at now and then."""
-        self._answered.set()
-        self._answered = asyncio.Event()
 
     async def sentence(self, error: CivitaiError) -> str:
         """An error as the room may read it."""
@@ -224,32 +220,17 @@ class Jobs:
         services = await self._open_services()
         folders = _folders(services)
         return LinkContext(
-            services,
-            note=job.notes.append,
+            services.settings,
+            services.catalog,
+            services.fetch,
+            job.notes.append,
+            lambda sentence: self.person.ask(job.command.id, one_line(sentence)[:_LONGEST_QUESTION]),
+            services.generate,
             sentence=lambda error: room_sentence(error, secrets=self._secrets(), folders=folders),
-            ask=lambda sentence: self._ask(job, one_line(sentence)[:_LONGEST_QUESTION]),
             loading=self._lists.loading,
-            book=self.book,
             cancelled=job.is_canceled,
+            book=self.book,
         )
-
-    async def _ask(self, job: Job, sentence: str) -> None:
-        """Raises BadInput where the person says no, or nothing for too long."""
-        number = await self.aside(self.book.ask, job.command.id, sentence)
-        self._notify({"question": {"number": number, "sentence": sentence, "answer": ""}})
-        while True:
-            answered = self._answered
-            question = await self.aside(self.book.question, number)
-            if question is None or question.answer:
-                break
-            if self.timings.clock() - question.at > self.timings.patience:
-                raise BadInput("Nobody at this ComfyUI has allowed it in time.")
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(answered.wait(), self.timings.look)
-        answer = question.answer if question else ""
-        self._notify({"question": {"number": number, "sentence": sentence, "answer": answer}})
-        if answer != ALLOW:
-            raise BadInput("The person at this ComfyUI has not allowed it.")
 
 
 def _folders(services: LinkServices) -> list[str]:

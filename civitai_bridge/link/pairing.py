@@ -22,6 +22,7 @@ from ..errors import BadInput, BadSetting
 from ..settings import read_json, write_json
 
 NAME = "link.json"
+LOCK = ".link.lock"  # held by the one process that is the agent
 CODE_LIVES = 15 * 60.0  # seconds after which a code is given up: later it may be a stranger's
 _CODE = re.compile(r"[0-9a-f]{6}")
 _KEY = re.compile(r"[0-9a-f]{128}")
@@ -60,6 +61,19 @@ def read_key(data: object) -> str:
     """The key of an `upgradeKey` message, `""` where it has none."""
     key = data.get("key") if isinstance(data, dict) else None
     return key.lower() if isinstance(key, str) and _KEY.fullmatch(key.lower()) else ""
+
+
+def is_held(home: Path) -> bool:
+    """Whether a process is the agent of this state folder now."""
+    lock = FileLock(home / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    lock.release()
+    return False
 
 
 class PairingFile:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, CivitaiError, FileTrouble
+from ..model_files.index import forget_file
 from ..model_files.indexed import ModelPath
-from .command import Command, LinkContext, Report
+from .command import LinkContext, Report
 from .kinds import FOLDERS, Resource, listed_type, read_resources
+from .message import Command
 from .trash import list_trash, trash
 
 
@@ -75,7 +77,7 @@ def _meant(context: LinkContext, resource: Resource) -> list[ModelPath]:
 
 def _was_removed(context: LinkContext, resource: Resource, job: str) -> bool:
     """Whether this command has removed it already, before this process was started again."""
-    return any(each.job == job and each.sha256 == resource.hash for each in list_trash(context.book))
+    return any(each.job == job and each.sha256 == resource.hash for each in list_trash(context.opened_book()))
 
 
 def _trash(context: LinkContext, file: ModelPath, job: str) -> None:
@@ -83,8 +85,8 @@ def _trash(context: LinkContext, file: ModelPath, job: str) -> None:
     root = _root_of(context, file)
     if not (file.proved and file.is_as_hashed()) and _sha256(context, file) != file.sha256:
         raise BadInput("The file has changed since it was hashed; it is left alone.")
-    trash(context.book, root, Path(file.path), folder=file.folder, name=file.name, sha256=file.sha256, job=job)
-    context.catalog.index.forget(file.path)
+    trash(context.opened_book(), root, Path(file.path), folder=file.folder, name=file.name, sha256=file.sha256, job=job)
+    forget_file(context.catalog.index, file.path)
 
 
 def _root_of(context: LinkContext, file: ModelPath) -> Path:

@@ -164,8 +164,10 @@ class Session:
                 await self._dispatcher.lists.look()
 
     async def _is_other(self) -> bool:
+        secret = self.secret
         try:
-            return (await asyncio.to_thread(self._file.load)).secret != self.secret
+            kept = await asyncio.to_thread(self._file.load)
+            return kept.secret != secret == self.secret  # a new key may have come while it was read
         except BadSetting as error:  # half a file of another program; the room is kept
             log.warning("CivitAI Link: %s", error)
             return False

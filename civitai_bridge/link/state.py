@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-UNPAIRED, ELSEWHERE, CONNECTING, JOINED, REFUSED = "unpaired", "elsewhere", "connecting", "joined", "refused"
+UNPAIRED, WAITING, ELSEWHERE = "unpaired", "waiting", "elsewhere"
+CONNECTING, JOINED, REFUSED = "connecting", "joined", "refused"
 
 _SENTENCES = {
     UNPAIRED: "Not linked. Add a Link on CivitAI's page and enter its code here.",
-    ELSEWHERE: "Another process of this state folder holds the link.",
+    WAITING: "Paired, but nothing runs: start ComfyUI, or run `civitai-bridge link run`.",
+    ELSEWHERE: "Paired; another process (ComfyUI, or `civitai-bridge link run`) holds the link.",
     CONNECTING: "Connecting to CivitAI's relay.",
     JOINED: "Linked.",
     REFUSED: "CivitAI's relay does not take this link's key at the moment; it is kept and tried again.",

@@ -79,12 +79,6 @@ class HashIndex:
             keep_rows(connection, [row])
             keep_places(connection, [Place(folder, name, path, rank)])
 
-    def forget(self, path: str) -> None:
-        """Take note that a file has left its place; its hashes are kept for a while, for it may come back."""
-        with self.database.transaction() as connection:
-            connection.execute("DELETE FROM places WHERE path = ?", (path,))
-            connection.execute("UPDATE files SET gone = ? WHERE path = ?", (self.clock(), path))
-
     def require(self, kinds: Iterable[str]) -> None:
         """Remember kinds of hash that a look-up needed: every later scan takes them too, whoever starts it."""
         missing = set(kinds) - self.required()
@@ -167,3 +161,10 @@ class HashIndex:
         with self.database.reading() as connection:
             rows = connection.execute(query).fetchall()
         return {sha: Ownership(sha, version, model, json.loads(about or "{}")) for sha, version, model, about in rows}
+
+
+def forget_file(index: HashIndex, path: str) -> None:
+    """Take note that a file has left its place; its hashes are kept for a while, for it may come back."""
+    with index.database.transaction() as connection:
+        connection.execute("DELETE FROM places WHERE path = ?", (path,))
+        connection.execute("UPDATE files SET gone = ? WHERE path = ?", (index.clock(), path))

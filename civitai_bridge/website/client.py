@@ -11,7 +11,8 @@ from urllib.parse import quote
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
-from ..resources.json_values import integer, items, mapping, objects, whole
+from ..resources.json_values import integer, items, mapping, objects, text, whole
+from ..resources.plain_text import one_line
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -62,6 +63,18 @@ class Owner:
     model_id: int
 
 
+@dataclass(frozen=True)
+class User:
+    """A user of CivitAI: the id as text, and the name, `""` where it was not said. Of the key that asked, `scope` is
+    CivitAI's bit mask of what it may do, `buzz_limit` what it may spend as CivitAI writes it; None where it was not
+    said."""
+
+    id: str
+    name: str
+    scope: int | None = None
+    buzz_limit: Any = None
+
+
 class SiteClient:
     """What the site says about models, one method per route. `send` goes to the configured site."""
 
@@ -71,11 +84,16 @@ class SiteClient:
     async def user_id(self) -> str:
         """The id of the user whose key is sent along, as text. Raises Unauthorized, Unreadable and what `send`
         raises."""
-        data = await self._get("/api/v1/me", "you")
-        user_id = whole(mapping(data).get("id"))
+        return (await self.user()).id
+
+    async def user(self) -> User:
+        """The user whose key is sent along. Raises as `user_id`."""
+        data = mapping(await self._get("/api/v1/me", "you"))
+        user_id = whole(data.get("id"))
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
-        return str(user_id)
+        scope = integer(data.get("tokenScope"))
+        return User(str(user_id), one_line(text(data.get("username"))), scope, data.get("buzzLimit"))
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import Unreadable
+from ..errors import CivitaiError, Forbidden, Unreadable
 from ..network.exchange import Request, Send, error_from
 from ..resources.json_values import decimal
 from . import wire
@@ -33,3 +33,13 @@ async def wallets(send: Send) -> dict[str, int]:
     if not whole:
         raise Unreadable("CivitAI's answer about the wallets has an unknown form.", status=response.status)
     return whole
+
+
+async def wallets_or_reason(send: Send) -> tuple[dict[str, int] | None, str]:
+    """The same; None and a sentence where nobody tells. Raises nothing that a person can do something about."""
+    try:
+        return await wallets(send), ""
+    except Forbidden:
+        return None, "The key may not read it: make one with the right to read Buzz at civitai.com/user/account."
+    except CivitaiError as error:
+        return None, str(error)

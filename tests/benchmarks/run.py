@@ -27,6 +27,7 @@ import catalog  # noqa: E402
 import faults  # noqa: E402
 import graphs  # noqa: E402
 import metadata  # noqa: E402
+import watching  # noqa: E402
 import website  # noqa: E402
 
 from civitai_bridge.app import open_fleet  # noqa: E402
@@ -384,6 +385,8 @@ def main() -> int:
             asyncio.run(connections(pretend.addresses, Path(folder) / "plain", None, "HTTP/1.1", 17))
             over_tls(pretend.addresses, Path(folder) / "tls")
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
+        with Pretend() as pretend:  # its log holds these jobs alone
+            watching.many_jobs(row, pretend.addresses, Path(folder) / "jobs")
         asyncio.run(faults.going_wrong(row, Path(folder) / "faults"))
         asyncio.run(website.looking_up(row))
         catalog.catalogs(row)

@@ -148,9 +148,9 @@ def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[S
         (base / name).mkdir(parents=True)
     (base / "models" / "checkpoints").mkdir()
     (base / "custom_nodes" / FOLDER).symlink_to(ROOT, target_is_directory=True)
-    extra = base / "custom_nodes" / "slow_sync"
-    extra.mkdir()
-    shutil.copy(Path(__file__).parent / "slow_sync.py", extra / "__init__.py")
+    for name in ("slow_sync", "link_direct"):  # packs of the tests
+        (base / "custom_nodes" / name).mkdir()
+        shutil.copy(Path(__file__).parent / f"{name}.py", base / "custom_nodes" / name / "__init__.py")
     with socket.socket() as probe, socket.socket() as other:
         probe.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
