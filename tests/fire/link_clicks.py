@@ -38,10 +38,14 @@ class Clicks:
         for version in lane.versions:
             click = self._add if here else self._remove
             for _ in range(30):  # a page that clicked very often is asked to come back later
-                if await self._ended(await click(version), 30) == "success" or not (here or self._shown(version)):
+                name = await click(version)
+                if await self._ended(name, 30) == "success" or "No model file" in self._error(name):
                     break
                 await asyncio.sleep(1.0)
         return dict.fromkeys(lane.versions, here)
+
+    def _error(self, name: str) -> str:
+        return str((self.browser.page.final(name) or {}).get("error"))
 
     async def _keep(self, lane: Lane, rng: random.Random) -> None:
         name = await self._add(lane.versions[0])

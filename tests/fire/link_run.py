@@ -82,7 +82,9 @@ async def _calm(plan: LinkPlan, sandbox: Sandbox, browser: Browser, clicks: Clic
     sandbox.link.script.calm()
     sandbox.site.delay = 0.0
     sandbox.site.storage.troubles.clear()
-    await browser.reload()
+    await sandbox.link.relay.restart()  # connections that had fallen silent are none any more
+    with contextlib.suppress(TimeoutError):
+        await browser.until(lambda: not browser.linked, 5)
     await clicks.until_linked(60)
     settled = await asyncio.gather(*(clicks.settle(lane) for lane in plan.lanes if lane.versions))
     await asyncio.sleep(1.5)  # whatever was still at work ends
