@@ -21,7 +21,7 @@ def pack(module):
 async def _run(body, statuses):
     command_module = pack(".civitai_bridge.link.command")
     services = pack(".nodes.host.services").services()
-    command = command_module.read_command(body)
+    command = pack(".civitai_bridge.link.message").read_command(body)
     settings, network = await services.app.connected()
     context = command_module.LinkContext(
         settings,
