@@ -29,7 +29,7 @@ async def _run(body, statuses):
         network.fetch,
         statuses.append,
         None,
-        pack(".nodes.host.prompt_queue").run_graph,
+        pack(".nodes.host.prompt_queue").PictureQueue().run,
     )
     handler = pack(".civitai_bridge.link.commands").HANDLERS[command.type]
     return dict(await handler(command, context, lambda progress, **_: statuses.append(progress)))
