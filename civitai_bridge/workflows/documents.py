@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..resources.json_values import items
@@ -147,6 +148,7 @@ def snaked(value: Any, depth: int = 0) -> Any:
     return [snaked(inner, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
+@lru_cache(4096)
 def snake(name: str) -> str:
     """assert snake("createdAt") == "created_at" and snake("$type") == "type" """
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name.removeprefix("$")).lower()

@@ -251,3 +251,15 @@ def test_test_says_whose_the_key_is_where_it_comes_from_and_what_it_may_do(shell
     assert "CIVITAI_API_TOKEN" in text and sandbox.orchestration_url in text and sandbox.site_url in text
     own = shell("user", done["user"])
     assert own.code == 0 and "these are your own" in own.err
+
+
+def test_what_civitai_no_longer_has_is_still_there(shell: Shell, sandbox: Sandbox, key: str, tmp_path: Path):
+    output, files = pictures("A.png")
+    output["video"] = {"id": "V.mp4", "available": True}
+    name = put(sandbox, key, output, files | {"V.mp4": (VIDEO, "video/mp4")})
+    assert shell("results", name, "--download").code == 0
+    for blob in ("A.png", "V.mp4"):
+        sandbox.orchestrator.blobs[blob].renewed = time.time() - RETENTION - 1
+    later = shell("results", name, "--download")
+    assert later.code == 0 and "was there, whole" in later.out and "was there, not compared" in later.out
+    assert len(files_in(tmp_path / "civitai-downloads")) == 2
