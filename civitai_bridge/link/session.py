@@ -118,7 +118,7 @@ class Session:
             self._writing = asyncio.ensure_future(asyncio.to_thread(self._file.upgrade, self._unkept))
             try:
                 await asyncio.shield(self._writing)
-                self._unkept, self._stamp, self.detail = "", self._file.stamp(), ""
+                self._unkept, self.detail = "", ""
             except BadSetting as error:
                 self.detail = f"The new key could not be kept, and is lost if this process ends: {error}"
                 log.error("CivitAI Link: %s", self.detail)
