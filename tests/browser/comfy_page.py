@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,18 @@ class ComfyPage:
         """Press Ctrl+Enter, the key for Run."""
         self.page.locator("canvas#graph-canvas").focus()
         self.page.keyboard.press("Control+Enter")
+
+    def until(self, is_so: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait for something that the server sees."""
+        for _ in range(int(seconds / 0.05)):
+            if is_so():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("it did not happen")
+
+    def settle(self) -> None:
+        """Long enough for what must not come."""
+        self.page.wait_for_timeout(600)
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
