@@ -71,6 +71,17 @@ class Settings:
     max_download_gb: int = _setting(20, "largest file that is downloaded, in GB", least=1)
     lora_family_mismatch: str = _setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn"))
     catalog_folder: str = _setting("", "where models.json and loras.json lie; empty = the state folder")
+    link_downloads: str = _setting(
+        "on", "whether CivitAI Link may load model files; ask waits for you", ("on", "ask", "off")
+    )
+    link_removals: str = _setting(
+        "trash",
+        "whether CivitAI Link may remove model files, into a trash folder; ask waits for you",
+        ("trash", "ask", "off"),
+    )
+    link_allow_pickle: bool = _setting(False, "whether CivitAI Link may load formats that can run code too")
+    link_max_gb: int = _setting(20, "largest file that CivitAI Link loads, in GB", least=1)
+    link_keep_free_gb: int = _setting(5, "how much of a disk CivitAI Link leaves free, in GB")
     link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
     link_max_images: int = _setting(8, "most pictures of one Link command, its quantity times its batch size", least=1)
     link_max_side: int = _setting(2048, "largest width and height of a picture that Link asks for, in pixels", least=64)

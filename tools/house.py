@@ -31,7 +31,9 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "orchestration.tags", "orchestration.ledger",
         "catalog.entries", "catalog.edit", "catalog.layout", "sandbox",
         "graphs.opened", "graphs.deeds", "graphs.fingerprint", "graphs.analysis", "graphs.models",
+        "graphs.paste",
         "workflows.outputs", "workflows.details", "workflows.job_details", "workflows.query",
+        "workflows.documents", "workflows.texts",
     ),
     2: ("network", "settings", "graphs.rules", "graphs.consents"),
     3: (

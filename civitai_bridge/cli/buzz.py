@@ -27,7 +27,7 @@ async def _buzz(context: Context, arguments: argparse.Namespace) -> int:
     from ..orchestration.spendings import spendings_of, spent_until
 
     async with context.marked_app() as app:
-        (balance, why_none), refunded = await asyncio.gather(_balance(app), _refunded(app))
+        (balance, why_none), refunded = await asyncio.gather(balance_of(app), _refunded(app))
         settings, _ = await app.connected()
         journal = await app.journal()
         most = limits(settings)
@@ -56,7 +56,7 @@ def _lines(balance: dict[str, int] | None, why_none: str, spent: Spent, most: Li
     ]
 
 
-async def _balance(app: App) -> tuple[dict[str, int] | None, str]:
+async def balance_of(app: App) -> tuple[dict[str, int] | None, str]:
     """What the wallets hold; None and a sentence where nobody tells."""
     from ..website.wallets import wallets_or_reason
 

@@ -40,13 +40,17 @@ class Context:
 
     def data(self, document: dict[str, Any] | list[Any], text: str) -> None:
         """The command's result: the document with `--json`, else the text."""
-        print(_as_json(document, indent=2) if self.json else printable(text))
+        print(as_json(document, indent=2) if self.json else printable(text))
+
+    def line(self, text: str) -> None:
+        """A line of a result that is written as it comes."""
+        print(printable(text))
 
     def fail(self, code: str, message: str, names: Mapping[str, Any] | None = None) -> None:
         """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr. `names` are those of
         the purchase that it is about."""
         if self.json:
-            print(_as_json({"error": {"code": code, "message": message, **(names or {})}}))
+            print(as_json({"error": {"code": code, "message": message, **(names or {})}}))
         else:
             self.talk().print(printable(f"civitai-bridge: {message}"), style="red", markup=False)
 
@@ -75,8 +79,8 @@ class Context:
             yield app
 
 
-def _as_json(document: Any, indent: int | None = None) -> str:
-    """JSON in the characters that stdout can write."""
+def as_json(document: Any, indent: int | None = None) -> str:
+    """JSON in the characters that stdout can write, on one line unless it is indented."""
     is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return json.dumps(document, ensure_ascii=not is_utf8, indent=indent, default=str)
 

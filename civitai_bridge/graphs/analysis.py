@@ -152,7 +152,7 @@ def _of_prompt(limits: Limits) -> int:
 def _paying(opened: OpenedGraph, key: str, deed: Deed, repeats: bool, rules: Rules) -> PayingNode:
     node = opened.graph.nodes[key]
     quantity = node.inputs.get("quantity", 1)
-    limit, own = _of_prompt(rules.limits), _own_limit(node.inputs.get("max_buzz"))
+    limit, own = _of_prompt(rules.limits), own_limit(node.inputs.get("max_buzz"))
     most = None if not deed.limited else limit if repeats or own is None else min(own, limit)
     return PayingNode(
         node=key,
@@ -166,7 +166,7 @@ def _paying(opened: OpenedGraph, key: str, deed: Deed, repeats: bool, rules: Rul
     )
 
 
-def _own_limit(value: object) -> int | None:
+def own_limit(value: object) -> int | None:
     """The `max_buzz` of a node as a bound; None for 0, for a wire and for whatever is no plain number."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip(), re.ASCII):
         value = int(value.strip())

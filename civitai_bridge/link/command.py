@@ -1,4 +1,4 @@
-"""A room's command as a value, and what a handler is given and gives.
+"""What a handler of commands is given, and what it gives.
 
 A handler is `async def handle(command, context, report) -> Mapping`: it returns the fields of the `success` status,
 raises CivitaiError for an `error` status (its sentence goes to the room, without paths and keys), and ends with
@@ -11,52 +11,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import BadInput
-from ..resources.plain_text import one_line
+from ..errors import CivitaiError, StateTrouble
+from .book import LinkBook
+from .loading import Loading
+from .message import Command
 
 if TYPE_CHECKING:
     from ..catalog.service import CatalogService
     from ..network.fetch import Fetch
     from ..settings import Settings
-
-LONGEST_ID = 100  # characters; the site's ids are UUIDs of 36
-_LONGEST_TYPE = 60
-_LONGEST_DATE = 40
-_ENVELOPE = frozenset({"id", "type", "createdAt", "updatedAt", "groupId", "version", "status"})
-
-
-@dataclass(frozen=True)
-class Command:
-    """What a room asks for. `type` is in lower case (`resources:add`), `asked_type` as it was written, which answers
-    repeat. `fields` is everything but the envelope: unchecked, a stranger's."""
-
-    id: str
-    type: str
-    asked_type: str = ""
-    created_at: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def envelope(self) -> dict[str, Any]:
-        """What every status of this command begins with."""
-        created = {"createdAt": self.created_at} if self.created_at else {}
-        return {"id": self.id, "type": self.asked_type or self.type, **created}
-
-
-def read_command(data: object) -> Command:
-    """A message of the event `command`. Raises BadInput: without an id that can be answered there is nobody to
-    answer."""
-    if not isinstance(data, Mapping):
-        raise BadInput("The command is no object.")
-    id_, type_, created = data.get("id"), data.get("type"), data.get("createdAt")
-    if not isinstance(id_, str) or not id_ or len(id_) > LONGEST_ID or one_line(id_) != id_:
-        raise BadInput(f"The command has no id of 1 to {LONGEST_ID} characters.")
-    asked = one_line(type_)[:_LONGEST_TYPE] if isinstance(type_, str) else ""
-    created = (
-        created if isinstance(created, str) and len(created) <= _LONGEST_DATE and one_line(created) == created else ""
-    )
-    fields = {key: value for key, value in data.items() if isinstance(key, str) and key not in _ENVELOPE}
-    return Command(id_, asked.strip().lower(), asked, created, fields)
 
 
 class Report(Protocol):
@@ -79,17 +42,30 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True)
-class LinkContext:
-    """What a handler stands on; made anew for each command, so that settings hold at once.
+class LinkServices:
+    """What every command stands on, as the settings are now. `fetch` gets a picture by address, as everywhere: public
+    https alone, redirects by hand, never a key; it takes `is_allowed`, `cap` and `timeout`. `generate` makes pictures
+    on this ComfyUI; handed in by `nodes/host`, None where there is no ComfyUI."""
 
-    settings   as they are now
-    catalog    the catalogs, the index of model files, downloads
-    fetch      gets a picture by address, as everywhere: public https alone, redirects by hand, never a key; hand in
-               `is_allowed`, `cap` and `timeout`
+    settings: Settings
+    catalog: CatalogService
+    fetch: Fetch
+    generate: Callable[..., Awaitable[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class LinkContext:
+    """What a handler stands on; made anew for each command, so that settings hold at once. `settings`, `catalog`,
+    `fetch` and `generate` are those of `LinkServices`.
+
     note       adds a sentence to this command's line in `civitai-bridge link log`, for the person; nothing of it goes
                to the room
     ask        asks the person at this ComfyUI
-    generate   makes pictures on this ComfyUI; handed in by `nodes/host`, None where there is no ComfyUI
+    sentence   an error as the room may read it
+    loading    which resources are loaded now, and how many may be
+    cancelled  whether the room cancelled one resource of this command, by its hash; the command as a whole is
+               cancelled by a CancelledError
+    book       `link.sqlite3`; every method may wait for the disk
     """
 
     settings: Settings
@@ -98,6 +74,18 @@ class LinkContext:
     note: Callable[[str], None]
     ask: Ask
     generate: Callable[..., Awaitable[Any]] | None = None
+    sentence: Callable[[CivitaiError], str] = str
+    loading: Loading = field(default_factory=Loading)
+    cancelled: Callable[[str], bool] = lambda _: False
+    book: LinkBook | None = None
+
+    def opened_book(self) -> LinkBook:
+        """`link.sqlite3`. Raises StateTrouble where there is none."""
+        if self.book is None:
+            raise StateTrouble("Nothing is written down here, so nothing is removed.")
+        return self.book
 
 
 Handler = Callable[[Command, LinkContext, Report], Awaitable[Mapping[str, Any]]]
+
+__all__ = ["Ask", "Command", "Handler", "LinkContext", "LinkServices", "Report"]

@@ -6,7 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .add import add
 from .command import Handler
 from .images.command import IMG2IMG, TXT2IMG, generate_images
+from .remove import remove
 
-HANDLERS: Mapping[str, Handler] = {TXT2IMG: generate_images, IMG2IMG: generate_images}
+HANDLERS: Mapping[str, Handler] = {
+    "resources:add": add,
+    "resources:remove": remove,
+    TXT2IMG: generate_images,
+    IMG2IMG: generate_images,
+}
+# What the next process goes on with when this one is killed; the others end in an error then.
+RESUMED = frozenset({"resources:add", "resources:remove"})

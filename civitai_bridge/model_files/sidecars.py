@@ -33,14 +33,22 @@ _SIZE = re.compile(r"/(?:original=true|width=\d+)(?=/[^/]+$)")  # the part of a 
 
 
 async def write_sidecars(
-    path: Path, sha256: str, version: ModelVersion, file: ModelFile, settings: Settings, fetch: Fetch
+    path: Path,
+    sha256: str,
+    version: ModelVersion,
+    file: ModelFile,
+    settings: Settings,
+    fetch: Fetch,
+    *,
+    preview: VersionImage | None = None,
 ) -> tuple[str, ...]:
-    """Write both files beside the model file at `path`; what could not be written is a sentence each."""
+    """Write both files beside the model file at `path`; what could not be written is a sentence each. A `preview` that
+    somebody chose stands before the creator's pictures, by the same rules."""
     notes = []
     content = json.dumps(info(version, file, sha256, settings), indent=4, ensure_ascii=False).encode("utf-8", "replace")
     if note := await asyncio.to_thread(_place, path, ".civitai.info", content):
         notes.append(note)
-    image = choose_preview(version, settings)
+    image = choose_preview(version, settings, preview)
     if image is not None and not any(_beside(path, ending).exists() for ending in _PREVIEWS):
         try:
             content = await asyncio.to_thread(small_png, await _picture(image.url, settings, fetch))
@@ -106,9 +114,15 @@ def _image(image: VersionImage) -> dict[str, Any]:
     }
 
 
-def choose_preview(version: ModelVersion, settings: Settings) -> VersionImage | None:
+def choose_preview(
+    version: ModelVersion, settings: Settings, preview: VersionImage | None = None
+) -> VersionImage | None:
     """The creator's first picture that anybody may see, else the first of all, unless the setting `mature_content` is
-    `blocked`; None where there is none that a preview can be made of."""
+    `blocked`; None where there is none that a preview can be made of. One that somebody chose stands before them; how
+    mature it is may not be known, and then `blocked` leaves it out."""
+    if preview is not None and is_media_address(preview.url, settings):
+        if settings.mature_content != "blocked" or preview.nsfw_level in _MILD:
+            return preview
     pictures = [image for image in version.images if image.type == "image" and is_media_address(image.url, settings)]
     mild = [image for image in pictures if image.nsfw_level in _MILD]
     others = pictures if settings.mature_content != "blocked" else []

@@ -68,11 +68,12 @@ async def _until_over(owned: OwnedPurchase, job: WatchedJob) -> None:
 
 
 def _tells_all(purchase: Purchase, workflow: Workflow) -> bool:
-    """Whether an answer about a finished workflow has all that there is to know: a list may leave parts out."""
+    """Whether an answer about a finished workflow has all that there is to know. A list may leave parts out, or hide
+    pictures that the workflow's own route shows."""
     if workflow.status != "succeeded":
         return bool(workflow.reasons and workflow.transactions)
-    addressed = all(blob.url for blob in workflow.images if blob.available)
-    return addressed and bool(workflow.transactions) and not still_attaching(purchase, workflow)
+    to_be_had = all(blob.available and blob.url for blob in workflow.images)
+    return to_be_had and bool(workflow.transactions) and not still_attaching(purchase, workflow)
 
 
 async def _known_again(owned: OwnedPurchase, workflow: Workflow) -> None:

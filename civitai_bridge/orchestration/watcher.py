@@ -87,7 +87,8 @@ class Watcher:
 
     async def _list_on(self) -> None:
         failures, passed = 0, await self._rest(self.timings.list_every)
-        while True:
+        # Asked each time: until Python 3.12 a cancel that meets the end of a `wait_for` is lost in it.
+        while self._listing is asyncio.current_task():
             error = await self._round(passed)
             failures = failures + 1 if error else 0
             if error:

@@ -15,6 +15,7 @@ from .page_downloads import PageDownloads
 if TYPE_CHECKING:
     from ..app import App
     from ..catalog.service import CatalogService
+    from ..link.runner import LinkRunner
     from ..orchestration.fleet import Fleet
     from ..website import Reader
 
@@ -40,7 +41,7 @@ class Host:
 class Context:
     """What the routes stand on. `start` runs a story on the background loop, where `catalog`, `reader` and `fleet` are
     awaited; `gate` says who is let in; `patience` is in seconds. `app` and `fleet` are there where our page is
-    served."""
+    served, `runner` where this server can be linked."""
 
     start: Callable[[Coroutine[Any, Any, Any]], concurrent.futures.Future[Any]]
     catalog: Callable[[], Awaitable[CatalogService]]
@@ -51,6 +52,13 @@ class Context:
     fleet: Callable[[], Awaitable[Fleet]] | None = None
     host: Host = field(default_factory=Host)
     downloads: PageDownloads = field(default_factory=PageDownloads)
+    runner: Callable[[], LinkRunner] | None = None
+
+    def link(self) -> LinkRunner:
+        """CivitAI Link in this process. Raises BadInput where there is none."""
+        if self.runner is None:
+            raise BadInput("This server has no CivitAI Link.")
+        return self.runner()
 
     def opened(self) -> App:
         """The pack. Raises BadInput where our page is not served."""

@@ -6,6 +6,7 @@ collect                 pictures that were paid and not yet fetched, into the ou
 download, downloads     a model file, with its progress as events to the page that asked; cancel
 preview                 a small picture from CivitAI's media hosts
 settings                what may be set; what loosens a safety setting needs the admin token once
+link, link/…            CivitAI Link: how it stands, its log and trash; pair, unpair, answer, cancel, restore, empty
 price, paste            what a paying node would cost; the nodes for what was pasted
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .context import Asked, Bytes, Context, Route
+from .context import Asked, Bytes, Context, Route, Story
 
 LARGEST_GRAPH = 16 * 2**20  # bytes of a graph in a request
 LARGEST_TEXT = 2**20  # … and of a text that was pasted
@@ -87,6 +88,29 @@ async def _setting(context: Context, asked: Asked) -> Mapping[str, Any]:
     return await setting_answer(context, asked)
 
 
+def _link(name: str) -> Story:
+    """An answer to the Link panel by its name; loaded when it is first asked."""
+
+    async def tell(context: Context, asked: Asked) -> Mapping[str, Any] | Bytes:
+        from .link import LINK_ANSWERS
+
+        return await LINK_ANSWERS[name](context, asked)
+
+    return tell
+
+
+async def _price(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .canvas_answers import price_answer
+
+    return await price_answer(context, asked)
+
+
+async def _paste(context: Context, asked: Asked) -> Mapping[str, Any]:
+    from .canvas_answers import paste_answer
+
+    return await paste_answer(context, asked)
+
+
 PAGE_ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/graph", _graph, LARGEST_GRAPH),
     Route("POST", "/civitai_bridge/consent", _consent),
@@ -99,4 +123,15 @@ PAGE_ROUTES: tuple[Route, ...] = (
     Route("GET", "/civitai_bridge/preview", _preview),
     Route("GET", "/civitai_bridge/settings", _settings),
     Route("POST", "/civitai_bridge/settings", _setting),
+    Route("GET", "/civitai_bridge/link", _link("status")),
+    Route("GET", "/civitai_bridge/link/log", _link("log")),
+    Route("GET", "/civitai_bridge/link/trash", _link("trash")),
+    Route("POST", "/civitai_bridge/link/pair", _link("pair")),
+    Route("POST", "/civitai_bridge/link/unpair", _link("unpair")),
+    Route("POST", "/civitai_bridge/link/answer", _link("answer")),
+    Route("POST", "/civitai_bridge/link/cancel", _link("cancel")),
+    Route("POST", "/civitai_bridge/link/trash/restore", _link("restore")),
+    Route("POST", "/civitai_bridge/link/trash/empty", _link("empty"), patience=_SLOW),
+    Route("POST", "/civitai_bridge/price", _price, LARGEST_GRAPH),
+    Route("POST", "/civitai_bridge/paste", _paste, LARGEST_TEXT),
 )

@@ -28,6 +28,8 @@ _LOOSENS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "page_session": (_LATER, ("off", "auto")),
     "link_generate": (_UP, ()),
     "link_downloads": (_LATER, ("off", "ask", "on")),
+    "link_allow_pickle": (_UP, ()),
+    "link_max_gb": (_UP, ()),
     "link_removals": (_LATER, ("off", "ask", "trash")),
     "sidecars": (_NEVER, ()),
     "newer_versions": (_NEVER, ()),

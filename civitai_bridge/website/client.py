@@ -65,10 +65,14 @@ class Owner:
 
 @dataclass(frozen=True)
 class User:
-    """A user of CivitAI: the id as text, and the name, `""` where it was not said."""
+    """A user of CivitAI: the id as text, and the name, `""` where it was not said. Of the key that asked, `scope` is
+    CivitAI's bit mask of what it may do, `buzz_limit` what it may spend as CivitAI writes it; None where it was not
+    said."""
 
     id: str
     name: str
+    scope: int | None = None
+    buzz_limit: Any = None
 
 
 class SiteClient:
@@ -88,7 +92,8 @@ class SiteClient:
         user_id = whole(data.get("id"))
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
-        return User(str(user_id), one_line(text(data.get("username"))))
+        scope = integer(data.get("tokenScope"))
+        return User(str(user_id), one_line(text(data.get("username"))), scope, data.get("buzzLimit"))
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this

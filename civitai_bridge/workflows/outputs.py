@@ -147,7 +147,7 @@ def _blobs(value: Any, place: str, member: str, depth: int) -> Iterator[tuple[st
     if depth > DEEPEST:
         return
     if isinstance(value, Mapping):
-        if _is_blob(value):
+        if is_blob(value):
             yield place, member, value
             return
         for name, inner in value.items():
@@ -161,7 +161,10 @@ def _blobs(value: Any, place: str, member: str, depth: int) -> Iterator[tuple[st
             yield from _blobs(inner, f"{place}[{number}]", member, depth + 1)
 
 
-def _is_blob(value: Mapping[str, Any]) -> bool:
+def is_blob(value: Any) -> bool:
+    """Whether a value of JSON names something that was made, or was to be made."""
+    if not isinstance(value, Mapping):
+        return False
     if "entryCount" in value and isinstance(value.get("url"), str):  # an archive has no id
         return True
     if not text(value.get("id") or value.get("blobId")):

@@ -14,7 +14,7 @@ from .details import FAILED, WorkflowDetails
 from .moments import ALWAYS, Window, moment_of, written
 
 MOST = 200  # workflows a page, as CivitAI's own pack asks at most; 100 is the service's default
-USUAL = 20
+USUAL, MOST_AT_ONCE = 20, 100  # a page for a person, and one of everything
 MOST_TAGS, LONGEST_TAG = 10, 200  # of a workflow, by the contract
 
 
@@ -22,7 +22,8 @@ MOST_TAGS, LONGEST_TAG = 10, 200  # of a workflow, by the contract
 class WorkflowFilter:
     """Which workflows, how many a page (1 to 200), and from which cursor (of a page of the same filter) on.
 
-    `tags` must all match; `text` is looked for in the metadata; `statuses` are compared here."""
+    `tags` must all match; `text` is looked for in the metadata; `statuses` are compared here. `texts` are the two ends
+    of the window as they were typed, for a command that asks the same."""
 
     tags: tuple[str, ...] = ()
     text: str = ""
@@ -32,6 +33,7 @@ class WorkflowFilter:
     cursor: str = ""
     window: Window = ALWAYS
     statuses: tuple[str, ...] = ()
+    texts: tuple[str, str] = ("", "")
 
     def checked(self, most: int = MOST, name: str = "--take") -> WorkflowFilter:
         """This filter. Raises BadInput, before anything is asked, for what no answer could be right for."""

@@ -9,10 +9,13 @@ for output in workflow.outputs: picture = await reader.picture(output)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import Forbidden, Gone, NoKey, NotFound, Unauthorized
+from ..model_files.download_lock import held
+from ..model_files.download_rules import GB
 from ..network.fetch import Fetch, Fetched, OpenFile
 from ..orchestration.client import OrchestrationClient
 from ..orchestration.timings import DEFAULTS, Timings
@@ -23,6 +26,7 @@ from .details import StepDetails, WorkflowDetails
 from .fetching import fetch_picture
 from .identifiers import BLOB, JOB, checked_id, checked_step
 from .job_details import JobDetails
+from .keeping import KeptOutput, Source, keep_outputs, make_folder
 from .outputs import Output
 from .query import Page, WorkflowFilter
 from .waiting import wait_for_end
@@ -80,14 +84,20 @@ class WorkflowReader:
 
     async def of_user(self, user_id: str, query: WorkflowFilter) -> tuple[Page, bool]:
         """A user's workflows by the staff's route; where that refuses and the key is the user's own, the own list
-        (then the second value is true). Raises what the route answers, else NotFound."""
+        (then the second value is true). Raises Forbidden for another user's, Unauthorized for a key that nobody
+        takes."""
         self._need_key()
         query = query.checked(MOST_OF_USER)
         try:
             return await self._client.staff_page(user_id, query), False
-        except REFUSALS:
+        except REFUSALS as error:
             if await self._site.user_id() != user_id:
-                raise
+                raise Forbidden(
+                    f"CivitAI shows the workflows of user {user_id} to its staff alone; `civitai-bridge workflows` "
+                    "lists your own.",
+                    status=error.status,
+                    detail=error.detail,
+                ) from error
         return await self._client.page(query), True
 
     async def workflow(self, workflow_id: str) -> WorkflowDetails:
@@ -161,6 +171,22 @@ class WorkflowReader:
         """The bytes of an image output, verified. Raises BlobBlocked, BlobUnavailable, with the reason."""
         self._need_key()
         return await fetch_picture(self.orchestrator, self.fetch, output, self.timings)
+
+    async def keep(
+        self,
+        outputs: Sequence[tuple[str, Output]],
+        folder: Path,
+        on_file: Callable[[KeptOutput], None] = lambda _: None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> list[KeptOutput]:
+        """Put outputs into a person's folder under these names without endings (`keeping.stems`); what came of each.
+        `on_wait` is called where another process is at work in the folder. Raises DownloadTrouble."""
+        self._need_key()
+        await asyncio.to_thread(make_folder, folder)
+        most = self.settings.max_download_gb * GB
+        source = Source(self.orchestrator, self.open_file, self.timings, most)
+        async with held(folder / "civitai-bridge.part", self.settings.home, on_wait):
+            return await keep_outputs(source, outputs, folder, on_file)
 
     def _need_key(self) -> None:
         if not self.settings.key:

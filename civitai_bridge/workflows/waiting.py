@@ -32,13 +32,13 @@ async def wait_for_end(
         on_look(last[0])
         if last[0].is_over or clock() >= end:
             return last
-        asked, wait = clock(), max(1, min(timings.long_poll, int(end - clock()))) if holds else 0
+        asked, wait = clock(), min(timings.long_poll, int(end - clock())) if holds else 0
         try:
             last, failures = await client.workflow(workflow_id, wait=wait), 0
             # Where the service does not hold the question, it is not asked again at once.
             pause = timings.short_poll - (clock() - asked)
         except BadRequest:
-            if not holds:
+            if not wait:
                 raise
             holds, pause = False, 0.0  # an older deployment that takes no number of seconds
         except (*NO_ANSWER, Forbidden, RegionBlocked, NotFound) as error:

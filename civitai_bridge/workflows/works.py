@@ -24,7 +24,7 @@ async def work_of(reader: WorkflowReader, name: str) -> Work:
     """What this id of the account names, as it is now. Raises BadInput, NotFound and what the reader raises."""
     kind = kind_of_id(name)
     if kind == BLOB:
-        return Work(await _blob(reader, name))
+        return Work(await blob_outputs(reader, name))
     if kind == JOB:
         try:
             job, _ = await reader.job(name)
@@ -36,7 +36,7 @@ async def work_of(reader: WorkflowReader, name: str) -> Work:
         workflow = await reader.workflow(name)
     except NotFound as unknown:
         try:
-            return Work(await _blob(reader, name))
+            return Work(await blob_outputs(reader, name))
         except CivitaiError:
             raise unknown from None
     return Work(workflow.outputs, workflow)
@@ -54,6 +54,7 @@ async def _of_job(reader: WorkflowReader, job: JobDetails) -> Work:
     return Work(tuple(of_job) or job.outputs, workflow)
 
 
-async def _blob(reader: WorkflowReader, blob_id: str) -> tuple[Output, ...]:
+async def blob_outputs(reader: WorkflowReader, blob_id: str) -> tuple[Output, ...]:
+    """A blob as an output of a step called `blob`. Raises NotFound."""
     raw, _ = await reader.blob(blob_id)
     return outputs_of_step({"name": "blob", "output": {"blob": {"id": blob_id, **raw}}}, 0)

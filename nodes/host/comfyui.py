@@ -3,6 +3,7 @@ here; everything is asked when it is needed."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from collections.abc import Callable, Coroutine, Mapping
@@ -29,6 +30,19 @@ def when_started(story: Callable[[], Coroutine[Any, Any, Any]]) -> None:
 
     if (app := getattr(server(), "app", None)) is not None:
         app.on_startup.append(started)
+
+
+def when_stopped(story: Callable[[], Coroutine[Any, Any, Any] | None]) -> None:
+    """Run a story on the background loop before the server ends, where there is one then, and wait for it a little;
+    where the process is killed it does not run."""
+    from ...civitai_bridge.network.background import background_loop, wait_for
+
+    async def stopped(_: Any) -> None:
+        if (work := story()) is not None:
+            await asyncio.wait({asyncio.ensure_future(wait_for(background_loop().start(work)))}, timeout=5)
+
+    if (app := getattr(server(), "app", None)) is not None:
+        app.on_shutdown.append(stopped)
 
 
 def prompt_id() -> str:
@@ -87,6 +101,12 @@ def send(event: str, data: Mapping[str, Any], client: str) -> None:
     for everybody."""
     if client and (instance := server()) is not None:
         instance.send_sync(event, dict(data), client)
+
+
+def broadcast(event: str, data: Mapping[str, Any]) -> None:
+    """Give an event to every page, from any thread."""
+    if (instance := server()) is not None:
+        instance.send_sync(event, dict(data))
 
 
 def makes_lists(kind: str) -> bool | None:

@@ -23,6 +23,7 @@ from .watch import ModelWatch
 if TYPE_CHECKING:
     from ...civitai_bridge.app import App
     from ...civitai_bridge.catalog.service import CatalogService
+    from ...civitai_bridge.link.runner import LinkRunner
     from ...civitai_bridge.orchestration.fleet import Fleet
     from .interrupt import NodeRun
 
@@ -51,6 +52,19 @@ class Services:
             load=load_server_settings,
             folders=lambda _: ModelFolders(folders.model_folders, folders.models_root()),
         )
+
+    @functools.cached_property
+    def link(self) -> LinkRunner:
+        """CivitAI Link in this server; nothing runs before there is a pairing."""
+        from ...civitai_bridge.link.runner import LinkRunner
+        from .link import open_agent
+
+        return LinkRunner(load_server_settings, lambda: open_agent(self.app, self.catalog))
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether anybody has asked for the link in this process."""
+        return "link" in self.__dict__
 
     async def fleet(self) -> Fleet:
         """The Fleet for the settings as they are now. The first time, what was left open is looked after: pictures

@@ -15,12 +15,14 @@ from . import comfyui, folders
 from .services import load_server_settings, server_home, services
 
 log = logging.getLogger(__name__)
+LINK_FILE = "link.json"  # named here too, so that nothing of Link is loaded to see that there is none
 
 
 def set_up() -> None:
     """All of it; neither network nor disk is touched before the server has started."""
     serve_odd_folder_names()
     wake_for_what_is_open()
+    run_link()
     serve_routes()
 
 
@@ -39,6 +41,23 @@ async def _wake() -> None:
         log.warning("What is open in the journal could not be looked after: %s", error)
 
 
+def run_link() -> None:
+    """When the server has started and this machine is paired, CivitAI Link runs until the server ends; else nothing of
+    it is loaded."""
+    comfyui.when_started(_link)
+    comfyui.when_stopped(lambda: services().link.stop() if services().is_linked else None)
+
+
+async def _link() -> None:
+    try:
+        home = (await asyncio.to_thread(load_server_settings)).home
+        if not (home / LINK_FILE).is_file():
+            return
+        await services().link.start()
+    except CivitaiError as error:
+        log.warning("CivitAI Link could not be started: %s", error)
+
+
 def serve_routes() -> None:
     """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
     from ...civitai_bridge.routes.access import Gate
@@ -54,6 +73,7 @@ def serve_routes() -> None:
         gate=Gate(_admin_token, load_server_settings),
         app=lambda: services().app,
         fleet=services().fleet,
+        runner=lambda: services().link,
         host=Host(comfyui.send, folders.output_folder, comfyui.makes_lists, folders.listed),
     )
     add_routes(server.routes, context)

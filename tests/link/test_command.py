@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pack.civitai_bridge.errors import BadInput
-from pack.civitai_bridge.link.command import Command, read_command
+from pack.civitai_bridge.link.message import Command, read_command
 
 
 def test_a_command_keeps_its_id_and_date_and_writes_its_type_in_lower_case():

@@ -17,7 +17,7 @@ from pack.civitai_bridge.errors import Interrupted, NotFound, Unauthorized, Unre
 from pack.civitai_bridge.network.exchange import Request, Response
 from pack.civitai_bridge.orchestration.client import OrchestrationClient
 from pack.civitai_bridge.orchestration.fleet import Fleet
-from pack.civitai_bridge.orchestration.outcome import Caller, Terms
+from pack.civitai_bridge.orchestration.outcome import Caller, State, Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
 from pack.civitai_bridge.orchestration.watcher import moment
 
@@ -157,6 +157,52 @@ async def test_an_end_that_the_list_tells_without_its_pictures_is_asked_for_by_i
     listing.finish()
     outcomes = await asyncio.gather(*work)
     assert all(len(outcome.pictures) == 1 for outcome in outcomes)
+
+
+async def test_a_picture_that_the_list_hides_is_asked_for_by_id(make: Servers, listing: Listing):
+    server, real = make(sleep=hurry, waits=MANY), listing.list
+
+    async def hiding(request: Request) -> Response:
+        page = (await real(request)).json()
+        for step in (step for workflow in page["items"] for step in workflow["steps"]):
+            for image in step.get("output", {}).get("images", ()):
+                image |= {"available": False, "url": None, "blockedReason": "MatureContent"}
+        return reply(200, page)
+
+    listing.list = hiding  # type: ignore[method-assign]
+    work = begin(server, 5)
+    await running(server, listing, 5)
+    await until(lambda: listing.count("list") > 0)
+    listing.finish()
+    outcomes = await asyncio.gather(*work)
+    assert all(len(outcome.pictures) == 1 for outcome in outcomes)
+
+
+async def test_each_node_shows_what_the_list_tells_of_its_job(make: Servers, listing: Listing):
+    server, states_ = make(sleep=hurry, waits=MANY), [list[State]() for _ in range(4)]
+    callers = [Caller(progress=seen.append) for seen in states_]
+    work = [
+        asyncio.ensure_future(buy(server, order, caller=caller))
+        for order, caller in zip(orders(4), callers, strict=True)
+    ]
+    await running(server, listing, 4)
+    for number, workflow in enumerate(listing.workflows.values()):
+        workflow["steps"][0]["queuePosition"] = {"precedingJobs": 10 + number}
+    places = {
+        int(workflow["steps"][0]["input"]["prompt"][1:]): n for n, workflow in enumerate(listing.workflows.values())
+    }
+    await until(lambda: sum(" before" in seen[-1].text for seen in states_) >= 3)
+    for number, seen in enumerate(states_):
+        shown = [state.text for state in seen if " before" in state.text]
+        assert all(text.startswith(f"In the queue · {10 + places[number]} before · 16 Buzz · ") for text in shown)
+    for workflow in listing.workflows.values():
+        workflow["status"] = "processing"
+        workflow["steps"][0]["estimatedProgressRate"] = 0.25
+    await until(lambda: sum(seen[-1].fraction == 0.25 for seen in states_) >= 3)
+    for workflow in listing.workflows.values():
+        workflow["status"] = "scheduled"
+    listing.finish()
+    await asyncio.gather(*work)
 
 
 async def test_a_failure_that_the_list_tells_without_a_reason_is_asked_for_by_id(make: Servers, listing: Listing):
