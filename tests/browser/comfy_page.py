@@ -60,6 +60,8 @@ class ComfyPage:
         """Open a workflow in the saved form, or one in the API form."""
         name = "loadGraphData" if "nodes" in graph else "loadApiJson"
         self.page.evaluate(f"async (graph) => {{ await {APP}.{name}(graph, ''); }}", graph)
+        self.page.evaluate(f"{APP}.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.settle()  # Nodes 2.0 mounts its nodes later
 
     def open_tab(self) -> Locator:
         """The tab's own element; opened as a person opens it."""

@@ -20,6 +20,7 @@ from aiohttp import WSMsgType, web
 
 from pack.civitai_bridge.app import App, ModelFolders, Tuning
 from pack.civitai_bridge.model_files.folders import folders_below
+from pack.civitai_bridge.link.runner import LinkRunner
 from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.orchestration.timings import Timings
@@ -81,6 +82,7 @@ class PageServer:
         self.environ = {
             "CIVITAI_SITE_URL": inside.site_url,
             "CIVITAI_ORCHESTRATION_URL": inside.orchestration_url,
+            "CIVITAI_LINK_URL": inside.link_url,
         }
         save_key(self.home, KEY)
         self._behind = BackgroundLoop()
@@ -182,6 +184,7 @@ class PageServer:
             folders=lambda _: ModelFolders(lambda: folders_below(self.models), self.models),
             tuning=Tuning(Timings(sleep=lambda _: asyncio.sleep(0))),
         )
+        link = LinkRunner(self.settings, self.app.link)
         return Context(
             start=self._behind.start,
             catalog=self.app.catalog,
@@ -189,6 +192,7 @@ class PageServer:
             gate=Gate(lambda: ADMIN_TOKEN, self.settings, in_container=lambda: False),
             app=lambda: self.app,
             fleet=self.app.fleet,
+            runner=lambda: link,
             host=Host(
                 send=lambda event, data, _: self.send(event, dict(data)),
                 output=lambda: self.folder / "output",

@@ -108,7 +108,7 @@ def test_the_panel_shows_a_strangers_names_as_text(comfy: ComfyPage):
 
 def test_the_panel_asks_for_the_price_and_nothing_is_bought(server: PageServer, comfy: ComfyPage):
     server.answers["POST", "/civitai_bridge/price"] = lambda _: {
-        "nodes": [{"node": "1", "title": "Generate", "buzz": 8}]
+        "nodes": [{"node": "1", "title": "Generate", "cost": 8}]
     }
     comfy.load(paying())
     comfy.queue()

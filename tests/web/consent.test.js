@@ -48,6 +48,6 @@ test("a link is shown as the server tells it, its log from the newest", () => {
 });
 
 test("prices add up, unless one is not known", () => {
-  assert.equal(pricesIn({ nodes: [{ node: "1", buzz: 3 }, { node: "2", buzz: 4 }] }).total, 7);
-  assert.equal(pricesIn({ nodes: [{ node: "1", buzz: 3 }, { node: "2", error: "No." }] }).total, null);
+  assert.equal(pricesIn({ nodes: [{ node: "1", cost: 3 }, { node: "2", cost: 4 }] }).total, 7);
+  assert.equal(pricesIn({ nodes: [{ node: "1", cost: 3 }, { node: "2", error: "No." }] }).total, null);
 });
