@@ -35,7 +35,6 @@ class Rows:
         for workflow in workflows:
             self.write(workflow)
             self.count += 1
-        sys.stdout.flush()
 
     def write(self, workflow: WorkflowDetails) -> None:
         raise NotImplementedError

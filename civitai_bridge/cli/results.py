@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput
+from ..errors import BadInput, Interrupted
 from .console import ProgressBar
-from .context import Context, runs
+from .context import Command, Context, Story
 from .workflow import add_raw, print_raw
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..workflows.reader import WorkflowReader
 
 _FOLDER = "./civitai-downloads"
+_WHOLE = "whole"
 _NSFW = (
     "--nsfw changes nothing: blobs of your own are asked for without a ceiling, rated or not, and what CivitAI's "
     "moderation withholds stays withheld."
@@ -28,7 +29,7 @@ def add_to(commands: Any) -> None:
     """The commands `results` and `blob`."""
     results = commands.add_parser("results", help="what a workflow made: seen, or put into a folder")
     results.add_argument("workflow", help="a workflow's id")
-    results.set_defaults(run=runs(_results))
+    results.set_defaults(run=_stoppable(_results))
     blob = commands.add_parser("blob", help="one blob: that it is there and its rating, or its file")
     blob.add_argument("blob", help="a blob's id")
     blob.add_argument(
@@ -37,12 +38,26 @@ def add_to(commands: Any) -> None:
         help="taken and without effect: your own are never hidden; withheld stays withheld",
     )
     add_raw(blob)
-    blob.set_defaults(run=runs(_blob))
+    blob.set_defaults(run=_stoppable(_blob))
     for parser in (results, blob):
         parser.add_argument("--download", action="store_true", help="put the files into the folder")
         parser.add_argument(
             "--dir", type=Path, default=Path(_FOLDER), metavar="DIR", help=f"the folder; default {_FOLDER}"
         )
+
+
+def _stoppable(story: Story) -> Command:
+    """A story as a command that Ctrl-C ends in good order."""
+
+    def run(context: Context, arguments: argparse.Namespace) -> int:
+        try:
+            return context.run(story(context, arguments))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "Stopped. What has arrived is kept; run the same command again to go on from there."
+            ) from None
+
+    return run
 
 
 async def _results(context: Context, arguments: argparse.Namespace) -> int:
@@ -96,7 +111,7 @@ def _document(outputs: tuple[Output, ...], kept: list[KeptOutput] | None) -> dic
             "state": file.state,
             "bytes": file.size,
             "sha256": file.sha256 or None,
-            "missing": file.reason,
+            "missing": "" if file.path else file.reason,
         }
         for file in kept
     ]
@@ -108,9 +123,8 @@ def _lines(outputs: tuple[Output, ...], kept: list[KeptOutput] | None) -> list[s
 
     if kept is None:
         return [f"{shown(output.step)} {output.index}: {output_line(output)}" for output in outputs]
-    words = {"new": "", "there": " (was there, whole)"}
     return [
-        f"{file.path}{words[file.state]}"
+        f"{file.path}{'' if file.state == 'new' else f' (was there, {file.reason or _WHOLE})'}"
         if file.path
         else f"{shown(file.output.step)} {file.output.index} {file.output.kind} is missing: {shown(file.reason)}"
         for file in kept

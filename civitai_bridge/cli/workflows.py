@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..workflows.query import Page, WorkflowFilter
     from ..workflows.reader import WorkflowReader
 
+_A_FEW = 5  # workflows that are written in one go
 _IGNORED = {
     "tags": "the tags", "dates": "--from and --to", "excludeFailed": "--excludeFailed", "ascending": "--oldest",
 }  # fmt: skip
@@ -86,7 +88,9 @@ async def _everything(context: Context, reader: WorkflowReader, query: WorkflowF
         async for page in reader.pages(query):
             came += page.came
             ignored |= page.ignored
-            rows.add(page.workflows)
+            for place in range(0, len(page.workflows), _A_FEW):
+                rows.add(page.workflows[place : place + _A_FEW])
+                await asyncio.sleep(0)  # meanwhile the next page is asked for and arrives
             cursor = page.next
             bar.show(f"{came:,} workflows")
         for name in sorted(ignored):

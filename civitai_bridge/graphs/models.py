@@ -44,6 +44,8 @@ _KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"embedding", "embedding", "embeddings"),
     )
 )
+# Names of inputs that mean several kinds; the class says which.
+_GENERIC = re.compile(r"(?:clip_name|model_name|model|name|file|file_name)\d*", re.I)
 _COMPONENTS = frozenset({"vae", "text_encoder", "clip_vision"})
 
 
@@ -132,7 +134,7 @@ def kind_of(kind: str, name: str) -> tuple[str, str]:
 
     assert kind_of("VAELoader", "vae_name") == ("vae", "vae")
     """
-    for words in (name, kind):
+    for words in (kind, name) if _GENERIC.fullmatch(name) else (name, kind):
         for pattern, means, folder in _KINDS:
             if pattern.search(words):
                 return means, folder

@@ -20,7 +20,7 @@ from .dispatch import Dispatcher
 from .pairing import LOCK, Pairing, PairingFile
 from .session import CHANGED, KICKED, REFUSED_KEY, STOPPED, Session
 from .socket import OpenSocket, open_socket
-from .state import CONNECTING, ELSEWHERE, REFUSED, UNPAIRED, LinkState
+from .state import CONNECTING, ELSEWHERE, REFUSED, UNPAIRED, WAITING, LinkState
 from .timings import USUAL, LinkTimings
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class LinkAgent:
     ) -> None:
         self.file = PairingFile(home, timings.clock)
         self.dispatcher = dispatcher
-        self.state = LinkState()
+        self.state = LinkState(CONNECTING)
         self._settings, self._connect, self._timings, self._on_state = settings, connect, timings, on_state
         self._lock = FileLock(home / LOCK)
         self._stopped = asyncio.Event()
@@ -58,7 +58,8 @@ class LinkAgent:
                 await self._stay()
         finally:
             self._lock.release()
-            self._show(LinkState() if self.state.state == UNPAIRED else LinkState(UNPAIRED, self.state.detail))
+            if self.state.state != UNPAIRED:
+                self._show(LinkState(UNPAIRED if not self._stopped.is_set() else WAITING))
 
     def stop(self) -> None:
         """End `run` soon; what is at work goes on in the next process."""

@@ -97,10 +97,10 @@ class Outbox:
 
     def _forget_old(self) -> None:
         now = self._clock()
-        ended = [key for key, kept in self._kept.items() if kept.ended is not None and key not in self._due]
+        ended = {key: kept.ended for key, kept in self._kept.items() if kept.ended is not None and key not in self._due}
         spare = len(ended) - _MOST_KEPT
-        for number, key in enumerate(ended):
-            if number < spare or now - (self._kept[key].ended or now) > self._resend:
+        for number, (key, moment) in enumerate(ended.items()):
+            if number < spare or now - moment > self._resend:
                 del self._kept[key]
 
 

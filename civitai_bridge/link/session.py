@@ -122,6 +122,7 @@ class Session:
         came, self._browsers = browsers > self._browsers, browsers
         if came and self._joined.is_set():
             self._dispatcher.outbox.rejoined()  # who has just come has seen nothing yet
+            self._dispatcher.lists.changed()
         self._tell()
 
     def _enter(self) -> None:

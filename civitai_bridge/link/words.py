@@ -21,8 +21,8 @@ _OWN_AFFAIRS: tuple[tuple[type[CivitaiError], str], ...] = (
 )
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>)]+")
 # `/home/me/x y.txt`, `C:\Users\me`, `\\server\share`: what begins like a path, up to a quote or the end of its part.
-_PATH = re.compile(r"(?<![\w.…/\\])(?:~|[A-Za-z]:)?[\\/][^\s\\/'\"`:;,()]+(?:[\\/][^\\/'\"`:;,()\n]*)*")
-_MANY_DIGITS = re.compile(r"\b[0-9a-fA-F]{65,}\b")
+_PATH = re.compile(r"(?<![\w.…/\\])(?:~|[A-Za-z]:)?[\\/]{1,2}[^\s\\/'\"`:;,()]+(?:[\\/][^\\/'\"`:;,()\n]*)*")
+_MANY_DIGITS = re.compile(r"[0-9a-fA-F]{65,}")
 
 
 def room_sentence(error: CivitaiError, *, secrets: Iterable[str] = (), folders: Iterable[str | Path] = ()) -> str:

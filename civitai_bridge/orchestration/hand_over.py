@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..metadata.generation import GenerationData, UsedResource
+from ..metadata.samplers import from_dialect
 from ..settings import BADGE, Settings
 from . import report
 from .accounts import waiting
@@ -128,6 +129,7 @@ def _generation(
     """What was really asked and came back, from the body that was sent."""
     sent, model = order.input, order.model
     guided = order.variant.guidance_field if order.request.guidance else None
+    sdcpp = from_dialect(str(sent.get("sampleMethod") or ""), str(sent.get("schedule") or ""))
     return GenerationData(
         prompt=order.request.prompt,
         negative_prompt=str(sent.get("negativePrompt") or ""),
@@ -142,8 +144,8 @@ def _generation(
         or order.request.cfg
         or None,
         guidance=sent.get(guided) if guided else None,
-        sampler=str(_first(sent, "sampler", "sampleMethod") or ""),
-        scheduler=str(_first(sent, "scheduler", "schedule") or ""),
+        sampler=str(sent.get("sampler") or sdcpp.sampler),
+        scheduler=str(sent.get("scheduler") or sdcpp.scheduler),
         width=pictures[0].width,
         height=pictures[0].height,
         clip_skip=sent.get("clipSkip"),

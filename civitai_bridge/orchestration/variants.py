@@ -27,7 +27,7 @@ _KINDS = {
     "proEditImage": EDIT,
 }
 # The order in which a model's AIR is looked for among a variant's fields.
-_MODEL_FIELDS = ("model", "diffuserModel", "diffusionModel", "checkpointModel")
+MODEL_FIELDS = ("model", "diffuserModel", "diffusionModel", "checkpointModel")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Variant:
     @property
     def model_field(self) -> str | None:
         """The field that carries the checkpoint's AIR; None where a selector alone chooses the model."""
-        return next((name for name in _MODEL_FIELDS if name in self.fields and self.fields[name].type == "air"), None)
+        return next((name for name in MODEL_FIELDS if name in self.fields and self.fields[name].type == "air"), None)
 
     @property
     def guidance_field(self) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..resources.json_values import items
@@ -49,7 +50,7 @@ def workflow_document(workflow: WorkflowDetails) -> dict[str, Any]:
         "refunded": summary.credited,
         "reasons": list(summary.reasons),
         "steps": [step_document(step) for step in workflow.steps],
-        "more": _more(workflow.raw, WORKFLOW, "steps"),
+        "more": {**_more(workflow.raw, WORKFLOW, "steps"), **_other(workflow.raw, "status", workflow.status)},
     }
 
 
@@ -65,7 +66,7 @@ def step_document(step: StepDetails) -> dict[str, Any]:
         "preceding_jobs": step.summary.preceding_jobs,
         "jobs": [{**_members(job, JOB), "more": _more(job, JOB)} for job in step.jobs],
         "outputs": [output_document(output) for output in step.outputs],
-        "more": _more(step.raw, STEP, "jobs"),
+        "more": {**_more(step.raw, STEP, "jobs"), **_other(step.raw, "name", step.name)},
     }
 
 
@@ -103,7 +104,12 @@ def job_document(job: JobDetails) -> dict[str, Any]:
         "scheduled": job.raw.get("scheduled"),
         "job": job.raw.get("job"),
         "service_providers": job.raw.get("serviceProviders"),
-        "more": {**_more(job.raw, V1_JOB), **_odd(job.raw, "result", (Mapping, list)), **_odd_job(job)},
+        "more": {
+            **_more(job.raw, V1_JOB),
+            **_odd(job.raw, "result", (Mapping, list)),
+            **_odd_job(job),
+            **_other(job.raw, "jobId", job.id),
+        },
     }
 
 
@@ -112,6 +118,12 @@ def _odd_job(job: JobDetails) -> dict[str, Any]:
     odd = {**_odd(job.raw, "lastEvent", (Mapping,)), **_odd(job.last_event, "context", (Mapping,))}
     listed = items(job.raw.get("result"))
     return {**odd, **({"result": listed} if any(not isinstance(entry, Mapping) for entry in listed) else {})}
+
+
+def _other(raw: Mapping[str, Any], name: str, shown: str) -> dict[str, Any]:
+    """A member in whose place another word stands (a deleted workflow's status, a name that is no text)."""
+    value = raw.get(name)
+    return {} if value in (None, "", shown) else {name: value}
 
 
 def _odd(raw: Mapping[str, Any], name: str, kinds: tuple[type, ...]) -> dict[str, Any]:
@@ -130,12 +142,13 @@ def snaked(value: Any, depth: int = 0) -> Any:
         changed: dict[str, Any] = {}
         for name, inner in value.items():
             short = snake(name)
-            short = name if short in changed else short  # two names that would become one
+            short = name if short in changed or short in value else short  # two names that would become one
             changed[short] = inner if name in _FREE else snaked(inner, depth + 1)
         return changed
     return [snaked(inner, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
+@lru_cache(4096)
 def snake(name: str) -> str:
     """assert snake("createdAt") == "created_at" and snake("$type") == "type" """
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name.removeprefix("$")).lower()
@@ -147,10 +160,12 @@ def _members(raw: Mapping[str, Any], names: Sequence[str], skip: Sequence[str] =
     }
 
 
-def _more(raw: Mapping[str, Any], names: Sequence[str], listed: str = "") -> dict[str, Any]:
+def _more(raw: Mapping[str, Any], names: Sequence[str], listed: str | None = None) -> dict[str, Any]:
     """Members that are not known, and one that should be a list of objects and holds something else."""
     more = {name: value for name, value in raw.items() if name not in names and name != listed}
-    value = raw.get(listed) if listed else None
-    if value is not None and (not isinstance(value, list) or any(not isinstance(each, Mapping) for each in value)):
+    value = raw.get(listed) if listed is not None else None
+    if listed is None or value is None:
+        return more
+    if not isinstance(value, list) or any(not isinstance(each, Mapping) for each in value):
         more[listed] = value
     return more

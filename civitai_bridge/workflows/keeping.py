@@ -60,19 +60,22 @@ class Source:
 
 
 def stems(workflow_id: str, outputs: Iterable[Output]) -> list[str]:
-    """A safe name without ending for each output; two steps whose names would become one are told apart.
+    """A safe name without ending for each output; no two are equal, whatever the steps are called.
 
-    assert stems("a/b", [Output("$0", 0, 0, "image", "")]) == ["a_b_0_0"]
+    assert stems("a-b", [Output("$0", 0, 0, "image", "")]) == ["a-b_0_0"]
     """
     outputs = list(outputs)
-    steps: dict[str, int] = {}
-    names = []
+    labels: dict[int, str] = {}
     for output in outputs:
-        step = safe_part(output.step) or str(output.step_index)
-        if steps.setdefault(step, output.step_index) != output.step_index:
-            step = f"{step}-{output.step_index}"
-        names.append(f"{safe_part(workflow_id) or 'workflow'}_{step}_{output.index}")
-    return names
+        if output.step_index not in labels:
+            step = safe_part(output.step) or str(output.step_index)
+            while step in labels.values():
+                step = f"{step}-{output.step_index}"
+            labels[output.step_index] = step
+    workflow = safe_part(workflow_id) or "workflow"
+    if workflow != workflow_id:  # two ids must not become one name
+        workflow = f"{workflow}-{hashlib.sha256(workflow_id.encode()).hexdigest()[:8]}"
+    return [f"{workflow}_{labels[output.step_index]}_{output.index}" for output in outputs]
 
 
 async def keep_outputs(
@@ -102,14 +105,12 @@ async def keep_outputs(
 
 
 async def _keep(source: Source, folder: Path, stem: str, output: Output) -> KeptOutput:
-    if output.is_withheld:
-        return KeptOutput(output, MISSING, reason=output.absence)
     if output.kind == TEXT:
         return await asyncio.to_thread(_write_text, folder, stem, output)
     for path in await asyncio.to_thread(_candidates, folder, stem):
         if there := await _as_it_is(source, path, output):
             return there
-    if not (output.available and (output.id or output.url)):
+    if output.is_withheld or not (output.available and (output.id or output.url)):
         return KeptOutput(output, MISSING, reason=output.absence or "CivitAI names no address for it")
 
     async def take(url: str) -> KeptOutput:
@@ -179,24 +180,32 @@ def _first(answer: Opened) -> int:
 
 async def _as_it_is(source: Source, path: Path, output: Output) -> KeptOutput | None:
     """A file that is there, where it is the output: a picture by its own bytes, anything else by the length that the
-    storage states. None for another file."""
+    storage states, if it does. None for another file."""
     try:
-        content = await asyncio.to_thread(path.read_bytes) if output.kind == IMAGE else b""
-        size = len(content) if output.kind == IMAGE else path.stat().st_size
         if output.kind == IMAGE:
-            measured = await asyncio.to_thread(verify, content, output, decode=True)
-            is_same = measured is None or None in (output.width, output.height) or (
-                (measured.width, measured.height) == (output.width, output.height)
-            )  # fmt: skip
-        else:
-            is_same = size == await _stated_size(source, output)
+            return await asyncio.to_thread(_picture_there, path, output)
+        size, stated = path.stat().st_size, await _stated_size(source, output)
     except (OSError, BlobDamaged):
         return None
-    sha256 = hashlib.sha256(content).hexdigest() if content else ""
-    return KeptOutput(output, THERE, path, size, sha256) if is_same else None
+    if stated is None:
+        return KeptOutput(output, THERE, path, size, reason="not compared, for CivitAI does not say how long it is")
+    return KeptOutput(output, THERE, path, size) if size == stated else None
+
+
+def _picture_there(path: Path, output: Output) -> KeptOutput | None:
+    content = path.read_bytes()
+    seen = verify(content, output, decode=True)
+    if seen is not None and None not in (output.width, output.height):
+        if (seen.width, seen.height) != (output.width, output.height):
+            return None
+    return KeptOutput(output, THERE, path, len(content), hashlib.sha256(content).hexdigest())
 
 
 async def _stated_size(source: Source, output: Output) -> int | None:
+    """How long the storage says that the output is; None where it says nothing, or has it no more."""
+    if output.is_withheld or not output.available:
+        return None
+
     async def look(url: str) -> int | None:
         async with source.open_file(url, {}) as (answer, at):
             check_placeholder(at)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Forbidden, Gone, NoKey, NotFound, Unauthorized
+from ..errors import Forbidden, Gone, NoKey, NotFound, Unauthorized, Unreadable
 from ..model_files.download_lock import held
 from ..model_files.download_rules import GB
 from ..network.fetch import Fetch, Fetched, OpenFile
@@ -32,6 +33,7 @@ from .query import Page, WorkflowFilter
 from .waiting import wait_for_end
 
 MOST_OF_USER = 10  # workflows that the staff's route gives at most
+_LET_GO = 0.2  # seconds
 REFUSALS = (Unauthorized, Forbidden, NotFound, Gone)  # what a route for the staff, or one that is gone, may answer
 
 
@@ -64,23 +66,34 @@ class WorkflowReader:
 
     async def pages(self, query: WorkflowFilter) -> AsyncIterator[Page]:
         """Every page from the query's cursor on; the next one is asked for while somebody works with this one, and no
-        earlier one is kept. A cursor that comes again ends the list."""
+        earlier one is kept. A page that is too large to be read is asked for in smaller ones. A cursor that comes
+        again ends the list."""
         self._need_key()
         query = query.checked()
         seen = {query.cursor}
-        asking: asyncio.Task[Page] | None = asyncio.ensure_future(self._client.page(query))
+        asking: asyncio.Task[Page] | None = asyncio.ensure_future(self._readable_page(query))
         try:
             while asking is not None:
                 page = await asking
                 is_last = not page.next or page.next in seen
                 seen.add(page.next)
-                asking = None if is_last else asyncio.ensure_future(self._client.page(query.at(page.next)))
+                asking = None if is_last else asyncio.ensure_future(self._readable_page(query.at(page.next)))
                 await asyncio.sleep(0)  # so that the question leaves before the work begins
                 yield page
         finally:
-            if asking is not None:
+            if asking is not None:  # nobody wants it any more; one that is about to connect is let go on to a safe end
+                await asyncio.wait({asking}, timeout=_LET_GO)
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
+
+    async def _readable_page(self, query: WorkflowFilter) -> Page:
+        while True:
+            try:
+                return await self._client.page(query)
+            except Unreadable:
+                if query.take == 1:
+                    raise
+                query = replace(query, take=max(1, query.take // 4))
 
     async def of_user(self, user_id: str, query: WorkflowFilter) -> tuple[Page, bool]:
         """A user's workflows by the staff's route; where that refuses and the key is the user's own, the own list

@@ -114,8 +114,12 @@ def job_text(job: JobDetails) -> str:
     if job.context:
         lines += ["", "Event Context (scan results, metrics):"]
         lines += [f"  {_star(name)} {shown(name)}: {shown(value)}" for name, value in job.context.items()]
-    rest = {name: value for name, value in job.raw.items() if name not in ("jobId", "job", "result", "lastEvent")}
-    asked = {name: job.job[name] for name in job.job if name not in ("id", "promptClassificationResult", "properties")}
+    headed = {"jobId": job.id, "id": job.id, "type": job.type, "Type": job.type, "$type": job.type}
+    said = ("job", "result", "lastEvent", "promptClassificationResult", "properties")
+    rest, asked = (
+        {name: value for name, value in raw.items() if name not in said and headed.get(name) != value}
+        for raw in (job.raw, job.job)
+    )
     lines += ["", "Job:", *_unknown(asked, (), "  ", LONGEST)] if asked else []
     lines += ["", "More:", *_unknown(rest, (), "  ")] if rest else []
     lines += [f"  {name}: {shown(value, LONGEST_UNKNOWN)}" for name, value in _odd_parts(job)]

@@ -22,10 +22,10 @@ async def wait_for_end(
     on_look: Callable[[WorkflowDetails], None] = lambda _: None,
 ) -> tuple[WorkflowDetails, Answer]:
     """The workflow at its end, or as it stands after `seconds`. `on_look` sees it after every look. Cancelling the wait
-    leaves the job alone. Raises what the service says for good: NotFound, Unauthorized and the like; the last trouble
-    where none of the looks was answered in time."""
+    leaves the job alone. Raises what the first look raises, and what the service says for good: NotFound, Unauthorized
+    and the like."""
     clock = asyncio.get_running_loop().time
-    end, failures = clock() + seconds, 0
+    end, failures, refusals = clock() + seconds, 0, 0
     last = await client.workflow(workflow_id)  # the first look tells what is wrong, if anything is
     holds = True
     while True:
@@ -34,17 +34,20 @@ async def wait_for_end(
             return last
         asked, wait = clock(), min(timings.long_poll, int(end - clock())) if holds else 0
         try:
-            last, failures = await client.workflow(workflow_id, wait=wait), 0
+            last, failures, refusals = await client.workflow(workflow_id, wait=wait), 0, 0
             # Where the service does not hold the question, it is not asked again at once.
             pause = timings.short_poll - (clock() - asked)
         except BadRequest:
             if not wait:
                 raise
             holds, pause = False, 0.0  # an older deployment that takes no number of seconds
-        except (*NO_ANSWER, Forbidden, RegionBlocked, NotFound) as error:
+        except NO_ANSWER as error:
             failures += 1
-            if not isinstance(error, NO_ANSWER) and failures >= _LOOKS_AT_REFUSAL:
-                raise
             pause = pause_before(failures, error)
+        except (Forbidden, RegionBlocked, NotFound) as error:
+            refusals += 1
+            if refusals >= _LOOKS_AT_REFUSAL:
+                raise
+            pause = pause_before(refusals, error)
         if not last[0].is_over:
             await timings.sleep(max(0.0, min(pause, end - clock())))

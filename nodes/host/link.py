@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import comfyui
+from .prompt_queue import PictureQueue
 
 if TYPE_CHECKING:
     from ...civitai_bridge.app import App
@@ -17,7 +18,7 @@ EVENT = "civitai_bridge.link"
 
 async def open_agent(app: App, catalog: Callable[[], Awaitable[CatalogService]]) -> LinkAgent:
     """The agent of this server, not running yet. Raises BadSetting, StateTrouble."""
-    return await app.link(catalog=catalog, notify=_tell_pages)
+    return await app.link(catalog=catalog, generate=PictureQueue().run, notify=_tell_pages)
 
 
 def _tell_pages(news: Mapping[str, Any]) -> None:

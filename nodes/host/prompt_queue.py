@@ -29,6 +29,19 @@ _FILES = frozenset({
 })  # fmt: skip
 
 
+class PictureQueue:
+    """A room's jobs one after the other: only one of them stands in ComfyUI's own queue, so that a person at it never
+    waits for more than that. Used on one loop."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def run(self, job: GraphJob, tell: Callable[[float], None]) -> list[bytes]:
+        """As `run_graph`, when the jobs before it have ended."""
+        async with self._turn:
+            return await run_graph(job, tell)
+
+
 async def run_graph(job: GraphJob, tell: Callable[[float], None]) -> list[bytes]:
     """Run a graph on ComfyUI's queue and give the pictures of its outputs as PNG; `tell` hears how much of the sampling
     is done (0 to 1), several times a second. To be awaited on the background loop.

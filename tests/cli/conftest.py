@@ -1,4 +1,5 @@
-"""A sandbox as a person's own CivitAI, with an account for each test, and a shell to type commands into."""
+"""A sandbox as a person's own CivitAI, with an account for each test, and shells to type commands into: `shell` is at
+home in that sandbox, `bare_shell` knows no CivitAI and no key."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ async def _shortly(seconds: float) -> None:
     await asyncio.sleep(min(seconds, 0.01))
 
 
-QUICK = Tuning(timings=Timings(sleep=_shortly, long_poll=1, short_poll=0.01))
+QUICK = Tuning(timings=Timings(sleep=_shortly, long_poll=1, short_poll=0.01), sandbox_pace=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,8 @@ def key(tmp_path: Path) -> str:
 @pytest.fixture
 def sandbox(embedded: Embedded, key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
     sandbox = embedded.sandbox
-    sandbox.requests.clear()
+    for earlier in (sandbox.script.jobs, sandbox.bank.ledger, sandbox.requests):
+        earlier.clear()
     monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.orchestration_url)
     monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.site_url)
     monkeypatch.setenv("CIVITAI_API_TOKEN", key)
@@ -69,12 +71,22 @@ def sandbox(embedded: Embedded, key: str, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.fixture
-def shell(sandbox: Sandbox, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    def run(*arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
-        code = main(list(arguments), tuning=QUICK)
+def bare_shell(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Run a command, without pauses between tries; `stdin` is a pipe with this text, or a terminal."""
+
+    def run(*arguments: str, stdin: str | io.StringIO = "") -> SimpleNamespace:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
+        try:
+            code = main(list(arguments), tuning=QUICK)
+        except SystemExit as end:  # argparse ends the process by itself
+            code = end.code
         out, err = capsysbinary.readouterr()
         data = json.loads(out) if out.strip() and "--json" in arguments else None
         return SimpleNamespace(code=code, out=out.decode(), raw=out, err=" ".join(err.decode().split()), data=data)
 
     return run
+
+
+@pytest.fixture
+def shell(sandbox: Sandbox, bare_shell: Shell) -> Shell:
+    return bare_shell

@@ -4,44 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from work_room import Shell
 
-from pack.civitai_bridge.app import Tuning
-from pack.civitai_bridge.cli import main
-from pack.civitai_bridge.sandbox import Embedded
+from pack.civitai_bridge.sandbox import Sandbox
 
 ORDER = ("generate", "--model", "128078", "--width", "64", "--height", "64", "--yes")
 
 
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.02)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def shell(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]):
-    embedded.sandbox.script.jobs.clear()
-    monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", embedded.sandbox.orchestration_url)
-    monkeypatch.setenv("CIVITAI_SITE_URL", embedded.sandbox.site_url)
-    monkeypatch.setenv("CIVITAI_API_TOKEN", f"key-of-{tmp_path.name}")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> SimpleNamespace:
-        code = main(list(arguments), tuning=Tuning(sandbox_pace=0.02))
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err, data=json.loads(out) if "--json" in arguments else None)
-
-    return run
-
-
-def test_the_journal_is_a_table_with_totals_and_a_spreadsheet(shell: Any):
+def test_the_journal_is_a_table_with_totals_and_a_spreadsheet(shell: Shell):
     assert shell("journal", "list").out == "The journal is empty.\n" == shell("journal", "list", "--totals").out
     assert shell("journal", "export", "--csv").out.startswith('"when","asked_by","model","engine","state"')
     assert shell(*ORDER, "--prompt", "=1+1", "--tag", "a", "--seed", "1").code == 0
@@ -64,7 +36,7 @@ def test_the_journal_is_a_table_with_totals_and_a_spreadsheet(shell: Any):
     assert [row["prompt"] for row in shell("journal", "export", "--csv", "--json").data] == ["=1+1", "b"]
 
 
-def test_another_users_purchases_are_marked_and_do_not_count(shell: Any, monkeypatch: pytest.MonkeyPatch):
+def test_another_users_purchases_are_marked_and_do_not_count(shell: Shell, monkeypatch: pytest.MonkeyPatch):
     assert shell(*ORDER, "--prompt", "c").code == 0
     monkeypatch.setenv("CIVITAI_API_TOKEN", "somebody-else")
     text = shell("journal", "list").out
@@ -72,7 +44,7 @@ def test_another_users_purchases_are_marked_and_do_not_count(shell: Any, monkeyp
     assert len(shell("journal", "export", "--csv").out.splitlines()) == 1
 
 
-def test_buzz_tells_the_balance_what_was_spent_and_what_is_left(shell: Any):
+def test_buzz_tells_the_balance_what_was_spent_and_what_is_left(shell: Shell):
     assert shell(*ORDER, "--prompt", "d", "--quantity", "3").code == 0
     made = shell("buzz", "--json").data
     assert made["balance"]["blue"] == 200 - made["spent"]["today"] and made["spent"]["today"] > 0
@@ -91,15 +63,15 @@ def test_buzz_tells_the_balance_what_was_spent_and_what_is_left(shell: Any):
     ],
 )
 def test_without_a_balance_the_rest_is_told(
-    shell: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ):
     monkeypatch.setenv(name, value)
     done = shell("buzz")
     assert done.code == 0 and words in done.out and "Spent here" in done.out and "limit_buzz_per_prompt" in done.out
 
 
-def test_a_refund_that_nobody_saw_is_found(embedded: Embedded, shell: Any):
-    embedded.sandbox.script.job(seconds=0.1, end="failed")
+def test_a_refund_that_nobody_saw_is_found(sandbox: Sandbox, shell: Shell):
+    sandbox.script.job(seconds=0.1, end="failed")
     assert shell(*ORDER, "--prompt", "e", "--quantity", "2").code == 1
     made = shell("journal", "list", "--json").data[-1]
     assert (made["refunded"], made["cost"], made["wallets"]) == (made["charged"], 0, {"blue": made["charged"]})

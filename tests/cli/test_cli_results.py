@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 import time
@@ -15,7 +16,7 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from work_room import PICTURE, Shell, pictures, put
+from work_room import PICTURE, Shell, pictures, put, running
 
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.made import picture_json
@@ -67,12 +68,9 @@ def test_raw_is_the_services_own_text(shell: Shell, sandbox: Sandbox, key: str):
 
 
 def test_the_wait_ends_as_the_workflow_does(shell: Shell, sandbox: Sandbox, key: str):
-    sandbox.script.job(seconds=20, bounce=True)
-    waiting = shell(*ORDER, "--wait=0.001", "--json")
-    name = waiting.data["error"]["workflow_id"]
-    late = shell("workflow", name, "--wait", "--timeout=0.05", "--json")
+    late = shell("workflow", running(sandbox, key, math.inf), "--wait", "--timeout=0.05", "--json")
     assert late.code == 130 and late.data["is_over"] is False and "goes on" in late.err
-    ended = shell("workflow", name, "--wait", "--timeout=30")
+    ended = shell("workflow", running(sandbox, key, 0.2), "--wait", "--timeout=30")
     assert ended.code == 0 and "succeeded" in ended.out
     for status in ("failed", "expired", "canceled", "deleted"):
         name = put(sandbox, key, {"errors": ["CUDA out of memory"]}, id=f"w-{status}-{key}", status=status)
@@ -83,12 +81,10 @@ def test_the_wait_ends_as_the_workflow_does(shell: Shell, sandbox: Sandbox, key:
     assert shell("workflow", odd, "--wait", "--timeout=0.05").code == 130
 
 
-def test_an_older_deployment_that_takes_no_seconds_is_asked_without(shell: Shell, sandbox: Sandbox):
+def test_an_older_deployment_that_takes_no_seconds_is_asked_without(shell: Shell, sandbox: Sandbox, key: str):
     sandbox.script.switch("wait_refused", True)
-    sandbox.script.job(seconds=20)
     try:
-        name = shell(*ORDER, "--wait=0.001", "--json").data["error"]["workflow_id"]
-        assert shell("workflow", name, "--wait", "--timeout=20").code == 0
+        assert shell("workflow", running(sandbox, key, 0.2), "--wait", "--timeout=20").code == 0
     finally:
         sandbox.script.switch("wait_refused", False)
 
@@ -255,3 +251,15 @@ def test_test_says_whose_the_key_is_where_it_comes_from_and_what_it_may_do(shell
     assert "CIVITAI_API_TOKEN" in text and sandbox.orchestration_url in text and sandbox.site_url in text
     own = shell("user", done["user"])
     assert own.code == 0 and "these are your own" in own.err
+
+
+def test_what_civitai_no_longer_has_is_still_there(shell: Shell, sandbox: Sandbox, key: str, tmp_path: Path):
+    output, files = pictures("A.png")
+    output["video"] = {"id": "V.mp4", "available": True}
+    name = put(sandbox, key, output, files | {"V.mp4": (VIDEO, "video/mp4")})
+    assert shell("results", name, "--download").code == 0
+    for blob in ("A.png", "V.mp4"):
+        sandbox.orchestrator.blobs[blob].renewed = time.time() - RETENTION - 1
+    later = shell("results", name, "--download")
+    assert later.code == 0 and "was there, whole" in later.out and "was there, not compared" in later.out
+    assert len(files_in(tmp_path / "civitai-downloads")) == 2

@@ -4,34 +4,11 @@ of an engine, a quantity; AIR, workflow id, price and the pictures' addresses co
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
+from work_room import Shell
 
-from pack.civitai_bridge.app import Tuning
-from pack.civitai_bridge.cli import main
-from pack.civitai_bridge.sandbox import Embedded
-
-
-@pytest.fixture(scope="module")
-def embedded():
-    made = Embedded(pace=0.02)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def shell(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", embedded.sandbox.orchestration_url)
-    monkeypatch.setenv("CIVITAI_SITE_URL", embedded.sandbox.site_url)
-    monkeypatch.setenv("CIVITAI_API_TOKEN", f"key-of-{tmp_path.name}")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
-        code = main([*arguments, "--json"], tuning=Tuning(sandbox_pace=0.02))
-        return code, json.loads(capsys.readouterr().out)
-
-    return run
+from pack.civitai_bridge.sandbox import Sandbox
 
 
 @pytest.mark.parametrize(
@@ -43,17 +20,16 @@ def shell(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, ca
     ],
 )
 def test_a_version_becomes_pictures(
-    embedded: Embedded, shell: Any, engine: str, version: str, base_model: str, name: str, sent: str
+    sandbox: Sandbox, shell: Shell, engine: str, version: str, base_model: str, name: str, sent: str
 ):
     words = ("--model", version, "--prompt", "a cat", "--engine", engine, "--quantity", "2", "--max-buzz", "500")
-    code, data = shell("generate", *words, "--tag", "project:sea", "--tag", "b")
-    assert code == 0 and data["air"].endswith(f"@{version}") and data["workflow_id"]
+    done = shell("generate", *words, "--tag", "project:sea", "--tag", "b", "--json")
+    data = done.data
+    assert done.code == 0 and data["air"].endswith(f"@{version}") and data["workflow_id"]
     assert (data["base_model"], data["version_name"]) == (base_model, name)
-    assert data["cost"] == sum(
-        entry.amount for entry in embedded.sandbox.ledger if entry.workflow == data["workflow_id"]
-    )
+    assert data["cost"] == sum(entry.amount for entry in sandbox.ledger if entry.workflow == data["workflow_id"])
     assert len(data["blob_urls"]) == len(data["files"]) == 2
-    body = json.loads(next(seen for seen in reversed(embedded.sandbox.requests) if seen.route == "submit").body)
+    body = json.loads(next(seen for seen in reversed(sandbox.requests) if seen.route == "submit").body)
     assert body["steps"][0]["input"]["engine"] == sent
     assert body["tags"][:3] == ["civitai-bridge", "project:sea", "b"] and len(body["tags"]) == 4
 
@@ -68,9 +44,9 @@ def test_a_version_becomes_pictures(
     ],
 )
 def test_what_cannot_be_is_a_sentence_before_any_price(
-    embedded: Embedded, shell: Any, more: tuple[str, ...], code: str, words: str
+    sandbox: Sandbox, shell: Shell, more: tuple[str, ...], code: str, words: str
 ):
-    before = sum(seen.route in ("submit", "whatif") for seen in embedded.sandbox.requests)
-    exit_code, data = shell("generate", "--prompt", "a cat", "--max-buzz", "500", *more)
-    assert exit_code in (1, 2) and words in data["error"]["message"]
-    assert before == sum(seen.route in ("submit", "whatif") for seen in embedded.sandbox.requests)
+    before = sum(seen.route in ("submit", "price") for seen in sandbox.requests)
+    done = shell("generate", "--prompt", "a cat", "--max-buzz", "500", *more, "--json")
+    assert done.code in (1, 2) and words in done.data["error"]["message"]
+    assert before == sum(seen.route in ("submit", "price") for seen in sandbox.requests)

@@ -36,6 +36,7 @@ from pack.civitai_bridge.wording import at_a_graph, command, public_command
 
 ROOTS = (
     "ImageData", "ReadImage", "Resolve", "Estimate", "CatalogCheck", "CatalogAdd", "CatalogPromote", "Download", "SaveImage",
+    "WorkflowImages", "WorkflowQuery",
 )  # fmt: skip
 SNAPSHOT = json.loads((Path(__file__).parent / "object_info.json").read_text(encoding="utf-8"))
 

@@ -250,3 +250,23 @@ async def test_without_a_server_nothing_is_queued(core: Core, monkeypatch: pytes
     monkeypatch.setattr(sys.modules["server"].PromptServer, "instance", None)  # type: ignore[attr-defined]
     with pytest.raises(GenerationTrouble, match="without its server"):
         await core.started()
+
+
+async def test_a_rooms_jobs_stand_in_comfyuis_queue_one_at_a_time(core: Core):
+    queue = importlib.import_module("pack.nodes.host.prompt_queue").PictureQueue()
+    first, second, third = (asyncio.ensure_future(queue.run(JOB, core.told.append)) for _ in range(3))
+    await core.until(lambda: core.queue.queue)
+    await asyncio.sleep(0.1)
+    assert len(core.queue.queue) == 1
+    second.cancel()
+    core.queue.start()
+    core.queue.end()
+    with pytest.raises(GenerationTrouble):
+        await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await core.until(lambda: core.queue.queue)
+    core.queue.start()
+    core.queue.end()
+    with pytest.raises(GenerationTrouble):
+        await third

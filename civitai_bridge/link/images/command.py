@@ -25,6 +25,7 @@ from .sources import Canvas, load_picture, prepare
 
 TXT2IMG, IMG2IMG = "image:txt2img", "image:img2img"
 _ENVELOPE = 2000  # bytes of a status beside the fields of here
+_LOGGED = 200  # characters of a prompt in the person's log
 
 
 def _random_seed() -> int:
@@ -47,7 +48,7 @@ async def generate_images(
     values = sampled(request, files.family, canvas.size if canvas else None)
     sources = await asyncio.to_thread(canvas.sources) if canvas else None
     job = build_graph(request, files, prompts, values, sources, again=uuid.uuid4().hex)
-    context.note(f"{request.count} of {values.width} x {values.height} with {files.model}, {values.steps} steps.")
+    context.note(f"{request.count} of {values.width} x {values.height} with {files.model}: {request.prompt[:_LOGGED]}")
     pictures = await context.generate(job, lambda fraction: report(max(1.0, min(99.0, 100 * fraction))))
     notes += _remarks(request, files, canvas)
     fields: dict[str, Any] = {"params": _params(request, values), "notes": notes}

@@ -53,7 +53,7 @@ class Room:
 
     def __init__(self, root: Path) -> None:
         self.models, self.jobs, self.log, self.progress = root / "models", [], [], []
-        self.models.mkdir()
+        self.models.mkdir(parents=True, exist_ok=True)
         self.index = HashIndex(root / "state" / "hashes.sqlite3")
         self.settings = Settings(link_generate=True, home=root / "state")
         self.pictures: Callable[[GraphJob], list[bytes]] = lambda job: [png((64, 64))] * self.count(job)
