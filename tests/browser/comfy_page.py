@@ -36,7 +36,8 @@ class ComfyPage:
         self.page.on("pageerror", lambda error: self._said.append(f"page error: {error}\n{error.stack or ''}"))
         self.page.goto(server.url)
         self.page.wait_for_function(STARTED, timeout=40_000)
-        self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
+        if server.has_pack:
+            self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
 
     def close(self) -> None:
         self.context.close()
@@ -58,8 +59,10 @@ class ComfyPage:
 
     def load(self, graph: dict[str, Any]) -> None:
         """Open a workflow in the saved form, or one in the API form."""
-        name = "loadGraphData" if "nodes" in graph else "loadApiJson"
-        self.page.evaluate(f"async (graph) => {{ await {APP}.{name}(graph, ''); }}", graph)
+        if "nodes" not in graph:
+            self.page.evaluate(f"async (graph) => {{ await {APP}.loadApiJson(graph, ''); }}", graph)
+            graph = self.page.evaluate(f"{APP}.graph.serialize()")  # Nodes 2.0 mixes up nodes whose ids come again
+        self.page.evaluate(f"async (graph) => {{ await {APP}.loadGraphData(graph); }}", graph)
         self.page.evaluate(f"{APP}.extensionManager.command.execute('Comfy.Canvas.FitView')")
         self.settle()  # Nodes 2.0 mounts its nodes later
 

@@ -19,8 +19,8 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from pack.civitai_bridge.app import App, ModelFolders, Tuning
-from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.link.runner import LinkRunner
+from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.orchestration.timings import Timings
@@ -77,6 +77,7 @@ class PageServer:
         self.requests: list[str] = []
         self.sockets: set[web.WebSocketResponse] = set()
         self.userdata: dict[str, bytes] = {}
+        self.has_pack = True  # whether the page loads our scripts
         self.sandbox = Embedded()
         inside = self.sandbox.sandbox
         self.environ = {
@@ -280,7 +281,7 @@ class PageServer:
     def _extensions(self) -> list[str]:
         core = (file.relative_to(self.static) for file in (self.static / "extensions").rglob("*.js"))
         ours = (Path("extensions", FOLDER) / file.relative_to(ROOT / "web") for file in (ROOT / "web").rglob("*.js"))
-        return [f"/{path.as_posix()}" for path in (*core, *ours)]
+        return [f"/{path.as_posix()}" for path in (*core, *(ours if self.has_pack else ()))]
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
