@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadInput
 from ..model_files.atomic import reason
 from ..model_files.progress import amount
+from ..resources.plain_text import printable
 from .context import Context, runs
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ async def _check(context: Context, arguments: argparse.Namespace) -> int:
         needed = await needs(opened, await app.catalog(), ask=not arguments.offline)
     agreed = agreed_to(settings.home, analysis.hash)
     document = {**analysis.as_json(), "agreed": agreed, **needed.as_json()}
-    context.data(document, "\n".join([*_lines(analysis), "", *_model_lines(needed)]).rstrip())
+    text = "\n".join([*_lines(analysis), "", *_model_lines(needed)]).rstrip()
+    context.data(document, printable(text))  # a stranger's names stand in it
     return 0
 
 

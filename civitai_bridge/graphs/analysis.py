@@ -15,6 +15,7 @@ from ..metadata.comfy.graph import Graph, Wire
 from ..metadata.comfy.nodes import row
 from ..orchestration.limits import Limits
 from ..resources.json_values import text
+from ..resources.plain_text import one_line
 from .deeds import FLEET, MEDIA, SITE, Deed, deed_of
 from .fingerprint import fingerprint
 from .opened import OpenedGraph
@@ -157,7 +158,7 @@ def _paying(opened: OpenedGraph, key: str, deed: Deed, repeats: bool, rules: Rul
     return PayingNode(
         node=key,
         title=_title(opened, key),
-        kind=node.kind,
+        kind=one_line(node.kind)[:_LONGEST],
         engine=_shown(node.inputs.get("engine", node.inputs.get("variant"))),
         model=_shown(node.inputs.get("model")),
         quantity=quantity if type(quantity) is int and quantity > 0 else None,
@@ -250,7 +251,7 @@ def _notes(
 
 
 def _title(opened: OpenedGraph, key: str) -> str:
-    return opened.titles.get(key) or opened.graph.kind(key)
+    return opened.titles.get(key) or one_line(opened.graph.kind(key))[:_LONGEST]
 
 
 def _named(inputs: Mapping[str, Any]) -> str:
@@ -262,4 +263,4 @@ def _named(inputs: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     """A widget's value as it may be shown; `""` for a wire."""
-    return "" if isinstance(value, Wire) else text(value)[:_LONGEST]
+    return "" if isinstance(value, Wire) else one_line(text(value)[:_LONGEST])

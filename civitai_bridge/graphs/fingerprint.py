@@ -24,6 +24,8 @@ _OUR_CHOICES = frozenset({
     "resources", "allow_download", "files", "filename_prefix", "workflow_id", "mature_content", "count", "duration",
     "frames", "resolution", "scale", "format",
 })  # fmt: skip
+# Inputs of our own readers that name the model by what they hold: other than a prompt, this text chooses.
+_NAMES_MODELS = {"CivitaiBridgeReadText": "text", "CivitaiBridgeReadImage": "image"}
 _CHOOSES = re.compile(
     r"(?:^|_)(?:name|model|ckpt|unet|lora|vae|engine|quantity|batch|batch_size|count|amount|limit|max|path|paths|"
     r"dir|directory|folder|file|filename|prefix|url|urls|air|airs|hash|version|reference|provider|service)(?:_|\d|$)",
@@ -59,7 +61,7 @@ def chosen_inputs(kind: str, inputs: Mapping[str, Any]) -> Iterator[str]:
         if ours:
             is_selector = name.startswith("variant.") and isinstance(value, str)
             is_choice = last in _OUR_CHOICES or last.startswith("reference") or is_selector
-            is_choice = is_choice and not _LEFT_OUT.search(last)
+            is_choice = (is_choice and not _LEFT_OUT.search(last)) or _NAMES_MODELS.get(kind) == name
         elif isinstance(value, str) and value[-12:].lower().endswith(MODEL_ENDINGS):
             is_choice = True
         else:

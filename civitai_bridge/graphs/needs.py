@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..catalog.add import restriction
-from ..catalog.answers import Answer
+from ..catalog.answers import Answer, Checked
 from ..catalog.loader_names import exact
 from ..catalog.query import Query, Question, questions_from
 from ..catalog.service import CatalogService
@@ -26,15 +26,19 @@ from .models import DISK, NamedModel, models_of
 from .newer import NewerVersion, newer_versions
 from .opened import OpenedGraph
 
+MOST_ASKED = 300  # models of one graph that CivitAI is asked about; more is no person's graph
+
 
 @dataclass(frozen=True)
 class NeededModel:
     """A model that a graph needs. `version` is what CivitAI says of it, None where it was not asked or knows none;
-    `here`: its loader has a file for it; `url` is where a workflow says that it can be had."""
+    `here`: its file is on this disk, `file` what a loader calls it (`""` where none does); `url` is where a workflow
+    says that it can be had."""
 
     named: NamedModel
     answer: Answer
     here: bool
+    file: str = ""
     version: ModelVersion | None = None
     model: Model | None = None
     newer: NewerVersion | None = None
@@ -76,7 +80,7 @@ class NeededModel:
             "model_id": version.model_id if version else self.model.model_id if self.model else None,
             "model_name": version.title if version else self.answer.name,
             "base_model": version.base_model if version else located.entry.base_model if located.entry else "",
-            "status": located.status, "here": self.here, "missing": self.is_missing, "file": located.loader_name,
+            "status": located.status, "here": self.here, "missing": self.is_missing, "file": self.file,
             "size": _size(file), "license": self.license.as_json() if self.license else None,
             "early_access": _early_access(version), "restricted": restriction(version) if version else "",
             "trigger_words": list(self.trigger_words), "parts": [_part(part) for part in located.parts],
@@ -120,9 +124,13 @@ async def needs(
         return Needs(())
     hints = [opened.hints.get(model.name.replace("\\", "/").rpartition("/")[2], ("", "")) for model in named]
     questions = [_question(model, url) for model, (url, _) in zip(named, hints, strict=True)]
-    checked = await catalog.check_each(questions, ask=ask)
+    asked = questions[:MOST_ASKED] if ask else []
+    checked = await catalog.check_each(asked) if asked else Checked(())
+    rest = await catalog.check_each(questions[len(asked) :], ask=False)
+    checked = Checked((*checked.answers, *rest.answers), checked.note or rest.note)
     offered = await asyncio.to_thread(lambda: {folder: listed(folder) for folder in {each.folder for each in named}})
-    here = [_is_here(*pair, offered) for pair in zip(named, checked.answers, strict=True)]
+    files = [_loader_name(*pair, offered) for pair in zip(named, checked.answers, strict=True)]
+    here = [bool(name) or answer.located.is_here for name, answer in zip(files, checked.answers, strict=True)]
     versions: list[ModelVersion | None] = [answer.version for answer in checked.answers]
     models: Mapping[int, Model] = {}
     newer: Mapping[int, NewerVersion] = {}
@@ -131,12 +139,13 @@ async def needs(
         versions, trouble = await _described(catalog, checked.answers, versions, here)
         models, more = await _models(catalog, checked.answers, versions)
         newer = await newer_versions(catalog)
-        note = " ".join(filter(None, (note, trouble or more)))
+        unasked = f"CivitAI was asked about the first {MOST_ASKED} models." if len(named) > MOST_ASKED else ""
+        note = " ".join(filter(None, (note, trouble or more, unasked)))
     return Needs(
         tuple(
-            _needed(catalog, model, answer, is_here, version, models, newer, url)
-            for model, answer, is_here, version, (url, _) in zip(
-                named, checked.answers, here, versions, hints, strict=True
+            _needed(catalog, model, answer, is_here, name, version, models, newer, url)
+            for model, answer, is_here, name, version, (url, _) in zip(
+                named, checked.answers, here, files, versions, hints, strict=True
             )
         ),
         note,
@@ -159,11 +168,16 @@ def _question(named: NamedModel, url: str) -> Question:
     return Question(named.name, query, reference)
 
 
-def _is_here(named: NamedModel, answer: Answer, offered: Mapping[str, Sequence[str]]) -> bool:
-    """Whether its loader has the file: as the catalogs know it, else by its very name in ComfyUI's list."""
-    if answer.located.is_here or named.name in offered.get(named.folder, ()):
-        return True
-    return not named.reference and isinstance(exact(named.name, offered.get(named.folder, ())), str)
+def _loader_name(named: NamedModel, answer: Answer, offered: Mapping[str, Sequence[str]]) -> str:
+    """What a loader calls its file: the very name that stands in the graph where ComfyUI lists that, else as the
+    catalogs know it, else the only file of that name in ComfyUI's list; `""` where there is none."""
+    names = offered.get(named.folder, ())
+    if named.name in names or answer.located.changed:
+        return named.name if named.name in names else ""
+    if name := answer.located.loader_name:
+        return name if answer.located.is_here else ""
+    match = () if named.reference else exact(named.name, names)
+    return match if isinstance(match, str) else ""
 
 
 async def _described(
@@ -210,6 +224,7 @@ def _needed(
     named: NamedModel,
     answer: Answer,
     is_here: bool,
+    file: str,
     version: ModelVersion | None,
     models: Mapping[int, Model],
     newer: Mapping[int, NewerVersion],
@@ -220,6 +235,7 @@ def _needed(
         named,
         answer,
         is_here,
+        file,
         version,
         models.get(version.model_id if version else _model_of(answer)),
         newer.get(answer.version_id or 0) if is_here else None,

@@ -120,7 +120,7 @@ def _request(inputs: Mapping[str, Any]) -> tuple[GenerationRequest, list[str]]:
         values["loras"] = tuple(
             LoraInput(str(lora.get("air") or ""), float(number(lora.get("strength", 1.0)) or 0.0))
             for lora in loras
-            if isinstance(lora, Mapping)
+            if isinstance(lora, Mapping) and number(lora.get("strength", 1.0))
         )
     return GenerationRequest(**values), notes
 
@@ -137,8 +137,10 @@ def _of_kind(name: str, value: Any, default: Any) -> Any:
 
 async def _generation(graph: Graph, wire: object, reader: Reader) -> tuple[GenerationData | None, list[str]]:
     """What a wired generation says, where a node of ours that stands in the graph tells it without a run."""
-    if not isinstance(wire, Wire):
+    if wire is None:
         return None, []
+    if not isinstance(wire, Wire):
+        return None, ["What arrives at `generation` is known when it runs; the price is without it."]
     kind, inputs = graph.kind(wire.node), graph.inputs(wire.node)
     reference, text = written(inputs.get("reference")), written(inputs.get("text"))
     if kind == "CivitaiBridgeImageData" and isinstance(reference, str):

@@ -38,6 +38,7 @@ class Timings:
     list_every: float = 5.0  # between two looks at the list
     list_least: float = 1.0  # between two looks when jobs are ending
     list_patience: float = 10.0  # for which the list may leave a job out, or not come, before the job is asked by id
+    list_believed: float = 300.0  # for which only the list tells of a job, before it is asked by id once more
     late_looks: int = 3  # further looks at a succeeded workflow whose pictures are not attached yet
     fetches: int = 6  # pictures of one purchase fetched at once
 

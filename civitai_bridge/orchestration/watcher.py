@@ -1,8 +1,9 @@
 """How news of all the jobs of one Fleet come in: by a long poll each while they are few, else by one list for all.
 
 The list is only another way to be told. A job that it leaves out is asked by its id, and so is one of which it tells
-too little; a list that fails or hangs leaves everybody out. The oldest job keeps its long poll beside the list: its end
-shows at once, and the list is then asked without delay, for others are often over by then.
+too little, or nothing new for minutes; a list that fails or hangs leaves everybody out. The oldest job keeps its long
+poll beside the list: its end shows at once, and the list is then asked without delay, for others are often over by
+then.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Watcher:
 
     def asks_for(self, job: WatchedJob) -> bool:
         """Whether a job is asked by its id now; else the list tells of it."""
-        return self._listing is None or job is self._scout or job.by_id or self._left_out(job)
+        stale = job.listed >= self.timings.list_believed
+        return self._listing is None or job is self._scout or job.by_id or stale or self._left_out(job)
 
     def hurry(self) -> None:
         """Something has ended, or is about to: the list is asked soon instead of in its turn."""
@@ -114,7 +116,8 @@ class Watcher:
     async def _round(self, passed: float) -> CivitaiError | None:
         """Ask the list once and tell every job, `passed` seconds after the last time. Gives what went wrong; what had
         come by then is told all the same."""
-        jobs, listed, trouble = list(self._jobs), dict[str, Workflow](), None
+        loop = asyncio.get_running_loop()
+        jobs, listed, trouble, began = list(self._jobs), dict[str, Workflow](), None, loop.time()
         try:
             await asyncio.wait_for(self._read(jobs, listed), self.timings.list_patience)
         except CivitaiError as error:
@@ -124,6 +127,7 @@ class Watcher:
         except Exception:  # whatever it is: nobody may wait for ever for a list that does not come
             log.exception("The list of workflows could not be read")
             trouble = CivitaiError("It could not be read.")
+        passed += loop.time() - began
         for job in jobs:
             job.hear(listed.get(job.workflow_id), passed)
         self._send_scout()
@@ -146,8 +150,9 @@ class Watcher:
 
 
 class WatchedJob:
-    """One job of a Watcher. `unseen` is for how many seconds the list has left it out, `created` when the service made
-    it; with `by_id` only its own route is asked, which tells all that there is."""
+    """One job of a Watcher. `unseen` is for how many seconds the list has left it out, `listed` for how many it alone
+    has told of it, `created` when the service made it; with `by_id` only its own route is asked, which tells all that
+    there is."""
 
     def __init__(self, watcher: Watcher, workflow: Workflow | None) -> None:
         self._watcher = watcher
@@ -162,6 +167,7 @@ class WatchedJob:
         self.created = moment(workflow.created_at) if workflow else None
         # Of what nobody has asked it is not known whether it is over, so the list is not waited for.
         self.unseen = 0.0 if workflow else self._watcher.timings.list_patience
+        self.listed = 0.0
         self.by_id = False
         self._news = None
 
@@ -189,6 +195,7 @@ class WatchedJob:
         else:
             ended = workflow.done and not (self._news and self._news.done)
             self.unseen, self._news = 0.0, workflow
+            self.listed += passed
             if ended and not self.by_id:
                 self._watcher.hurry()
         self.stir()
@@ -200,6 +207,7 @@ class WatchedJob:
         asked = loop.time()
         workflow = await self._answer()
         self._earliest = 0.0 if workflow.done else asked + timings.short_poll
+        self.listed = 0.0
         if workflow.done:
             self.by_id = True
             self._watcher.hurry()

@@ -31,8 +31,9 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     folder = output / SUBFOLDER
     fleet = await context.open_fleet()
     await asyncio.to_thread(check_folder, folder)
-    purchases = await fleet.resume(text(asked.body.get("key")))
-    collected = [await _saved(fleet, purchase, folder) for purchase in purchases]
+    async with context.collecting:  # a second tab that asks meanwhile finds nothing left
+        purchases = await fleet.resume(text(asked.body.get("key")))
+        collected = [await _saved(fleet, purchase, folder) for purchase in purchases]
     count = sum(len(entry["files"]) for entry in collected)
     pictures = "1 picture" if count == 1 else f"{count} pictures"
     message = f"{pictures} written to {SUBFOLDER}/ in the output folder." if count else "Nothing was there to collect."
@@ -40,10 +41,10 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
 
 
 async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, Any]:
-    """Write the pictures of one purchase; only then are they collected."""
+    """Write the pictures of one purchase; only then, or where there are none to come, is it collected."""
     pictures = await asyncio.to_thread(pictures_of, purchase, fleet.results)
     files = await asyncio.to_thread(save_pictures, purchase.workflow_id, pictures, folder) if pictures else []
-    if files:
+    if len(files) == sum(slot.fetched for slot in purchase.slots):  # else a kept one is damaged: it is fetched again
         await fleet.collected(purchase.key)
     return {
         "key": purchase.key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Host:
     """What only the server around the routes can do. `send` gives an event to one page by its client id; `output` is
     where pictures go (None: there is no such folder); `makes_lists` says of a node class whether what comes out of it
     is taken one by one, so that nodes behind it run several times (None: nobody knows); `listed` are the file names
-    that the loaders of a model folder offer."""
+    that the loaders of a model folder offer, `""` = of all folders."""
 
     send: Callable[[str, Mapping[str, Any], str], None] = _nowhere
     output: Callable[[], Path | None] = lambda: None
@@ -52,6 +53,7 @@ class Context:
     fleet: Callable[[], Awaitable[Fleet]] | None = None
     host: Host = field(default_factory=Host)
     downloads: PageDownloads = field(default_factory=PageDownloads)
+    collecting: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time, on the background loop
     runner: Callable[[], LinkRunner] | None = None
 
     def link(self) -> LinkRunner:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CivitaiError, DownloadStopped
+from ..network.background import until_cancelled
 from ..wording import at_a_graph
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 LOADING, DONE, FAILED, STOPPED = "loading", "done", "failed", "stopped"
 REMEMBERED = 100  # downloads that are over
 AT_ONCE = 50  # downloads that may be under way; more is no person's doing
+AT_WORK = 3  # of them that load; the others wait for their turn
 EVERY = 0.25  # seconds between two looks at one download
 Load = Callable[[Callable[["DownloadProgress"], None], Callable[[], bool]], Awaitable[Iterable["Downloaded"]]]
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class PageDownloads:
         self._downloads: dict[str, Download] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._monotonic = monotonic
+        self._room = asyncio.Semaphore(AT_WORK)
 
     def all(self) -> list[Download]:
         """Those under way and the last that are over, in the order in which they began."""
@@ -104,8 +107,18 @@ class PageDownloads:
                 told = self._monotonic()
                 tell(download)
 
+        def cancelled() -> bool:
+            return download.is_cancelled
+
         try:
-            files = list(await load(progress, lambda: download.is_cancelled))
+            if len(self.loading()) > AT_WORK:
+                download.text = "It waits for its turn."
+            turn = self._room.acquire()
+            await until_cancelled(turn, cancelled, lambda: DownloadStopped("Stopped before it began."))
+            try:
+                files = list(await load(progress, cancelled))
+            finally:
+                self._room.release()
             download.files = [file.file for file in files if file.file]
             download.text = " ".join(note for file in files for note in file.notes)
             download.status = DONE

@@ -13,13 +13,16 @@ from ..settings import SETTINGS, WALLETS, Setting, Settings, check_setting, save
 from .access import TOKEN_COMMAND
 from .context import Asked, Context
 
-_UP, _LATER, _ANY, _NEVER, _WALLETS = "up", "later", "any", "none", "wallets"
-# Which way a setting loosens: a number upwards, a choice towards the later of its choices in this order, any change of
-# it, or none. What stands in no line loosens by any change.
+_UP, _DOWN, _LATER, _ANY, _NEVER, _WALLETS = "up", "down", "later", "any", "none", "wallets"
+# Which way a setting loosens: a number upwards or downwards, a choice towards the later of its choices in this order,
+# any change of it, or none. What stands in no line loosens by any change.
 _LOOSENS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "limit_buzz_per_prompt": (_UP, ()),
     "limit_buzz_per_day": (_UP, ()),
     "max_download_gb": (_UP, ()),
+    "link_keep_free_gb": (_DOWN, ()),
+    "link_max_images": (_UP, ()),
+    "link_max_side": (_UP, ()),
     "currencies": (_WALLETS, ()),
     "mature_content": (_LATER, ("blocked", "auto", "allowed")),
     "graph_downloads": (_LATER, ("off", "on")),
@@ -87,6 +90,8 @@ def loosens(name: str, before: Any, after: Any) -> bool:
     way, order = _LOOSENS.get(name, (_ANY, ()))
     if way == _UP:
         return after > before
+    if way == _DOWN:
+        return after < before
     if way == _LATER:
         return after not in order or before not in order or order.index(after) > order.index(before)
     if way == _WALLETS:  # none named = all of them

@@ -46,6 +46,16 @@ def test_a_saved_workflow_is_read_by_its_widgets(capsys: pytest.CaptureFixture[s
     assert (answer["most_buzz"], [node["type"] for node in answer["paying"]]) == (100, ["CivitaiBridgeGenerate"])
 
 
+def test_a_strangers_names_cannot_drive_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    path = tmp_path / "graph.json"
+    name = "\x1b[2J\x1b]0;owned\x07x.safetensors"
+    graph = {"1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"model": name}, "_meta": {"title": "\x1b[31mred"}},
+             "2": {"class_type": "VAELoader", "inputs": {"vae_name": name}}}  # fmt: skip
+    path.write_text(json.dumps(graph))
+    code, text = check(capsys, path)
+    assert code == 0 and "\x1b" not in text and "\x07" not in text
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"a": 1}', b"\xff\xfe\x00\x01", b"[" * 5000])
 def test_what_is_no_graph_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes):
     path = tmp_path / "file"

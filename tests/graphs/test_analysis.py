@@ -219,6 +219,15 @@ def test_models_engines_quantities_paths_limits_classes_and_wires_name_it(prompt
     assert look(prompt).hash != look(GRAPH).hash
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "covered"),
+    [("ReadText", "text", True), ("ReadImage", "image", True), ("ImageData", "reference", True), ("PromptSheet", "sheet", False)],
+)  # fmt: skip
+def test_what_tells_the_model_is_covered_and_a_sheet_of_prompts_is_not(kind: str, name: str, covered: bool):
+    first, second = (look({"1": node(f"CivitaiBridge{kind}", **{name: value})}).hash for value in ("a", "b"))
+    assert (first != second) is covered
+
+
 def test_what_feeds_a_choice_by_wire_names_it_too():
     def with_value(value: int) -> Prompt:
         return {

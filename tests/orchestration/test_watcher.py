@@ -275,6 +275,21 @@ async def test_a_list_that_comes_back_is_believed_again(make: Servers, listing: 
     await asyncio.gather(*work)
 
 
+async def test_a_list_that_tells_old_news_for_ever_is_not_believed_for_ever(make: Servers, listing: Listing):
+    server, real = make(sleep=hurry, waits={**MANY, "list_believed": 20.0}), listing.list
+
+    async def old(request: Request) -> Response:
+        page = (await real(request)).json()
+        return reply(200, {"items": [{**w, "status": "scheduled"} for w in page["items"]], "next": page["next"]})
+
+    listing.list = old  # type: ignore[method-assign]
+    work = begin(server, 5)
+    await running(server, listing, 5)
+    listing.finish()
+    outcomes = await asyncio.gather(*work)
+    assert all(len(outcome.pictures) == 1 for outcome in outcomes)
+
+
 async def test_when_few_are_left_each_is_polled_again_and_nothing_is_lost_or_doubled(make: Servers, listing: Listing):
     server = make(sleep=hurry, waits=MANY)
     work = begin(server, 8)

@@ -16,9 +16,10 @@ pytest.importorskip("jsonschema")
 from PIL import Image
 from routes_room import CHECKPOINT, LORA, Room
 
-from pack.civitai_bridge.errors import NotAPicture
+from pack.civitai_bridge.errors import BadInput, NotAPicture
 from pack.civitai_bridge.orchestration.outcome import Terms
 from pack.civitai_bridge.orchestration.request import GenerationRequest
+from pack.civitai_bridge.routes.page_downloads import PageDownloads
 from pack.civitai_bridge.routes.preview import is_of_media_host, smaller, thumbnail
 from pack.civitai_bridge.sandbox import files, models
 from pack.civitai_bridge.settings import Settings
@@ -115,6 +116,32 @@ async def test_a_refusal_is_told_in_a_sentence_and_a_cancel_is_heard(room: Room)
     begun = (await room.admin("POST", "/civitai_bridge/download", json={"reference": str(LORA)})).data
     await room.admin("POST", "/civitai_bridge/download/cancel", json={"id": begun["id"]})
     assert (await over(room, begun["id"]))["status"] in ("stopped", "done")
+
+
+async def test_three_load_at_once_and_the_rest_wait_or_are_stopped_before_they_begin():
+    downloads, gate, began = PageDownloads(), asyncio.Event(), []
+
+    async def load(progress: Any, cancelled: Any) -> list[Any]:
+        began.append(1)
+        await gate.wait()
+        return []
+
+    every = [downloads.begin(str(number), "", load, lambda _: None) for number in range(5)]
+    await asyncio.sleep(0.05)
+    assert len(began) == 3 and every[4].text == "It waits for its turn."
+    downloads.cancel(every[4].id)
+    gate.set()
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if not downloads.loading():
+            break
+    assert [each.status for each in every[:4]] == ["done"] * 4 and len(began) in (4, 5)
+    many = [downloads.begin(str(number), "", load, lambda _: None) for number in range(20, 20 + 50)]
+    with pytest.raises(BadInput, match="under way"):
+        downloads.begin("x", "", load, lambda _: None)
+    while downloads.loading():
+        await asyncio.sleep(0.01)
+    assert len(many) == 50 and len(downloads.all()) <= 101
 
 
 async def test_what_was_paid_and_not_fetched_is_written_to_the_output_folder_once(room: Room):

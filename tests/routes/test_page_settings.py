@@ -79,7 +79,7 @@ async def test_damaged_settings_are_not_written_over(room: Room):
         ("allow_pickle", False, True, True), ("allow_pickle", True, False, False),
         ("mature_content", "auto", "blocked", False), ("mature_content", "blocked", "auto", True),
         ("graph_downloads", "on", "off", False), ("lora_family_mismatch", "refuse", "warn", True),
-        ("page_session", "auto", "off", False), ("link_generate", False, True, True),
+        ("page_session", "auto", "off", False), ("link_keep_free_gb", 5, 1, True), ("link_keep_free_gb", 1, 5, False), ("link_generate", False, True, True),
         ("currencies", (), ("blue",), False), ("currencies", ("blue",), (), True), ("currencies", ("blue",), ("green",), True),
         ("currencies", ("blue", "green"), ("green", "blue"), False), ("proxy", "", "http://x:1", True),
         ("catalog_folder", "/a", "/b", True), ("sidecars", "off", "on", False), ("a_newer_setting", 1, 2, True),
