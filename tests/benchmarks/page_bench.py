@@ -19,8 +19,8 @@ from pack_root import ROOT, load_pack  # noqa: E402
 
 load_pack("pack")
 
+from chromium import FLAGS, chromium  # noqa: E402
 from comfy_page import ComfyPage  # noqa: E402
-from conftest import FLAGS, chromium  # noqa: E402
 from fake_answers import graph, model  # noqa: E402
 from frontends import VERSIONS, frontend  # noqa: E402
 from page_server import FOLDER, PageServer  # noqa: E402
