@@ -8,6 +8,7 @@ import { guardPaste } from "./frontend/paste.js";
 import { listen } from "./frontend/progress.js";
 import { guardQueue } from "./frontend/queue.js";
 import { showErrors, showReports } from "./frontend/reports.js";
+import { guardSavedValues } from "./frontend/saved.js";
 import { settingsList } from "./frontend/settings.js";
 import { registerTab } from "./frontend/tab.js";
 
@@ -16,7 +17,10 @@ const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 500));
 app.registerExtension({
   name: "civitai_bridge.report",
   setup: showErrors,
-  beforeRegisterNodeDef: showReports,
+  beforeRegisterNodeDef(nodeType, nodeData) {
+    showReports(nodeType, nodeData);
+    guardSavedValues(nodeType, nodeData);
+  },
   nodeCreated: addBadge,
   getNodeMenuItems: nodeMenuItems,
 });

@@ -27,6 +27,7 @@ class Context:
     def __init__(self, *, json: bool, tuning: Tuning | None = None) -> None:
         self.json = json
         self.tuning = tuning
+        self.answered = False  # a result that was begun has had its last word
 
     def talk(self) -> Console:
         """For people: stderr, so that stdout stays data."""

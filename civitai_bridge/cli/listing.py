@@ -28,7 +28,6 @@ class Rows:
         self.context = context
         self.count = 0
         self.exit_code = 0
-        self.ended = False
 
     def add(self, workflows: Iterable[WorkflowDetails]) -> None:
         """Write some."""
@@ -45,7 +44,7 @@ class Rows:
 
     def end(self, cursor: str, command: str, error: CivitaiError | None = None) -> None:
         """The last word: how to go on, or why it ended."""
-        self.ended = True
+        self.context.answered = True
         if error is not None:
             self.context.fail(error.code, at_a_shell(str(error)))
         if command:
@@ -119,4 +118,4 @@ class JsonRows(Rows):
             rest["error"] = {"code": error.code, "message": at_a_shell(str(error))}
         opening = "\n], " if self.count else '{"workflows": [], '
         print(opening + as_json(rest)[1:])
-        self.ended = True
+        self.context.answered = True

@@ -69,11 +69,11 @@ class NodeDeed:
 
     node: str
     title: str
-    what: str
+    deed: str
     name: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {"node": self.node, "title": self.title, "what": self.what, "name": self.name}
+        return {"node": self.node, "title": self.title, "what": self.deed, "name": self.name}
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def _repeated(graph: Graph, keys: Iterable[str], rules: Rules) -> frozenset[str]
         return frozenset()
     if any(_LOOPS.search(node.kind) for node in graph.nodes.values()):
         return frozenset(keys)
-    known: dict[str, bool] = {}
+    asked: dict[str, bool] = {}
 
     def makes_lists(kind: str) -> bool:
-        if kind not in known:
-            known[kind] = _makes_lists(kind, rules)
-        return known[kind]
+        if kind not in asked:
+            asked[kind] = _makes_lists(kind, rules)
+        return asked[kind]
 
     lists = [key for key, node in graph.nodes.items() if makes_lists(node.kind)]
     if not lists:

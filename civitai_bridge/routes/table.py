@@ -115,8 +115,8 @@ def add_routes(table: web.RouteTableDef, context: Context) -> None:
 
 async def _elsewhere(request: web.Request) -> web.Response:
     path = request.path.removeprefix("/api")
-    known = [*((route.method, route.path) for route in _ROUTES), ("POST", _SESSION)]
-    methods = {method for method, pattern in known if _is_of(path, pattern)}
+    routes = [*((route.method, route.path) for route in _ROUTES), ("POST", _SESSION)]
+    methods = {method for method, pattern in routes if _is_of(path, pattern)}
     if not methods:
         return _error(404, "not_found", f"There is no route {path[:100]}.")
     allowed = ", ".join(sorted(methods))
@@ -208,12 +208,14 @@ def _answer_of(error: CivitaiError) -> web.Response:
     if status == 503:
         after = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(_LATER if after is None else math.ceil(after))
-    more = {"command": TOKEN_COMMAND} if isinstance(error, AdminNeeded) else {}
-    return _error(status, error.code, str(error), headers, **more)
+    members = {"command": TOKEN_COMMAND} if isinstance(error, AdminNeeded) else {}
+    return _error(status, error.code, str(error), headers, **members)
 
 
-def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **more: str) -> web.Response:
-    return web.json_response({"error": message, "code": code, **more}, status=status, headers=headers)
+def _error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **members: str
+) -> web.Response:
+    return web.json_response({"error": message, "code": code, **members}, status=status, headers=headers)
 
 
 def _refused(reason: str) -> web.Response:

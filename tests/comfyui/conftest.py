@@ -165,6 +165,7 @@ def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[S
     env |= {
         "CIVITAI_ORCHESTRATION_URL": addresses["orchestration_url"],
         "CIVITAI_SITE_URL": addresses["site_url"],
+        "CIVITAI_LINK_URL": addresses["link_url"],
         "CIVITAI_API_TOKEN": "SECRET-KEY-OF-THE-TESTS",
         "CIVITAI_BRIDGE_HOME": str(tmp / "state"),
         **environment,

@@ -60,8 +60,7 @@ async def test_the_documents_cancel_ends_one_resource_of_several_by_its_hash(
         "type": "resources:add:cancel", "id": name, "createdAt": "2026-11-28T12:00:00.000Z",
         "resources": [{"type": "lora", "hash": sha256(LORA).upper()}],
     })  # fmt: skip
-    await until(lambda: any(s["type"] == "resources:add:cancel" for s in browser.page.statuses[name]))
-    ended = next(s for s in browser.page.statuses[name] if s["type"] == "resources:add:cancel")
+    ended = await browser.finish(f"{name} resources:add:cancel")
     assert (ended["status"], ended["resources"][0]["status"]) == ("success", "canceled")
     sandbox.script.faults.clear()
     other = await browser.send("resources:add:cancel", resource={"type": "LORA", "hash": sha256(OTHER)})

@@ -237,6 +237,6 @@ async def test_point_9_only_commands_are_heard(machine: Machine, browser: Browse
         ("commandStatus", {"type": "resources:add", "id": "a", "status": "success", "resource": {}}),
         ("commandStatus", {"type": "resources:list", "resources": []}),
     ):
-        await sandbox.link.relay._pass(event, next(iter(sandbox.link.relay._delivery.members)), data)
+        await sandbox.link.relay._pass(event, next(iter(sandbox.link.relay.delivery.members)), data)
     done = await browser.finish(await browser.send("activities:list"))
     assert done["activities"] == [] and agent.state == state and "a" not in browser.page.statuses
