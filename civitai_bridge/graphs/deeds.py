@@ -50,7 +50,7 @@ _DEEDS: Mapping[str, Deed] = {
         )
     },
     f"{_OURS}Estimate": Deed(speaks=(SITE, FLEET)),
-    f"{_OURS}WorkflowImages": Deed(speaks=(FLEET,)),
+    f"{_OURS}WorkflowImages": Deed(speaks=(SITE, FLEET)),
     f"{_OURS}WorkflowQuery": Deed(speaks=(FLEET,)),
     f"{_OURS}GenerationSettings": Deed(),
     f"{_OURS}PromptSheet": Deed(),
