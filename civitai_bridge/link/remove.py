@@ -5,8 +5,9 @@ Never by a path or a name alone: those only choose between copies of the same by
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,19 @@ async def _remove_one(context: LinkContext, resource: Resource, job: str) -> Non
     if not files and not await asyncio.to_thread(_was_removed, context, resource, job):
         raise BadInput("No model file with this hash is here.")
     for file in files:
-        await asyncio.to_thread(_trash, context, file, job)
+        await _to_its_end(_trash, context, file, job)
         context.note(f"{file.folder}/{file.name} was moved to the trash.")
     context.loading.changed()
+
+
+async def _to_its_end(function: Callable[..., None], *arguments: Any) -> None:
+    """Run a function in a thread to its end, cancelled or not: a file is moved or it is not, and the room is told
+    which."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    work.result()
 
 
 def _meant(context: LinkContext, resource: Resource) -> list[ModelPath]:
