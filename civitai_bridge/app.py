@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .catalog.service import CatalogService
+from .link.timings import USUAL, LinkTimings
 from .model_files.download import Downloads
 from .model_files.folders import known_folders
 from .network.client import HttpClient
@@ -30,7 +31,9 @@ from .settings import Settings, load_settings
 from .website import AnswerMemory, ImageClient, Lookups, Reader, SiteClient, remembering, with_other_domain
 
 if TYPE_CHECKING:
+    from .link.agent import LinkAgent
     from .sandbox import Embedded, Sandbox
+    from .workflows.reader import WorkflowReader
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Tuning:
     look_every    seconds between two looks at which model files ComfyUI lists; each asks the disk about every folder
     scan_every    seconds after which model files are looked at though no name is new: one may have other bytes
     sandbox_pace  how long the sandbox's jobs take; 1 = as long as they say
+    link          the pauses of CivitAI Link's agent
     """
 
     timings: Timings = DEFAULTS
@@ -49,6 +53,7 @@ class Tuning:
     look_every: float = 5.0
     scan_every: float = 900.0
     sandbox_pace: float = 1.0
+    link: LinkTimings = USUAL
 
 
 PLAIN = Tuning()
@@ -110,7 +115,9 @@ class App:
         if settings.sandbox:
             sandbox = await self.sandbox()
             network.allow_loopback(sandbox.storage_url)
-            settings = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
+            settings = settings.at(
+                orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url, link_url=sandbox.link_url
+            )
         elif is_loopback(settings.site_url):  # `civitai-bridge sandbox` serves its storage on the next port
             network.allow_loopback(next_port(settings.site_url))
         return settings, network
@@ -175,6 +182,12 @@ class App:
             self._readers = {settings: open_reader(settings, self.site(settings, network))}
         return self._readers[settings]
 
+    async def workflows(self) -> WorkflowReader:
+        """The account's workflows, to be read: whoever ordered them. Raises BadSetting."""
+        settings, network = await self.connected()
+        settings.require_whole()
+        return open_workflows(settings, network, self.site(settings, network), tuning=self.tuning)
+
     async def catalog(self) -> CatalogService:
         """The catalogs and the model files; what the reader looked up is not asked again. Raises BadSetting,
         StateTrouble."""
@@ -191,6 +204,43 @@ class App:
                 tuning=self.tuning,
             )
         return self._catalogs[settings]
+
+    async def link(
+        self,
+        *,
+        catalog: Callable[[], Awaitable[CatalogService]] | None = None,
+        generate: Callable[..., Awaitable[Any]] | None = None,
+        notify: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> LinkAgent:
+        """The agent of CivitAI Link for the state folder, not running yet; whoever runs it closes its dispatcher.
+        `catalog` stands in for this App's own, `generate` makes pictures on this ComfyUI, `notify` tells the page.
+        Raises BadSetting, StateTrouble."""
+        from .link.agent import LinkAgent
+        from .link.book import LINK_BOOK, LinkBook
+        from .link.command import LinkServices
+        from .link.dispatch import Dispatcher
+
+        settings = await asyncio.to_thread(self.load)
+        key = [settings.key]
+
+        async def open_services() -> LinkServices:
+            settings, network = await self.connected()
+            key[0] = settings.key
+            return LinkServices(settings, await (catalog or self.catalog)(), network.fetch, generate)
+
+        async def settings_now() -> Settings:
+            return (await self.connected())[0]
+
+        timings = self.tuning.link
+        book = await asyncio.to_thread(LinkBook, settings.home / LINK_BOOK, timings.clock)
+        dispatcher = Dispatcher(book, open_services, timings=timings, secrets=lambda: tuple(key), notify=notify)
+        return LinkAgent(
+            settings.home,
+            settings_now,
+            dispatcher,
+            timings=timings,
+            on_state=lambda state: notify({"state": state.as_json()}),
+        )
 
     async def close(self) -> None:
         """Close everything that was opened; who asks afterwards gets it opened again. Purchases keep their state and
@@ -267,6 +317,26 @@ def open_fleet(
         network.fetch,
         journal=journal,
         timings=tuning.timings,
+    )
+
+
+def open_workflows(
+    settings: Settings, network: HttpClient, site: SiteAccess | None = None, *, tuning: Tuning = PLAIN
+) -> WorkflowReader:
+    """The account's workflows on the network of this loop; what they made is fetched without a credential."""
+    from .workflows.client import WorkflowClient
+    from .workflows.reader import WorkflowReader
+
+    send = network.send_to(settings.orchestration_url, settings.key or None)
+    again = retrying(send, sleep=tuning.timings.sleep)
+    return WorkflowReader(
+        settings,
+        WorkflowClient(again),
+        OrchestrationClient(again, send, settings.orchestration_url),
+        SiteClient((site or open_site(settings, network, tuning=tuning)).best),
+        network.fetch,
+        network.open_file,
+        tuning.timings,
     )
 
 

@@ -12,6 +12,7 @@
     - NotAPicture        the bytes are no picture, or one that is too large
     - BadSetting         a setting, address or file that cannot be used
     - NoKey              no API key is set
+    - AdminNeeded        our page changes what needs the admin token
   + MoneyRefused         the price or a limit says no; nothing was paid
     - TooExpensive       above max_buzz, or not confirmed
     - LimitReached       above the limit for a prompt or a day (limit, left, frees_at)
@@ -52,6 +53,8 @@
     - DownloadDamaged    wrong size, wrong SHA256, a page instead of a file
     - NoRoom             the disk is too full
     - DownloadStopped    a person stopped it; what is there is kept for the next time
+  + GenerationTrouble    this ComfyUI did not make the pictures
+    - GenerationStopped  the person at it stopped them, or took them out of its queue
 """
 
 from __future__ import annotations
@@ -134,6 +137,10 @@ class NotAPicture(BadInput):
 
 class BadSetting(BadInput):
     """A setting, address or file that cannot be used."""
+
+
+class AdminNeeded(BadInput):
+    """Our page changes what needs the admin token."""
 
 
 class NoKey(BadInput):
@@ -405,6 +412,16 @@ class NoRoom(DownloadTrouble):
 
 class DownloadStopped(DownloadTrouble):
     """A person stopped the download; what has arrived is kept for the next time."""
+
+    exit_code = 130
+
+
+class GenerationTrouble(CivitaiError):
+    """This ComfyUI did not make the pictures that it was asked for."""
+
+
+class GenerationStopped(GenerationTrouble):
+    """The person at this ComfyUI stopped the pictures, or took them out of its queue."""
 
     exit_code = 130
 

@@ -61,6 +61,7 @@ class Settings:
     sandbox: bool = False
     limit_buzz_per_prompt: int = _setting(1000, "most Buzz that one queued graph may spend")
     limit_buzz_per_day: int = _setting(5000, "most Buzz in 24 hours, over all graphs, servers and the shell")
+    parallel_jobs: int = _setting(0, "most jobs of one process at once; the rest wait for their turn; 0 = no limit")
     currencies: tuple[str, ...] = _setting(
         (), "wallets that may pay, in this order; empty = the account's own order", WALLETS
     )
@@ -70,7 +71,20 @@ class Settings:
     max_download_gb: int = _setting(20, "largest file that is downloaded, in GB", least=1)
     lora_family_mismatch: str = _setting("refuse", "what happens to a LoRA of another family", ("refuse", "warn"))
     catalog_folder: str = _setting("", "where models.json and loras.json lie; empty = the state folder")
+    link_downloads: str = _setting(
+        "on", "whether CivitAI Link may load model files; ask waits for you", ("on", "ask", "off")
+    )
+    link_removals: str = _setting(
+        "trash",
+        "whether CivitAI Link may remove model files, into a trash folder; ask waits for you",
+        ("trash", "ask", "off"),
+    )
+    link_allow_pickle: bool = _setting(False, "whether CivitAI Link may load formats that can run code too")
+    link_max_gb: int = _setting(20, "largest file that CivitAI Link loads, in GB", least=1)
+    link_keep_free_gb: int = _setting(5, "how much of a disk CivitAI Link leaves free, in GB")
     link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
+    link_max_images: int = _setting(8, "most pictures of one Link command, its quantity times its batch size", least=1)
+    link_max_side: int = _setting(2048, "largest width and height of a picture that Link asks for, in pixels", least=64)
     proxy: str = _setting(
         "", "proxy for CivitAI alone, as http://host:port or socks5://host:port; empty = the environment's"
     )
@@ -78,6 +92,9 @@ class Settings:
         "auto", "whether the page on this machine works without the admin token", ("auto", "off")
     )
     sidecars: str = _setting("on", "whether a download writes NAME.civitai.info and NAME.preview.png", ("on", "off"))
+    newer_versions: str = _setting(
+        "on", "whether CivitAI is asked once a day for newer versions of models here", ("on", "off")
+    )
     damage: str = ""
     key_damage: str = ""
 
@@ -116,9 +133,10 @@ class Settings:
             raise BadSetting(reason)
         return self
 
-    def at(self, *, orchestration_url: str, site_url: str) -> Settings:
+    def at(self, *, orchestration_url: str, site_url: str, link_url: str | None = None) -> Settings:
         """The same settings at other addresses (a sandbox that has just started)."""
-        return replace(self, orchestration_url=orchestration_url, site_url=site_url)
+        link_url = link_url or self.link_url
+        return replace(self, orchestration_url=orchestration_url, site_url=site_url, link_url=link_url)
 
 
 SETTINGS: dict[str, Setting] = {

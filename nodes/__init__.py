@@ -24,6 +24,7 @@ class CivitaiBridgeExtension(ComfyExtension):
         from .read_text import CivitaiBridgeReadText
         from .resolve import CivitaiBridgeResolve
         from .save_image import CivitaiBridgeSaveImage
+        from .workflows import CivitaiBridgeWorkflowImages, CivitaiBridgeWorkflowQuery
 
         set_up()
         return [
@@ -41,4 +42,6 @@ class CivitaiBridgeExtension(ComfyExtension):
             CivitaiBridgeApplyLoras,
             CivitaiBridgeLoraStack,
             CivitaiBridgeSaveImage,
+            CivitaiBridgeWorkflowImages,
+            CivitaiBridgeWorkflowQuery,
         ]

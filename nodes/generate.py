@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -103,6 +104,14 @@ INPUTS = (
         "missing",
         ["error", "skip"],
         "When a LoRA cannot be named to CivitAI: stop before the price, or order without it and say so.",
+        **ADVANCED,
+    ),
+    io.String.Input(
+        "tags",
+        default="",
+        optional=True,
+        tooltip="Words to find the workflow again by, commas between: at most 8, of 200 characters each. They change "
+        "neither the picture nor what counts as the same request.",
         **ADVANCED,
     ),
 )
@@ -205,6 +214,8 @@ async def _buy(run: NodeRun, inputs: dict[str, Any]) -> tuple[Fleet, Outcome, An
 
     fleet = await services().fleet()
     request, terms, notes = await until_cancelled(_order(inputs, run.prompt_id), run.cancelled, _stopped)
+    if run.node_id:
+        terms = replace(terms, asked_by=f"{terms.asked_by}, node {run.node_id}")
     await settled()
     outcome = await fleet.generate(request, terms, Caller(run.show, run.cancelled, run.left))
     paths = [picture.path for picture in outcome.pictures]
@@ -235,6 +246,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
     from ..civitai_bridge.orchestration.fill import lora_inputs
     from ..civitai_bridge.orchestration.outcome import Terms
     from ..civitai_bridge.orchestration.request import GenerationRequest
+    from ..civitai_bridge.orchestration.tags import split_tags
     from .tensors import png_of_image, png_of_mask
 
     image, mask = inputs.get("image"), inputs.get("mask")
@@ -244,6 +256,7 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
         loras=lora_inputs(inputs.get("loras") or ()),
         image=None if image is None else png_of_image(image),
         mask=None if mask is None else png_of_mask(mask),
+        tags=split_tags(text_of(inputs.get("tags"))),
         **{name: inputs[name] for name in _PLAIN if inputs.get(name) is not None},
     )
     terms = Terms(
@@ -251,5 +264,6 @@ def read_inputs(inputs: dict[str, Any], prompt_id: str) -> tuple[GenerationReque
         reuse_paid=inputs.get("reuse_paid") is not False,
         wait_minutes=float(inputs.get("wait_minutes") or 30),
         prompt_id=prompt_id,
+        asked_by="CivitAI Generate",
     )
     return request, terms

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -267,6 +267,7 @@ class Servers:
         heartbeat: float | None = None,
         journal: Journal | None = None,
         sleep: Callable[[float], Any] | None = None,
+        waits: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Fleet:
         chosen = Settings(**{"key": "k", "orchestration_url": BASE, "home": self.home, **settings})
@@ -281,6 +282,7 @@ class Servers:
                 quiet=0.01,
                 clock=clock,
                 heartbeat=heart_stops / 7 if heartbeat is None else heartbeat,
+                **(waits or {}),
             ),
         )
         self.made.append(bridge)

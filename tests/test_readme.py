@@ -50,6 +50,8 @@ def test_the_command_runs(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "picture.png").write_bytes((ROOT / "docs" / "demo.jpg").read_bytes())  # a person has one
+    template = ROOT / "example_workflows" / "CivitAI image to the fleet.json"
+    (tmp_path / "workflow.json").write_bytes(template.read_bytes())
     monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.sandbox.orchestration_url)
     monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.sandbox.site_url)
     if "login" not in command:

@@ -1,5 +1,6 @@
-"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | templates |
-                                              test-proxy | test-comfyui | house
+"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | fire-link |
+                                              templates | test-proxy | test-comfyui | test-browser | bench-browser |
+                                              house
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -24,8 +25,8 @@ TORCH = "torch==2.13.0+cpu" if sys.platform.startswith("linux") else "torch>=2.7
 def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
-        "fire-catalog": fire_catalog, "templates": templates, "test-proxy": test_proxy, "test-comfyui": test_comfyui,
-        "house": house,
+        "fire-catalog": fire_catalog, "fire-link": fire_link, "templates": templates, "test-proxy": test_proxy,
+        "test-comfyui": test_comfyui, "test-browser": test_browser, "bench-browser": bench_browser, "house": house,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -47,7 +48,22 @@ def test() -> int:
     python = environment("dev")
     has_torch = torch(python)
     # Two at a time, whole files each: half of what the tests do is waiting for a sandbox.
-    code = run([python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--ignore", "tests/comfyui"])
+    code = run(
+        [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "2",
+            "--dist",
+            "loadfile",
+            "--ignore",
+            "tests/comfyui",
+            "--ignore",
+            "tests/browser",
+        ]
+    )
     if not has_torch:
         print("No CPU build of PyTorch is to be had here, so the tests of tensors were skipped.")
         if os.environ.get("CI", "").lower() == "true":
@@ -94,6 +110,11 @@ def fire_catalog() -> int:
     return run([python, str(ROOT / "tests" / "fire" / "catalog_kills.py")])
 
 
+def fire_link() -> int:
+    python = environment("dev")
+    return run([python, str(ROOT / "tests" / "fire" / "link_run.py")])
+
+
 def test_proxy() -> int:
     """The routes behind a real nginx."""
     if shutil.which("nginx") is None and shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") is None:
@@ -115,6 +136,21 @@ def test_comfyui() -> int:
         return 2
     python = environment("dev")
     return run([python, "-m", "pytest", "-q", "tests/comfyui"])
+
+
+def test_browser() -> int:
+    """The page in Chromium, with ComfyUI's real frontend as PyPI has it."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        print("Chromium is not installed here; on Debian: apt-get install chromium.")
+        return 2
+    python = environment("browser")
+    return run([python, "-m", "pytest", "-q", "tests/browser"])
+
+
+def bench_browser() -> int:
+    """What the pack costs ComfyUI's page."""
+    python = environment("browser")
+    return run([python, str(ROOT / "tests" / "benchmarks" / "page_bench.py")])
 
 
 def house() -> int:
@@ -227,6 +263,7 @@ def registry() -> int:
         names = set(packed.namelist())
     archive.unlink()
     needed = {"__init__.py", "pyproject.toml", "requirements.txt", "nodes/__init__.py", "web/civitai_bridge.js"}
+    needed |= {"web/views/panel.mjs", "locales/en/main.json"}
     needed |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "civitai_bridge").rglob("*.json")}
     extra = sorted(name for name in names if name.split("/")[0] in ("tests", "tools", ".ci", ".venv"))
     if needed - names or extra:

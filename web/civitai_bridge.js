@@ -1,67 +1,39 @@
-// Shows what a Civitai Bridge node reports, below the node, and its errors where the frontend hides their sentence; in
-// the classic canvas and in Nodes 2.0.
-import { api } from "../../scripts/api.js";
+// The front door of the page: what stands in `frontend/` is put into ComfyUI here, and nowhere else. What the tab and the
+// dialogs show is loaded when it is first asked for.
 import { app } from "../../scripts/app.js";
-import { hidesErrors, showToast, toastOf } from "./lib/errors.js";
-import { heightNeeded, isOurs, textOf } from "./lib/report.js";
+import { addBadge, followJobs } from "./frontend/badges.js";
+import { nodeMenuItems, registerCommands } from "./frontend/commands.js";
+import { loadWords } from "./frontend/i18n.js";
+import { guardPaste } from "./frontend/paste.js";
+import { listen } from "./frontend/progress.js";
+import { guardQueue } from "./frontend/queue.js";
+import { showErrors, showReports } from "./frontend/reports.js";
+import { guardSavedValues } from "./frontend/saved.js";
+import { settingsList } from "./frontend/settings.js";
+import { registerTab } from "./frontend/tab.js";
 
-const NAME = "civitai_bridge_report";
-const OUTER =
-  "width:100%;height:100%;max-height:600px;box-sizing:border-box;overflow:auto;border-radius:6px;" +
-  "background:var(--comfy-input-bg);color:var(--input-text);";
-const INNER =
-  "padding:6px 8px;font:12px/16px ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;user-select:text;";
-
-// Nodes 2.0 gives the row the element's own height, so it must not be a textarea, which has two lines; the classic canvas
-// goes by getMinHeight, which must know the wrapped lines, so the inner element is measured.
-function reportWidget(node) {
-  const widgets = node.widgets ?? [];
-  const existing = widgets.find((widget) => widget.name === NAME);
-  if (existing) return existing;
-  const element = document.createElement("div");
-  const inner = document.createElement("div");
-  element.style.cssText = OUTER;
-  inner.style.cssText = INNER;
-  element.append(inner);
-  const widget = node.addDOMWidget(NAME, "CIVITAI_BRIDGE_REPORT", element, {
-    getValue: () => inner.textContent,
-    setValue: (value) => {
-      inner.textContent = value ?? ""; // as text: nothing from the service is ever HTML here
-    },
-    getMinHeight: () => heightNeeded(inner.offsetHeight, inner.textContent),
-    serialize: false,
-  });
-  widget.serialize = false;
-  return widget;
-}
-
-function fit(node) {
-  const height = node.computeSize?.()[1];
-  if (height && node.size && node.size[1] < height) node.setSize?.([node.size[0], height]);
-  node.setDirtyCanvas?.(true, true);
-}
+const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 500));
 
 app.registerExtension({
   name: "civitai_bridge.report",
-  setup() {
-    if (!hidesErrors(window.__COMFYUI_FRONTEND_VERSION__)) return;
-    api.addEventListener("execution_error", ({ detail }) => {
-      if (!isOurs(detail?.node_type)) return;
-      const node = app.graph?.getNodeById?.(detail.node_id) ?? app.graph?.getNodeById?.(Number(detail.node_id));
-      const toast = toastOf(detail, node?.title);
-      if (toast) showToast(app.extensionManager?.toast, toast);
-    });
-  },
+  setup: showErrors,
   beforeRegisterNodeDef(nodeType, nodeData) {
-    if (!isOurs(nodeData.name)) return;
-    const executed = nodeType.prototype.onExecuted;
-    nodeType.prototype.onExecuted = function (output) {
-      executed?.call(this, output);
-      const text = textOf(output);
-      if (text === null) return;
-      reportWidget(this).value = text;
-      fit(this);
-      requestAnimationFrame(() => requestAnimationFrame(() => fit(this))); // once it is laid out
-    };
+    showReports(nodeType, nodeData);
+    guardSavedValues(nodeType, nodeData);
+  },
+  nodeCreated: addBadge,
+  getNodeMenuItems: nodeMenuItems,
+});
+
+app.registerExtension({
+  name: "civitai_bridge.panel",
+  settings: settingsList(),
+  setup() {
+    registerTab();
+    guardQueue();
+    guardPaste();
+    listen();
+    followJobs();
+    idle(() => loadWords().then(registerCommands)); // labels of commands are not translated by ComfyUI
   },
 });

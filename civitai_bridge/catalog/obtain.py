@@ -32,7 +32,7 @@ from ..model_files.verify import DownloadedFile, is_file, stated_hashes
 from ..network.background import until_cancelled
 from ..network.fetch import Fetch
 from ..resources.reference import AirReference, HashReference, Reference, VersionReference
-from ..resources.version import ModelFile, ModelVersion
+from ..resources.version import ModelFile, ModelVersion, VersionImage
 from ..settings import Settings
 from .add import add, choose_file, is_entry_of, names_of, unavailable
 from .answers import DOWNLOADED, PRESENT, Downloaded
@@ -57,6 +57,7 @@ class Library:
     index: HashIndex
     downloads: Downloads
     fetch: Fetch | None = None  # gets pictures; without it nothing is written beside a model file
+    preview: VersionImage | None = None  # that somebody chose for a file
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ async def _write_beside(
     has the file all the same."""
     if loaded.was_there or library.fetch is None or library.settings.sidecars != "on":
         return ()
-    work = write_sidecars(loaded.path, loaded.sha256, version, file, library.settings, library.fetch)
+    settings, fetch, preview = library.settings, library.fetch, library.preview
+    work = write_sidecars(loaded.path, loaded.sha256, version, file, settings, fetch, preview=preview)
     with contextlib.suppress(DownloadStopped):
         return await until_cancelled(work, watch.cancelled, lambda: DownloadStopped("The file is here."))
     return ()

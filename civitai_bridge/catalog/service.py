@@ -7,7 +7,8 @@ files is done in threads, so that no loop waits for a disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ from ..model_files.scan import scan
 from ..network.fetch import Fetch
 from ..resources.addresses import hosts_with
 from ..resources.reference import FileReference, read_reference
-from ..resources.version import ModelVersion
+from ..resources.version import ModelFile, ModelVersion, VersionImage
 from ..settings import Settings
 from ..website import Lookups, SiteClient, resolve
 from .add import add
 from .answers import ALREADY, Added, Checked, Downloaded, DownloadedFiles, Promoted, Scanned
 from .check import Asking, check
 from .identify import ask_owners, chosen_folders, count_known
-from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all
+from .obtain import Library, Permission, Watch, file_meant, find_here, is_free, obtain, obtain_all, obtain_file
 from .promote import promote
-from .query import Query, questions_from
+from .query import Query, Question, questions_from
 from .remove import meant_entries, remove
 from .state import Catalogs, list_entries, map_entries
 from .store import CatalogStore
@@ -59,7 +60,7 @@ class CatalogService:
         self.catalogs = Catalogs(self.store, self.index, folders, models_root)
         self.lookups = lookups or Lookups()
         self.scanning: HashingProgress | None = None  # how far the scan is that runs now
-        self._library = Library(settings, self.catalogs, self.index, downloads, fetch)
+        self.library = Library(settings, self.catalogs, self.index, downloads, fetch)
         self._hosts = hosts_with(settings.site_url)
 
     def close(self) -> None:
@@ -73,8 +74,12 @@ class CatalogService:
     async def check(self, asked: object, *, ask: bool = True) -> Checked:
         """The status of everything that is named: text with one reference a line, an AIR, a list of LoRAs, or
         GenerationData. CivitAI is asked only about what the catalogs do not know, and not at all without `ask`."""
+        return await self.check_each(questions_from(asked, self._hosts), ask=ask)
+
+    async def check_each(self, questions: Sequence[Question], *, ask: bool = True) -> Checked:
+        """The same for questions that are put together already, in their order."""
         asking = Asking(self.site, self.lookups) if ask else None
-        return await check(self.catalogs, self.index, asking, questions_from(asked, self._hosts), self.scanning)
+        return await check(self.catalogs, self.index, asking, questions, self.scanning)
 
     async def map(self) -> dict[str, Any]:
         """All entries by version and by model."""
@@ -174,7 +179,7 @@ class CatalogService:
         """Have a version's file on disk: where its entry says, else in the folder of its type, else in `directory`.
         What is here already is not loaded again. Raises DownloadTrouble and its kin with a sentence for each case."""
         return await obtain(
-            self._library,
+            self.library,
             text,
             read_reference(text, hosts=self._hosts),
             lambda: self.resolve(text),
@@ -195,7 +200,7 @@ class CatalogService:
     ) -> DownloadedFiles:
         """As `download`, every file of the version that ComfyUI has a folder for."""
         files = await obtain_all(
-            self._library,
+            self.library,
             text,
             lambda: self.resolve(text),
             directory=directory,
@@ -206,4 +211,20 @@ class CatalogService:
 
     async def on_disk(self, text: str) -> Downloaded | None:
         """What `download` would have without asking anybody; None where it would have to."""
-        return await find_here(self._library, text, read_reference(text, hosts=self._hosts))
+        return await find_here(self.library, text, read_reference(text, hosts=self._hosts))
+
+
+async def download_file(
+    catalog: CatalogService,
+    version: ModelVersion,
+    file: ModelFile,
+    *,
+    preview: VersionImage | None = None,
+    progress: Callable[[DownloadProgress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = never,
+) -> Downloaded:
+    """As `CatalogService.download`, one file of a version that was looked up; `preview` is shown beside it in place of
+    the creator's pictures."""
+    library = replace(catalog.library, preview=preview)
+    watch = Watch(progress, cancelled)
+    return await obtain_file(library, version, file, directory=None, permission=Permission(), watch=watch)

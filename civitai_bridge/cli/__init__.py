@@ -9,7 +9,9 @@ not confirmed · 130 stopped waiting
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,7 +37,9 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
     try:
         arguments = build_parser().parse_args(words)
         context = Context(json=arguments.json, tuning=tuning)
-        return arguments.run(context, arguments)
+        code = arguments.run(context, arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is no trouble; at the end of Python it would be
+        return code
     except WrongUsage as error:
         if context.json:
             context.fail("wrong_usage", str(error))
@@ -48,14 +52,19 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
         context.fail(error.code, at_a_shell(str(error)), members)
         return error.exit_code
     except KeyboardInterrupt:
-        context.fail(
-            "interrupted",
-            "Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled.",
-        )
+        if not context.answered:
+            context.fail(
+                "interrupted",
+                "Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled.",
+            )
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except RecursionError:
+        context.fail("unreadable", "CivitAI's answer is nested too deep to be shown.")
         return 1
+    except BrokenPipeError:  # whoever read stdout has seen enough (`| head`); the work is done
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still flushes goes nowhere
+        return 0
 
 
 class WrongUsage(Exception):
@@ -85,7 +94,8 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The grammar of all commands; each family adds its own."""
-    from . import account, catalog, demo, doctor, engines, generate, image, journal, resolve, sandbox
+    from . import account, buzz, catalog, check_graph, demo, doctor, engines, generate, image, journal, resolve, sandbox
+    from . import link, results, workflow, workflows  # isort: skip
 
     parser = Parser(
         prog="civitai-bridge",
@@ -94,7 +104,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("-V", "--version", action="version", version=f"civitai-bridge {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (demo, sandbox, account, generate, engines, image, resolve, catalog, journal, doctor):
+    ordering = (demo, sandbox, account, generate, engines, image, resolve, catalog, link, journal, buzz)
+    for family in (*ordering, workflows, workflow, results, check_graph, doctor):
         family.add_to(commands)
     for command in set(commands.choices.values()):
         if not any(action.dest == "json" for action in command._actions):

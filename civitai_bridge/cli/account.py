@@ -78,31 +78,75 @@ def _settings(context: Context, arguments: argparse.Namespace) -> int:
 async def _test(context: Context, arguments: argparse.Namespace) -> int:
     """Ask the site whose the key is, and the fleet for our purchases. Raises what either answers, with its host."""
     from ..website import SiteClient
+    from .buzz import balance_of
 
     if not context.settings().key:
         raise NoKey
     async with context.app() as app:
         fleet = await app.fleet()
         settings, network = await app.connected()
-        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).user_id()
+        owner = await SiteClient(network.send_to(settings.site_url, settings.key)).user()
         await fleet.client.tagged("civitai-bridge")
         waiting = len(fleet.waiting())
+        wallets, why_none = await balance_of(app)
+    source = "sandbox" if settings.sandbox else key_variable() or "credentials.json"
     document = {
         "ok": True,
         "site": settings.site_url,
         "orchestration": settings.orchestration_url,
-        "user": owner,
+        "user": owner.id,
+        "username": owner.name,
+        "key_from": source,
+        "scopes": scopes_of(owner.scope),
+        "buzz_limit": owner.buzz_limit,
+        "wallets": wallets,
         "waiting": waiting,
         "sandbox": settings.sandbox,
     }
-    services = (
-        "The sandbox answers and takes"
-        if settings.sandbox
-        else (f"{settings.site_url} and {settings.orchestration_url} answer and take")
-    )
-    wait = "1 purchase waits" if waiting == 1 else f"{waiting} purchases wait"
-    context.data(document, f"{services} the key. {wait} to be collected.")
+    context.data(document, "\n".join(_lines(document, why_none)))
     return 0
+
+
+def _lines(test: dict[str, Any], why_none: str) -> list[str]:
+    """What `test` says to a person; `why_none` is why no wallet is known."""
+    services = "The sandbox answers and takes"
+    if not test["sandbox"]:
+        services = f"{test['site']} and {test['orchestration']} answer and take"
+    wait = "1 purchase waits" if test["waiting"] == 1 else f"{test['waiting']} purchases wait"
+    limit = "" if test["buzz_limit"] is None else f" It may spend: {test['buzz_limit']}."
+    wallets = ", ".join(f"{amount} {name}" for name, amount in (test["wallets"] or {}).items())
+    return [
+        f"{services} the key. {wait} to be collected.",
+        f"The key is from {test['key_from']}; it is {test['username'] or 'a user'}'s (user {test['user']}).",
+        _rights(test["scopes"]) + limit,
+        f"Wallets: {wallets or why_none}",
+    ]
+
+
+def _rights(scopes: list[str] | None) -> str:
+    """What a key may do, as a sentence."""
+    return "What it may do CivitAI does not say." if scopes is None else f"It may: {', '.join(scopes) or 'nothing'}."
+
+
+# CivitAI's bits, as far as this program has to do with them.
+_SCOPES = {
+    1: "UserRead", 4: "ModelsRead", 32: "MediaRead", 16384: "AIServicesRead", 32768: "AIServicesWrite",
+    65536: "BuzzRead",
+}  # fmt: skip
+_EVERYTHING = 33554431
+
+
+def scopes_of(scope: int | None) -> list[str] | None:
+    """What a key may do, in CivitAI's words; bits without a word here as their sum. None where it does not say.
+
+    assert scopes_of(49153) == ["UserRead", "AIServicesRead", "AIServicesWrite"]
+    """
+    if scope is None or scope < 0:
+        return None
+    if scope & _EVERYTHING == _EVERYTHING:
+        return ["everything"]
+    rest = scope & ~sum(_SCOPES)
+    return [name for bit, name in _SCOPES.items() if scope & bit] + ([f"other ({rest})"] if rest else [])
 
 
 def _shown(name: str, value: Any) -> Any:

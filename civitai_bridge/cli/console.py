@@ -14,18 +14,19 @@ from .context import Context
 
 class ProgressBar:
     """A bar on a terminal. Elsewhere nothing, or with `lines` a line of talk whenever the part of the text before its
-    first " · " changes. Nothing with --json. `bytes` shows amount and speed as well."""
+    first " · " changes. Nothing with --json, unless `with_json`. `bytes` shows amount and speed as well."""
 
-    def __init__(self, context: Context, *, bytes: bool = False, lines: bool = False) -> None:
+    def __init__(self, context: Context, *, bytes: bool = False, lines: bool = False, with_json: bool = False) -> None:
         self._context = context
         self._bytes = bytes
+        self._hidden = context.json and not with_json
         self._lines = lines and not context.json
         self._bar: Any = None
         self._last_line = ""
 
     def __enter__(self) -> ProgressBar:
         console = self._context.talk()
-        if not self._context.json and console.is_terminal:
+        if not self._hidden and console.is_terminal:
             from rich.progress import (
                 BarColumn,
                 DownloadColumn,

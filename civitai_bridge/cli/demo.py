@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..orchestration.saving import check_folder, save_pictures
 from ..settings import Settings
 from .console import ProgressBar
 from .contact_sheet import contact_sheet
 from .context import Context, runs
-from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
     from ..app import App
@@ -135,7 +135,7 @@ async def _buy(walk: _Walk, app: App, request: GenerationRequest) -> None:
         def show(state: State) -> None:
             bar.show(state.text, state.fraction or 0.0, None if state.fraction is None else 1.0)
 
-        outcome = await fleet.generate(request, Terms(max_buzz=_MOST_BUZZ), Caller(progress=show))
+        outcome = await fleet.generate(request, Terms(max_buzz=_MOST_BUZZ, asked_by="demo"), Caller(progress=show))
     files = save_pictures(outcome.workflow_id, outcome.pictures, walk.folder)
     await fleet.collected(outcome.key)
     walk.bought.append((outcome, files))
@@ -147,7 +147,7 @@ async def _again(walk: _Walk, app: App, request: GenerationRequest) -> bool:
     """The first order once more, and the sandbox's own books: whether both say what was promised."""
     from ..orchestration.outcome import Terms
 
-    again = await (await app.fleet()).generate(request, Terms())
+    again = await (await app.fleet()).generate(request, Terms(asked_by="demo"))
     answer = "paid again" if again.paid_now else "answered from what was bought, 0 Buzz"
     walk.tell("Again", f"the image's order once more: {answer}")
     debits = sum(entry.amount for entry in (await app.sandbox()).ledger if entry.kind == "debit")

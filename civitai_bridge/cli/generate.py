@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Interrupted, TooExpensive
+from ..orchestration.saving import check_folder, save_pictures
 from ..wording import at_a_shell
 from .console import ProgressBar
 from .context import Context, is_terminal
 from .order_options import add_options, generation_from, request_from, terms_from
-from .saving import check_folder, save_pictures
 
 if TYPE_CHECKING:
     from ..app import App
@@ -116,6 +116,8 @@ async def _estimate(
         "cost": estimate.cost,
         "affordable": estimate.affordable,
         "air": estimate.air,
+        "base_model": estimate.base_model,
+        "version_name": estimate.version_name,
         "notes": _spoken(estimate.notes, notes),
         "report": report,
     }
@@ -143,6 +145,8 @@ async def _buy(context: Context, fleet: Fleet, request: GenerationRequest, terms
 def _document(outcome: Outcome, files: list[Path], notes: Sequence[str]) -> dict[str, Any]:
     return {
         "air": outcome.air,
+        "base_model": outcome.generation.base_model,
+        "version_name": outcome.version_name,
         "workflow_id": outcome.workflow_id,
         "status": outcome.status,
         "cost": outcome.cost,

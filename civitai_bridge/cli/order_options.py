@@ -33,7 +33,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="when a LoRA of the picture cannot be named to CivitAI: stop, or order without it (default: skip where "
         "you are asked for the price or only estimate, else error)",
     )
-    option("--engine", default="auto", metavar="E", help="one of `civitai-bridge engines`; auto = by the model")
+    words = (
+        "one of `civitai-bridge engines`, or a bare name (sdxl, sd1, flux2): of its engines the one that fits the model"
+    )
+    option("--engine", default="auto", metavar="E", help=f"{words}; auto = by the model")
     option("--operation", default="auto", choices=("auto", "create", "variant", "edit"), help="what to do with --image")
     option("--quantity", type=int, default=1, metavar="N", help="how many pictures; each is paid")
     for name in ("width", "height", "steps", "clip-skip"):
@@ -43,13 +46,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--sampler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
     option("--scheduler", default="auto", metavar="NAME", help="in ComfyUI's spelling")
     option("--lora", action="append", default=[], metavar="REF=STRENGTH", help="may be given several times")
+    _add_pictures(parser)
+    _add_terms(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    """What an order starts from, and what it makes."""
+    option = parser.add_argument
     option("--vae", default="", metavar="REF", help="a VAE, by any reference")
     option("--image", action="append", default=[], metavar="FILE", help="a source picture")
     option("--mask", action="append", default=[], metavar="FILE", help="where to change it: white may change")
     option("--denoise", type=float, default=0.7, metavar="X", help="how far from the source picture, 0 to 1")
     option("--format", default="png", choices=("png", "jpeg", "webp"), help="what the fleet sends")
     option("--mature", default="auto", choices=("auto", "blocked", "allowed"), help="auto leaves it to CivitAI")
+
+
+def _add_terms(parser: argparse.ArgumentParser) -> None:
+    """What is no part of the request: its price, its waiting, its name, its place."""
+    option = parser.add_argument
     option("--max-buzz", type=_buzz, metavar="N", help="never pay more; 0 buys nothing; answers for a script")
+    option(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="T",
+        help="to find the workflow again by; several times, at most 8",
+    )
     option("--yes", action="store_true", help="buy without being asked")
     option("--no-reuse", action="store_true", help="buy again what was bought before")
     option("--wait", type=float, default=30.0, metavar="MINUTES", help="how long to wait; the job goes on")
@@ -90,6 +112,7 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
         loras=tuple(_lora(text) for text in arguments.lora),
         image=_picture("image", arguments.image),
         mask=_picture("mask", arguments.mask),
+        tags=tuple(arguments.tag),
     )
 
 
@@ -101,6 +124,7 @@ def terms_from(arguments: argparse.Namespace, ask: Callable[[int], Awaitable[boo
         max_buzz=arguments.max_buzz,
         reuse_paid=not arguments.no_reuse,
         wait_minutes=arguments.wait,
+        asked_by="generate",
         confirm=None if arguments.yes or arguments.max_buzz is not None else ask,
     )
 

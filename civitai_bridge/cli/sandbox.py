@@ -15,8 +15,9 @@ def add_to(commands: Any) -> None:
     """The command `sandbox`."""
     parser = commands.add_parser("sandbox", help="run a pretend CivitAI on this machine until Ctrl-C")
     parser.add_argument(
-        "--port", type=int, default=0, help="take ports N (orchestrator), N+1 (site), N+2 (storage); else free ones"
-    )
+        "--port", type=int, default=0,
+        help="take ports N (orchestrator), N+1 (site), N+2 (storage), N+3 (Link's relay); else free ones",
+    )  # fmt: skip
     parser.set_defaults(run=_run)
 
 
@@ -38,10 +39,12 @@ async def _serve(context: Context, port: int) -> int:
             "orchestration_url": sandbox.orchestration_url,
             "site_url": sandbox.site_url,
             "storage_url": sandbox.storage_url,
+            "link_url": sandbox.link_url,
         }
         text = (
             f"export CIVITAI_ORCHESTRATION_URL={sandbox.orchestration_url}\n"
-            f"export CIVITAI_SITE_URL={sandbox.site_url}\nexport CIVITAI_API_TOKEN=any-word"
+            f"export CIVITAI_SITE_URL={sandbox.site_url}\nexport CIVITAI_LINK_URL={sandbox.link_url}\n"
+            "export CIVITAI_API_TOKEN=any-word"
         )
         context.data(document, text)
         sys.stdout.flush()

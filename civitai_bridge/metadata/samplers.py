@@ -136,6 +136,8 @@ _LABELS = {name: label for label, name, _ in reversed(_ROWS) if name}
 _SCHEDULE_LABELS = {name: label for label, name, _ in reversed(_SCHEDULES)} | {"normal": "Normal"}
 _TO_SDCPP = {name: method for _, name, method in _ROWS if name and method}
 _SCHEDULE_TO_SDCPP = {name: schedule for _, name, schedule in _SCHEDULES if schedule}
+_FROM_SDCPP = {method: name for name, method in _TO_SDCPP.items()}
+_SCHEDULE_FROM_SDCPP = {schedule: name for name, schedule in _SCHEDULE_TO_SDCPP.items()}
 
 
 def from_label(label: str, schedule: str = "") -> Sampling:
@@ -203,6 +205,14 @@ def to_label(sampler: str) -> str:
 def to_schedule_label(scheduler: str) -> str:
     """A1111's "Schedule type" of ComfyUI's scheduler; a name without one stays as it is."""
     return _SCHEDULE_LABELS.get(scheduler, scheduler)
+
+
+def from_dialect(method: str, schedule: str = "") -> Sampling:
+    """sdcpp's sample method and schedule in ComfyUI's names; what has none there stays as it is.
+
+    assert from_dialect("euler_a", "discrete") == Sampling("euler_ancestral", "normal")
+    """
+    return Sampling(_FROM_SDCPP.get(method, method), _SCHEDULE_FROM_SDCPP.get(schedule, schedule))
 
 
 def for_dialect(sampler: str, choices: Sequence[str], dialect: str) -> str:

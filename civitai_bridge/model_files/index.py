@@ -161,3 +161,10 @@ class HashIndex:
         with self.database.reading() as connection:
             rows = connection.execute(query).fetchall()
         return {sha: Ownership(sha, version, model, json.loads(about or "{}")) for sha, version, model, about in rows}
+
+
+def forget_file(index: HashIndex, path: str) -> None:
+    """Take note that a file has left its place; its hashes are kept for a while, for it may come back."""
+    with index.database.transaction() as connection:
+        connection.execute("DELETE FROM places WHERE path = ?", (path,))
+        connection.execute("UPDATE files SET gone = ? WHERE path = ?", (index.clock(), path))

@@ -42,6 +42,16 @@ def read_tensor_names(path: str | Path) -> Iterator[str]:
     return (key for key, _ in _members_of(path) if key != "__metadata__")
 
 
+def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor by its name; `()` where the header gives none. Raises NotSafetensors, FileTrouble."""
+    return {key: _shape(value) for key, value in _members_of(path) if key != "__metadata__"}
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    sizes = value.get("shape") if isinstance(value, Mapping) else None
+    return tuple(sizes) if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes) else ()
+
+
 def payload_start(source: BinaryIO, size: int) -> int:
     """Where the tensors begin in a file of `size` bytes that was just opened; 0 where it is no safetensors file."""
     head = source.read(9)

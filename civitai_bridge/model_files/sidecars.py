@@ -33,14 +33,22 @@ _SIZE = re.compile(r"/(?:original=true|width=\d+)(?=/[^/]+$)")  # the part of a 
 
 
 async def write_sidecars(
-    path: Path, sha256: str, version: ModelVersion, file: ModelFile, settings: Settings, fetch: Fetch
+    path: Path,
+    sha256: str,
+    version: ModelVersion,
+    file: ModelFile,
+    settings: Settings,
+    fetch: Fetch,
+    *,
+    preview: VersionImage | None = None,
 ) -> tuple[str, ...]:
-    """Write both files beside the model file at `path`; what could not be written is a sentence each."""
+    """Write both files beside the model file at `path`; what could not be written is a sentence each. A `preview` that
+    somebody chose stands before the creator's pictures, by the same rules."""
     notes = []
     content = json.dumps(info(version, file, sha256, settings), indent=4, ensure_ascii=False).encode("utf-8", "replace")
     if note := await asyncio.to_thread(_place, path, ".civitai.info", content):
         notes.append(note)
-    image = choose_preview(version, settings)
+    image = choose_preview(version, settings, preview)
     if image is not None and not any(_beside(path, ending).exists() for ending in _PREVIEWS):
         try:
             content = await asyncio.to_thread(small_png, await _picture(image.url, settings, fetch))
@@ -74,7 +82,7 @@ def info(version: ModelVersion, file: ModelFile, sha256: str, settings: Settings
             "tags": [],
         },
         "files": [_file(each, version, sha256 if each is file else each.sha256, each is file) for each in files],
-        "images": [_image(image) for image in version.images if _is_shown(image, settings)],
+        "images": [_image(image) for image in version.images if is_media_address(image.url, settings)],
         "downloadUrl": download_url(SITE, version.version_id),
     }
     return {**members, "sandbox": BADGE} if settings.sandbox else members
@@ -106,20 +114,26 @@ def _image(image: VersionImage) -> dict[str, Any]:
     }
 
 
-def choose_preview(version: ModelVersion, settings: Settings) -> VersionImage | None:
+def choose_preview(
+    version: ModelVersion, settings: Settings, preview: VersionImage | None = None
+) -> VersionImage | None:
     """The creator's first picture that anybody may see, else the first of all, unless the setting `mature_content` is
-    `blocked`; None where there is none that a preview can be made of."""
-    pictures = [image for image in version.images if image.type == "image" and _is_shown(image, settings)]
+    `blocked`; None where there is none that a preview can be made of. One that somebody chose stands before them; how
+    mature it is may not be known, and then `blocked` leaves it out."""
+    if preview is not None and is_media_address(preview.url, settings):
+        if settings.mature_content != "blocked" or preview.nsfw_level in _MILD:
+            return preview
+    pictures = [image for image in version.images if image.type == "image" and is_media_address(image.url, settings)]
     mild = [image for image in pictures if image.nsfw_level in _MILD]
     others = pictures if settings.mature_content != "blocked" else []
     return next(iter((*mild, *others)), None)
 
 
-def _is_shown(image: VersionImage, settings: Settings) -> bool:
+def is_media_address(url: str, settings: Settings) -> bool:
     """Whether an address is one of CivitAI's media hosts, or of a sandbox where that stands in for the site."""
     try:
-        parts = urlsplit(image.url)
-        is_sandbox = is_loopback(settings.site_url) and is_loopback(image.url)
+        parts = urlsplit(url)
+        is_sandbox = is_loopback(settings.site_url) and is_loopback(url)
         return is_sandbox or (parts.scheme == "https" and parts.hostname in MEDIA_HOSTS and parts.port in (None, 443))
     except ValueError:
         return False
@@ -130,7 +144,7 @@ async def _picture(url: str, settings: Settings, fetch: Fetch) -> bytes:
     Unreachable."""
 
     def is_allowed(address: str) -> bool:
-        return _is_shown(VersionImage(address, "image", 0, 0, 0), settings)
+        return is_media_address(address, settings)
 
     small = _SIZE.sub("/width=800", urlsplit(url).path)
     addresses = dict.fromkeys((urlsplit(url)._replace(path=small).geturl(), url))

@@ -67,6 +67,21 @@ def check_address(url: str, loopback: frozenset[str]) -> None:
         raise BlobUnavailable(f"The service named an address inside a private network ({host}); it is not followed.")
 
 
+def check_placeholder(url: str) -> None:
+    """Raises BlobBlocked for the address of moderation's placeholder."""
+    if "/blobs/blocked/" in urlsplit(url).path:
+        raise BlobBlocked("The picture is withheld by CivitAI's moderation.")
+
+
+def expect_content(status: int, url: str, what: str = "the picture") -> None:
+    """Raises Unreachable (trouble on their side) or BlobUnavailable (refused, gone) for any status but 200."""
+    host = urlsplit(url).hostname or ""
+    if status >= 500 or status == 429:
+        raise Unreachable(f"{host} has trouble giving {what} (HTTP {status}).")
+    if status != 200:
+        raise BlobUnavailable(f"{host} does not give {what} (HTTP {status}).")
+
+
 async def fetch(
     open_: Open,
     url: str,
@@ -86,8 +101,7 @@ async def fetch(
         host = urlsplit(url).hostname or ""
         if not is_allowed(url):
             raise BlobUnavailable(f"{host} is not asked for this picture.")
-        if "/blobs/blocked/" in urlsplit(url).path:
-            raise BlobBlocked("The picture is withheld by CivitAI's moderation.")
+        check_placeholder(url)
         async with open_(url, timeout) as answer:
             if answer.status != 200:
                 await _drain(answer)
@@ -97,10 +111,7 @@ async def fetch(
                     raise BlobUnavailable(f"{host} redirected the picture to nowhere.")
                 url = _onward(url, location)
                 continue
-            if answer.status >= 500 or answer.status == 429:
-                raise Unreachable(f"{host} has trouble giving the picture (HTTP {answer.status}).")
-            if answer.status != 200:
-                raise BlobUnavailable(f"{host} does not give the picture (HTTP {answer.status}).")
+            expect_content(answer.status, url)
             content = await _read(answer, host, cap)
             return Fetched(content, hashlib.sha256(content).hexdigest(), answer.headers.get("content-type", ""), host)
     raise BlobUnavailable(f"The picture's address redirects more than {MOST_REDIRECTS} times.")

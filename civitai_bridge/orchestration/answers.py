@@ -59,7 +59,7 @@ async def learn(owned: OwnedPurchase, workflow: Workflow) -> None:
             await enter_twins(owned, workflow.id, twins)
         ended = owned.purchase.about.get("ended", owned.services.timings.clock())
         about = {**owned.purchase.about, "status": workflow.status, "unknown_since": None, "ended": ended}
-        facts["about"] = about
+        facts["about"] = {**about, **_charged(workflow)}
         if came:
             facts["state"], facts["slots"] = FINISHED, images
         else:
@@ -155,7 +155,13 @@ def _money(purchase: Purchase, workflow: Workflow) -> dict[str, Any]:
         facts["price"] = workflow.cost
     if workflow.transactions:
         facts |= {"debited": workflow.debited, "credited": workflow.credited, "wallets": workflow.wallets}
+        facts["about"] = {**purchase.about, **_charged(workflow)}
     return facts
+
+
+def _charged(workflow: Workflow) -> dict[str, Any]:
+    """What each wallet paid, refunds not taken off: the column `wallets` has what is left of it."""
+    return {"charged": workflow.charged} if workflow.transactions else {}
 
 
 def _quantity(purchase: Purchase, workflow: Workflow) -> int:

@@ -19,14 +19,14 @@ from ..metadata.samplers import AUTO
 from ..resources.version import ModelVersion
 from . import fields
 from .echo import request_hash
+from .engine_choice import choose_engine
 from .fields import Part
 from .fitting import Family, check_model, loras_field, model_field, vae_field
 from .request import UNKNOWN_SEED, GenerationRequest, ResolvedLora
 from .sizes import size
 from .source_pictures import pictures
-from .variants import CREATE, EDIT, VARIANT, Variant, engine_for, find
-
-TAG = "civitai-bridge"  # on every workflow of ours
+from .tags import TAG, checked_tags
+from .variants import CREATE, EDIT, VARIANT, Variant, find
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def build(
 ) -> Order:
     """Build and check an order. Raises BadInput with the field and its range, WrongFamily, NotGeneratable,
     UnknownVariant."""
-    request, unknown_seed = _seed_known(request)
+    request, unknown_seed = _seed_known(replace(request, tags=checked_tags(request.tags)))
     _check_finite(request, loras)
     check_model(model)
-    path, preset = _engine(request, model)
+    path, preset = choose_engine(request.engine, model)
     variant = _variant(request, path)
     chosen = model.base_model if model else str({**variant.selectors, **preset}.get("modelVersion", "")).upper()
     family = Family(variant, model, chosen, rules.family_mismatch)
@@ -101,7 +101,7 @@ def build(
     ]
     filled = _merged(variant.selectors, parts)
     sent = _merged(filled, [fields.still_required(variant, filled), fields.output_format(request)])
-    body = _body(sent, rules, _mature_content(request, rules))
+    body = _body(sent, request.tags, rules, _mature_content(request, rules))
     return Order(
         request=request,
         model=model,
@@ -134,12 +134,12 @@ def _asked(
     ]
 
 
-def _body(sent: Mapping[str, Any], rules: OrderRules, mature_content: str) -> dict[str, Any]:
+def _body(sent: Mapping[str, Any], tags: Sequence[str], rules: OrderRules, mature_content: str) -> dict[str, Any]:
     """The contract's WorkflowTemplate, without a key."""
     body: dict[str, Any] = {
         "steps": [{"$type": "imageGen", "name": "gen", "input": sent}],
         "currencies": list(rules.currencies),
-        "tags": [TAG],
+        "tags": [TAG, *tags],
         "upgradeMode": "manual",
     }
     if mature_content != AUTO:
@@ -191,16 +191,6 @@ def _seed_known(request: GenerationRequest) -> tuple[GenerationRequest, Part]:
     if request.seed != UNKNOWN_SEED:
         return request, Part()
     return replace(request, seed=0), Part(notes=("The seed -1 says that it is not known; 0 stands in.",))
-
-
-def _engine(request: GenerationRequest, model: ModelVersion | None) -> tuple[str, Mapping[str, Any]]:
-    """The variant path of a request, and the fields that the model's base model sets there."""
-    if request.engine not in (AUTO, ""):
-        klein = model is not None and request.engine == "flux2/klein" and "Klein" in model.base_model
-        return request.engine, engine_for(model.base_model)[1] if model is not None and klein else {}
-    if model is None:
-        raise BadInput("No model is named. Give a version id, address, AIR or hash in `model`, or choose an `engine`.")
-    return engine_for(model.base_model)
 
 
 def _preset(preset: Mapping[str, Any], request: GenerationRequest, variant: Variant) -> Part:

@@ -67,10 +67,10 @@ async def until_cancelled(runs: Runs, key: str, seconds: float) -> Purchase:
             await asyncio.sleep(services.timings.tick)
 
 
-async def cancel_in_passing(runs: Runs, purchase: Purchase) -> None:
-    """Cancel without waiting for the end. The wish is written down, then the run is told, which asks the service at
-    once or as soon as the workflow is known. Without a run, somebody else drives the purchase and sees the wish, or is
-    gone and we drive it to its end."""
+async def cancel_in_passing(runs: Runs, purchase: Purchase) -> Purchase:
+    """Cancel without waiting for the end; gives the row with the wish. The run is told, which asks the service at once
+    or as soon as the workflow is known, and the wish is written down. Without a run, somebody else drives the purchase
+    and sees the wish, or is gone and we drive it to its end."""
     services, run = runs.services, runs.get(purchase.key)
     if run is not None:
         run.want_cancel()
@@ -80,6 +80,7 @@ async def cancel_in_passing(runs: Runs, purchase: Purchase) -> None:
             services.background.start(ask_to_stop(services.client, purchase.workflow_id))
         patience = 10 * services.timings.cancel_patience
         services.background.start(until_cancelled(runs, purchase.key, patience))
+    return purchase
 
 
 async def _never_arrived(services: Services, purchase: Purchase) -> bool:

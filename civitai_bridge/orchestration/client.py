@@ -9,6 +9,7 @@ otherwise, the list even by default. Repeats are not made here: reads are wrappe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, urljoin
 
@@ -84,6 +85,20 @@ class OrchestrationClient:
             await self._send(Request("GET", _ROOT, query=query, of_order=True)), service="CivitAI's orchestrator"
         )
         return [workflow_from_json(workflow) for workflow in objects(mapping(data).get("items"))]
+
+    async def page(
+        self, tag: str, *, since: datetime | None = None, cursor: str = "", take: int = 100
+    ) -> tuple[list[Workflow], str]:
+        """A page of the workflows of this tag that were made since a moment, newest first, and where the next page
+        begins (`""` = there is none). Ended ones are among them, however they ended."""
+        query = [("tags", tag), ("take", str(take)), ("hideMatureContent", "false")]
+        if since is not None:
+            query.append(("fromDate", since.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")))
+        if cursor:
+            query.append(("cursor", cursor))
+        request = Request("GET", _ROOT, query=tuple(query), of_order=True)
+        data = mapping(expect(await self._send(request), service="CivitAI's orchestrator"))
+        return [workflow_from_json(workflow) for workflow in objects(data.get("items"))], text(data.get("next"))
 
     async def cancel(self, workflow_id: str) -> None:
         """Ask for the end of a workflow. Success is 204 or 200; a workflow that is over already is an ApiError

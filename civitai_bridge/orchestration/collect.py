@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
-from ..errors import ApiError, BlobBlocked, BlobTrouble, CivitaiError, Gone, NotFound
+from ..errors import CivitaiError, Gone, NotFound
 from ..pictures import check, kind_of
 from .answers import learn_money
+from .blob_ways import Refused, by_any_way
 from .owned import OwnedPurchase
 from .purchase import Purchase, PurchasedImage
 from .results import Results
 from .services import Services
-from .timings import pause_before
-from .watch import NO_ANSWER
 from .workflow import ImageBlob, reason_in_words
 
 log = logging.getLogger(__name__)
@@ -94,27 +94,16 @@ async def _collect_image(
 
 
 async def _fetch(owned: OwnedPurchase, image: PurchasedImage, signed: str) -> tuple[PurchasedImage, str]:
-    """Fetch by the signed address, by a fresh one, by the picture's id with the key: signed addresses may be refused,
-    moved or led to moderation's placeholder where the id still works, and any of them may give damaged bytes."""
-    services, client, trouble = owned.services, owned.services.client, "CivitAI gives no address for it"
-    ways: list[Callable[[str], Awaitable[str]]] = [client.refreshed_url, client.refreshed_url, client.blob_url]
-    final = True
-    for attempt, way in enumerate(ways, 1):
-        try:
-            url = signed if attempt == 1 and signed else await way(image.blob_id) if image.blob_id else signed
-            if url:
-                return await _keep(services, image, url), url
-        except NO_ANSWER as error:
-            trouble, final = str(error).rstrip("."), False
-        except BlobBlocked:
-            trouble = "CivitAI's moderation withholds it for now"
-        except (BlobTrouble, ApiError) as error:
-            trouble = str(error).rstrip(".")
-        if attempt < len(ways):
-            await services.timings.sleep(pause_before(attempt, None))
-    if final and _since_end(owned) > services.timings.last_look:
-        return replace(image, reason=f"it is lost: {trouble}", pending=False), ""
-    return replace(image, reason=trouble), ""
+    """Fetch a picture by whichever way it can be had; one that cannot is lost at the last look."""
+    services = owned.services
+    fetched = await by_any_way(
+        services.client, image.blob_id, signed, partial(_keep, services, image), services.timings
+    )
+    if not isinstance(fetched, Refused):
+        return fetched
+    if fetched.final and _since_end(owned) > services.timings.last_look:
+        return replace(image, reason=f"it is lost: {fetched.reason}", pending=False), ""
+    return replace(image, reason=fetched.reason), ""
 
 
 def _since_end(owned: OwnedPurchase) -> float:

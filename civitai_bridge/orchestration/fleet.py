@@ -38,7 +38,9 @@ from .resume import look_after_all, restore
 from .run import Runs
 from .services import Services
 from .timings import DEFAULTS, Timings
+from .turns import Turns
 from .wait import until_stopped, wait_for_purchase
+from .watcher import Watcher
 
 
 class Fleet:
@@ -58,7 +60,8 @@ class Fleet:
         self.client = client
         self.journal = journal or Journal(settings.home / "journal.sqlite3", clock=timings.clock)
         self.results = Results(settings.home / "results")
-        self.runs = Runs(Services(client, self.journal, self.results, fetch, timings))
+        watcher, turns = Watcher(client, timings), Turns(settings.parallel_jobs)
+        self.runs = Runs(Services(client, self.journal, self.results, fetch, timings, watcher, turns))
         self._services = self.runs.services
         self._accounts = Accounts(settings, site, self._services)
         self._timings = timings
@@ -91,7 +94,8 @@ class Fleet:
             BADGE if self.settings.sandbox else "",
             *report.estimate(price, affordable, terms.max_buzz if terms else None, order),
         ]
-        return Estimate(price, affordable, order.air, report.joined(lines), order.notes)
+        named = (order.model.base_model, order.model.version_name) if order.model else ()
+        return Estimate(price, affordable, order.air, report.joined(lines), order.notes, *named)
 
     async def generate(self, request: GenerationRequest, terms: Terms, caller: Caller = SILENT) -> Outcome:
         """Pictures for a request, bought once. Raises a CivitaiError whose sentence says what to do; Interrupted when

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..metadata.generation import GenerationData, UsedResource
+from ..metadata.samplers import from_dialect
 from ..settings import BADGE, Settings
 from . import report
 from .accounts import waiting
@@ -36,14 +37,10 @@ async def hand_over(
     if purchase.state == COLLECTED:  # young again, so that its files are not removed
         await services.in_thread(services.journal.record, purchase.key)
     missing = tuple((image.index, image.reason) for image in purchase.slots if not image.fetched)
-    idle = [
-        earlier
-        for earlier in await services.in_thread(waiting, services.journal, settings)
-        if earlier.state == FINISHED and earlier.key != purchase.key and not runs.is_expected(earlier.key)
-    ]
     joined = joined and bought_before
     paid = report.paid(purchase, bought_before, joined)
     lines = _report(purchase, order, pictures, paid, settings)
+    idle = await _left_waiting(runs, purchase, settings)
     return Outcome(
         key=purchase.key,
         pictures=pictures,
@@ -54,13 +51,22 @@ async def hand_over(
         paid_now=not bought_before,
         seed=order.request.seed,
         status=str(purchase.about.get("status", "succeeded")),
-        report=report.joined([*lines, report.waiting(len(idle)), rollback_note(services.journal)]),
+        report=report.joined([*lines, report.waiting(idle), rollback_note(services.journal)]),
         notes=tuple(
             note for note in [report.charged_more(purchase), paid if joined else "", *_notes(purchase, order)] if note
         ),
         blob_urls=services.addresses.of(purchase.key),
         generation=_generation(purchase, order, pictures, missing, settings),
         sandbox=settings.sandbox,
+        version_name=order.model.version_name if order.model else "",
+    )
+
+
+async def _left_waiting(runs: Runs, purchase: Purchase, settings: Settings) -> int:
+    """How many other purchases are finished, while nobody here waits for them."""
+    earlier = await runs.services.in_thread(waiting, runs.services.journal, settings)
+    return sum(
+        each.state == FINISHED and each.key != purchase.key and not runs.is_expected(each.key) for each in earlier
     )
 
 
@@ -113,7 +119,8 @@ def _report(
 
 def _notes(purchase: Purchase, order: Order) -> list[str]:
     """What the order changed or left out, and what else is worth knowing of the purchase."""
-    return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes]
+    tags = report.not_tagged(purchase, order)
+    return [*(str(note) for note in purchase.about.get("notes", ())), *order.notes, *([tags] if tags else [])]
 
 
 def _generation(
@@ -122,6 +129,7 @@ def _generation(
     """What was really asked and came back, from the body that was sent."""
     sent, model = order.input, order.model
     guided = order.variant.guidance_field if order.request.guidance else None
+    sdcpp = from_dialect(str(sent.get("sampleMethod") or ""), str(sent.get("schedule") or ""))
     return GenerationData(
         prompt=order.request.prompt,
         negative_prompt=str(sent.get("negativePrompt") or ""),
@@ -136,8 +144,8 @@ def _generation(
         or order.request.cfg
         or None,
         guidance=sent.get(guided) if guided else None,
-        sampler=str(_first(sent, "sampler", "sampleMethod") or ""),
-        scheduler=str(_first(sent, "scheduler", "schedule") or ""),
+        sampler=str(sent.get("sampler") or sdcpp.sampler),
+        scheduler=str(sent.get("scheduler") or sdcpp.scheduler),
         width=pictures[0].width,
         height=pictures[0].height,
         clip_skip=sent.get("clipSkip"),

@@ -12,13 +12,14 @@ from ..metadata.generation import GenerationData
 @dataclass(frozen=True)
 class Terms:
     """What the person who asks allows. `max_buzz` is the most that may be paid (0 = nothing, None = no limit beside the
-    settings' own); `confirm` is asked with the price before
-    buying."""
+    settings' own); `confirm` is asked with the price before buying; `asked_by` names the node or the command, for the
+    ledger."""
 
     max_buzz: int | None = None
     reuse_paid: bool = True
     wait_minutes: float = 30
     prompt_id: str = ""
+    asked_by: str = ""
     confirm: Callable[[int], Awaitable[bool]] | None = None
 
 
@@ -71,7 +72,8 @@ class BoughtPicture:
 @dataclass(frozen=True)
 class Outcome:
     """What came back. `cost` is net Buzz of the purchase; `paid_now` is False when it was bought before. `notes` are
-    the sentences of the report that a program should see too: another charge, a folded seed, what was left out."""
+    the sentences of the report that a program should see too: another charge, a folded seed, what was left out.
+    `version_name` is the model's, `""` without one."""
 
     key: str
     pictures: tuple[BoughtPicture, ...]
@@ -87,6 +89,7 @@ class Outcome:
     blob_urls: tuple[str, ...]
     generation: GenerationData
     sandbox: bool
+    version_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,5 @@ class Estimate:
     air: str
     report: str
     notes: tuple[str, ...] = ()
+    base_model: str = ""
+    version_name: str = ""

@@ -99,6 +99,8 @@ def planned(order: Order, price: int, terms: Terms, buyer: Buyer) -> PlannedPurc
         "quantity": order.quantity,
         "seed": order.seed if "seed" in order.input else None,
         "quoted": price,
+        "tags": list(order.request.tags),
+        "asked_by": terms.asked_by,
     }
     return PlannedPurchase(
         key=key,

@@ -100,7 +100,8 @@ class Purchase:
     @property
     def cost(self) -> int:
         """Net Buzz: what was taken less what came back; the price while nothing is known."""
-        return (self.debited if self.debited else self.price) - self.credited if self.state != REFUSED else 0
+        never_paid = self.state == REFUSED or (self.state == CANCELED and not self.workflow_id)
+        return 0 if never_paid else (self.debited or self.price) - self.credited
 
 
 @dataclass(frozen=True)

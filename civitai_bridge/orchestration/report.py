@@ -103,6 +103,11 @@ def looking_for_order(seconds: float) -> str:
     return f"The answer was lost; looking for the order, so that it is not paid twice (up to {seconds:.0f} s)"
 
 
+def waits_for_turn(before: int) -> str:
+    """What is waited for before an order leaves, where only so many jobs may run at once."""
+    return f"Waits for its turn, {before} before it" if before else "Waits for its turn, the next one"
+
+
 def unconfirmed(key: str, error: CivitaiError) -> Unconfirmed:
     """Nobody knows whether an order arrived."""
     return Unconfirmed(
@@ -142,6 +147,8 @@ def refused_unconfirmed(key: str, refusal: CivitaiError) -> Unconfirmed:
 
 def interrupted(purchase: Purchase) -> Interrupted:
     """A person cancelled."""
+    if purchase.state == CANCELED and not purchase.workflow_id:
+        return about(Interrupted("Cancelled before it was sent. Nothing was bought."), purchase)
     error = Interrupted(
         f"Cancelled. CivitAI is asked to stop {purchase.workflow_id or purchase.key}; what had finished by then is "
         "kept (`civitai-bridge journal list`)."
@@ -343,6 +350,17 @@ def what_came(purchase: Purchase, pictures: Sequence[BoughtPicture], *, seeds: b
     if missing and purchase.credited:
         lines.append(f"{purchase.credited} Buzz came back.")
     return [*lines, ask_for_refund(purchase).strip()]
+
+
+def not_tagged(purchase: Purchase, order: Order) -> str:
+    """Which tags of an order its workflow does not have: it was bought before, and tags make no other request of it."""
+    on_it = purchase.about.get("tags") or ()
+    absent = [tag for tag in order.request.tags if tag not in on_it]
+    if not absent:
+        return ""
+    names = ", ".join(absent)
+    many = len(absent) > 1
+    return f"The tag{'s' if many else ''} {names} {'are' if many else 'is'} not on it: it was ordered before, without."
 
 
 def last_line(outcome: Outcome) -> str:

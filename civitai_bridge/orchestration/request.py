@@ -39,7 +39,8 @@ class GenerationRequest:
     """What a person asked: the generate node's inputs. 0, "" and "auto" mean "what the variant itself would take"; the
     seed -1 that it is not known. `cfg` is classifier-free guidance, `guidance` what guidance-distilled models take.
 
-    `image` and `mask` are PNG bytes; `extra` are a variant's own fields, by the contract's names."""
+    `image` and `mask` are PNG bytes; `extra` are a variant's own fields, by the contract's names; `tags` go onto the
+    workflow and are no part of what is asked."""
 
     model: str = ""
     prompt: str = ""
@@ -64,3 +65,4 @@ class GenerationRequest:
     mask: bytes | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict)
     guidance: float = 0.0
+    tags: tuple[str, ...] = ()

@@ -10,21 +10,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+from ..errors import Interrupted
+from . import report
 from .answers import accept, look_by_tag
 from .collect import collect
+from .outcome import Caller
 from .owned import OwnedPurchase, RowLost
 from .purchase import ACCEPTED, FINISHED, PLANNED, SENT, UNCONFIRMED, Purchase
 from .services import Services
 from .stop import ask_until_over
 from .submit import Admit, submit
+from .turns import Turn
 from .watch import watch
 from .workflow import Workflow
 
 
 class PurchaseRun:
     """The running job of one purchase that we own. With `orders` False no order is ever sent: one without an answer is
-    only looked for. `ordered` = a POST of ours was accepted."""
+    only looked for. `admit` is asked before an order leaves. `ordered` = a POST of ours was accepted."""
 
     def __init__(
         self, services: Services, purchase: Purchase, owner: str, admit: Admit | None = None, *, orders: bool = True
@@ -33,6 +38,9 @@ class PurchaseRun:
         self._admit = admit
         self._orders = orders
         self._asking = False
+        self._turn: Turn | None = None
+        self._awaiting: list[tuple[Caller, Admit]] = []
+        self._was_awaited = False
         self.ordered = False
         self.task = asyncio.get_running_loop().create_task(self._drive(), name=f"civitai-bridge {purchase.key}")
 
@@ -42,17 +50,8 @@ class PurchaseRun:
         owned = self._owned
         try:
             async with owned.held():
-                if not self._orders and owned.purchase.state in (SENT, UNCONFIRMED):
-                    await look_by_tag(owned)
-                elif self._orders and owned.purchase.state in (PLANNED, SENT, UNCONFIRMED):
-                    accepted = await submit(owned, self._admit)
-                    if accepted is not None:
-                        self.ordered = True
-                        await accept(owned, accepted.workflow, attempt=accepted.attempt, doubled=accepted.doubled)
-                if owned.purchase.state == ACCEPTED:
-                    if owned.purchase.cancel_wanted:
-                        owned.want_cancel()
-                    await watch(owned)
+                with owned.services.turns.turn() as self._turn:
+                    await self._go(owned, self._turn)
                 if owned.purchase.state == FINISHED:
                     await collect(owned)
                 return owned.purchase
@@ -60,12 +59,46 @@ class PurchaseRun:
             # Ends this task, never a node: whoever waits looks at the journal again.
             raise asyncio.CancelledError from None
 
+    async def _go(self, owned: OwnedPurchase, turn: Turn) -> None:
+        """To the end of the workflow. An order that may leave waits for its turn first; one whose answer was lost is
+        looked for before that, for it may be paid."""
+        if not self._orders and owned.purchase.state in (SENT, UNCONFIRMED):
+            await look_by_tag(owned)
+        elif self._orders and owned.purchase.state in (PLANNED, SENT, UNCONFIRMED):
+            accepted = await submit(owned, self._called)
+            if accepted is not None:
+                self.ordered = True
+                await accept(owned, accepted.workflow, attempt=accepted.attempt, doubled=accepted.doubled)
+        if owned.purchase.state == ACCEPTED:
+            turn.occupy()
+            if owned.purchase.cancel_wanted:
+                owned.want_cancel()
+            await watch(owned)
+
+    async def _called(self, _: Purchase) -> Purchase:
+        """An order may leave when its turn has come. Where it had to wait, it leaves only for somebody who still waits
+        for it, and a price that was asked long ago is asked again. Raises Interrupted, and what an admission raises."""
+        assert self._turn is not None
+        owned, admit, began = self._owned, self._admit, time.monotonic()
+        waited = not owned.purchase.cancel_wanted and await self._turn.come()
+        if owned.purchase.cancel_wanted:
+            return owned.purchase  # the row allows no POST any more
+        if waited and self._was_awaited:
+            admissions = [admit for caller, admit in self._awaiting if not caller.stopped()]
+            if not admissions:
+                raise Interrupted("Nobody waited for it any more when its turn came. Nothing was bought.")
+            if time.monotonic() - began > owned.services.timings.price_holds:
+                admit = admit or admissions[0]
+        return await admit(owned.purchase) if admit else owned.purchase
+
     def want_cancel(self) -> None:
         """Ask the service to stop, now if the workflow is known, else as soon as it is. Called on the loop."""
         self._owned.want_cancel()
 
     def _ask_to_stop(self) -> None:
         owned = self._owned
+        if self._turn is not None:
+            self._turn.give_up()
         if owned.purchase.workflow_id and owned.purchase.state == ACCEPTED and not self._asking:
             self._asking = True
             owned.services.background.start(ask_until_over(owned))
@@ -85,7 +118,25 @@ class PurchaseRun:
     @property
     def activity(self) -> str:
         """What is waited for, in words; `""` where the phase says it."""
+        if self._turn is not None and (before := self._turn.before) is not None:
+            return report.waits_for_turn(before)
         return self._owned.activity
+
+    @property
+    def held(self) -> bool:
+        """Whether the order waits for its turn, and has not left."""
+        return self._turn is not None and self._turn.before is not None
+
+    @contextmanager
+    def awaited(self, caller: Caller, admit: Admit) -> Iterator[None]:
+        """Somebody waits for it meanwhile, by whose `admit` an order that had to wait is asked for once more."""
+        entry = caller, admit
+        self._awaiting.append(entry)
+        self._was_awaited = True
+        try:
+            yield
+        finally:
+            self._awaiting.remove(entry)
 
     @property
     def phase(self) -> str:

@@ -16,6 +16,8 @@ from .journal import Journal
 from .purchase import kept_files
 from .results import Results
 from .timings import Timings
+from .turns import Turns
+from .watcher import Watcher
 
 MOST_REMEMBERED = 200  # purchases whose signed addresses are kept in memory
 
@@ -79,6 +81,8 @@ class Services:
     results: Results
     fetch: Fetch
     timings: Timings
+    watcher: Watcher
+    turns: Turns
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     addresses: SignedAddresses = field(default_factory=SignedAddresses)
     journal_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "civitai-bridge journal"))

@@ -25,5 +25,6 @@ async def ask_until_over(owned: OwnedPurchase) -> None:
     while owned.purchase.state == ACCEPTED and not owned.over:
         with contextlib.suppress(CivitaiError):
             await ask_to_stop(services.client, owned.purchase.workflow_id)
+            services.watcher.hurry()
         await services.timings.sleep(services.timings.cancel_again)
         await asyncio.sleep(0)

@@ -54,6 +54,8 @@ async def submit(owned: OwnedPurchase, admit: Admit | None = None) -> Accepted |
         return None
     if admit is not None:
         await _readmit(owned, admit, unclear)
+        if unclear and await look_by_tag(owned):  # that may have taken long
+            return None
     return await _send(owned, unclear)
 
 

@@ -22,6 +22,7 @@ class Timings:
     heartbeat: float = 3.0  # between two signs that the owner of a purchase lives
 
     questions: int = 4  # attempts to ask one price
+    price_holds: float = 60.0  # for which a price counts that was asked before its order waited for its turn
     submits: int = 4  # attempts of one submit in one go
     lost: float = 15.0  # before a POST whose answer was lost is sent again; two of one key must not overlap
     lost_picture: float = 20.0  # besides, for each source picture that CivitAI fetches while it answers
@@ -33,6 +34,11 @@ class Timings:
 
     long_poll: int = 30  # asked of the service; its own site holds 15, its edge cuts at about 100
     short_poll: float = 3.0  # least time between two looks when the service does not hold them
+    long_polls: int = 50  # jobs that are watched by a long poll each; of more, one list tells
+    list_every: float = 5.0  # between two looks at the list
+    list_least: float = 1.0  # between two looks when jobs are ending
+    list_patience: float = 10.0  # for which the list may leave a job out, or not come, before the job is asked by id
+    list_believed: float = 300.0  # for which only the list tells of a job, before it is asked by id once more
     late_looks: int = 3  # further looks at a succeeded workflow whose pictures are not attached yet
     fetches: int = 6  # pictures of one purchase fetched at once
 

@@ -18,7 +18,16 @@ from .owned import OwnedPurchase
 from .purchase import ACCEPTED, CANCELED, FAILED, Purchase
 from .workflow import Workflow
 
-_TAKEN_OVER = ("air", "model", "variant", "prompt", "quantity", "seed")  # what is known of the order itself
+_TAKEN_OVER = (
+    "air",
+    "model",
+    "variant",
+    "prompt",
+    "quantity",
+    "seed",
+    "tags",
+    "asked_by",
+)  # what is known of the order itself
 
 
 async def workflows_of(client: OrchestrationClient, key: str) -> list[Workflow]:
@@ -78,5 +87,7 @@ def _columns(purchase: Purchase, twin: Workflow) -> Mapping[str, Any]:
         "wallets": json.dumps(twin.wallets),
         "slots": "[]",
         "error": "; ".join(twin.reasons) if over else "",
-        "about": json.dumps({**about, "twin_of": purchase.key, "notes": [report.twin_of(purchase)]}),
+        "about": json.dumps(
+            {**about, "charged": twin.charged, "twin_of": purchase.key, "notes": [report.twin_of(purchase)]}
+        ),
     }

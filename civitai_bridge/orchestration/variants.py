@@ -27,7 +27,7 @@ _KINDS = {
     "proEditImage": EDIT,
 }
 # The order in which a model's AIR is looked for among a variant's fields.
-_MODEL_FIELDS = ("model", "diffuserModel", "diffusionModel", "checkpointModel")
+MODEL_FIELDS = ("model", "diffuserModel", "diffusionModel", "checkpointModel")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Variant:
     @property
     def model_field(self) -> str | None:
         """The field that carries the checkpoint's AIR; None where a selector alone chooses the model."""
-        return next((name for name in _MODEL_FIELDS if name in self.fields and self.fields[name].type == "air"), None)
+        return next((name for name in MODEL_FIELDS if name in self.fields and self.fields[name].type == "air"), None)
 
     @property
     def guidance_field(self) -> str | None:
@@ -129,6 +129,13 @@ def engine_for(base_model: str) -> tuple[str, Mapping[str, Any]]:
             f"{base_model} runs on several engines; set `engine` to one of: {', '.join(entry['choose'])}."
         )
     return entry["engine"], entry.get("fields", {})
+
+
+def engines_of(base_model: str) -> tuple[str, ...]:
+    """Every engine that a base model is known to run on, the one that is taken unasked first; none where there is
+    none."""
+    entry = _table("engines.json")["base_models"].get(base_model, {})
+    return tuple(entry.get("choose") or ([entry["engine"]] if entry else []))
 
 
 @functools.cache

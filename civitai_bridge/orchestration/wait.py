@@ -52,6 +52,7 @@ async def wait_for_purchase(
     nobody had answered was sent again for us. Raises Interrupted, StillRunning and what the run raises."""
     timings, loop = runs.services.timings, asyncio.get_running_loop()
     began, leaving = loop.time(), purchase.cancels
+    until = began + minutes * 60
     own: PurchaseRun | None = None
     ordered = False
     while purchase.state not in (COLLECTED, FAILED, CANCELED, REFUSED):
@@ -60,22 +61,24 @@ async def wait_for_purchase(
             purchase, own = await _take(runs, purchase, 0 if caller.abandoned() else leaving, admit, own)
             run = runs.get(purchase.key)
         if caller.cancelled():
-            await cancel_in_passing(runs, purchase)
-            raise report.interrupted(purchase)
+            raise report.interrupted(await cancel_in_passing(runs, purchase))
         if run is None:
             text = f"An equal request is under way elsewhere · {loop.time() - began:.0f} s"
             caller.progress(State("sharing", text, price=purchase.price))
             await timings.sleep(timings.tick)
         else:
             caller.progress(_state(run, loop.time() - began))
-            await asyncio.wait({run.task}, timeout=timings.tick)
+            with run.awaited(caller, admit):
+                await asyncio.wait({run.task}, timeout=timings.tick)
+            if run.held:
+                until = loop.time() + minutes * 60  # they are for the job, which has not been sent
             purchase, ordered = run.purchase, ordered or (run is own and run.ordered)
             if run.task.done():
                 runs.forget(run)
                 if not run.task.cancelled() and _result(run).state not in (PLANNED, SENT, UNCONFIRMED, ACCEPTED):
                     return _result(run), ordered
                 purchase = await _read(runs, purchase)  # somebody else drives it now, or it was only looked for
-        if loop.time() > began + minutes * 60:
+        if loop.time() > until:
             raise report.still_running(purchase, minutes)
     return purchase, ordered
 

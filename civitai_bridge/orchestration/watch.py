@@ -1,12 +1,9 @@
-"""The wait: one long poll after the other until the workflow is over. No error of a look ever cancels."""
+"""The wait: one look after the other until the workflow is over. No error of a look ever cancels."""
 
 from __future__ import annotations
 
-import asyncio
-
 from ..errors import (
     ApiError,
-    BadRequest,
     CloudflareChallenge,
     Conflict,
     Forbidden,
@@ -20,8 +17,9 @@ from ..errors import (
 )
 from .answers import learn, look_by_tag, still_attaching
 from .owned import OwnedPurchase
-from .purchase import ACCEPTED, FAILED
+from .purchase import ACCEPTED, FAILED, Purchase
 from .timings import pause_before
+from .watcher import WatchedJob
 from .workflow import Workflow
 
 # No answer, or one that says nothing about the workflow: it is asked again, however often.
@@ -31,19 +29,18 @@ _LOOKS_AT_FORBIDDEN = 2  # a firewall on the way may say no once
 
 
 async def watch(owned: OwnedPurchase) -> None:
-    """Poll an accepted purchase until its end is written down. Raises Unauthorized, Forbidden and the like, and
+    """Look at an accepted purchase until its end is written down. Raises Unauthorized, Forbidden and the like, and
     NotFound or Gone while CivitAI does not know the workflow."""
+    with owned.services.watcher.watching(owned.workflow) as job:
+        await _until_over(owned, job)
+
+
+async def _until_over(owned: OwnedPurchase, job: WatchedJob) -> None:
     timings = owned.services.timings
-    wait, failures, unknown, forbidden, late = timings.long_poll, 0, 0, 0, 0
+    failures = unknown = forbidden = late = 0
     while owned.purchase.state == ACCEPTED:
-        asked = asyncio.get_running_loop().time()
         try:
-            workflow = await owned.services.client.workflow(owned.purchase.workflow_id, wait=wait)
-        except BadRequest:
-            if not wait:
-                raise
-            wait = 0  # an older deployment that takes no number of seconds
-            continue
+            workflow = await job.look(owned.purchase.workflow_id)
         except (NotFound, Gone) as error:
             unknown = await _after_unknown(owned, unknown + 1, error)
             continue
@@ -59,13 +56,24 @@ async def watch(owned: OwnedPurchase) -> None:
             continue
         failures = unknown = forbidden = 0
         await _known_again(owned, workflow)
-        if workflow.done and late < timings.late_looks and still_attaching(owned.purchase, workflow):
+        if not workflow.done:
+            continue
+        if not job.by_id and not _tells_all(owned.purchase, workflow):
+            job.by_id = True
+        elif late < timings.late_looks and still_attaching(owned.purchase, workflow):
             late += 1
             await timings.sleep(pause_before(late, None))
-        elif workflow.done:
+        else:
             await learn(owned, workflow)
-        elif (held := asyncio.get_running_loop().time() - asked) < timings.short_poll:
-            await timings.sleep(timings.short_poll - held)
+
+
+def _tells_all(purchase: Purchase, workflow: Workflow) -> bool:
+    """Whether an answer about a finished workflow has all that there is to know. A list may leave parts out, or hide
+    pictures that the workflow's own route shows."""
+    if workflow.status != "succeeded":
+        return bool(workflow.reasons and workflow.transactions)
+    to_be_had = all(blob.available and blob.url for blob in workflow.images)
+    return to_be_had and bool(workflow.transactions) and not still_attaching(purchase, workflow)
 
 
 async def _known_again(owned: OwnedPurchase, workflow: Workflow) -> None:

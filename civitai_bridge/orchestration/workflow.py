@@ -118,6 +118,15 @@ class Workflow:
         return sum(entry.amount for entry in self.transactions if entry.kind == "credit")
 
     @property
+    def charged(self) -> dict[str, int]:
+        """Buzz by wallet that was taken, refunds not counted."""
+        paid: dict[str, int] = {}
+        for entry in self.transactions:
+            if entry.kind == "debit":
+                paid[entry.account] = paid.get(entry.account, 0) + entry.amount
+        return paid
+
+    @property
     def wallets(self) -> dict[str, int]:
         """Net Buzz by wallet, wallets that paid nothing left out."""
         paid: dict[str, int] = {}

@@ -44,6 +44,7 @@ class Gate:
     is_own_account: Callable[[Address, Address], bool] = is_own_account
     in_container: Callable[[], bool] = in_container
     last_token: str = field(default="", repr=False)  # as it was read last, for when its file is damaged
+    elevated: bool = False  # whether our page has shown the admin token once in this process
 
     async def refusal(self, request: web.Request) -> str:
         """Why a request is not let in, `""` where it is."""
@@ -57,6 +58,14 @@ class Gate:
         if is_same(self.session, request.headers.get(SESSION, "")) and await self.is_our_page(request):
             return ""
         return TOKEN_NEEDED
+
+    def is_admin(self, request: web.Request) -> bool:
+        """Whether a request that was let in came with the admin token, or from our page after that has shown it once
+        in this process."""
+        given, is_session = _bearer(request), is_same(self.session, request.headers.get(SESSION, ""))
+        shown = bool(given) and is_same(self.last_token, given)
+        self.elevated = self.elevated or (shown and is_session)
+        return shown or (self.elevated and is_session)
 
     async def is_our_page(self, request: web.Request) -> bool:
         """Whether a browser of this account on this machine asks from our own page, and may do so."""

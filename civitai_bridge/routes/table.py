@@ -8,18 +8,17 @@ The server's loop reads headers and waits; look-ups, files and the writing of lo
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import json
 import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from ..errors import (
+    AdminNeeded,
     ApiError,
     BadInput,
     BadSetting,
@@ -42,19 +41,17 @@ from ..errors import (
 )
 from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
-from .access import TOKEN_COMMAND, TOKEN_NEEDED, Gate
-
-if TYPE_CHECKING:
-    from ..catalog.service import CatalogService
-    from ..website import Reader
+from ..wording import at_a_graph
+from .access import TOKEN_COMMAND, TOKEN_NEEDED
+from .context import SMALL, Asked, Bytes, Context, Route, Story
+from .page import PAGE_ROUTES
 
 log = logging.getLogger(__name__)
 _LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their own, and CivitAI has no ids
-_LARGEST_BODY = 16 * 1024
 _LATER = 10  # seconds after which to come again, where CivitAI names none
 # The first that fits. CivitAI's own 401 and 403 must not look like ours.
 _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
-    (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
+    (AdminNeeded, 403), (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
     (Unauthorized, 424), (Forbidden, 424), (RegionBlocked, 424), (NoKey, 424),
     (RateLimited, 503), (ServerTrouble, 503), (Unreachable, 503), (CatalogBusy, 503),
     (DownloadForbidden, 400), (DownloadRefused, 424),
@@ -62,69 +59,56 @@ _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Context:
-    """What the routes stand on. `start` runs a story on the background loop, where `catalog` and `reader` are awaited;
-    `gate` says who is let in; `patience` is in seconds."""
-
-    start: Callable[[Coroutine[Any, Any, Any]], concurrent.futures.Future[Any]]
-    catalog: Callable[[], Awaitable[CatalogService]]
-    reader: Callable[[], Awaitable[Reader]]
-    gate: Gate
-    patience: float = 60.0
-
-
-Story = Callable[[Context, str, Mapping[str, Any]], Coroutine[Any, Any, Mapping[str, Any]]]
-
-
-async def _image(context: Context, id_: str, _: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _image(context: Context, asked: Asked) -> Mapping[str, Any]:
     from .image_answer import image_answer
 
     reader, catalog = await context.reader(), await context.catalog()
-    return await image_answer(await reader.image(id_), catalog)
+    return await image_answer(await reader.image(asked.id), catalog)
 
 
-async def _map(context: Context, *_: Any) -> Mapping[str, Any]:
+async def _map(context: Context, _: Asked) -> Mapping[str, Any]:
     return await (await context.catalog()).map()
 
 
-async def _add(context: Context, id_: str, _: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (await (await context.catalog()).add(_version(id_))).as_json()
+async def _add(context: Context, asked: Asked) -> Mapping[str, Any]:
+    return (await (await context.catalog()).add(_version(asked.id))).as_json()
 
 
-async def _promote(context: Context, id_: str, _: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (await (await context.catalog()).promote(_version(id_))).as_json()
+async def _promote(context: Context, asked: Asked) -> Mapping[str, Any]:
+    return (await (await context.catalog()).promote(_version(asked.id))).as_json()
 
 
-async def _key_state(context: Context, *_: Any) -> Mapping[str, Any]:
+async def _key_state(context: Context, _: Asked) -> Mapping[str, Any]:
     from .key import key_state
 
     return await asyncio.to_thread(key_state, context.gate.settings)
 
 
-async def _keep_key(context: Context, _: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _keep_key(context: Context, asked: Asked) -> Mapping[str, Any]:
     from .key import keep_key
 
-    return await asyncio.to_thread(keep_key, context.gate.settings, body.get("key"))
+    return await asyncio.to_thread(keep_key, context.gate.settings, asked.body.get("key"))
 
 
 _ID = "{id:\\d+}"
-_STORIES: tuple[tuple[str, str, Story], ...] = (
-    ("GET", f"/admin/civitai/image/{_ID}", _image),
-    ("GET", "/admin/civitai/catalog", _map),
-    ("POST", f"/admin/civitai/add/{_ID}", _add),
-    ("POST", f"/admin/civitai/promote-to-lora/{_ID}", _promote),
-    ("GET", "/civitai_bridge/key", _key_state),
-    ("POST", "/civitai_bridge/key", _keep_key),
+_ROUTES: tuple[Route, ...] = (
+    Route("GET", f"/admin/civitai/image/{_ID}", _image),
+    Route("GET", "/admin/civitai/catalog", _map),
+    Route("POST", f"/admin/civitai/add/{_ID}", _add),
+    Route("POST", f"/admin/civitai/promote-to-lora/{_ID}", _promote),
+    Route("GET", "/civitai_bridge/key", _key_state),
+    Route("POST", "/civitai_bridge/key", _keep_key),
+    *PAGE_ROUTES,
 )
-_SESSION = "/civitai_bridge/session"
+_OF_PAGE = "/civitai_bridge/"  # these speak to somebody who sees the page
+_SESSION = f"{_OF_PAGE}session"
 
 
 def add_routes(table: web.RouteTableDef, context: Context) -> None:
     """Put the routes into a table; ComfyUI serves what is in its own below `/api` as well."""
-    for method, path, story in _STORIES:
-        register = table.get if method == "GET" else table.post
-        register(path)(_guarded(context, story))
+    for route in _ROUTES:
+        register = table.get if route.method == "GET" else table.post
+        register(route.path)(_guarded(context, route))
     table.post(_SESSION)(_session(context))
     # Last, so that it gets what no route above took: another method, or no such route.
     for path in ("/admin/civitai{rest:(/.*)?}", "/civitai_bridge{rest:(/.*)?}"):
@@ -133,7 +117,8 @@ def add_routes(table: web.RouteTableDef, context: Context) -> None:
 
 async def _elsewhere(request: web.Request) -> web.Response:
     path = request.path.removeprefix("/api")
-    methods = {method for method, pattern, _ in (*_STORIES, ("POST", _SESSION, None)) if _is_of(path, pattern)}
+    routes = [*((route.method, route.path) for route in _ROUTES), ("POST", _SESSION)]
+    methods = {method for method, pattern in routes if _is_of(path, pattern)}
     if not methods:
         return _error(404, "not_found", f"There is no route {path[:100]}.")
     allowed = ", ".join(sorted(methods))
@@ -152,7 +137,7 @@ def _version(id_: str) -> str:
     return str(number)
 
 
-def _guarded(context: Context, story: Story) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _guarded(context: Context, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         if reason := await context.gate.refusal(request):
             return _refused(reason)
@@ -162,65 +147,77 @@ def _guarded(context: Context, story: Story) -> Callable[[web.Request], Awaitabl
         if len(id_) > _LONGEST_ID or not id_.isascii():
             return _error(400, "unknown_reference", f"{id_[:30]}… is no id of CivitAI.")
         try:
-            content = await _backstage(context, _written(context, story, id_, await _body(request)))
+            body = await _body(request, route.largest)
+            asked = Asked(id_, body, dict(request.query), context.gate.is_admin(request))
+            answer = await _backstage(context, _written(context, route.story, asked), route.patience)
         except CivitaiError as error:
-            return _answer_of(error)
+            return _answer_of(error, at_a_graph(str(error)) if route.path.startswith(_OF_PAGE) else str(error))
         except Exception:  # the door: whatever it is, the page gets JSON and the console the whole story
             log.exception("A route of the Civitai Bridge failed.")
             return _error(500, "error", "Something went wrong here; the server's console says what.")
-        return web.Response(body=content, content_type="application/json", headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store", **answer.headers}
+        return web.Response(body=answer.content, content_type=answer.content_type, headers=headers)
 
     return handle
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def _body(request: web.Request, largest: int) -> Mapping[str, Any]:
     """The JSON object of a request, empty where it has none. Raises BadInput."""
     if not request.can_read_body:
         return {}
-    content = b""
-    while part := await request.content.read(_LARGEST_BODY + 1 - len(content)):  # what has arrived so far
-        content += part
+    parts, size = [], 0
+    while size <= largest and (part := await request.content.read(largest + 1 - size)):  # what has arrived so far
+        parts.append(part)
+        size += len(part)
+    if size > largest:
+        raise BadInput(f"The body of the request must be a JSON object of at most {largest // 1024:,} kB.")
+    content = b"".join(parts)
     try:
-        body = json.loads(content or b"{}")
+        body = await asyncio.to_thread(json.loads, content) if size > SMALL else json.loads(content or b"{}")
     except (ValueError, RecursionError):
         body = None
-    if len(content) > _LARGEST_BODY or not isinstance(body, dict):
+    if not isinstance(body, dict):
         raise BadInput("The body of the request must be a JSON object.")
     return body
 
 
-async def _written(context: Context, story: Story, id_: str, body: Mapping[str, Any]) -> bytes:
-    answer = await story(context, id_, body)
+async def _written(context: Context, story: Story, asked: Asked) -> Bytes:
+    answer = await story(context, asked)
+    if isinstance(answer, Bytes):
+        return answer
 
     def write() -> bytes:
         return json.dumps(finite(answer), ensure_ascii=False).encode("utf-8", "replace")
 
     try:
-        return await asyncio.to_thread(write)
+        return Bytes(await asyncio.to_thread(write), "application/json")
     except RecursionError:
         raise Unreadable("CivitAI's answer is nested too deep to be passed on.", status=200) from None
 
 
-async def _backstage(context: Context, story: Coroutine[Any, Any, bytes]) -> bytes:
+async def _backstage(context: Context, story: Coroutine[Any, Any, Bytes], patience: float | None) -> Bytes:
     work = context.start(story)
     try:
-        return await asyncio.wait_for(wait_for(work), context.patience)
+        return await asyncio.wait_for(wait_for(work), context.patience if patience is None else patience)
     except asyncio.TimeoutError:
         work.cancel()
         raise Unreachable("CivitAI takes too long to answer; try again in a while.") from None
 
 
-def _answer_of(error: CivitaiError) -> web.Response:
+def _answer_of(error: CivitaiError, sentence: str) -> web.Response:
     status = next(status for kind, status in _STATUSES if isinstance(error, kind))
     headers = {}
     if status == 503:
         after = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(_LATER if after is None else math.ceil(after))
-    return _error(status, error.code, str(error), headers)
+    members = {"command": TOKEN_COMMAND} if isinstance(error, AdminNeeded) else {}
+    return _error(status, error.code, sentence, headers, **members)
 
 
-def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": message, "code": code}, status=status, headers=headers)
+def _error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **members: str
+) -> web.Response:
+    return web.json_response({"error": message, "code": code, **members}, status=status, headers=headers)
 
 
 def _refused(reason: str) -> web.Response:

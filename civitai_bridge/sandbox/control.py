@@ -8,23 +8,29 @@ from functools import partial
 from aiohttp import web
 
 from .faults import RequestLog
+from .made import fill
 from .money import Bank
 from .script import Script
+from .users import user_id
 from .website import Website
+from .workflows import Orchestrator
 
 
-def control_routes(script: Script, site: Website, bank: Bank, log: RequestLog) -> list[web.RouteDef]:
+def control_routes(script: Script, site: Website, orchestrator: Orchestrator, log: RequestLog) -> list[web.RouteDef]:
     """What tests and the fire plan ask; none of it is logged or goes wrong."""
     return [
-        web.post("/sandbox/control", partial(_control, script, site, bank)),
-        web.get("/sandbox/ledger", partial(_show_ledger, bank)),
+        web.post("/sandbox/control", partial(_control, script, site, orchestrator)),
+        web.get("/sandbox/ledger", partial(_show_ledger, orchestrator.bank)),
         web.get("/sandbox/requests", partial(_show_requests, log)),
     ]
 
 
-async def _control(script: Script, site: Website, bank: Bank, request: web.Request) -> web.StreamResponse:
+async def _control(
+    script: Script, site: Website, orchestrator: Orchestrator, request: web.Request
+) -> web.StreamResponse:
     """JSON of any of: calm true (forget the faults before), faults [{route, kind, …}], jobs [{…}], switches {…},
-    site {…}, balances {wallet: Buzz}, random {seed, chance, jobs}."""
+    site {…}, balances {wallet: Buzz}, random {seed, chance, jobs}, fill [{key, count, pictures, side}] (finished
+    workflows of an account, which nobody ordered)."""
     wishes = await request.json()
     try:
         if wishes.get("calm"):
@@ -40,8 +46,10 @@ async def _control(script: Script, site: Website, bank: Bank, request: web.Reque
         if "random" in wishes:
             script.at_random(**wishes["random"])
         if "balances" in wishes:
-            bank.opening = dict(wishes["balances"])
-            bank.balances.clear()
+            orchestrator.bank.opening = dict(wishes["balances"])
+            orchestrator.bank.balances.clear()
+        for account in wishes.get("fill", ()):
+            fill(orchestrator, str(user_id(account.pop("key"))), **account)
     except (TypeError, ValueError, KeyError) as error:
         return web.json_response({"error": str(error)}, status=400)
     return web.json_response({"ok": True})

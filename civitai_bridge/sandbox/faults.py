@@ -92,7 +92,7 @@ def _subject(orchestrator: Orchestrator, route: str, request: web.Request, body:
     match route:
         case "submit" | "price":
             return _prompt_of(body)
-        case "poll" | "cancel":
+        case "poll" | "cancel" | "delete" | "step":
             run = orchestrator.runs.get(match_info["id"])
         case "list":
             asked = set(request.query.getall("tags", []))

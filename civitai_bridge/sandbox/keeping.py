@@ -68,6 +68,8 @@ def _run_json(run: Run) -> dict[str, Any]:
         "paid": run.paid,
         "born": run.born,
         "blobs": blobs,
+        "made": run.made,
+        "deleted": run.deleted,
     }
 
 
@@ -79,4 +81,6 @@ def _run(data: Mapping[str, Any], folder: Path) -> Run:
     for blob in data["blobs"]:
         content = (folder / Path(blob["id"]).name).read_bytes() if blob["content"] else None
         blobs.append(Blob(**{**blob, "content": content}))
-    return Run(data["user"], data["key"], data["data"], Job(**job), data["paid"], data["born"], blobs)
+    run = Run(data["user"], data["key"], data["data"], Job(**job), data["paid"], data["born"], blobs)
+    run.made, run.deleted = data.get("made", False), data.get("deleted", False)
+    return run

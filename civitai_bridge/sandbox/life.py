@@ -38,13 +38,23 @@ async def live(orchestrator: Orchestrator, run: Run, data: Mapping[str, Any], so
         drawing.cancel()
 
 
+def blob_id(ending: str) -> str:
+    """The id of a new blob, as the service makes them."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(26)) + "." + ending
+
+
+def rating(blob: Blob) -> str:
+    """What a blob is rated: `x` for a mature one, else `pg`."""
+    return "x" if blob.mature else "pg"
+
+
 def _draw(run: Run, data: Mapping[str, Any], source: bytes | None) -> None:
     width, height = _size(data)
     count = int(data.get("quantity") or data.get("numImages") or 1)
     format_ = str(data.get("outputFormat") or "jpeg")
     seed = int(data.get("seed") or 0)
     for index in range(count):
-        name = "".join(secrets.choice(_ALPHABET) for _ in range(26)) + "." + _ENDINGS[format_]
+        name = blob_id(_ENDINGS[format_])
         content = draw(str(data.get("prompt", "")), seed + index, width, height, format_, source)
         blob = Blob(name, run.user, content, f"image/{_ENDINGS[format_]}", width, height)
         if index in run.job.blocked:

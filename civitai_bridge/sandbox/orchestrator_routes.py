@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +15,13 @@ from aiohttp import web
 
 from . import model_answers, models
 from .faults import Handler
-from .life import cancel
+from .life import cancel, rating
+from .lists import listed, refuse_zip, staff_list
 from .orchestrator import order
+from .reading import job_of, step_of
 from .script import Script
-from .users import user_of
-from .views import describe, listed, open_blob, view
+from .users import is_staff, user_of
+from .views import describe, open_blob, view
 from .workflows import Orchestrator, problem
 
 _WORKFLOWS = "/v2/consumer/workflows"
@@ -40,6 +44,10 @@ def orchestrator_routes(service: Service, around: Callable[[str, Handler], Handl
         ("GET", _WORKFLOWS, "list", _list),
         ("GET", _WORKFLOWS + "/{id}", "poll", _poll),
         ("PUT", _WORKFLOWS + "/{id}", "cancel", _cancel),
+        ("DELETE", _WORKFLOWS + "/{id}", "delete", _delete),
+        ("GET", _WORKFLOWS + "/{id}/steps/{name}", "step", _step),
+        ("GET", "/v1/consumer/jobs/{id}", "job", _job),
+        ("GET", "/v1/manager/workflows", "staff", _staff_list),
         ("GET", _BLOBS + "/content/{token}", "content", _content),
         ("GET", _BLOBS + "/blocked/{token}", "content", _blocked),
         ("POST", _BLOBS + "/{id}/refresh", "refresh", _refresh),
@@ -87,7 +95,37 @@ async def _poll(service: Service, request: web.Request) -> web.StreamResponse:
     )
 
 
+async def _delete(service: Service, request: web.Request) -> web.StreamResponse:
+    run = service.orchestrator.run_of(user_of(request), request.match_info["id"])
+    if not run.done.is_set():
+        cancel(service.orchestrator, run)
+    run.deleted = True
+    return web.Response(status=204)
+
+
+async def _step(service: Service, request: web.Request) -> web.StreamResponse:
+    run = service.orchestrator.run_of(user_of(request), request.match_info["id"])
+    return web.json_response(step_of(service.orchestrator, run, request.match_info["name"]))
+
+
+async def _job(service: Service, request: web.Request) -> web.StreamResponse:
+    detailed = request.query.get("detailed") == "true"
+    user, staff = user_of(request), is_staff(request)
+    return web.json_response(
+        job_of(service.orchestrator, user, request.match_info["id"], is_staff=staff, detailed=detailed)
+    )
+
+
+async def _staff_list(service: Service, request: web.Request) -> web.StreamResponse:
+    user_of(request)
+    if not is_staff(request):
+        raise problem(401, "Unauthorized", "This endpoint needs a manager token.")
+    query = {name: request.query.getall(name) for name in request.query}
+    return web.json_response(staff_list(service.orchestrator, query))
+
+
 async def _list(service: Service, request: web.Request) -> web.StreamResponse:
+    refuse_zip(request.headers.get("Accept", ""))
     query = {name: request.query.getall(name) for name in request.query}
     return web.json_response(listed(service.orchestrator, user_of(request), query))
 
@@ -112,17 +150,24 @@ async def _refresh(service: Service, request: web.Request) -> web.StreamResponse
     user, blob = user_of(request), service.orchestrator.blobs.get(request.match_info["id"])
     if blob is None or blob.user != user:
         raise problem(404, "Not Found")
+    if blob.is_expired:
+        raise problem(404, "Not Found")
+    blob.renewed = time.time()
     return web.json_response(describe(service.orchestrator, blob))
 
 
 async def _blob(service: Service, request: web.Request) -> web.StreamResponse:
     user = user_of(request) if "Authorization" in request.headers else None
-    target = open_blob(
-        service.orchestrator, request.match_info["id"], user=user, signature=request.query.get("sig", "")
+    name, signature, ceiling = (
+        request.match_info["id"],
+        request.query.get("sig", ""),
+        request.query.get("nsfwLevel", ""),
     )
+    target = open_blob(service.orchestrator, name, user=user, signature=signature, ceiling=ceiling)
+    headers = {"x-nsfw-level": rating(service.orchestrator.blobs[name])}
     if request.method == "HEAD":
-        return web.Response(status=204)
-    return web.Response(status=301, headers={"Location": target, "x-nsfw-level": "pg"})
+        return web.Response(status=204, headers=headers)
+    return web.Response(status=301, headers={"Location": target, **headers})
 
 
 async def _content(service: Service, request: web.Request) -> web.StreamResponse:
@@ -133,7 +178,19 @@ async def _content(service: Service, request: web.Request) -> web.StreamResponse
     blob = service.orchestrator.blobs.get(service.orchestrator.content.get(request.match_info["token"], ""))
     if blob is None or blob.content is None:
         raise problem(404, "Not Found")
-    return web.Response(body=blob.content, content_type=blob.kind)
+    return _content_answer(request, blob.content, blob.kind)
+
+
+def _content_answer(request: web.Request, content: bytes, kind: str) -> web.Response:
+    """The bytes, or from where a range asks for them."""
+    asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+    if asked is None:
+        return web.Response(body=content, content_type=kind, headers={"Accept-Ranges": "bytes"})
+    first = int(asked[1])
+    if first >= len(content):
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{len(content)}"})
+    headers = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}
+    return web.Response(status=206, body=content[first:], content_type=kind, headers=headers)
 
 
 async def _blocked(service: Service, request: web.Request) -> web.StreamResponse:

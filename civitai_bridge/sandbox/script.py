@@ -4,8 +4,8 @@
     sandbox.script.job(seconds=0.1, blocked=(0,))             the next job withholds its first picture
     sandbox.script.at_random(seed=7, chance=0.1)              each request has this chance of a fault, drawn by seed
 
-Fault kinds (routes: submit, price, poll, list, cancel, refresh, blob, content, resource, and of the site: site, trpc,
-download, storage, media):
+Fault kinds (routes: submit, price, poll, list, cancel, delete, step, job, staff, refresh, blob, content, resource, and
+of the site: site, trpc, download, storage, media):
     status (status, body)   answers at once, nothing is done            html           502 with a page
     drop                    closes the connection, nothing is done      hang (seconds) waits, then closes
     lost                    does it, then closes the connection         lost500        does it, then answers 500
@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _OF_THE_SITE = ("site", "trpc", "download", "storage", "media")
-ROUTES = ("submit", "price", "poll", "list", "cancel", "refresh", "blob", "content", "resource", *_OF_THE_SITE)
+_OF_WORK = ("submit", "price", "poll", "list", "cancel", "delete", "step", "job", "staff")
+ROUTES = (*_OF_WORK, "refresh", "blob", "content", "resource", *_OF_THE_SITE)
 _ANYWHERE = (
     *("status", "html", "drop", "hang", "slow", "lost", "lost500", "late", "cut", "short", "wrong", "limit"),
     *("challenge", "tells"),
@@ -75,7 +76,9 @@ class Script:
     after which a workflow is in the list, and after which a second POST of its key finds it (before, a twin is made).
     `signed`: signed addresses of pictures lead to moderation's placeholder (`blocked`) or are refused (`refused`),
     though the pictures can be had by their ids. `refused_keys` are no longer taken. `fees` are what creators take, AIR
-    to Buzz a picture; they are charged beside the `total` that is named."""
+    to Buzz a picture; they are charged beside the `total` that is named. `ignored_filters` are parameters of the list
+    that the deployment takes and does not keep; `jobs_route` is `open`, `staff` (for the staff's keys, which begin with
+    `staff`) or `gone`; `extra_bytes` is how much of a field that no client knows is in every workflow."""
 
     dialect: str = "S"
     strict: bool = False
@@ -94,6 +97,9 @@ class Script:
     wait_refused: bool = False
     get_without_wait_202: bool = False
     cancel_of_ended: int = 409
+    ignored_filters: tuple[str, ...] = ()
+    jobs_route: str = "open"
+    extra_bytes: int = 0
     fees: dict[str, float] = field(default_factory=dict)
     faults: dict[str, deque[Fault]] = field(default_factory=dict)
     jobs: deque[Job] = field(default_factory=deque)

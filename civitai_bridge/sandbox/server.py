@@ -1,5 +1,5 @@
-"""The sandbox's three addresses on loopback: orchestrator, site and storage, with a log of every request and a
-control address."""
+"""The sandbox's four addresses on loopback: orchestrator, site, storage and Link's relay, with a log of every request
+and a control address."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from . import schema
 from .control import control_routes
 from .faults import RequestLog, Seen
 from .keeping import keep, restore
+from .link.control import link_control_routes
+from .link.service import LinkService
 from .money import Bank, Entry
 from .orchestrator_routes import Service, content_route, orchestrator_routes
 from .script import Script
@@ -24,7 +26,7 @@ from .workflows import Orchestrator
 
 class Sandbox:
     """A pretend CivitAI: `async with Sandbox() as sandbox: …`. `port` takes N (orchestrator), N+1 (site), N+2
-    (storage); N+3 is kept for the relay; 0 = free ports. `pace` scales the 2.5 seconds of a job; connections that are
+    (storage), N+3 (Link's relay); 0 = free ports. `pace` scales the 2.5 seconds of a job; connections that are
     silent for `idle` seconds are closed. With a `folder`, bank and workflows are kept there for the next sandbox."""
 
     def __init__(
@@ -38,14 +40,15 @@ class Sandbox:
     ) -> None:
         self.script = script or Script()
         self.bank = Bank()
-        self.site = Website()
+        self.site = Website(bank=self.bank)
         self._port = port
         self._idle = idle
         self._folder = folder
         self._runners: list[web.AppRunner] = []
         self.orchestrator = Orchestrator(self.script, self.bank, pace=pace)
         self._log = RequestLog(self.script, self.orchestrator)
-        self.orchestration_url = self.site_url = self.storage_url = ""
+        self.link = LinkService(self.site, port=port + 3 if port else 0, folder=folder)
+        self.orchestration_url = self.site_url = self.storage_url = self.link_url = ""
 
     @property
     def requests(self) -> list[Seen]:
@@ -67,12 +70,14 @@ class Sandbox:
         service = Service(self.orchestrator, self.script)
         routes = [
             *orchestrator_routes(service, self._log.around),
-            *control_routes(self.script, self.site, self.bank, self._log),
+            *control_routes(self.script, self.site, self.orchestrator, self._log),
+            *link_control_routes(self.link),
         ]
         self.orchestration_url = await self._serve("orchestrator", 0, routes)
         self.site_url = service.site_url = await self._serve("site", 1, site_routes(self.site, self._log.around))
         storage = [content_route(service, self._log.around), *storage_routes(self.site, self._log.around)]
         self.storage_url = await self._serve("storage", 2, storage)
+        self.link_url = await self.link.start()
         self.site.base, self.site.storage.base = self.site_url, self.storage_url
         self.orchestrator.base, self.orchestrator.storage = self.orchestration_url, self.storage_url
         if self._folder is not None:
@@ -81,6 +86,7 @@ class Sandbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.link.stop()
         self.orchestrator.close()
         self._log.close()
         for runner in self._runners:

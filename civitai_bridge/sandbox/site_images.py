@@ -12,11 +12,12 @@ from aiohttp import web
 from . import images, models, wire
 from .image_answers import generation_data, listed
 from .query import LARGEST_ID, PUBLIC, Answer, cursor, flag, levels, next_page, number
-from .users import key_of
+from .users import key_of, user_id
 from .website import Website
 from .wire import UNDEFINED, Failure
 
 NO_MEDIA = "no-media"  # a key without the MediaRead bit
+NO_BUZZ = "no-buzz"  # a key without the BuzzRead bit
 _OWN_HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red"})
 _IMAGE_FILTERS = ("imageId", "postId", "modelVersionId", "modelId")
 
@@ -39,7 +40,7 @@ async def trpc(site: Website, request: web.Request) -> web.StreamResponse:
         try:
             if trouble is not None:
                 raise trouble
-            payload = _procedure(request, name, one)
+            payload = _procedure(site, request, name, one)
             status, body = 200, wire.success(payload, site.wire)
         except Failure as refused:
             status, body = wire.CODES[refused.name][0], wire.failure(refused, name, site.wire)
@@ -49,7 +50,9 @@ async def trpc(site: Website, request: web.Request) -> web.StreamResponse:
     return web.json_response(bodies if batch else bodies[0], status=common)
 
 
-def _procedure(request: web.Request, name: str, given: Any) -> dict[str, Any]:
+def _procedure(site: Website, request: web.Request, name: str, given: Any) -> dict[str, Any]:
+    if name == "buzz.getBuzzAccount":
+        return _wallets(site, key_of(request))
     if name != "image.getGenerationData":
         raise Failure("NOT_FOUND", f'No procedure found on path "{name}"')
     origin = request.headers.get("Origin") or request.headers.get("Referer") or ""
@@ -69,6 +72,14 @@ def _procedure(request: web.Request, name: str, given: Any) -> dict[str, Any]:
     if image is None:
         raise Failure("NOT_FOUND", "Could not find entity")
     return generation_data(image)
+
+
+def _wallets(site: Website, key: str) -> dict[str, Any]:
+    if not key:
+        raise Failure("UNAUTHORIZED", "UNAUTHORIZED")
+    if key == NO_BUZZ:
+        raise Failure("FORBIDDEN", "Your API key does not have the required scope for this action")
+    return dict(site.bank.of(str(user_id(key))))
 
 
 async def image_list(site: Website, request: web.Request) -> web.StreamResponse:

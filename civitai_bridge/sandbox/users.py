@@ -24,6 +24,11 @@ def user_of(request: web.Request) -> str:
     return str(user_id(token))
 
 
+def is_staff(request: web.Request) -> bool:
+    """Whether the key is one of CivitAI's staff: here, one that begins with `staff`."""
+    return request.headers.get("Authorization", "").partition(" ")[2].startswith("staff")
+
+
 def key_of(request: web.Request) -> str:
     """The key of a session, `""` for none: the second word of the header whatever the first, else `?token=`
     ."""

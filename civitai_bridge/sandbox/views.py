@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from .workflows import TERMINAL, Blob, Orchestrator, Run, invalid, iso, problem
+from .life import rating
+from .workflows import Blob, Orchestrator, Run, iso, problem
 
-_PAGES = (("take", "100"), ("cursor", "0"))
+_LEVELS = ("pg", "pg13", "r", "x", "xxx")
 
 
 def view(orchestrator: Orchestrator, run: Run, *, hide_mature: bool = False) -> dict[str, Any]:
     """The workflow as this deployment writes it: fresh signed addresses, one of two dialects."""
     data = copy.deepcopy(run.data)
+    if orchestrator.script.extra_bytes:
+        data["unknownField"] = {"text": "x" * orchestrator.script.extra_bytes}
+    if run.made:
+        return _made_view(orchestrator, data, hide_mature)
     step = data["steps"][0]
     if run.status == "processing":
         slots = int(step["input"].get("quantity") or 1)
@@ -37,9 +42,35 @@ def view(orchestrator: Orchestrator, run: Run, *, hide_mature: bool = False) -> 
     return data
 
 
+def _made_view(orchestrator: Orchestrator, data: dict[str, Any], hide_mature: bool) -> dict[str, Any]:
+    """A workflow that nobody ordered: as it stands, its blobs signed."""
+    steps = [step for step in data.get("steps") or () if isinstance(step, dict)]
+    for blob in blobs_in([step.get("output") for step in steps]):
+        if kept := orchestrator.blobs.get(blob["id"]):
+            seen = describe(orchestrator, kept, hide_mature)
+            blob |= {name: seen[name] for name in ("available", "url", "urlExpiresAt")}
+    if orchestrator.script.dialect == "S+":
+        for step in steps:
+            step.pop("jobs", None)
+        data.setdefault("deletedAt", None)
+    return data
+
+
+def blobs_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object below a value that names a blob and says whether it is there."""
+    if isinstance(value, dict):
+        if isinstance(value.get("id"), str) and "available" in value:
+            yield value
+        for inner in value.values():
+            yield from blobs_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from blobs_in(inner)
+
+
 def describe(orchestrator: Orchestrator, blob: Blob, hide_mature: bool = False) -> dict[str, Any]:
     """A blob, with a fresh signed address where it may be had."""
-    there = blob.content is not None and not blob.blocked and not (blob.mature and hide_mature)
+    there = blob.content is not None and not (blob.blocked or blob.is_expired or (blob.mature and hide_mature))
     data: dict[str, Any] = {
         "type": "image",
         "id": blob.id,
@@ -48,7 +79,7 @@ def describe(orchestrator: Orchestrator, blob: Blob, hide_mature: bool = False) 
         "urlExpiresAt": None,
         "width": blob.width,
         "height": blob.height,
-        "nsfwLevel": "pg",
+        "nsfwLevel": rating(blob),
         "blockedReason": blob.blocked or ("none" if orchestrator.script.none_reason else None),
         "previewUrl": None,
         "previewUrlExpiresAt": None,
@@ -64,35 +95,8 @@ def describe(orchestrator: Orchestrator, blob: Blob, hide_mature: bool = False) 
     return data
 
 
-def listed(orchestrator: Orchestrator, user: str, query: Mapping[str, list[str]]) -> dict[str, Any]:
-    """A page of a user's workflows."""
-    tags, text = set(query.get("tags", [])), "".join(query.get("query", []))
-    since, until = query.get("fromDate", [""])[0], query.get("toDate", [""])[0]
-    hide = query.get("hideMatureContent", ["true"])[0] != "false"
-    take, cursor = (_number(name, query.get(name, [other])[0] or other) for name, other in _PAGES)
-    failed = query.get("excludeFailed", ["false"])[0] == "true"
-    now = time.time()
-    runs = [
-        run
-        for run in orchestrator.runs.values()
-        if run.user == user
-        and now - run.born >= orchestrator.script.list_lag
-        and tags <= set(run.data["tags"])
-        and (not text or text in str(run.data["metadata"]))
-        and (not since or run.data["createdAt"] >= since)
-        and (not until or run.data["createdAt"] <= until)
-        and not (failed and run.status in TERMINAL[1:])
-    ]
-    runs.sort(key=lambda run: run.born, reverse=query.get("ascending", ["false"])[0] != "true")
-    page = [view(orchestrator, run, hide_mature=hide) for run in runs[cursor : cursor + take]]
-    body: dict[str, Any] = {"items": page, "next": str(cursor + take) if cursor + take < len(runs) else None}
-    if orchestrator.script.omit_next and body["next"] is None:
-        del body["next"]
-    return body
-
-
-def open_blob(orchestrator: Orchestrator, blob_id: str, *, user: str | None, signature: str) -> str:
-    """Where the redirect of a blob leads. Raises Refusal: no right to it, expired, not there."""
+def open_blob(orchestrator: Orchestrator, blob_id: str, *, user: str | None, signature: str, ceiling: str = "") -> str:
+    """Where the redirect of a blob leads. Raises Refusal: no right to it, expired, not there, rated above `ceiling`."""
     blob = orchestrator.blobs.get(blob_id)
     if user is None:
         signed_id, expires = orchestrator.signed.get(signature, ("", 0.0))
@@ -104,8 +108,10 @@ def open_blob(orchestrator: Orchestrator, blob_id: str, *, user: str | None, sig
             raise problem(403, "Forbidden")
     elif blob is not None and blob.user != user:
         raise problem(404, "Not Found")
-    if blob is None or blob.content is None:
+    if blob is None or blob.content is None or blob.is_expired:
         raise problem(404, "Not Found")
+    if ceiling and (ceiling not in _LEVELS or _LEVELS.index(rating(blob)) > _LEVELS.index(ceiling)):
+        raise problem(403, "Forbidden", "The blob is rated above the level that was asked for.")
     token = secrets.token_urlsafe(24)
     orchestrator.content[token] = blob_id
     if blob.blocked or (user is None and orchestrator.script.signed == "blocked"):
@@ -115,9 +121,3 @@ def open_blob(orchestrator: Orchestrator, blob_id: str, *, user: str | None, sig
         if orchestrator.script.on_storage
         else f"/v2/consumer/blobs/content/{token}"
     )
-
-
-def _number(name: str, text: str) -> int:
-    if not text.isdecimal():
-        raise invalid({name: [f"The value '{text}' is not valid for {name}."]})
-    return int(text)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
+import time
+import uuid
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,6 +16,7 @@ from .money import Bank
 from .script import Job, Script
 
 TERMINAL = ("succeeded", "failed", "expired", "canceled")
+RETENTION = 30 * 24 * 3600.0  # seconds for which blobs are kept
 
 
 class Refusal(Exception):
@@ -44,7 +48,8 @@ def invalid(errors: Mapping[str, list[str]]) -> Refusal:
 
 @dataclass
 class Blob:
-    """A picture of a workflow; `content` None = it does not become available, `blocked` = why it is withheld."""
+    """A picture of a workflow; `content` None = it does not become available, `blocked` = why it is withheld; `renewed`
+    is when its 30 days began, in seconds since the epoch."""
 
     id: str
     user: str
@@ -54,11 +59,17 @@ class Blob:
     height: int = 0
     blocked: str = ""
     mature: bool = False
+    renewed: float = field(default_factory=time.time)
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its 30 days are over since it was made or asked for anew."""
+        return time.time() - self.renewed > RETENTION
 
 
 @dataclass
 class Run:
-    """One workflow, with what only the sandbox knows of it."""
+    """One workflow, with what only the sandbox knows of it; `made` = nobody ordered it, `deleted` = by its owner."""
 
     user: str
     key: str
@@ -69,6 +80,8 @@ class Run:
     blobs: list[Blob] = field(default_factory=list)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    made: bool = False
+    deleted: bool = False
 
     @property
     def id(self) -> str:
@@ -81,7 +94,7 @@ class Run:
     @property
     def prompt(self) -> str:
         """What it draws; the plan of random faults hangs on it."""
-        return str(self.data["steps"][0]["input"].get("prompt", ""))
+        return "" if self.made else str(self.data["steps"][0]["input"].get("prompt", ""))
 
 
 class Orchestrator:
@@ -104,7 +117,7 @@ class Orchestrator:
     def run_of(self, user: str, workflow_id: str) -> Run:
         """A user's workflow. Raises Refusal (404)."""
         run = self.runs.get(workflow_id)
-        if run is None or run.user != user:
+        if run is None or run.user != user or run.deleted:
             raise problem(404, "Not Found")
         return run
 
@@ -124,6 +137,16 @@ def transactions(kind: str, paid: Mapping[str, int]) -> list[dict[str, Any]]:
 def iso(when: datetime) -> str:
     """A moment as the service writes it."""
     return when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def moment(text: str) -> datetime:
+    """A moment as a client or the service writes it, with any number of digits; UTC where it says no zone. Raises
+    ValueError."""
+    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})?", text)
+    if match is None:
+        raise ValueError(f"no moment: {text!r}")
+    zone = match[3] if match[3] not in (None, "Z") else "+00:00"
+    return datetime.fromisoformat(f"{match[1]}.{(match[2] or '0')[:6].ljust(6, '0')}{zone}")
 
 
 def new_workflow(
@@ -163,7 +186,7 @@ def new_workflow(
 
 def _new_step(place: int, step: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     job = {
-        "id": secrets.token_hex(16),
+        "id": str(uuid.uuid4()),
         "status": "unassigned",
         "cost": 100,
         "queuePosition": {"support": "available", "precedingJobs": 3},

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from ..errors import BadInput, BadRequest, NotFound, Unreadable
 from ..network.exchange import Request, Send, expect
 from ..resources.hashes import spellings
-from ..resources.json_values import integer, mapping, objects, whole
+from ..resources.json_values import integer, items, mapping, objects, text, whole
+from ..resources.plain_text import one_line
 from ..resources.version import ModelVersion, version_from_json, version_from_mini
 
 _VERSIONS = "/api/v1/model-versions"
@@ -27,6 +28,7 @@ class ListedVersion:
     name: str
     base_model: str
     status: str = "Published"
+    trained_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Model:
         """The newest published version."""
         return next((version for version in self.versions if version.status == "Published"), None)
 
+    def newer_than(self, version_id: int) -> ListedVersion | None:
+        """The newest published version of the same base model, where that is newer than this one."""
+        places = [number for number, version in enumerate(self.versions) if version.version_id == version_id]
+        before = self.versions[: places[0]] if places else ()
+        base_model = self.versions[places[0]].base_model if places else ""
+        return next((each for each in before if each.status == "Published" and each.base_model == base_model), None)
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -52,6 +61,18 @@ class Owner:
 
     version_id: int
     model_id: int
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of CivitAI: the id as text, and the name, `""` where it was not said. Of the key that asked, `scope` is
+    CivitAI's bit mask of what it may do, `buzz_limit` what it may spend as CivitAI writes it; None where it was not
+    said."""
+
+    id: str
+    name: str
+    scope: int | None = None
+    buzz_limit: Any = None
 
 
 class SiteClient:
@@ -63,11 +84,16 @@ class SiteClient:
     async def user_id(self) -> str:
         """The id of the user whose key is sent along, as text. Raises Unauthorized, Unreadable and what `send`
         raises."""
-        data = await self._get("/api/v1/me", "you")
-        user_id = whole(mapping(data).get("id"))
+        return (await self.user()).id
+
+    async def user(self) -> User:
+        """The user whose key is sent along. Raises as `user_id`."""
+        data = mapping(await self._get("/api/v1/me", "you"))
+        user_id = whole(data.get("id"))
         if user_id is None:
             raise Unreadable("CivitAI did not say whose the key is.", status=200)
-        return str(user_id)
+        scope = integer(data.get("tokenScope"))
+        return User(str(user_id), one_line(text(data.get("username"))), scope, data.get("buzzLimit"))
 
     async def version(self, version_id: int) -> ModelVersion:
         """Everything public about a version. Raises NotFound: unknown, not published, or not visible to this
@@ -130,18 +156,19 @@ class SiteClient:
         data = await self._get(f"/api/v1/models/{model_id}", f"model {model_id}")
         if not isinstance(data, Mapping):
             raise Unreadable("CivitAI answered with something that is not a model.", status=200)
-        versions = tuple(
-            ListedVersion(
-                entry["id"],
-                str(entry.get("name") or ""),
-                str(entry.get("baseModel") or ""),
-                entry.get("status", "Published"),
-            )
-            for entry in objects(data.get("modelVersions"))
-            if integer(entry.get("id")) is not None
-        )
-        name, type_, mode = (str(data.get(key) or "") for key in ("name", "type", "mode"))
-        return Model(model_id, name, type_, mode, versions, data)
+        return _model(model_id, data)
+
+    async def models(self, model_ids: Iterable[int]) -> dict[int, Model]:
+        """Several models with their versions, a hundred a call; without those that the list does not show."""
+        models: dict[int, Model] = {}
+        ids = [str(model_id) for model_id in dict.fromkeys(model_ids)]
+        for batch in _batches(ids, MOST_DETAILS):
+            query = (("ids", ",".join(batch)), ("limit", str(MOST_DETAILS)), ("nsfw", "true"))
+            data = await self._get("/api/v1/models", "list of models", query)
+            for entry in objects(mapping(data).get("items")):
+                if (model_id := integer(entry.get("id"))) is not None:
+                    models[model_id] = _model(model_id, entry)
+        return models
 
     async def newest_version(self, model_id: int) -> int:
         """The id of a model's newest published version; the site lists them newest first."""
@@ -173,6 +200,22 @@ class SiteClient:
                 status=error.status,
                 detail=error.detail,
             ) from error
+
+
+def _model(model_id: int, data: Mapping[str, Any]) -> Model:
+    versions = tuple(
+        ListedVersion(
+            entry["id"],
+            str(entry.get("name") or ""),
+            str(entry.get("baseModel") or ""),
+            str(entry.get("status") or "Published"),
+            tuple(str(word) for word in items(entry.get("trainedWords")) if word),
+        )
+        for entry in objects(data.get("modelVersions"))
+        if integer(entry.get("id")) is not None
+    )
+    name, type_, mode = (str(data.get(key) or "") for key in ("name", "type", "mode"))
+    return Model(model_id, name, type_, mode, versions, data)
 
 
 def _whole_hashes(hashes: Iterable[str]) -> list[str]:

@@ -3,9 +3,10 @@ here; everything is asked when it is needed."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ def when_started(story: Callable[[], Coroutine[Any, Any, Any]]) -> None:
 
     if (app := getattr(server(), "app", None)) is not None:
         app.on_startup.append(started)
+
+
+def when_stopped(story: Callable[[], Coroutine[Any, Any, Any] | None]) -> None:
+    """Run a story on the background loop before the server ends, where there is one then, and wait for it a little;
+    where the process is killed it does not run."""
+    from ...civitai_bridge.network.background import background_loop, wait_for
+
+    async def stopped(_: Any) -> None:
+        if (work := story()) is not None:
+            await asyncio.wait({asyncio.ensure_future(wait_for(background_loop().start(work)))}, timeout=5)
+
+    if (app := getattr(server(), "app", None)) is not None:
+        app.on_shutdown.append(stopped)
 
 
 def prompt_id() -> str:
@@ -80,6 +94,31 @@ def progress_bar(node_id: str | None) -> Callable[[float], None]:
         return lambda _: None
     registry = get_progress_state()
     return lambda fraction: registry.update_progress(node_id, fraction * 100, 100, None)
+
+
+def send(event: str, data: Mapping[str, Any], client: str) -> None:
+    """Give an event to one page by its client id, from any thread; to nobody where the id is `""`: core would take None
+    for everybody."""
+    if client and (instance := server()) is not None:
+        instance.send_sync(event, dict(data), client)
+
+
+def broadcast(event: str, data: Mapping[str, Any]) -> None:
+    """Give an event to every page, from any thread."""
+    if (instance := server()) is not None:
+        instance.send_sync(event, dict(data))
+
+
+def makes_lists(kind: str) -> bool | None:
+    """Whether what comes out of a node class is a list that is taken one by one, so that nodes behind it run several
+    times; None for a class that is not here."""
+    mappings = getattr(core_nodes(), "NODE_CLASS_MAPPINGS", {})
+    if kind not in mappings:
+        return None
+    try:
+        return any(getattr(mappings[kind], "OUTPUT_IS_LIST", ()) or ())
+    except Exception:  # another pack's class property may do anything; then nobody knows
+        return None
 
 
 def metadata_is_off() -> bool:

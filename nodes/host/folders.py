@@ -35,10 +35,19 @@ def models_root() -> Path:
 
 
 def listed(folder: str) -> list[str]:
-    """The file names that ComfyUI's loaders of a folder offer."""
+    """The file names that ComfyUI's loaders of a folder offer; `""` = of all folders."""
     import folder_paths
 
+    if not folder:
+        return [name for key in model_folders() for name in listed(key)]
     return list(folder_paths.get_filename_list(folder)) if folder in folder_paths.folder_names_and_paths else []
+
+
+def output_folder() -> Path:
+    """ComfyUI's folder for pictures."""
+    import folder_paths
+
+    return Path(folder_paths.get_output_directory())
 
 
 def listing_of(folder: str) -> str:

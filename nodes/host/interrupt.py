@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Story = Callable[["NodeRun"], Coroutine[Any, Any, T]]
+JOB_EVENT = "civitai_bridge.job"
 log = logging.getLogger(__name__)
 
 
@@ -61,8 +62,16 @@ class NodeRun:
         self._cancelled = True
 
     def show(self, state: State) -> None:
-        """Where a purchase is, on the node."""
+        """Where a purchase is, on the node, and as an event for our page; for the client alone that queued it."""
+        if not self._left and self.node_id and self.client_id:
+            comfyui.send(JOB_EVENT, self._job(state), self.client_id)
         self.tell(state.text, state.fraction)
+
+    def _job(self, state: State) -> dict[str, Any]:
+        return {
+            "node": self.node_id, "prompt_id": self.prompt_id, "phase": state.phase, "text": state.text,
+            "progress": state.fraction, "price": state.price, "workflow_id": state.workflow_id,
+        }  # fmt: skip
 
     def show_download(self, progress: DownloadProgress) -> None:
         """How far a file is, on the node."""

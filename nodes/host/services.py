@@ -23,11 +23,13 @@ from .watch import ModelWatch
 if TYPE_CHECKING:
     from ...civitai_bridge.app import App
     from ...civitai_bridge.catalog.service import CatalogService
+    from ...civitai_bridge.link.runner import LinkRunner
     from ...civitai_bridge.orchestration.fleet import Fleet
     from .interrupt import NodeRun
 
 log = logging.getLogger(__name__)
 _LISTS_REMEMBERED = 200  # of LoRAs that were applied
+_WORKS_REMEMBERED = 2000  # workflows, jobs and blobs that a node looked at
 
 
 class Services:
@@ -39,6 +41,8 @@ class Services:
         self.watches: dict[Path, ModelWatch] = {}  # by state folder, as the index of files is
         self._accounts: list[str] = []
         self._applied: dict[str, tuple[str, ...]] = {}
+        self._works: dict[tuple[int, str], bool] = {}
+        self.fetching = asyncio.Semaphore(4)  # works whose pictures are fetched at once; a list may run hundreds
         self._seen: weakref.WeakSet[Fleet] = weakref.WeakSet()
 
     @functools.cached_property
@@ -51,6 +55,19 @@ class Services:
             load=load_server_settings,
             folders=lambda _: ModelFolders(folders.model_folders, folders.models_root()),
         )
+
+    @functools.cached_property
+    def link(self) -> LinkRunner:
+        """CivitAI Link in this server; nothing runs before there is a pairing."""
+        from ...civitai_bridge.link.runner import LinkRunner
+        from .link import open_agent
+
+        return LinkRunner(load_server_settings, lambda: open_agent(self.app, self.catalog))
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether anybody has asked for the link in this process."""
+        return "link" in self.__dict__
 
     async def fleet(self) -> Fleet:
         """The Fleet for the settings as they are now. The first time, what was left open is looked after: pictures
@@ -95,6 +112,16 @@ class Services:
         """The files from which Apply LoRAs really applied a list in this server, `""` for a LoRA that it did not apply;
         None when it never saw the list."""
         return self._applied.get(_as_key(loras))
+
+    def note_work(self, name: str, is_final: bool) -> None:
+        """Remember of a workflow, job or blob of this account whether what came of it can change no more."""
+        self._works[self.account(), name] = is_final
+        while len(self._works) > _WORKS_REMEMBERED:
+            del self._works[next(iter(self._works))]
+
+    def is_final(self, name: str) -> bool | None:
+        """What was noted of a workflow, job or blob of this account; None for one that nobody looked at yet."""
+        return self._works.get((self.account(), name))
 
 
 @functools.cache

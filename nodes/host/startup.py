@@ -11,16 +11,19 @@ from typing import Any
 
 from ...civitai_bridge.errors import CivitaiError
 from ...civitai_bridge.network.background import background_loop
-from . import comfyui
+from . import comfyui, folders
 from .services import load_server_settings, server_home, services
 
 log = logging.getLogger(__name__)
+_LOOK_EVERY = 3.0  # seconds
+LINK_FILE = "link.json"  # named here too, so that nothing of Link is loaded to see that there is none
 
 
 def set_up() -> None:
     """All of it; neither network nor disk is touched before the server has started."""
     serve_odd_folder_names()
     wake_for_what_is_open()
+    run_link()
     serve_routes()
 
 
@@ -39,10 +42,39 @@ async def _wake() -> None:
         log.warning("What is open in the journal could not be looked after: %s", error)
 
 
+def run_link() -> None:
+    """When this machine is paired, at the server's start or later by a command, CivitAI Link runs until the server
+    ends. Before that nothing of it is loaded; a look at one file every few seconds is all that it costs."""
+    comfyui.when_started(_link)
+    comfyui.when_stopped(lambda: services().link.stop() if services().is_linked else None)
+
+
+async def _link() -> None:
+    file, seen = None, 0
+    while True:
+        try:
+            file = file or (await asyncio.to_thread(load_server_settings)).home / LINK_FILE
+            if (written := _written(file)) != seen:
+                seen = written
+                await services().link.start()
+        except CivitaiError as error:
+            log.warning("CivitAI Link could not be started: %s", error)
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _written(file: Path) -> int:
+    """When a file was written, in nanoseconds; 0 where there is none."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def serve_routes() -> None:
     """The pack's routes on ComfyUI's own server; the admin token is made when it has started."""
     from ...civitai_bridge.routes.access import Gate
-    from ...civitai_bridge.routes.table import Context, add_routes
+    from ...civitai_bridge.routes.context import Context, Host
+    from ...civitai_bridge.routes.table import add_routes
 
     if (server := comfyui.server()) is None:
         return
@@ -51,6 +83,10 @@ def serve_routes() -> None:
         catalog=services().catalog,
         reader=lambda: services().app.reader(),
         gate=Gate(_admin_token, load_server_settings),
+        app=lambda: services().app,
+        fleet=services().fleet,
+        runner=lambda: services().link,
+        host=Host(comfyui.send, folders.output_folder, comfyui.makes_lists, folders.listed),
     )
     add_routes(server.routes, context)
     comfyui.when_started(lambda: asyncio.to_thread(make_token))

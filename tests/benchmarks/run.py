@@ -27,7 +27,9 @@ import catalog  # noqa: E402
 import faults  # noqa: E402
 import graphs  # noqa: E402
 import metadata  # noqa: E402
+import watching  # noqa: E402
 import website  # noqa: E402
+import work as own_work  # noqa: E402
 
 from civitai_bridge.app import open_fleet  # noqa: E402
 from civitai_bridge.network.client import HttpClient  # noqa: E402
@@ -384,11 +386,16 @@ def main() -> int:
             asyncio.run(connections(pretend.addresses, Path(folder) / "plain", None, "HTTP/1.1", 17))
             over_tls(pretend.addresses, Path(folder) / "tls")
             asyncio.run(remote(pretend.addresses, Path(folder) / "state"))
+        with Pretend() as pretend:  # its log holds these jobs alone
+            watching.many_jobs(row, pretend.addresses, Path(folder) / "jobs")
+        with Pretend() as pretend:
+            own_work.own_work(row, pretend.addresses, Path(folder) / "work")
         asyncio.run(faults.going_wrong(row, Path(folder) / "faults"))
         asyncio.run(website.looking_up(row))
         catalog.catalogs(row)
         metadata.reading(row, Path(folder) / "pictures")
         graphs.reading(row)
+        graphs.looked_at(row)
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"
     out.mkdir(exist_ok=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 import os
 import signal
@@ -11,77 +9,20 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+from work_room import Shell, Terminal
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
-from pack.civitai_bridge.app import Tuning
-from pack.civitai_bridge.cli import main
-from pack.civitai_bridge.orchestration.timings import Timings
-from pack.civitai_bridge.sandbox import Embedded, Sandbox
+from pack.civitai_bridge.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
-Shell = Callable[..., SimpleNamespace]
 ORDER = ("generate", "--model", "128078", "--prompt", "a lighthouse at dusk", "--width", "512", "--height", "512")
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    embedded = Embedded(pace=0.02)
-    yield embedded
-    embedded.stop()
-
-
-@pytest.fixture
-def sandbox(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
-    """The sandbox as a person's own CivitAI: reached by addresses and a key, an account for each test."""
-    sandbox = embedded.sandbox
-    sandbox.script.faults.clear()
-    sandbox.script.jobs.clear()
-    sandbox.bank.ledger.clear()
-    sandbox.requests.clear()
-    monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.orchestration_url)
-    monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.site_url)
-    monkeypatch.setenv("CIVITAI_API_TOKEN", f"key-of-{tmp_path.name}")
-    monkeypatch.chdir(tmp_path)
-    return sandbox
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Run a command, without pauses between tries and on a sandbox that is quick; `stdin` is a pipe with this text."""
-
-    def run(*arguments: str, stdin: str | io.StringIO = "") -> SimpleNamespace:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
-        try:
-            code = main(list(arguments), tuning=QUICK)
-        except SystemExit as end:  # argparse ends the process by itself
-            code = end.code
-        out, err = capsys.readouterr()
-        data = json.loads(out) if out.strip() and "--json" in arguments else None
-        return SimpleNamespace(code=code, out=out, err=" ".join(err.split()), data=data)
-
-    return run
-
-
-class Terminal(io.StringIO):
-    """Standard input with a person before it."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-async def _shortly(seconds: float) -> None:
-    await asyncio.sleep(min(seconds, 0.01))
-
-
-QUICK = Tuning(Timings(sleep=_shortly), sandbox_pace=0.02)
 
 
 def debits(sandbox: Sandbox) -> int:
@@ -161,7 +102,7 @@ def test_a_folder_that_cannot_be_written_loses_nothing(sandbox: Sandbox, shell: 
 
 
 def test_words_of_the_service_never_become_a_path(tmp_path: Path) -> None:
-    from pack.civitai_bridge.cli.saving import save_pictures
+    from pack.civitai_bridge.orchestration.saving import save_pictures
 
     kept = tmp_path / "kept.png"
     kept.write_bytes(b"bytes")
@@ -262,10 +203,10 @@ def test_a_job_that_fails_says_why(sandbox: Sandbox, shell: Shell) -> None:
     assert "no worker" in done.data["error"]["message"]
 
 
-def test_wrong_usage_is_2_with_json_too(shell: Shell) -> None:
-    assert shell("generate").code == 2
-    assert shell("no-such-command").code == 2
-    done = shell("generate", "--model", "1", "--json")
+def test_wrong_usage_is_2_with_json_too(bare_shell: Shell) -> None:
+    assert bare_shell("generate").code == 2
+    assert bare_shell("no-such-command").code == 2
+    done = bare_shell("generate", "--model", "1", "--json")
     assert done.code == 2 and done.data["error"]["code"] == "wrong_usage"
 
 
@@ -292,35 +233,35 @@ def test_resolve_lists_every_file_of_a_version(sandbox: Sandbox, shell: Shell) -
 
 
 def test_login_reads_the_key_from_stdin_and_shows_it_nowhere(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CIVITAI_BRIDGE_HOME", str(tmp_path / "state"))
-    done = shell("login", stdin="a-secret-word\n")
+    done = bare_shell("login", stdin="a-secret-word\n")
     assert done.code == 0 and "a-secret-word" not in done.out + done.err
     file = tmp_path / "state" / "credentials.json"
     assert json.loads(file.read_text())["key"] == "a-secret-word"
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert "a-secret-word" not in shell("settings").out
-    assert shell("logout", "--json").data == {"removed": True}
-    assert shell("logout", "--json").data == {"removed": False}
-    assert shell("login", stdin="\n").code == 2
-    assert shell("login", "a-secret-word").code == 2
+    assert "a-secret-word" not in bare_shell("settings").out
+    assert bare_shell("logout", "--json").data == {"removed": True}
+    assert bare_shell("logout", "--json").data == {"removed": False}
+    assert bare_shell("login", stdin="\n").code == 2
+    assert bare_shell("login", "a-secret-word").code == 2
 
 
 @pytest.mark.parametrize("address", ["http://me:SECRET@proxy:3128", "me:SECRET@proxy:3128"])
-def test_the_password_of_a_proxy_is_not_shown(address: str, shell: Shell) -> None:
+def test_the_password_of_a_proxy_is_not_shown(address: str, bare_shell: Shell) -> None:
     for words in (("settings", "proxy", address), ("settings", "proxy"), ("settings",)):
-        for result in (shell(*words), shell(*words, "--json")):
+        for result in (bare_shell(*words), bare_shell(*words, "--json")):
             assert result.code == 0 and "proxy:3128" in result.out and "SECRET" not in result.out
 
 
-def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
-    assert "limit_buzz_per_day" in shell("settings").out
-    assert shell("settings", "currencies", "blue,yellow", "--json").data == {"currencies": ["blue", "yellow"]}
-    assert shell("settings", "currencies", "--json").data == {"currencies": ["blue", "yellow"]}
-    assert shell("settings", "limit_buzz_per_day", "lots").code == 2
-    assert shell("settings", "no_such", "--json").data["error"]["code"] == "bad_setting"
+def test_settings_are_shown_changed_and_checked(bare_shell: Shell) -> None:
+    assert "limit_buzz_per_day" in bare_shell("settings").out
+    assert bare_shell("settings", "currencies", "blue,yellow", "--json").data == {"currencies": ["blue", "yellow"]}
+    assert bare_shell("settings", "currencies", "--json").data == {"currencies": ["blue", "yellow"]}
+    assert bare_shell("settings", "limit_buzz_per_day", "lots").code == 2
+    assert bare_shell("settings", "no_such", "--json").data["error"]["code"] == "bad_setting"
 
 
 def test_test_says_whether_the_key_is_taken(sandbox: Sandbox, shell: Shell) -> None:
@@ -372,8 +313,8 @@ def test_cancel_takes_a_workflow_or_a_key(sandbox: Sandbox, shell: Shell) -> Non
     assert row["state"] == "canceled"
 
 
-def test_demo_leaves_pictures_and_a_report_and_can_be_run_again(shell: Shell, tmp_path: Path) -> None:
-    first = shell("demo", "--output", str(tmp_path / "a b"), "--json")
+def test_demo_leaves_pictures_and_a_report_and_can_be_run_again(bare_shell: Shell, tmp_path: Path) -> None:
+    first = bare_shell("demo", "--output", str(tmp_path / "a b"), "--json")
     assert first.code == 0 and len(first.data["files"]) >= 3
     for file in first.data["files"]:
         with Image.open(file) as image:
@@ -383,12 +324,12 @@ def test_demo_leaves_pictures_and_a_report_and_can_be_run_again(shell: Shell, tm
     steps = ("SANDBOX", "Image", "Prompt", "Settings", "AIR", "Catalog", "Add", "Price", "Picture", "Again", "Ledger")
     places = [report.index(f"\n{step} ") for step in steps]
     assert places == sorted(places) and "the reports agree" in report and "not_found" in report
-    assert shell("demo", "--output", str(tmp_path / "a b")).code == 0
+    assert bare_shell("demo", "--output", str(tmp_path / "a b")).code == 0
 
 
-def test_the_embedded_sandbox_needs_no_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_sandbox_needs_no_key(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIVITAI_BRIDGE_SANDBOX", "1")
-    done = shell(*ORDER, "--estimate", "--json")
+    done = bare_shell(*ORDER, "--estimate", "--json")
     assert done.code == 0 and "SANDBOX" in done.data["report"]
 
 
@@ -459,7 +400,7 @@ def test_ctrl_c_at_the_price_buys_nothing(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_the_sandbox_names_its_addresses_and_ends_with_ctrl_c(shell: Shell) -> None:
+def test_the_sandbox_names_its_addresses_and_ends_with_ctrl_c(bare_shell: Shell) -> None:
     command = [sys.executable, str(ROOT / "civitai_bridge"), "sandbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -468,7 +409,7 @@ def test_the_sandbox_names_its_addresses_and_ends_with_ctrl_c(shell: Shell) -> N
         _, err = process.communicate(timeout=15)
     assert lines[0].startswith("export CIVITAI_ORCHESTRATION_URL=http://127.0.0.1:")
     assert process.returncode == 0 and "Traceback" not in err
-    assert shell("sandbox", "--port", "70000").code == 2
+    assert bare_shell("sandbox", "--port", "70000").code == 2
 
 
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,6 @@ from pack.civitai_bridge.sandbox.images import IMAGES
 
 Shell = Callable[..., tuple[int, str, str]]
 TEXT = "a lighthouse <lora:harbour ink:0.5>\nNegative prompt: fog\nSteps: 30, Sampler: Euler a, CFG scale: 6, Seed: 7, Size: 640x832"
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.02)
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -2,82 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from made_files import chunk, png
+from work_room import Shell, Terminal
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
 from pack.civitai_bridge import VERSION
-from pack.civitai_bridge.app import Tuning
-from pack.civitai_bridge.cli import main
-from pack.civitai_bridge.orchestration.timings import Timings
-from pack.civitai_bridge.sandbox import Embedded, Sandbox
+from pack.civitai_bridge.sandbox import Sandbox
 
-Shell = Callable[..., SimpleNamespace]
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--width", "512", "--height", "512")
 TEXT = (
     "a lighthouse <lora:nobody knows this:0.5>\nNegative prompt: fog\n"
     "Steps: 20, Sampler: Euler a, CFG scale: 6, Seed: 7, Size: 512x512"
 )
-
-
-async def _shortly(seconds: float) -> None:
-    await asyncio.sleep(min(seconds, 0.01))
-
-
-QUICK = Tuning(timings=Timings(sleep=_shortly), sandbox_pace=0.02)
-
-
-class Terminal(io.StringIO):
-    """Standard input with a person before it."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.02)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def sandbox(embedded: Embedded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
-    sandbox = embedded.sandbox
-    sandbox.script.faults.clear()
-    sandbox.script.jobs.clear()
-    sandbox.requests.clear()
-    monkeypatch.setenv("CIVITAI_ORCHESTRATION_URL", sandbox.orchestration_url)
-    monkeypatch.setenv("CIVITAI_SITE_URL", sandbox.site_url)
-    monkeypatch.setenv("CIVITAI_API_TOKEN", f"key-of-{tmp_path.name}")
-    monkeypatch.chdir(tmp_path)
-    return sandbox
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    def run(*arguments: str, stdin: str | io.StringIO = "") -> SimpleNamespace:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
-        try:
-            code = main(list(arguments), tuning=QUICK)
-        except SystemExit as end:
-            code = end.code
-        out, err = capsys.readouterr()
-        data = json.loads(out) if out.strip() and "--json" in arguments else None
-        return SimpleNamespace(code=code, out=out, err=" ".join(err.split()), data=data)
-
-    return run
 
 
 @pytest.fixture
@@ -162,23 +106,23 @@ def test_a_key_of_the_environment_is_mended_in_the_environment(
     assert done.code == 3 and "CIVITAI_API_TOKEN" in done.err and "login" not in done.err
 
 
-def test_version_engines_and_defaults_are_told(shell: Shell) -> None:
+def test_version_engines_and_defaults_are_told(bare_shell: Shell) -> None:
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{VERSION}"' in pyproject
-    assert shell("--version").out.strip() == f"civitai-bridge {VERSION}" == shell("-V").out.strip()
-    engines = shell("engines", "--json").data
+    assert bare_shell("--version").out.strip() == f"civitai-bridge {VERSION}" == bare_shell("-V").out.strip()
+    engines = bare_shell("engines", "--json").data
     assert {"comfy/sdxl", "flux1/dev"} & {engine["engine"] for engine in engines}
-    assert "comfy/sdxl" in shell("engines", "sdxl").out and "flux" not in shell("engines", "sdxl").out
-    text = shell("generate", "--help").out
+    assert "comfy/sdxl" in bare_shell("engines", "sdxl").out and "flux" not in bare_shell("engines", "sdxl").out
+    text = bare_shell("generate", "--help").out
     assert "(default: 0.7)" in text and "(default: 30.0)" in text and "--from REF|FILE" in text
 
 
-def test_login_says_what_it_did_and_did_not_do(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_says_what_it_did_and_did_not_do(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     for nothing in ("", "\n", "  \n"):
-        done = shell("login", stdin=nothing)
+        done = bare_shell("login", stdin=nothing)
         assert done.code == 2 and "nothing was stored" in done.err
     monkeypatch.setenv("CIVITAI_API_KEY", "another")
-    done = shell(
+    done = bare_shell(
         "login",
         stdin="'a-key'\n",
     )

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +138,11 @@ class Run:
         return any(name == kind for _, name, _ in self.events)
 
 
-def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[Server]:
-    """A server until the test is over; `more` is what the sandbox's site has besides, as sandbox_process reads it."""
+def start(
+    tmp: Path, more: Path | None = None, before: Callable[[dict[str, str]], None] = lambda _: None, **environment: str
+) -> Iterator[Server]:
+    """A server until the test is over; `more` is what the sandbox's site has besides, as sandbox_process reads it;
+    `before` is called with the server's environment before it starts."""
     where = Path(os.environ.get("COMFYUI_PATH", ""))
     if not (where / "main.py").is_file():
         pytest.skip("needs COMFYUI_PATH; `make test-comfyui` runs it")
@@ -148,9 +151,9 @@ def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[S
         (base / name).mkdir(parents=True)
     (base / "models" / "checkpoints").mkdir()
     (base / "custom_nodes" / FOLDER).symlink_to(ROOT, target_is_directory=True)
-    extra = base / "custom_nodes" / "slow_sync"
-    extra.mkdir()
-    shutil.copy(Path(__file__).parent / "slow_sync.py", extra / "__init__.py")
+    for name in ("slow_sync", "link_direct"):  # packs of the tests
+        (base / "custom_nodes" / name).mkdir()
+        shutil.copy(Path(__file__).parent / f"{name}.py", base / "custom_nodes" / name / "__init__.py")
     with socket.socket() as probe, socket.socket() as other:
         probe.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
@@ -165,12 +168,18 @@ def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[S
     env |= {
         "CIVITAI_ORCHESTRATION_URL": addresses["orchestration_url"],
         "CIVITAI_SITE_URL": addresses["site_url"],
+        "CIVITAI_LINK_URL": addresses["link_url"],
         "CIVITAI_API_TOKEN": "SECRET-KEY-OF-THE-TESTS",
         "CIVITAI_BRIDGE_HOME": str(tmp / "state"),
         **environment,
     }
     command = [comfyui_python(where), "main.py", "--cpu", "--base-directory", str(base), "--port", str(port)]
     command += ["--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+    try:
+        before(env)
+    except BaseException:
+        pretend.kill()
+        raise
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=where, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", log, addresses["orchestration_url"], tmp / "state")

@@ -118,6 +118,7 @@ class _Game:
             "orchestration_url": self.sandbox.orchestration_url, "site_url": self.sandbox.site_url,
             "storage_url": self.sandbox.storage_url, "per_prompt": self.plan.per_prompt, "per_day": self.plan.per_day,
             "errands": errands, "resume": resume,
+            "long_polls": 2 if place else 50,  # the second server hears of its jobs by the list
         }  # fmt: skip
         path = self.work / f"{name}.json"
         path.write_text(json.dumps(config), encoding="utf-8")

@@ -136,7 +136,9 @@ class Worker:
                 settings.home / "journal.sqlite3", step=self.step, clock=clock, monotonic=monotonic, heart_stops=40.0
             )
             dying: Any = DyingNetwork(network, self.step)
-            timings = Timings(clock=clock, sleep=hurry, quiet=0.02, heartbeat=0.15)
+            timings = Timings(
+                clock=clock, sleep=hurry, quiet=0.02, heartbeat=0.15, long_polls=config["long_polls"], list_patience=4.0
+            )
             bridge = open_fleet(settings, dying, journal=journal, tuning=Tuning(timings))
             bridge.look_for_twins()
             room = asyncio.Semaphore(AT_ONCE)

@@ -32,7 +32,7 @@ def nodes(comfy: Comfy) -> Any:
     import importlib
 
     package = types.SimpleNamespace()
-    families = ("image_data", "read_text", "loras", "save_image", "catalog", "base")
+    families = ("image_data", "read_text", "loras", "save_image", "catalog", "base", "workflows")
     for name in ("generate", "resolve", "sockets", "tensors", *families):
         setattr(package, name, importlib.import_module(f"pack.nodes.{name}"))
     for name in ("comfyui", "folders", "interrupt", "services", "startup", "watch"):

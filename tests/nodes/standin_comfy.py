@@ -17,6 +17,7 @@ class Comfy:
         self.interrupted = False
         self.files: dict[str, list[str]] = {"checkpoints": [], "loras": [], "diffusion_models": []}
         self.texts: list[tuple[str, str, str]] = []
+        self.events: list[tuple[str, dict[str, Any], str]] = []
         self.progress: list[tuple[str, float]] = []
         self.history: dict[str, Any] = {}
         self.routes: list[str] = []
@@ -134,6 +135,7 @@ def modules(comfy: Comfy) -> dict[str, types.ModuleType]:
     instance = types.SimpleNamespace(
         client_id="client-1",
         send_progress_text=send_text,
+        send_sync=lambda event, data, client: comfy.events.append((event, data, client)),
         prompt_queue=queue,
         routes=types.SimpleNamespace(get=get, post=get, route=lambda _, pattern: get(pattern)),
     )

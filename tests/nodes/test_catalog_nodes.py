@@ -432,7 +432,7 @@ def test_the_server_is_given_the_routes_and_a_token(
 ):
     started: list[Any] = []
     server = sys.modules["server"].PromptServer.instance
-    monkeypatch.setattr(server, "app", types.SimpleNamespace(on_startup=started), raising=False)
+    monkeypatch.setattr(server, "app", types.SimpleNamespace(on_startup=started, on_shutdown=[]), raising=False)
     asyncio.run(nodes.extension().get_node_list())
     assert {
         "/admin/civitai/image/{id:\\d+}", "/admin/civitai/catalog", "/admin/civitai/add/{id:\\d+}",

@@ -36,6 +36,7 @@ from pack.civitai_bridge.wording import at_a_graph, command, public_command
 
 ROOTS = (
     "ImageData", "ReadImage", "Resolve", "Estimate", "CatalogCheck", "CatalogAdd", "CatalogPromote", "Download", "SaveImage",
+    "WorkflowImages", "WorkflowQuery",
 )  # fmt: skip
 SNAPSHOT = json.loads((Path(__file__).parent / "object_info.json").read_text(encoding="utf-8"))
 
@@ -185,7 +186,7 @@ def test_progress_goes_to_who_queued_it(nodes: Any, sandbox: Any, comfy: Any):
         from pack.civitai_bridge.orchestration.outcome import State
 
         node_run.show(State("x", "8 Buzz · 1 s", 0.5))
-        node_run.show(State("x", "8 Buzz · 1 s", 0.6))
+        node_run.show(State("x", "8 Buzz · 1 s", 0.6, 8, "wf-1"))
         node_run.leave()
         node_run.show(State("x", "after", 0.9))
 
@@ -194,6 +195,9 @@ def test_progress_goes_to_who_queued_it(nodes: Any, sandbox: Any, comfy: Any):
         50.0,
         60.0,
     ]
+    assert [(event, client) for event, _, client in comfy.events] == [("civitai_bridge.job", "client-1")] * 2
+    last = comfy.events[-1][1]
+    assert (last["node"], last["progress"], last["price"], last["workflow_id"]) == ("12", 0.6, 8, "wf-1")
 
 
 def test_the_button_becomes_cores_own_exception(nodes: Any, sandbox: Any, comfy: Any):

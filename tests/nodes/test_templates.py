@@ -48,7 +48,10 @@ def test_templates_fit_the_nodes_as_they_are():
 def test_the_fleet_template_leaves_out_what_cannot_be_named_and_shows_the_price():
     kinds = {node["type"]: node["inputs"] for node in nodes_of(FLEET, "1")}
     assert kinds["CivitaiBridgeGenerate"]["missing"] == kinds["CivitaiBridgeEstimate"]["missing"] == "skip"
-    assert list(INFO["CivitaiBridgeGenerate"]["input_order"]["optional"])[-1] == "missing" and values_of({}) == []
+    assert (
+        list(INFO["CivitaiBridgeGenerate"]["input_order"]["optional"])[-2:] == ["missing", "tags"]
+        and values_of({}) == []
+    )
 
 
 def test_values_of_graphs_that_were_saved_before_stay_at_their_widgets():
@@ -59,11 +62,11 @@ def test_values_of_graphs_that_were_saved_before_stay_at_their_widgets():
         *("mature_content", "max_buzz", "reuse_paid", "wait_minutes"),
     ]
     for kind in ("CivitaiBridgeGenerate", "CivitaiBridgeEstimate"):
-        assert widgets_of(kind) == [*first, "missing"]
+        assert widgets_of(kind) == [*first, "missing", "tags"]
     advanced = {
         name for name, spec in INFO["CivitaiBridgeGenerate"]["input"]["optional"].items() if spec[1].get("advanced")
     }
     assert advanced == {
         *("sampler_name", "scheduler", "operation", "denoise", "clip_skip", "vae", "output_format", "mature_content"),
-        *("wait_minutes", "missing"),
+        *("wait_minutes", "missing", "tags"),
     }

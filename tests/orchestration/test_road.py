@@ -31,6 +31,9 @@ async def short(seconds: float) -> None:
     await asyncio.sleep(min(seconds, 0.02))
 
 
+HURRIED = Timings(sleep=short, quiet=0.01)
+
+
 class Road:
     def __init__(self, sandbox: Sandbox, make: Callable[..., Fleet]) -> None:
         self.sandbox = sandbox
@@ -63,10 +66,10 @@ async def road(tmp_path: Path) -> AsyncIterator[Road]:
         network.allow_loopback(sandbox.storage_url)
         bridges: list[Fleet] = []
 
-        def make(**more: Any) -> Fleet:
+        def make(*, timings: Timings = HURRIED, **more: Any) -> Fleet:
             settings = Settings(**{"key": "KEY-OF-THE-ROAD", "home": tmp_path / "state", **more})
             at = settings.at(orchestration_url=sandbox.orchestration_url, site_url=sandbox.site_url)
-            bridges.append(open_fleet(at, network, tuning=Tuning(Timings(sleep=short, quiet=0.01))))
+            bridges.append(open_fleet(at, network, tuning=Tuning(timings)))
             return bridges[-1]
 
         made = Road(sandbox, make)
@@ -245,6 +248,25 @@ async def test_random_faults_never_lose_or_double(road: Road):
     for request in requests:
         assert len((await road.bridge.generate(request, Terms())).pictures) == 1
     assert len(road.sandbox.workflows) == len({e.key for e in road.sandbox.ledger}) == 30
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{"dialect": "S"}, {"dialect": "S+", "list_lag": 0.4}, {"wait_refused": True, "omit_next": True}],
+    ids=str,
+)
+async def test_jobs_that_are_listed_end_as_those_that_are_polled(road: Road, switches: dict[str, Any]):
+    for name, value in switches.items():
+        road.sandbox.script.switch(name, value)
+    for seconds in (4, 8, 2, 6, 1):
+        road.sandbox.script.job(seconds=seconds)
+    road.sandbox.script.fault("list", "html")
+    road.sandbox.script.fault("list", "cut")
+    watched = road.another(timings=Timings(sleep=short, quiet=0.01, long_polls=1, list_patience=0.5))
+    requests = [GenerationRequest(model="128078", prompt=f"p{n}", width=64, height=64) for n in range(5)]
+    outcomes = await asyncio.gather(*(watched.generate(each, Terms()) for each in requests))
+    assert all(len(outcome.pictures) == 1 and outcome.paid_now for outcome in outcomes)
+    assert sum(seen.route == "list" for seen in road.sandbox.requests) > 3
 
 
 async def test_a_placeholder_for_signed_addresses_does_not_keep_paid_pictures_back(road: Road):

@@ -22,7 +22,8 @@ from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
 from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.routes.access import Gate
-from pack.civitai_bridge.routes.table import Context, add_routes
+from pack.civitai_bridge.routes.context import Context, Host
+from pack.civitai_bridge.routes.table import add_routes
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.settings import Settings
 
@@ -55,7 +56,11 @@ class Room:
     def __init__(self, sandbox: Sandbox, root: Path) -> None:
         self.sandbox, self.models, self.home = sandbox, root / "models", root / "state"
         self.models.mkdir()
-        self.settings = Settings(key="me", site_url=sandbox.site_url, home=self.home)
+        self.output = root / "output"
+        self.events: list[tuple[str, dict[str, Any], str]] = []
+        self.settings = Settings(
+            key="me", site_url=sandbox.site_url, orchestration_url=sandbox.orchestration_url, home=self.home
+        )
         self.behind = BackgroundLoop()
         self.app = App(
             self._network,
@@ -69,12 +74,26 @@ class Room:
             reader=self.app.reader,
             gate=Gate(lambda: "the-admin-token", lambda: self.settings, in_container=lambda: False),
             patience=20.0,
+            app=lambda: self.app,
+            fleet=self.app.fleet,
+            host=Host(
+                send=lambda event, data, client: self.events.append((event, dict(data), client)),
+                output=lambda: self.output,
+            ),
         )
 
     async def _network(self) -> HttpClient:
         network = await self.behind.network()
         network.allow_loopback(self.sandbox.storage_url)
         return network
+
+    async def app_on_loop(self, opened: Any, story: Any) -> Any:
+        """What a story gives with something that the App opens, on the loop behind."""
+
+        async def run() -> Any:
+            return await story(await opened(self.app))
+
+        return await asyncio.wrap_future(self.behind.start(run()))
 
     def forget(self, **more: Any) -> None:
         """Everything that was looked up, and settings; blocks."""
@@ -86,7 +105,9 @@ class Room:
         async with self.session.request(method, self.url + path, headers=headers, **more) as answer:
             content = await answer.read()
             data = json.loads(content) if "json" in answer.content_type else None
-            return SimpleNamespace(status=answer.status, headers=answer.headers, data=data, text=content.decode())
+            return SimpleNamespace(
+                status=answer.status, headers=answer.headers, data=data, text=content.decode("utf-8", "replace")
+            )
 
     async def admin(self, method: str, path: str, **more: Any) -> SimpleNamespace:
         return await self.ask(method, path, ADMIN, **more)

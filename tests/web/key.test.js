@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { readFileSync } from "node:fs";
-import { keyRoutes, tokenSentence, viewOf, warningOf } from "../../web/lib/key.js";
+import { keyRoutes as routesOf, tokenSentence as askedWith, viewOf as view, warningOf } from "../../web/lib/key.mjs";
+import { openSession } from "../../web/lib/session.js";
+import { t } from "./english.js";
+
+const keyRoutes = (ask) => routesOf(openSession(ask));
+const viewOf = (answer) => view(answer, t);
+const tokenSentence = (data, wrong) => askedWith(data, wrong, t);
 
 const KEY = "0123456789abcdef0123456789abcdef";
 const COMMAND = "python custom_nodes/pack/civitai_bridge catalog token";
@@ -102,11 +108,11 @@ test("a server that does not answer, or not in JSON, breaks nothing", async () =
 
 test("plain http over a network is warned of", () => {
   assert.equal(warningOf(true), "");
-  assert.ok(warningOf(false).includes("https"));
+  assert.ok(t(warningOf(false)).includes("https"));
 });
 
 test("the field stores nothing in ComfyUI, the browser or the console", () => {
-  for (const name of ["civitai_bridge_key.js", "lib/key.js"]) {
+  for (const name of ["views/key_field.mjs", "lib/key.mjs", "lib/session.js", "frontend/server.js"]) {
     const source = readFileSync(new URL(`../../web/${name}`, import.meta.url), "utf8");
     assert.ok(!/localStorage|sessionStorage|indexedDB|document\.cookie|console\.|innerHTML|setSetting|\.setting\b/.test(source));
   }

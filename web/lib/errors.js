@@ -27,3 +27,32 @@ export function clearToasts(toasts) {
   for (const toast of shown) toasts?.remove?.(toast);
   shown.clear();
 }
+
+// What a person can do about an error, by its class: the names of actions that the page has.
+const ACTIONS = {
+  NoKey: ["account"],
+  Unauthorized: ["account"],
+  LogInNeeded: ["account"],
+  OutOfBuzz: ["buzz", "account"],
+  LimitReached: ["limits"],
+  TooExpensive: ["limits"],
+  DownloadForbidden: ["settings"],
+  BadSetting: ["settings"],
+  Unreachable: ["account"],
+  CloudflareChallenge: ["account"],
+  RegionBlocked: ["account"],
+  StillRunning: ["account"],
+  Unconfirmed: ["account"],
+  NotInCatalog: ["models"],
+  FileMissing: ["models"],
+};
+
+/** The class of an error of ours, like `NoKey`; its event has the module before it. */
+export function nameOf(detail) {
+  return String(detail?.exception_type ?? "").split(".").pop();
+}
+
+/** What can be done about an error of this class, in order; empty where there is nothing to press. */
+export function actionsOf(name) {
+  return Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : [];
+}

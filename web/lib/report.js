@@ -29,3 +29,8 @@ export function heightNeeded(measured, text) {
 export function isOurs(name) {
   return typeof name === "string" && name.startsWith("CivitaiBridge");
 }
+
+/** Whether a node class of ours orders from CivitAI's fleet, so that a price can be asked for it. */
+export function pays(type) {
+  return /^CivitaiBridge(?:Generate|Upscale|RemoveBackground|TagImage|CaptionImage|EnhancePrompt|InterpolateVideo)/.test(String(type ?? ""));
+}

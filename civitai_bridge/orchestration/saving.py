@@ -11,7 +11,7 @@ from ..errors import StateTrouble
 from ..model_files.atomic import place_new, reason
 
 if TYPE_CHECKING:
-    from ..orchestration.outcome import BoughtPicture
+    from .outcome import BoughtPicture
 
 _LONGEST_NAME = 60
 

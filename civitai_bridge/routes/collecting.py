@@ -1,0 +1,73 @@
+"""Pictures that were paid and that nobody has been given yet, into the folder where the server's pictures go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInput, StateTrouble
+from ..model_files.atomic import reason
+from ..orchestration.hand_over import pictures_of
+from ..orchestration.report import place_of
+from ..orchestration.saving import check_folder, save_pictures
+from ..resources.json_values import text
+from .context import Asked, Context
+
+if TYPE_CHECKING:
+    from ..orchestration.fleet import Fleet
+    from ..orchestration.purchase import Purchase
+
+SUBFOLDER = "civitai"  # of the output folder
+
+
+async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
+    """`POST /civitai_bridge/collect` with `{key?}`: look after what waits (or one purchase) and write what came to
+    `civitai/` in the output folder; what is there is never written over. Buys nothing. Raises BadInput, NoKey,
+    StateTrouble and what the fleet raises."""
+    output = await asyncio.to_thread(context.host.output)
+    if output is None:
+        raise BadInput("This server has no folder for pictures. Run `civitai-bridge journal resume --output DIR`.")
+    folder = output / SUBFOLDER
+    fleet = await context.open_fleet()
+    try:
+        await asyncio.to_thread(check_folder, folder)
+        return await _collected(context, fleet, text(asked.body.get("key")), folder)
+    except StateTrouble as error:
+        if isinstance(error.__cause__, OSError):  # its sentence names a folder of the server
+            why = f"The output folder of this server cannot be written: {reason(error.__cause__)}."
+            raise StateTrouble(f"{why} What was paid is kept and can be collected later.") from error
+        raise
+
+
+async def _collected(context: Context, fleet: Fleet, key: str, folder: Path) -> dict[str, Any]:
+    async with context.collecting:  # a second tab that asks meanwhile finds nothing left
+        purchases = await fleet.resume(key)
+        collected = [await _saved(fleet, purchase, folder) for purchase in purchases]
+    count = sum(len(entry["files"]) for entry in collected)
+    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    message = f"{pictures} written to {SUBFOLDER}/ in the output folder." if count else "Nothing was there to collect."
+    return {"collected": collected, "message": message}
+
+
+async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, Any]:
+    """Write the pictures of one purchase; only then, or where there are none to come, is it collected."""
+    pictures = await asyncio.to_thread(pictures_of, purchase, fleet.results)
+    files = await asyncio.to_thread(save_pictures, purchase.workflow_id, pictures, folder) if pictures else []
+    if len(files) == sum(slot.fetched for slot in purchase.slots):  # else a kept one is damaged: it is fetched again
+        await fleet.collected(purchase.key)
+    return {
+        "key": purchase.key,
+        "workflow_id": purchase.workflow_id,
+        "state": purchase.state,
+        "cost": purchase.cost,
+        "files": [{"filename": path.name, "subfolder": SUBFOLDER, "type": "output"} for path in files],
+        "missing": [
+            f"{place_of(slot, len(purchase.slots))} {'may still come' if slot.pending else 'is missing'}: "
+            f"{slot.reason or 'not fetched yet'}"
+            for slot in purchase.slots
+            if not slot.fetched
+        ],
+        "error": purchase.error,
+    }

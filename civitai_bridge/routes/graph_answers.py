@@ -1,0 +1,71 @@
+"""What our page asks about the graph on its canvas: what it will do, what models it needs, that a person agreed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInput
+from ..graphs.analysis import Analysis, analyse
+from ..graphs.consents import agree, agreed_to
+from ..graphs.opened import OpenedGraph, open_graph
+from ..graphs.rules import rules_of
+from ..resources.json_values import integer
+from .context import Asked, Context
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+_MODELS = ("none", "local", "asked")
+_MOST_RUNS = 1000
+
+
+async def graph_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
+    """`POST /civitai_bridge/graph` with `{prompt, workflow?, batch?, models?}`: what the graph will do in `batch` runs,
+    and the models that it needs: `none`, `local` (by catalogs and disk alone) or `asked` (CivitAI says the rest)."""
+    body = asked.body
+    models, runs = body.get("models", "local"), integer(body.get("batch")) or 1
+    if models not in _MODELS:
+        raise BadInput(f"`models` must be one of: {', '.join(_MODELS)}.")
+    settings = await asyncio.to_thread(context.gate.settings)
+    opened, analysis, answer = await asyncio.to_thread(_analysed, context, body, settings, min(runs, _MOST_RUNS))
+    del analysis
+    if models == "none":
+        return answer
+    from ..graphs.needs import needs
+
+    catalog = await context.catalog()
+    needed = await needs(opened, catalog, ask=models == "asked", listed=context.host.listed)
+    return {**answer, **needed.as_json()}
+
+
+def _analysed(
+    context: Context, body: Mapping[str, Any], settings: Settings, runs: int
+) -> tuple[OpenedGraph, Analysis, dict[str, Any]]:
+    """The graph, what it does, and the answer with what was agreed to."""
+    opened = open_graph(body.get("prompt"), body.get("workflow"))
+    rules = rules_of(settings, context.host.makes_lists)
+    analysis = analyse(opened, rules)
+    most, agreed = analysis.most_of(runs, rules.limits), agreed_to(settings.home, analysis.hash)
+    is_agreed = agreed is not None and agreed >= most
+    answer = {
+        **analysis.as_json(),
+        "asks": analysis.asks and not is_agreed,
+        "most_buzz": most,
+        "agreed": agreed,
+        "sandbox": settings.sandbox,
+        "damage": settings.damage or None,
+        "models": [],
+    }
+    return opened, analysis, answer
+
+
+async def consent_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
+    """`POST /civitai_bridge/consent` with `{hash, most_buzz}`: a person has seen what a graph will do and agreed."""
+
+    def keep() -> int:
+        return agree(context.gate.settings().home, asked.body.get("hash"), asked.body.get("most_buzz"))
+
+    most = await asyncio.to_thread(keep)
+    return {"hash": asked.body.get("hash"), "agreed": most}

@@ -1,0 +1,98 @@
+"""The tab in the sidebar: it looks and works in both canvases of every frontend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_page import ComfyPage
+from faces import both_canvases, every_frontend
+from fake_answers import HOSTILE, graph, model
+from page_server import PageServer
+from playwright.sync_api import expect
+
+MODELS = "POST", "/civitai_bridge/graph"
+
+
+def lora_graph(name: str = "style_003.safetensors") -> dict[str, Any]:
+    return {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "base.safetensors"}},
+        "2": {"class_type": "LoraLoader", "inputs": {"lora_name": name, "model": ["1", 0], "clip": ["1", 1]}},
+        "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["2", 1]}},
+    }
+
+
+@every_frontend
+@both_canvases
+def test_the_tab_shows_what_the_graph_needs(server: PageServer, comfy: ComfyPage):
+    server.answers["GET", "/civitai_bridge/account"] = lambda _: {}
+    comfy.load(lora_graph())
+    panel = comfy.open_tab()
+    expect(panel.locator("#cb-models-summary")).to_have_text("2 models, 2 missing")
+    expect(panel.get_by_role("row")).to_have_count(2)
+    assert panel.bounding_box()["height"] > 600, "the sidebar's element has no height of its own"
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel.get_by_text("API key", exact=True)).to_be_visible()
+
+
+def test_a_list_of_hundreds_is_walked_with_keys_and_has_few_rows(server: PageServer, comfy: ComfyPage):
+    server.answers[MODELS] = lambda _: graph([model(number) for number in range(300)])
+    panel = comfy.open_tab()
+    grid = panel.get_by_role("grid", name="Models")
+    expect(grid).to_have_attribute("aria-rowcount", "300")
+    grid.get_by_role("row").first.focus()
+    for key in ("ArrowDown", "PageDown", "End"):
+        comfy.page.keyboard.press(key)
+    focused = comfy.page.locator(":focus")
+    expect(focused).to_have_attribute("aria-rowindex", "300")
+    expect(focused).to_be_visible()
+    assert grid.get_by_role("row").count() <= 100
+    expect(panel.get_by_role("region", name="About the selected model")).to_contain_text("Style 299")
+    comfy.page.keyboard.press("Home")
+    comfy.page.keyboard.press("ArrowRight")
+    expect(comfy.page.locator(":focus")).to_have_accessible_name("Download Style 0")
+
+
+def test_what_a_stranger_wrote_is_text(server: PageServer, comfy: ComfyPage):
+    names = {"model_name": HOSTILE, "title": HOSTILE, "trigger_words": [HOSTILE], "notes": [HOSTILE]}
+    server.answers[MODELS] = lambda _: graph([model(0, **names)])
+    panel = comfy.open_tab()
+    panel.get_by_role("row").click()
+    expect(panel.get_by_role("region")).to_contain_text(HOSTILE)
+    assert comfy.page.evaluate("window.cbHurt") is None
+
+
+def test_a_trigger_word_goes_into_the_prompt_and_one_undo_takes_it_out(server: PageServer, comfy: ComfyPage):
+    server.answers[MODELS] = lambda _: graph([model(1)])
+    comfy.load(lora_graph())
+    panel = comfy.open_tab()
+    panel.get_by_role("row").click()
+    panel.get_by_role("button", name="some style").click()
+    prompt = "app => app.graph._nodes.find(n => n.type === 'CLIPTextEncode').widgets[0].value"
+    assert comfy.evaluate(prompt) == "a cat, some style"
+    comfy.page.locator("canvas#graph-canvas").focus()
+    comfy.page.keyboard.press("Control+z")
+    comfy.page.wait_for_function(f"({prompt})(window.comfyAPI.app.app) === 'a cat'")
+
+
+def test_a_server_that_was_away_is_asked_again(server: PageServer, comfy: ComfyPage):
+    server.answers[MODELS] = lambda _: (503, {"error": "CivitAI is away; try again in a while."})
+    panel = comfy.open_tab()
+    expect(panel.get_by_text("CivitAI is away")).to_be_visible()
+    server.answers[MODELS] = lambda _: graph([model(1)])
+    server.cut()
+    expect(panel.locator("#cb-models-summary")).to_have_text("1 model, it is here")
+    comfy.forgive("503")
+
+
+def test_without_a_session_the_admin_token_is_asked_for(server: PageServer, comfy: ComfyPage):
+    refused = (
+        401,
+        {"error": "This needs the admin token", "code": "unauthorized", "command": "python pack catalog token"},
+    )
+    server.answers["POST", "/civitai_bridge/session"] = lambda _: refused
+    panel = comfy.open_tab()
+    expect(panel.get_by_text("python pack catalog token")).to_be_visible()
+    panel.get_by_label("Admin token of this server").fill("the-admin-token")
+    panel.get_by_role("button", name="Continue").click()
+    expect(panel.get_by_text("This graph names no model.").or_(panel.get_by_role("grid"))).to_be_visible()
+    comfy.forgive("401")

@@ -1,0 +1,119 @@
+"""The page's graph: what it will do, the models that it needs, and what a person agreed to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("jsonschema")
+
+from routes_room import CHECKPOINT, LORA, Room
+
+from pack.civitai_bridge.sandbox import files, models
+
+
+def buying(**inputs: Any) -> dict[str, Any]:
+    return {
+        "3": {
+            "class_type": "CivitaiBridgeGenerate",
+            "inputs": {"model": str(CHECKPOINT), "prompt": "a red boat", "seed": 1, "max_buzz": 50, **inputs},
+            "_meta": {"title": "The boat"},
+        },
+        "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
+    }
+
+
+async def ask(room: Room, prompt: object, **more: Any) -> dict[str, Any]:
+    answer = await room.admin("POST", "/civitai_bridge/graph", json={"prompt": prompt, **more})
+    assert answer.status == 200, answer.text
+    return answer.data
+
+
+async def test_a_paying_graph_asks_until_a_person_agreed_and_again_for_more(room: Room):
+    first = await ask(room, buying())
+    assert (first["asks"], first["most_buzz"], first["agreed"]) == (True, 50, None)
+    node = first["paying"][0]
+    assert (node["node"], node["title"], node["model"], node["most_buzz"]) == ("3", "The boat", str(CHECKPOINT), 50)
+    consent = {"hash": first["hash"], "most_buzz": 50}
+    assert (await room.admin("POST", "/civitai_bridge/consent", json=consent)).data["agreed"] == 50
+    again = await ask(room, buying(seed=2, prompt="a blue boat"))
+    assert (again["hash"], again["asks"], again["agreed"]) == (first["hash"], False, 50)
+    assert (await ask(room, buying(), batch=3))["asks"], "three runs may cost more than was agreed to"
+    assert (await ask(room, buying(max_buzz=60)))["asks"] and (await ask(room, buying(quantity=2)))["asks"]
+    room.forget(limit_buzz_per_prompt=20)
+    assert (await ask(room, buying()))["most_buzz"] == 20
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"hash": "x", "most_buzz": 1}, {"hash": "a" * 64}, {"hash": "a" * 64, "most_buzz": -1},
+             {"hash": "a" * 64, "most_buzz": True}, {"hash": ["a"], "most_buzz": 1}]
+)  # fmt: skip
+async def test_what_is_no_agreement_is_not_remembered(room: Room, body: dict[str, Any]):
+    assert (await room.admin("POST", "/civitai_bridge/consent", json=body)).status == 400
+    assert not (room.home / "consents.json").exists()
+
+
+async def test_a_graph_that_only_reads_asks_nothing(room: Room):
+    prompt = {"1": {"class_type": "CivitaiBridgeImageData", "inputs": {"reference": "900002"}}}
+    answer = await ask(room, prompt)
+    assert (answer["asks"], answer["most_buzz"], answer["paying"], answer["writes"]) == (False, 0, [], [])
+    assert (await ask(room, {}))["asks"] is False
+
+
+async def test_its_models_have_the_catalogs_statuses_and_what_civitai_says(room: Room):
+    await room.admin("POST", f"/admin/civitai/add/{LORA}")
+    prompt = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "unknown.safetensors"}},
+        "2": {"class_type": "LoraLoaderModelOnly",
+              "inputs": {"model": ["1", 0], "lora_name": "storybookLight_v2.safetensors", "strength_model": 0.8}},
+        "3": {"class_type": "CivitaiBridgeGenerate", "inputs": {"model": str(CHECKPOINT)}},
+    }  # fmt: skip
+    local = {model["name"]: model for model in (await ask(room, prompt))["models"]}
+    assert (local["unknown.safetensors"]["status"], local["unknown.safetensors"]["missing"]) == ("unknown", True)
+    lora = local["storybookLight_v2.safetensors"]
+    assert (lora["status"], lora["reference"], lora["size"], lora["license"]) == ("missing", str(LORA), None, None)
+    answer = await ask(room, prompt, models="asked")
+    lora = next(model for model in answer["models"] if model["node"] == "2")
+    content = files.content(models.VERSIONS[LORA].files[0])
+    assert lora["size"] == len(content) and lora["trigger_words"] == list(models.VERSIONS[LORA].words)
+    assert lora["license"]["commercial"] == ["Image", "RentCivit"] and lora["early_access"] is None
+    remote = next(model for model in answer["models"] if model["node"] == "3")
+    assert (remote["place"], remote["missing"], remote["model_name"]) == ("fleet", False, "SD XL v1.0 VAE fix")
+    assert answer["missing"] == 2 and str(room.models) not in json.dumps(answer)
+    target = room.models / "loras" / "storybookLight_v2.safetensors"
+    target.parent.mkdir()
+    target.write_bytes(content)
+    lora = next(model for model in (await ask(room, prompt))["models"] if model["node"] == "2")
+    assert (lora["status"], lora["here"], lora["file"]) == ("present", True, "storybookLight_v2.safetensors")
+
+
+@pytest.mark.parametrize("body", [{}, {"prompt": 7}, {"prompt": [], "workflow": {}}, {"prompt": {}, "models": "all"}])
+async def test_what_is_no_graph_is_said(room: Room, body: dict[str, Any]):
+    answer = await room.admin("POST", "/civitai_bridge/graph", json=body)
+    assert answer.status == 400 and answer.data["error"]
+
+
+async def test_a_newer_version_the_parts_of_a_model_and_early_access_are_told(room: Room):
+    old = models.VERSIONS[126601].files[0]
+    (room.models / "checkpoints").mkdir()
+    (room.models / "checkpoints" / old.name).write_bytes(files.content(old))
+    await room.app_on_loop(lambda app: app.catalog(), lambda catalog: catalog.scan())
+    prompt = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": old.name}},
+        "2": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "300027"}},
+        "3": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "300045"}},
+    }
+    present, parts, early = (await ask(room, prompt, models="asked"))["models"]
+    assert (present["here"], present["version_id"], present["newer"]["version_id"]) == (True, 126601, CHECKPOINT)
+    kinds = {part["type"]: part for part in parts["parts"]}
+    assert set(kinds) == {"Diffusion Model", "Text Encoder", "VAE", "Config"}
+    assert kinds["VAE"]["status"] == "missing" and kinds["VAE"]["size"] > 0
+    assert kinds["VAE"]["reference"].endswith(f"/300027?fileId={kinds['VAE']['file_id']}")
+    assert early["early_access"]["until"].startswith("2099") and "early access" in early["restricted"]
+    begun = await room.admin("POST", "/civitai_bridge/download", json={"reference": kinds["VAE"]["reference"]})
+    assert begun.status == 200
+    room.forget(newer_versions="off")
+    assert (await ask(room, prompt, models="asked"))["models"][0]["newer"] is None

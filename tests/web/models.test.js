@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { isAddable, isLoadable, otherName, rowsOf, stateOf, summaryOf } from "../../web/lib/models.mjs";
+import { rowAfterKey, scrollTo, windowOf } from "../../web/lib/list.mjs";
+import { sizeText, translator } from "../../web/lib/words.js";
+
+const here = { node: "1", input: "ckpt_name", name: "a.safetensors", status: "present", here: true, missing: false, place: "disk", file: "a.safetensors" };
+const gone = { node: "2", input: "lora_name", name: "b.safetensors", status: "missing", here: false, missing: true, reference: "300001", size: 1000, place: "disk" };
+
+test("what is missing stands first, and its files under it", () => {
+  const rows = rowsOf([here, { ...gone, version_id: 300001, parts: [{ file_id: 1, name: "x.vae", status: "present" }] }]);
+  assert.deepEqual(rows.map(({ name, isPart }) => [name, isPart]), [["b.safetensors", false], ["x.vae", true], ["a.safetensors", false]]);
+  assert.deepEqual(summaryOf(rows), { count: 2, missing: 1, bytes: 1000 });
+  assert.deepEqual(rows.map(isLoadable), [true, false, false]);
+  assert.deepEqual(rows.map(isAddable), [false, false, false]);
+  assert.deepEqual(rows.map(otherName), ["", "", ""]);
+});
+
+test("a filter looks at names, kinds and nodes", () => {
+  assert.equal(rowsOf([here, gone], "B.SAFE").length, 1);
+  assert.equal(rowsOf([{ ...here, title: "My loader" }], "loader").length, 1);
+});
+
+test("what is here is present, whatever the catalogs hold", () => {
+  assert.equal(stateOf({ status: "not_found", here: true }), "present");
+  assert.equal(stateOf({ status: "present", here: false }), "missing");
+  assert.equal(stateOf({ status: "__proto__" }), "unknown");
+});
+
+test("a file without an entry can be added, and another name can be used", () => {
+  const [row] = rowsOf([{ ...here, status: "not_found", version_id: 5, name: "old.safetensors", file: "sub\\new.safetensors" }]);
+  assert.ok(isAddable(row));
+  assert.equal(otherName(row), "sub\\new.safetensors");
+  assert.equal(otherName(rowsOf([{ ...here, name: "sub/a.safetensors", file: "sub\\a.safetensors" }])[0]), "");
+});
+
+test("odd values of a stranger's graph break nothing", () => {
+  const odd = [{}, { name: { x: 1 }, trigger_words: "no list", parts: "no", size: "NaN", license: 3, preview: 7, newer: [] }, { name: null, trigger_words: [null, {}, "<img onerror=alert(1)>"] }];
+  const rows = rowsOf(odd);
+  assert.equal(rows.length, 3);
+  assert.deepEqual(rows[2].words, ["<img onerror=alert(1)>"]);
+  assert.deepEqual(rowsOf("nothing"), []);
+});
+
+test("a virtual list has a window of rows and moves by keys", () => {
+  assert.deepEqual(windowOf(0, 560, 56, 300), { first: 0, after: 16 });
+  assert.deepEqual(windowOf(56 * 290, 560, 56, 300), { first: 284, after: 300 });
+  assert.deepEqual(windowOf(0, 0, 56, 0), { first: 0, after: 0 });
+  assert.equal(scrollTo(0, 100, 500, 56), 0);
+  assert.equal(scrollTo(20, 0, 560, 56), 21 * 56 - 560);
+  assert.equal(scrollTo(3, 0, 560, 56), 0);
+  assert.deepEqual(["ArrowDown", "ArrowUp", "Home", "End", "PageDown", "a"].map((key) => rowAfterKey(key, 2, 10, 5)), [3, 1, 0, 9, 7, null]);
+  assert.equal(rowAfterKey("End", 0, 0, 5), null);
+});
+
+test("texts fall back to English and then to their key", () => {
+  const t = translator({ en: { civitai_bridge: { a: "A {x}", n: "{count} s", n_one: "1" } }, zh: { civitai_bridge: { a: "甲 {x}" } } }, "zh-TW");
+  assert.deepEqual([t("a", { x: 1 }), t("n", { count: 2 }), t("n", { count: 1 }), t("gone.key"), t("constructor")], ["甲 1", "2 s", "1", "gone.key", "constructor"]);
+  assert.deepEqual([sizeText(6_460_000_000), sizeText(999), sizeText(0), sizeText(undefined)], ["6.5 GB", "999 B", "", ""]);
+});

@@ -1,0 +1,46 @@
+// Commands, for menus, the toolbox over a selection and keys. They are registered when the words for them are here.
+import { app } from "../../../scripts/app.js";
+import { addReading } from "./paste.js";
+import { currentPrompt, middle } from "./graph.js";
+import { t } from "./i18n.js";
+import { openTab } from "./tab.js";
+import { pays } from "../lib/report.js";
+import { readingOf } from "../lib/paste.js";
+import { say } from "./toasts.js";
+
+const MODELS = "civitai_bridge.models";
+const ACCOUNT = "civitai_bridge.account";
+const PRICE = "civitai_bridge.price";
+const PASTE = "civitai_bridge.paste";
+
+/** Show what the paying nodes of the graph would cost. */
+async function showPrices(node) {
+  const { showPrices: show } = await import("../views/price_dialog.mjs");
+  await show(await currentPrompt(), node?.id);
+}
+
+/** What the menu of a node that pays has besides. */
+export function nodeMenuItems(node) {
+  return pays(node?.comfyClass ?? node?.type) ? [{ content: t("commands.price"), callback: () => showPrices(node) }] : [];
+}
+
+/** Make the nodes for what is on the clipboard. */
+async function pasteReading() {
+  const reading = readingOf(await navigator.clipboard.readText().catch(() => ""));
+  return reading ? addReading(reading, middle()) : say("info", t("title"), t("paste.nothing"), 6000);
+}
+
+/** Put the commands into ComfyUI. */
+export function registerCommands() {
+  app.registerExtension({
+    name: "civitai_bridge.commands",
+    commands: [
+      { id: MODELS, label: t("commands.models"), icon: "pi pi-images", function: () => openTab("models") },
+      { id: ACCOUNT, label: t("commands.account"), icon: "pi pi-user", function: () => openTab("account") },
+      { id: PRICE, label: t("commands.price"), icon: "pi pi-tag", function: () => showPrices() },
+      { id: PASTE, label: t("commands.paste"), icon: "pi pi-clipboard", function: pasteReading },
+    ],
+    menuCommands: [{ path: ["Civitai"], commands: [MODELS, ACCOUNT, PRICE, PASTE] }],
+    getSelectionToolboxCommands: (item) => (pays(item?.type ?? item?.comfyClass) ? [PRICE] : []),
+  });
+}

@@ -1,0 +1,102 @@
+// Paste and drop of what CivitAI's pictures are told by: an address, a text with `Steps:`, a picture that carries such a
+// text and no graph. Everything else, and every field that takes text, stays core's.
+import { app } from "../../../scripts/app.js";
+import { firstAddress, marksOf, readingOf } from "../lib/paste.js";
+import { planOf } from "../lib/plan.js";
+import { addNodes, canvasPlace, middle, mousePlace, upload } from "./graph.js";
+import { loadWords, t } from "./i18n.js";
+import { server } from "./server.js";
+import { pageSetting } from "./settings.js";
+import { say } from "./toasts.js";
+
+const LARGEST = 64 * 2 ** 20; // bytes of a picture that is looked into here
+let dropped = null; // where the last drop was; 1.35 keeps a stale mouse meanwhile
+
+function takesText(target) {
+  return Boolean(target?.isContentEditable) || /^(INPUT|TEXTAREA|SELECT)$/.test(target?.tagName ?? "");
+}
+
+/** Put the nodes for a reading on the canvas; `place` is in the canvas' own units. */
+export async function addReading(reading, place) {
+  await loadWords();
+  const { kind, ...what } = reading;
+  const body = kind === "picture" ? { image: what.name } : what;
+  const given = await server.post("/civitai_bridge/paste", { ...body, to: pageSetting("pasteTo") });
+  const plan = planOf(reading, given.status === 200 ? given.data : null);
+  const made = addNodes(plan, place);
+  if (!made) return say("error", t("title"), t("paste.no_nodes"));
+  return say("success", t(`paste.${kind}`), t("paste.undo"), 6000);
+}
+
+/** Put the nodes for a picture file on the canvas: it goes into ComfyUI's input folder. */
+export async function addPicture(file, place) {
+  await loadWords();
+  try {
+    return await addReading({ kind: "picture", name: await upload(file) }, place);
+  } catch (error) {
+    return say("error", t("title"), t("paste.no_upload", { reason: error.message }));
+  }
+}
+
+/** Whether a file is a picture with generation data as text and without a graph, which core would open itself. */
+export async function isOurs(file) {
+  if (!/^image\/(png|jpeg|webp)$/.test(file?.type ?? "") || file.size > LARGEST) return false;
+  try {
+    const marks = marksOf(new Uint8Array(await file.arrayBuffer()));
+    return marks.generation && !marks.graph;
+  } catch {
+    return false;
+  }
+}
+
+function pasted(event) {
+  if (event.cbPassed || takesText(event.target)) return;
+  const reading = readingOf(event.clipboardData?.getData("text/plain"));
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (reading) {
+    stop(event);
+    addReading(reading, mousePlace());
+  } else if (files.length === 1 && pageSetting("pictures") && /^image\/(png|jpeg|webp)$/.test(files[0].type) && files[0].name !== "image.png") {
+    stop(event); // what is copied in a browser is called image.png, and carries nothing
+    pastedFile(event.target, files[0]);
+  }
+}
+
+async function pastedFile(target, file) {
+  const place = mousePlace();
+  if (await isOurs(file)) return addPicture(file, place);
+  const again = new DataTransfer();
+  again.items.add(file);
+  const event = new ClipboardEvent("paste", { clipboardData: again, bubbles: true, cancelable: true });
+  event.cbPassed = true;
+  return target.dispatchEvent(event);
+}
+
+function stop(event) {
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+
+function wasDropped(event) {
+  dropped = [event.clientX, event.clientY];
+  if (takesText(event.target) || event.target?.closest?.(".cb-panel, dialog")) return;
+  if (event.dataTransfer?.files?.length) return; // goes through handleFile
+  const address = firstAddress(event.dataTransfer?.getData("text/uri-list"));
+  const reading = readingOf(address) ?? readingOf(event.dataTransfer?.getData("text/plain"));
+  if (!reading) return;
+  stop(event);
+  addReading(reading, canvasPlace(...dropped));
+}
+
+/** Listen on the page, before core does. */
+export function guardPaste() {
+  document.addEventListener("paste", pasted, true);
+  document.addEventListener("drop", wasDropped, true);
+  const handle = app.handleFile;
+  app.handleFile = async function (file, ...rest) {
+    if (!pageSetting("pictures") || !(await isOurs(file))) return handle.call(this, file, ...rest);
+    const place = dropped ? canvasPlace(...dropped) : middle();
+    dropped = null;
+    return addPicture(file, place);
+  };
+}

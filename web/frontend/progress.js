@@ -1,0 +1,58 @@
+// What the server tells while it works: downloads as they go on, and the state again after the connection was lost.
+import { api } from "../../../scripts/api.js";
+import { server } from "./server.js";
+
+/** Downloads by reference, as the server tells them: `{id, reference, status, name, bytes, of_bytes, text, error}`. */
+export const downloads = new Map();
+const listeners = new Set();
+const again = new Set();
+
+/** Calls back with each change of a download; gives a function that ends it. */
+export function onDownload(callback) {
+  listeners.add(callback);
+  return () => listeners.delete(callback);
+}
+
+/** Calls back when the server is here again after it was away: events in between are lost. */
+export function onReconnected(callback) {
+  again.add(callback);
+  return () => again.delete(callback);
+}
+
+function note(download) {
+  if (typeof download?.reference !== "string") return;
+  downloads.set(download.reference, download);
+  for (const callback of listeners) callback(download);
+}
+
+/** Whether a download is under way. */
+export function isLoading(reference) {
+  return downloads.get(reference)?.status === "loading";
+}
+
+/** Have the server load a model, with `all` every file of its version; gives its answer. */
+export async function startDownload(reference, all = false) {
+  const given = await server.post("/civitai_bridge/download", { reference, all, client_id: api.clientId });
+  if (given.status === 200) note(given.data);
+  return given;
+}
+
+/** A person's cancel; what is there is kept for the next time. */
+export function cancelDownload(reference) {
+  return server.post("/civitai_bridge/download/cancel", { id: downloads.get(reference)?.id ?? "" });
+}
+
+/** Ask how far all downloads are. */
+export async function readDownloads() {
+  const given = await server.get("/civitai_bridge/downloads");
+  if (given.status === 200) for (const download of given.data.downloads ?? []) note(download);
+}
+
+/** Listen to the server; once. */
+export function listen() {
+  api.addEventListener("civitai_bridge.download", ({ detail }) => note(detail));
+  api.addEventListener("reconnected", () => {
+    if (downloads.size) readDownloads();
+    for (const callback of again) callback();
+  });
+}

@@ -1,0 +1,5 @@
+// Our own routes, asked through ComfyUI's client, with one session for the whole page.
+import { api } from "../../../scripts/api.js";
+import { openSession } from "../lib/session.js";
+
+export const server = openSession((path, options) => api.fetchApi(path, options));

@@ -1,0 +1,57 @@
+// The pack's part of ComfyUI's settings dialog. What the server holds is shown and changed through our own routes and
+// never stored by ComfyUI; the looks of this page are ComfyUI's own settings.
+import { app } from "../../../scripts/app.js";
+import { clearToasts } from "../lib/errors.js";
+import { SERVER_SETTINGS } from "../lib/settings.js";
+import { loadWords } from "./i18n.js";
+
+const PACK = "Civitai Bridge";
+const PAGE = { blur: ["civitai_bridge.preview.blur", true], pictures: ["civitai_bridge.canvas.pictures", true], pasteTo: ["civitai_bridge.canvas.paste_to", "settings"] };
+const OPTIONS = { pasteTo: ["settings", "fleet"] };
+
+/** A setting of this page alone: `blur`, `pictures`, `pasteTo` (`settings` of samplers here, or `fleet`). */
+export function pageSetting(name) {
+  const [id, standard] = PAGE[name];
+  return app.extensionManager?.setting?.get?.(id) ?? standard;
+}
+
+/** Open ComfyUI's settings. */
+export function openSettings() {
+  app.extensionManager?.command?.execute?.("Comfy.ShowSettingsDialog");
+}
+
+// The dialog waits for no field: what is inside is loaded when it is opened.
+function field(load) {
+  return () => {
+    clearToasts(app.extensionManager?.toast); // they lie over what they name
+    const box = document.createElement("div");
+    Promise.all([load(), loadWords()]).then(([fill]) => fill(box), (error) => console.warn("Civitai Bridge:", error));
+    return box;
+  };
+}
+
+const keyField = field(() => import("../views/key_field.mjs").then(({ keyField: fill }) => fill));
+
+function serverField(name) {
+  return field(() => import("../views/setting_field.mjs").then(({ settingField: fill }) => (box) => fill(box, name)));
+}
+
+/** ComfyUI's description of all our settings. Their names are in locales/<language>/settings.json, by id. */
+export function settingsList() {
+  const order = Object.keys(SERVER_SETTINGS).length;
+  return [
+    { id: "civitai_bridge.key", name: "civitai_bridge.key", category: [PACK, "Account", "key"], sortOrder: 100, defaultValue: null, type: keyField },
+    ...Object.entries(SERVER_SETTINGS).map(([name, section], place) => ({
+      id: `civitai_bridge.${name}`,
+      name: `civitai_bridge.${name}`,
+      category: [PACK, section, name],
+      sortOrder: order - place,
+      defaultValue: null,
+      type: serverField(name), // never calls the setter, so that ComfyUI stores nothing
+    })),
+    ...Object.entries(PAGE).map(([name, [id, standard]]) => ({
+      id, name: id, category: [PACK, "Page", name], defaultValue: standard,
+      ...(OPTIONS[name] ? { type: "combo", options: OPTIONS[name] } : { type: "boolean" }),
+    })),
+  ];
+}

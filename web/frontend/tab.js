@@ -1,0 +1,87 @@
+// The tab in ComfyUI's sidebar. What it shows is loaded when it is opened for the first time.
+import { app } from "../../../scripts/app.js";
+import { loadWords, t } from "./i18n.js";
+
+const ID = "civitai_bridge";
+const PLAIN = "padding:16px;font-size:13px;color:var(--descrip-text,#999);";
+
+let panel = null; // the module of the views, once it was asked for
+let wanted = null; // the view that code opened the tab for
+
+function manager() {
+  return app.extensionManager;
+}
+
+async function fill(element) {
+  try {
+    [panel] = await Promise.all([panel ?? import("../views/panel.mjs"), loadWords()]);
+    if (!element.isConnected && !element.parentNode) return;
+    panel.mount(element, wanted);
+    wanted = null;
+  } catch (error) {
+    console.warn("Civitai Bridge: the tab could not be loaded.", error);
+    const note = document.createElement("div");
+    note.style.cssText = PLAIN;
+    note.textContent = t("panel.not_loaded");
+    element.replaceChildren(note);
+  }
+}
+
+/** Put the tab into the sidebar. */
+export function registerTab() {
+  const register = manager()?.sidebarTab?.registerSidebarTab ?? manager()?.registerSidebarTab;
+  register?.call(manager().sidebarTab?.registerSidebarTab ? manager().sidebarTab : manager(), {
+    id: ID,
+    title: "civitai_bridge.title",
+    label: "civitai_bridge.title",
+    tooltip: "civitai_bridge.tooltip",
+    icon: "pi pi-images",
+    iconBadge: null,
+    revision: 0,
+    type: "custom",
+    render(element) {
+      element.style.height = "100%"; // else it has the height of what is inside, which is none
+      element.style.overflow = "hidden";
+      fill(element);
+    },
+    destroy() {
+      panel?.unmount(); // not called where another tab takes its place; the views look at `isConnected` too
+    },
+  });
+}
+
+/** Whether the tab is the open one. */
+export function isOpen() {
+  return manager()?.sidebarTab?.activeSidebarTabId === ID;
+}
+
+/** Open the tab at a view, `models` or `account`. */
+export function openTab(view) {
+  wanted = view;
+  if (isOpen()) panel?.show(view);
+  else manager()?.command?.execute?.(`Workspace.ToggleSidebarTab.${ID}`);
+}
+
+function ownTab() {
+  return manager()
+    ?.getSidebarTabs?.()
+    .find((each) => each.id === ID);
+}
+
+/** Read the counter that `revise` raises; what reads it inside of ComfyUI's own drawing is drawn again then. */
+export function readRevision() {
+  return ownTab()?.revision ?? 0;
+}
+
+/** Have drawn again what read the counter. */
+export function revise() {
+  const tab = ownTab();
+  if (tab) tab.revision = (tab.revision ?? 0) + 1;
+}
+
+/** The number on the tab's icon; none for 0. */
+export function setBadge(count) {
+  const tab = ownTab();
+  const text = count > 0 ? String(count) : null;
+  if (tab && tab.iconBadge !== text) tab.iconBadge = text;
+}

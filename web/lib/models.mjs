@@ -1,0 +1,94 @@
+// Pure: what the Models view shows of the server's answer about a graph.
+
+const ORDER = { missing: 0, not_found: 1, unknown: 2, present: 3 };
+
+function text(value) {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
+function texts(value) {
+  return (Array.isArray(value) ? value : []).map(text).filter(Boolean);
+}
+
+/** Rows of a list, what needs a person first; the other files of a model stand under it. */
+export function rowsOf(models, filter = "") {
+  const wanted = String(filter).trim().toLowerCase();
+  const rows = (Array.isArray(models) ? models : []).map(rowOf);
+  const shown = rows.filter((row) => !wanted || `${row.name} ${row.kind} ${row.title}`.toLowerCase().includes(wanted));
+  shown.sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.at - b.at);
+  return shown.flatMap((row) => [row, ...row.parts]);
+}
+
+function rowOf(model, at) {
+  const row = {
+    at,
+    key: [model.node, model.input, model.reference, model.name].map(text).join("|"),
+    name: text(model.model_name) || text(model.name) || text(model.reference),
+    written: text(model.name), // as it stands in the graph
+    node: text(model.node),
+    title: text(model.title),
+    input: text(model.input),
+    kind: text(model.kind),
+    place: text(model.place),
+    file: text(model.file),
+    baseModel: text(model.base_model),
+    reference: text(model.reference) || text(model.air),
+    version: Number(model.version_id) || 0,
+    modelId: Number(model.model_id) || 0,
+    state: stateOf(model),
+    isMissing: model.missing === true,
+    inCatalog: model.status === "present",
+    size: Number(model.size) || 0,
+    license: texts(model.license?.sentences),
+    earlyAccess: model.early_access ? { until: text(model.early_access.until) } : null,
+    restricted: text(model.restricted),
+    words: texts(model.trigger_words),
+    notes: texts(model.notes),
+    newer: Number(model.newer?.version_id) > 0 ? { version: Number(model.newer.version_id), name: text(model.newer.name) } : null,
+    preview: text(model.preview?.url),
+    rating: model.preview?.nsfw_level,
+    isPart: false,
+  };
+  row.parts = (Array.isArray(model.parts) ? model.parts : []).map((part, number) => partOf(row, part, number));
+  return row;
+}
+
+function partOf(row, part, number) {
+  const reference = row.version && part.file_id ? `${row.version}` : "";
+  return {
+    ...row, key: `${row.key}|${number}`, name: text(part.name), written: "", kind: text(part.type), state: stateOf(part),
+    reference, file: "", size: Number(part.size) || 0, license: [], words: [], notes: [], parts: [], newer: null,
+    preview: "", earlyAccess: null, restricted: "", isMissing: false, isPart: true,
+  };
+}
+
+/** `present`, `missing`, `not_found` or `unknown`; what is here is present, whatever the catalogs hold. */
+export function stateOf(model) {
+  if (model?.here === true) return "present";
+  const status = text(model?.status);
+  if (status === "present" && model?.here === false) return "missing";
+  return Object.hasOwn(ORDER, status) ? status : "unknown";
+}
+
+/** How many models there are, how many of them are not here, and the bytes that loading those takes, as far as known. */
+export function summaryOf(rows) {
+  const whole = rows.filter((row) => !row.isPart);
+  const missing = whole.filter((row) => row.isMissing);
+  return { count: whole.length, missing: missing.length, bytes: missing.reduce((sum, row) => sum + row.size, 0) };
+}
+
+/** Whether it can be loaded with one press: it is missing, and something names it to CivitAI. */
+export function isLoadable(row) {
+  return row.isMissing && Boolean(row.reference);
+}
+
+/** Whether it is here and could be written into the catalog. */
+export function isAddable(row) {
+  return !row.isPart && row.state === "present" && !row.inCatalog && row.version > 0;
+}
+
+/** The name for the loader, where the node names the file otherwise; `""` where there is nothing to do. */
+export function otherName(row) {
+  const same = row.file.replaceAll("\\", "/") === row.written.replaceAll("\\", "/");
+  return row.place === "disk" && row.file && row.input && !same && /\.\w+$/.test(row.written) ? row.file : "";
+}

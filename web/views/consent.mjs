@@ -1,0 +1,79 @@
+// "What will this graph do": the panel before the first run of a graph that pays or writes.
+import { number, t } from "../frontend/i18n.js";
+import { server } from "../frontend/server.js";
+import { cut, linesOf } from "../lib/consent.js";
+import { button, h } from "./make.mjs";
+import { refusal } from "./refusal.mjs";
+import { openDialog } from "./dialog.mjs";
+import { pricesOf } from "./prices.mjs";
+
+/**
+ * Ask a person about a run. `given` is the server's answer about the graph; `nodes` are the names of ours in it, for when
+ * there is none. Resolves with true for Run alone; a yes is kept by the server, with the most Buzz that was shown.
+ */
+export function askAbout(given, { prompt, nodes, again }) {
+  return openDialog(t("consent.title"), (dialog, close) => draw(dialog, close, given, { prompt, nodes, again }));
+}
+
+function draw(dialog, close, given, context) {
+  const refuse = button(t("consent.refuse"), () => close(false), { class: "cb-button" });
+  if (given.status !== 200) {
+    const retry = async () => {
+      const next = await context.again();
+      if (next.status === 200 && !next.data.asks) close(true);
+      else draw(dialog, close, next, context);
+    };
+    const anyway = button(t("consent.run_anyway"), () => close(true));
+    dialog.fill([h("p", {}, t("consent.not_known", { nodes: cut(context.nodes.join(", "), 400) })), refusal(given, retry)], [refuse, anyway]);
+    refuse.focus();
+    return;
+  }
+  const view = given.data;
+  const run = button(t("consent.run"), async () => {
+    await server.post("/civitai_bridge/consent", { hash: view.hash, most_buzz: view.most_buzz });
+    close(true); // a yes is a yes, remembered or not
+  }, { class: "cb-button cb-main" });
+  dialog.fill([cost(view), paying(view), ...lists(view), price(context)], [refuse, run]);
+  refuse.focus(); // Enter does nothing that costs
+}
+
+function cost(view) {
+  const most = view.unlimited ? t("consent.unlimited") : view.most_buzz > 0 ? t("consent.most", { buzz: number(view.most_buzz) }) : t("consent.free");
+  const before = Number.isFinite(view.agreed) ? h("div", { class: "cb-soft" }, t("consent.agreed_before", { buzz: number(view.agreed) })) : null;
+  const sandbox = view.sandbox ? h("div", { class: "cb-soft" }, t("consent.sandbox")) : null;
+  const damage = view.damage ? h("div", { class: "cb-bad" }, String(view.damage)) : null;
+  return h("section", {}, h("div", { class: "cb-big" }, most), sandbox, before, damage, view.most_buzz > 0 ? h("div", { class: "cb-soft" }, t("consent.limits_hold")) : null);
+}
+
+function paying(view) {
+  return section("consent.pays", view.paying, (node) => {
+    const most = Number.isFinite(node.most_buzz) ? t("consent.node_most", { buzz: number(node.most_buzz) }) : t("consent.node_unlimited");
+    const what = [node.engine && node.engine !== "auto" ? node.engine : "", node.model, node.quantity ? t("consent.quantity", { count: node.quantity }) : ""].filter(Boolean);
+    return `${node.title || node.type}: ${most}${what.length ? ` (${what.join(", ")})` : ""}${node.repeats ? ` ${t("consent.repeats")}` : ""}`;
+  });
+}
+
+function lists(view) {
+  const deed = (each) => [each.title, each.what, each.name].filter(Boolean).join(": ");
+  return [
+    section("consent.writes", view.writes, deed),
+    section("consent.downloads", view.downloads, deed),
+    section("consent.hosts", view.hosts, (host) => host),
+    section("consent.notes", view.notes, (note) => note),
+  ];
+}
+
+function section(key, list, text) {
+  const { lines, more } = linesOf(list, text);
+  if (!lines.length) return null;
+  return h("section", {}, h("h3", {}, t(key)), h("ul", {}, ...lines.map((line) => h("li", {}, line)), more ? h("li", {}, t("common.more", { count: more })) : null));
+}
+
+function price({ prompt }) {
+  const place = h("div", { role: "status" });
+  const ask = button(t("price.ask"), async () => {
+    place.textContent = t("common.asking");
+    place.replaceChildren(...(await pricesOf(prompt)));
+  });
+  return h("section", {}, ask, place);
+}

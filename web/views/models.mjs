@@ -1,0 +1,178 @@
+// What the graph on the canvas needs: each model with its state, what is missing with a press to get it.
+import { size, t } from "../frontend/i18n.js";
+import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
+import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
+import { server } from "../frontend/server.js";
+import { setBadge } from "../frontend/tab.js";
+import { isAddable, isLoadable, rowsOf, summaryOf } from "../lib/models.mjs";
+import { VirtualList } from "./list.mjs";
+import { button, h, keepKeys, notice } from "./make.mjs";
+import { detailsOf } from "./model_details.mjs";
+import { refusal } from "./refusal.mjs";
+
+const ROW = 56; // pixels
+const REST = 700; // milliseconds after the last change of the graph
+let answer = null; // the server's last one; outlives the element
+let filter = "";
+
+export class ModelsView {
+  constructor(say) {
+    this.say = say;
+    this.isShown = false;
+    this.summary = h("div", { class: "cb-grow", id: "cb-models-summary" });
+    this.all = button(t("models.get_all"), () => this.getAll(), { class: "cb-button cb-main" });
+    this.again = button(t("common.refresh"), () => this.load(true));
+    const field = h("input", { class: "cb-field", type: "search", placeholder: t("models.filter"), "aria-label": t("models.filter") });
+    field.value = filter;
+    field.addEventListener("input", () => {
+      filter = field.value;
+      this.draw();
+    });
+    this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
+    this.body = h("div", { class: "cb-view", style: "display:contents" });
+    this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
+    this.element = h("div", { class: "cb-view" },
+      h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all)),
+      this.body, this.list.element, this.details);
+    this.forget = [onGraph(() => this.later()), onDownload((each) => this.moved(each)), onReconnected(() => this.isShown && this.load(false))];
+    this.draw();
+  }
+
+  start() {
+    this.isShown = true;
+    this.load(false);
+    readDownloads();
+  }
+
+  pause() {
+    this.isShown = false;
+    clearTimeout(this.timer);
+  }
+
+  stop() {
+    this.pause();
+    this.list.stop();
+    for (const forget of this.forget) forget?.();
+  }
+
+  later() {
+    clearTimeout(this.timer);
+    if (!this.isShown || !this.element.isConnected) return; // the tab may be gone without a word
+    this.timer = setTimeout(() => this.load(false), REST);
+  }
+
+  /** Ask the server about the graph as it is; `ask` also asks CivitAI about what is not known here. */
+  async load(ask) {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.element.setAttribute("aria-busy", "true");
+    const { output, workflow } = await currentPrompt();
+    const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" });
+    if (turn === this.turn) this.take(quick);
+    if (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing))) {
+      const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" });
+      if (turn === this.turn && whole.status === 200) this.take(whole);
+    }
+    if (turn === this.turn) this.element.removeAttribute("aria-busy");
+  }
+
+  take(given) {
+    this.trouble = given.status === 200 ? null : given;
+    if (given.status === 200) answer = given.data;
+    this.draw();
+    if (!this.trouble) this.say(this.summary.textContent);
+  }
+
+  draw() {
+    const rows = rowsOf(answer?.models, filter);
+    const { count, missing, bytes } = summaryOf(rowsOf(answer?.models));
+    this.summary.textContent = count ? t(missing ? "models.summary_missing" : "models.summary", { count, missing }) : "";
+    const loadable = rowsOf(answer?.models).filter(isLoadable);
+    this.all.hidden = loadable.length === 0;
+    this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
+    setBadge(missing);
+    this.body.replaceChildren(...this.wordsInstead(rows, count));
+    this.list.element.hidden = rows.length === 0;
+    this.list.show(rows);
+    if (this.chosen) this.choose(rows.find((row) => row.key === this.chosen.key) ?? null);
+  }
+
+  wordsInstead(rows, count) {
+    if (this.trouble) return [refusal(this.trouble, () => this.load(true))];
+    if (!answer) return [notice(t("common.asking"))];
+    if (count === 0) return [notice(t("models.none"))];
+    return rows.length === 0 ? [notice(t("models.none_fits"))] : [];
+  }
+
+  fill(element, row) {
+    element.classList.toggle("cb-part", row.isPart);
+    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.newer && t("models.has_newer")];
+    element.append(
+      h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
+      h("div", { class: "cb-text", role: "gridcell" },
+        h("div", { class: "cb-name", title: row.name }, row.name),
+        h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
+      h("div", { class: "cb-cell", role: "gridcell" }, ...this.actions(row)));
+  }
+
+  actions(row) {
+    if (row.reference && isLoading(row.reference)) {
+      const load = downloads.get(row.reference);
+      const share = load.of_bytes ? Math.round((100 * load.bytes) / load.of_bytes) : null;
+      const inside = h("div", { style: `width:${share ?? 30}%` });
+      return [
+        h("div", { class: "cb-meter", role: "progressbar", "aria-label": t("models.loading", { name: row.name }), "aria-valuenow": share, "aria-valuemin": 0, "aria-valuemax": 100 }, inside),
+        button(t("common.cancel"), () => cancelDownload(row.reference), { "aria-label": t("models.cancel_of", { name: row.name }) }),
+      ];
+    }
+    if (isLoadable(row)) {
+      return [button(t("models.get"), () => this.get(row), { "aria-label": t("models.get_of", { name: row.name }) })];
+    }
+    if (isAddable(row)) return [button(t("models.add"), () => this.add(row), { "aria-label": t("models.add_of", { name: row.name }) })];
+    return [];
+  }
+
+  choose(row) {
+    this.chosen = row;
+    this.details.hidden = !row;
+    if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
+  }
+
+  async get(row) {
+    this.say(t("models.loading", { name: row.name }));
+    const given = await startDownload(row.reference, row.parts?.length > 0);
+    if (given.status !== 200) this.object(given, () => this.get(row));
+  }
+
+  /** Write a file that is here into the catalog. */
+  async add(row) {
+    const given = await server.post(`/admin/civitai/add/${row.version}`, {});
+    if (given.status !== 200) return this.object(given, () => this.add(row));
+    this.say(t("models.added", { name: row.name }));
+    return this.load(false);
+  }
+
+  object(given, again) {
+    this.details.hidden = false;
+    this.details.replaceChildren(refusal(given, again));
+  }
+
+  async getAll() {
+    for (const row of rowsOf(answer?.models).filter(isLoadable)) await this.get(row);
+  }
+
+  /** A download went on, or ended. */
+  moved(each) {
+    if (!this.element.isConnected) return;
+    this.list.refresh((row) => row.reference === each.reference);
+    if (each.status === "loading") return;
+    this.say(each.error || t("models.loaded", { name: each.name }));
+    if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
+    this.later();
+  }
+}
+
+export function kindText(kind) {
+  const key = `models.kind.${kind}`;
+  const text = t(key);
+  return text === key ? kind : text;
+}
