@@ -4,11 +4,13 @@ graph."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..civitai_bridge.network.background import background_loop
 from .base import FreshNode, Node, output, output_with_report, report_text, schema
 from .host import comfyui
 from .host.interrupt import NodeRun, ask_before_running
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..civitai_bridge.metadata.generation import GenerationData
     from ..civitai_bridge.orchestration.fleet import Fleet
+    from ..civitai_bridge.orchestration.purchase import Purchase
     from ..civitai_bridge.workflows.details import WorkflowDetails
     from ..civitai_bridge.workflows.picture_batch import OnDisk, PictureBatch
     from ..civitai_bridge.workflows.query import Page
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from ..civitai_bridge.workflows.works import Work
 
 MOST_LISTED = 200  # workflows that one question to CivitAI may ask for
+_ASKED_BEFORE = 10.0  # seconds that a question before the run may take; a queued graph waits for it
 
 
 class CivitaiBridgeWorkflowImages(Node):
@@ -76,20 +80,22 @@ class CivitaiBridgeWorkflowImages(Node):
         return f"{services().account()} over" if is_final else float("nan")
 
     @classmethod
-    async def execute(cls, workflow_id: object = "", wait: bool = True, wait_minutes: int = 30) -> io.NodeOutput:
+    async def execute(cls, workflow_id: object = "", wait: bool = True, wait_minutes: int | None = 30) -> io.NodeOutput:
         from ..civitai_bridge.pictures import batch as decoded
         from ..civitai_bridge.workflows.picture_batch import report_lines, why_empty
         from .tensors import to_tensor
 
-        name, seconds = text_of(workflow_id), 60.0 * wait_minutes if wait is not False else 0.0
-        batch, generation = await cls.look(
-            partial(_collect, name=name, seconds=seconds), f"Asking CivitAI about {name}"
-        )
+        name, seconds = text_of(workflow_id), 60.0 * (wait_minutes or 30) if wait is not False else 0.0
+        collect = partial(_collect, name=name, seconds=seconds)
+        batch, generation, purchase = await cls.look(collect, f"Asking CivitAI about {name}")
         services().note_work(name, batch.is_final)
         lines, images, mask = report_lines(batch, name), None, None
         if batch.pictures:
             arrays, alpha, notes = await asyncio.to_thread(decoded, batch.contents)
             images, mask, lines = to_tensor(arrays), to_tensor(alpha), [*lines, *notes]
+            if generation.arrived:  # straight from the step that made them
+                generation = replace(generation, width=arrays.shape[2], height=arrays.shape[1])
+            _note_collected(batch, purchase)
         else:
             lines.append(why_empty(batch, name, bool(seconds)))
             images = mask = comfyui.blocker(lines[-1])
@@ -131,7 +137,7 @@ class CivitaiBridgeWorkflowQuery(FreshNode):
         cls,
         tags: object = "",
         query: object = "",
-        take: int = 20,
+        take: int | None = 20,
         cursor: object = "",
         from_date: object = "",
         to_date: object = "",
@@ -147,7 +153,7 @@ class CivitaiBridgeWorkflowQuery(FreshNode):
             text=text_of(query),
             exclude_failed=bool(exclude_failed),
             oldest_first=bool(oldest_first),
-            take=int(take),
+            take=20 if take is None else int(take),
             cursor=text_of(cursor),
             window=window(text_of(from_date), text_of(to_date), ("from_date", "to_date")),
         ).checked(MOST_LISTED, "take")
@@ -205,12 +211,15 @@ async def _is_over(name: str) -> bool:
     """Whether a work is over, asked before its node runs."""
     from ..civitai_bridge.workflows.works import work_of
 
-    work = await work_of(await services().app.workflows(), name)
+    try:
+        work = await asyncio.wait_for(work_of(await services().app.workflows(), name), _ASKED_BEFORE)
+    except asyncio.TimeoutError:
+        return False
     return work.workflow is None or work.workflow.is_over
 
 
-async def _collect(run: NodeRun, *, name: str, seconds: float) -> tuple[PictureBatch, GenerationData]:
-    """The pictures of a work, after its end was waited for, and what made them."""
+async def _collect(run: NodeRun, *, name: str, seconds: float) -> tuple[PictureBatch, GenerationData, Purchase | None]:
+    """The pictures of a work, after its end was waited for, what made them, and our own purchase of it."""
     from ..civitai_bridge.workflows.picture_batch import pictures_of, with_names
     from ..civitai_bridge.workflows.works import work_of
 
@@ -218,11 +227,13 @@ async def _collect(run: NodeRun, *, name: str, seconds: float) -> tuple[PictureB
     work = await work_of(reader, name)
     if work.workflow is not None and not work.workflow.is_over and seconds:
         work = await _at_its_end(run, reader, work, name, seconds)
+    workflow_id = work.workflow.id if work.workflow is not None else ""
+    purchase = await asyncio.to_thread(fleet.journal.get, workflow_id) if workflow_id else None
     async with services().fetching:
-        batch = await pictures_of(reader, work, await asyncio.to_thread(_bought, fleet, work))
+        batch = await pictures_of(reader, work, _files_of(fleet, purchase))
     generation = batch.generation("sandbox" if reader.settings.sandbox else "CivitAI orchestration")
     run.tell(f"{len(batch.pictures)} of {len(batch.pictures) + len(batch.missing)} pictures · {batch.status}", 1.0)
-    return batch, await with_names(generation, fleet.resolve)
+    return batch, await with_names(generation, fleet.resolve), purchase
 
 
 async def _at_its_end(run: NodeRun, reader: WorkflowReader, work: Work, name: str, seconds: float) -> Work:
@@ -238,9 +249,8 @@ async def _at_its_end(run: NodeRun, reader: WorkflowReader, work: Work, name: st
     return Work(workflow.outputs, workflow) if workflow.id == name else await work_of(reader, name)
 
 
-def _bought(fleet: Fleet, work: Work) -> OnDisk:
-    """Where pictures of a work lie that this machine has bought and kept; CivitAI is not asked for them again."""
-    purchase = fleet.journal.get(work.workflow.id) if work.workflow is not None and work.workflow.id else None
+def _files_of(fleet: Fleet, purchase: Purchase | None) -> OnDisk:
+    """Where pictures lie that this machine has bought and checked; CivitAI is not asked for them again."""
     slots = {slot.blob_id: slot for slot in purchase.slots if slot.fetched} if purchase is not None else {}
 
     def file_of(blob_id: str) -> Path | None:
@@ -249,3 +259,15 @@ def _bought(fleet: Fleet, work: Work) -> OnDisk:
         return fleet.results.path(slot.file) if slot is not None and is_here else None
 
     return file_of
+
+
+def _note_collected(batch: PictureBatch, purchase: Purchase | None) -> None:
+    """Where all pictures of a purchase of ours are in this batch, a person has them: it waits no longer."""
+    fetched = {slot.blob_id for slot in purchase.slots if slot.fetched} if purchase is not None else set()
+    if purchase is None or not fetched or not fetched <= {picture.id for picture in batch.pictures}:
+        return
+
+    async def note() -> None:
+        await (await services().fleet()).collected(purchase.key)
+
+    background_loop().start(note())

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pack.civitai_bridge.link.command import Command, LinkContext
 from pack.civitai_bridge.link.images.command import generate_images
-from pack.civitai_bridge.link.images.graph import GraphJob
+from pack.civitai_bridge.link.images.graph import GraphJob, MakeJob
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.model_files.index import HashIndex
 from pack.civitai_bridge.model_files.indexed import Ownership
@@ -78,8 +78,8 @@ class Room:
         sizes = [node["inputs"] for node in job.graph.values()]
         return len(job.outputs) * next((s[key] for s in sizes for key in ("batch_size", "amount") if key in s), 1)
 
-    async def generate(self, job: GraphJob, tell: Callable[[float], None]) -> list[bytes]:
-        self.jobs.append(job)
+    async def generate(self, make_job: MakeJob, tell: Callable[[float], None]) -> list[bytes]:
+        self.jobs.append(job := await make_job())
         tell(0.5)
         await asyncio.sleep(0)
         return self.pictures(job)

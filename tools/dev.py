@@ -1,5 +1,6 @@
-"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | templates |
-                                              test-proxy | test-comfyui | test-browser | house
+"""What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | fire-link |
+                                              templates | test-proxy | test-comfyui | test-browser | bench-browser |
+                                              house
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -24,8 +25,8 @@ TORCH = "torch==2.13.0+cpu" if sys.platform.startswith("linux") else "torch>=2.7
 def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
-        "fire-catalog": fire_catalog, "templates": templates, "test-proxy": test_proxy, "test-comfyui": test_comfyui,
-        "test-browser": test_browser, "house": house,
+        "fire-catalog": fire_catalog, "fire-link": fire_link, "templates": templates, "test-proxy": test_proxy,
+        "test-comfyui": test_comfyui, "test-browser": test_browser, "bench-browser": bench_browser, "house": house,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -109,6 +110,11 @@ def fire_catalog() -> int:
     return run([python, str(ROOT / "tests" / "fire" / "catalog_kills.py")])
 
 
+def fire_link() -> int:
+    python = environment("dev")
+    return run([python, str(ROOT / "tests" / "fire" / "link_run.py")])
+
+
 def test_proxy() -> int:
     """The routes behind a real nginx."""
     if shutil.which("nginx") is None and shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") is None:
@@ -139,6 +145,12 @@ def test_browser() -> int:
         return 2
     python = environment("browser")
     return run([python, "-m", "pytest", "-q", "tests/browser"])
+
+
+def bench_browser() -> int:
+    """What the pack costs ComfyUI's page."""
+    python = environment("browser")
+    return run([python, str(ROOT / "tests" / "benchmarks" / "page_bench.py")])
 
 
 def house() -> int:

@@ -1,12 +1,14 @@
 // The front door of the page: what stands in `frontend/` is put into ComfyUI here, and nowhere else. What the tab and the
 // dialogs show is loaded when it is first asked for.
 import { app } from "../../scripts/app.js";
-import { registerCommands } from "./frontend/commands.js";
+import { addBadge, followJobs } from "./frontend/badges.js";
+import { nodeMenuItems, registerCommands } from "./frontend/commands.js";
 import { loadWords } from "./frontend/i18n.js";
 import { guardPaste } from "./frontend/paste.js";
 import { listen } from "./frontend/progress.js";
 import { guardQueue } from "./frontend/queue.js";
 import { showErrors, showReports } from "./frontend/reports.js";
+import { guardSavedValues } from "./frontend/saved.js";
 import { settingsList } from "./frontend/settings.js";
 import { registerTab } from "./frontend/tab.js";
 
@@ -15,7 +17,12 @@ const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 500));
 app.registerExtension({
   name: "civitai_bridge.report",
   setup: showErrors,
-  beforeRegisterNodeDef: showReports,
+  beforeRegisterNodeDef(nodeType, nodeData) {
+    showReports(nodeType, nodeData);
+    guardSavedValues(nodeType, nodeData);
+  },
+  nodeCreated: addBadge,
+  getNodeMenuItems: nodeMenuItems,
 });
 
 app.registerExtension({
@@ -26,6 +33,7 @@ app.registerExtension({
     guardQueue();
     guardPaste();
     listen();
+    followJobs();
     idle(() => loadWords().then(registerCommands)); // labels of commands are not translated by ComfyUI
   },
 });

@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
         context.fail(error.code, at_a_shell(str(error)), members)
         return error.exit_code
     except KeyboardInterrupt:
-        context.fail(
-            "interrupted",
-            "Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled.",
-        )
+        if not context.answered:
+            context.fail(
+                "interrupted",
+                "Stopped waiting. Jobs go on; `civitai-bridge journal list` shows what can be collected or cancelled.",
+            )
         return 130
     except RecursionError:
         context.fail("unreadable", "CivitAI's answer is nested too deep to be shown.")

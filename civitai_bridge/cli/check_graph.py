@@ -16,7 +16,7 @@ from .context import Context, runs
 
 if TYPE_CHECKING:
     from ..graphs.analysis import Analysis
-    from ..graphs.needs import NeededModel, Needs
+    from ..graphs.needed import NeededModel, Needs
     from ..graphs.opened import OpenedGraph
 
 _LARGEST = 64 * 2**20  # bytes of a file
@@ -93,7 +93,7 @@ def _lines(analysis: Analysis) -> list[str]:
     for label, deeds in (("It writes", analysis.writes), ("It loads", analysis.downloads)):
         for deed in deeds:
             name = f": {deed.name}" if deed.name else ""
-            lines.append(f"{label} {deed.what} (node {deed.node}, {deed.title}){name}")
+            lines.append(f"{label} {deed.deed} (node {deed.node}, {deed.title}){name}")
     lines.append(f"It speaks to {', '.join(analysis.hosts)}." if analysis.hosts else "It speaks to nobody.")
     return [*lines, *analysis.notes]
 
@@ -109,12 +109,12 @@ def _model_lines(needed: Needs) -> list[str]:
 
 def _model_line(model: NeededModel) -> str:
     stated = model.as_json()
-    state = "on the fleet" if stated["place"] == "fleet" else "here" if model.here else "NOT HERE"
-    size = f", {amount(stated['size'])}" if stated["size"] and not model.here else ""
+    state = "on the fleet" if stated["place"] == "fleet" else "here" if model.is_here else "NOT HERE"
+    size = f", {amount(stated['size'])}" if stated["size"] and not model.is_here else ""
     name = stated["model_name"] if stated["model_name"] not in ("", model.named.name) else ""
     early = " Early access." if stated["early_access"] else ""
     rules = " ".join(stated["license"]["sentences"]) if stated["license"] and model.is_missing else ""
     newer = f" Newer: {stated['newer']['name']} ({stated['newer']['version_id']})." if stated["newer"] else ""
     words = f" Words: {', '.join(model.trigger_words)}." if model.trigger_words else ""
-    what = f"{model.named.name}{f' = {name}' if name else ''} ({model.named.kind or 'model'}, node {model.named.node})"
-    return f"{what}: {state}{size}.{early}{f' {rules}' if rules else ''}{words}{newer}"
+    title = f"{model.named.name}{f' = {name}' if name else ''} ({model.named.kind or 'model'}, node {model.named.node})"
+    return f"{title}: {state}{size}.{early}{f' {rules}' if rules else ''}{words}{newer}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +29,7 @@ class Context:
     def __init__(self, *, json: bool, tuning: Tuning | None = None) -> None:
         self.json = json
         self.tuning = tuning
+        self.answered = False  # a result that was begun has had its last word
 
     def talk(self) -> Console:
         """For people: stderr, so that stdout stays data."""
@@ -40,11 +43,11 @@ class Context:
 
     def data(self, document: dict[str, Any] | list[Any], text: str) -> None:
         """The command's result: the document with `--json`, else the text."""
-        print(as_json(document, indent=2) if self.json else printable(text))
+        write_out((as_json(document, indent=2) if self.json else printable(text)) + "\n")
 
     def line(self, text: str) -> None:
         """A line of a result that is written as it comes."""
-        print(printable(text))
+        write_out(printable(text) + "\n")
 
     def fail(self, code: str, message: str, names: Mapping[str, Any] | None = None) -> None:
         """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr. `names` are those of
@@ -83,6 +86,19 @@ def as_json(document: Any, indent: int | None = None) -> str:
     """JSON in the characters that stdout can write, on one line unless it is indented."""
     is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return json.dumps(document, ensure_ascii=not is_utf8, indent=indent, default=str)
+
+
+def write_out(text: str) -> None:
+    """Write text to stdout, all of it: where Python does not buffer (PYTHONUNBUFFERED), a write to a pipe that a signal
+    interrupts ends early, and what is left would be lost without a word."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    rest = memoryview(text.replace("\n", os.linesep).encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+    while rest:
+        rest = rest[raw.write(rest) or 0 :]
 
 
 Command = Callable[[Context, argparse.Namespace], int]

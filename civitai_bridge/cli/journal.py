@@ -77,7 +77,7 @@ async def _resume(context: Context, arguments: argparse.Namespace) -> int:
 
     if arguments.output is not None:
         check_folder(arguments.output)
-    lines, documents = [], []
+    documents = []
     async with context.app() as app:
         fleet = await app.fleet()
         purchases = await fleet.resume(arguments.key)
@@ -90,7 +90,8 @@ async def _resume(context: Context, arguments: argparse.Namespace) -> int:
                 await fleet.collected(purchase.key)
                 document["state"] = (fleet.journal.get(purchase.key) or purchase).state
             documents.append(document)
-            lines += [*purchase_lines([purchase], buyer), *(f"    {file}" for file in document["files"])]
+    files = {document["key"]: document["files"] for document in documents}
+    lines = purchase_lines(purchases, buyer, files)
     context.data(documents, "\n".join(lines) or "Nothing is open.")
     return 0
 

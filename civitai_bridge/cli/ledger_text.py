@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,10 @@ def is_own(purchase: Purchase, buyer: Buyer) -> bool:
     return buyer.account == "sandbox" or buyer.owns(purchase)
 
 
-def purchase_lines(purchases: Sequence[Purchase], buyer: Buyer) -> list[str]:
-    """A table of purchases; below each what is not there and why, and what is worth knowing."""
+def purchase_lines(
+    purchases: Sequence[Purchase], buyer: Buyer, files: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
+    """A table of purchases; below each what is not there and why, what is worth knowing, and its `files` by its key."""
     from ..orchestration.ledger import entry_of
 
     if not purchases:
@@ -32,7 +34,7 @@ def purchase_lines(purchases: Sequence[Purchase], buyer: Buyer) -> list[str]:
     top, *lines = table([head, *rows]).split("\n")
     text = [top.rstrip()]
     for purchase, line in zip(purchases, lines, strict=True):
-        text += [line.rstrip(), *_below(purchase)]
+        text += [line.rstrip(), *_below(purchase), *(f"    {file}" for file in (files or {}).get(purchase.key, ()))]
     return text
 
 

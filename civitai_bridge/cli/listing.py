@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CivitaiError, Interrupted
 from ..wording import at_a_shell
-from .context import Context, as_json
+from .context import Context, as_json, write_out
 
 if TYPE_CHECKING:
     from ..workflows.details import WorkflowDetails
@@ -28,7 +27,6 @@ class Rows:
         self.context = context
         self.count = 0
         self.exit_code = 0
-        self.ended = False
 
     def add(self, workflows: Iterable[WorkflowDetails]) -> None:
         """Write some."""
@@ -45,7 +43,7 @@ class Rows:
 
     def end(self, cursor: str, command: str, error: CivitaiError | None = None) -> None:
         """The last word: how to go on, or why it ended."""
-        self.ended = True
+        self.context.answered = True
         if error is not None:
             self.context.fail(error.code, at_a_shell(str(error)))
         if command:
@@ -108,7 +106,7 @@ class JsonRows(Rows):
         from ..workflows.documents import workflow_document
 
         opening = ",\n" if self.count else '{"workflows": [\n'
-        sys.stdout.write(opening + as_json(workflow_document(workflow)))
+        write_out(opening + as_json(workflow_document(workflow)))
 
     def note(self, sentence: str) -> None:
         self._notes.append(sentence)
@@ -118,5 +116,5 @@ class JsonRows(Rows):
         if error is not None:
             rest["error"] = {"code": error.code, "message": at_a_shell(str(error))}
         opening = "\n], " if self.count else '{"workflows": [], '
-        print(opening + as_json(rest)[1:])
-        self.ended = True
+        write_out(f"{opening}{as_json(rest)[1:]}\n")
+        self.context.answered = True

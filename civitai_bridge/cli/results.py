@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, Interrupted
+from ..network.notices import listening
 from .console import ProgressBar
 from .context import Command, Context, Story
 from .workflow import add_raw, print_raw
@@ -96,7 +97,8 @@ async def _keep(
         def wait() -> None:
             context.say(f"Another command is at work in {folder}; waiting for it.")
 
-        return await reader.keep(list(zip(names, outputs, strict=True)), folder, show, wait)
+        with listening(bar.show):
+            return await reader.keep(list(zip(names, outputs, strict=True)), folder, show, wait)
 
 
 def _document(outputs: tuple[Output, ...], kept: list[KeptOutput] | None) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def print_raw(answer: Answer) -> None:
     if binary is None:  # a stand-in for a terminal
         print(answer.content.decode("utf-8", "replace"))
         return
-    binary.write(answer.content + b"\n")
+    rest = memoryview(answer.content + b"\n")
+    while rest:
+        rest = rest[binary.write(rest) or 0 :]
     binary.flush()
 
 

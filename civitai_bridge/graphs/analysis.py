@@ -23,11 +23,14 @@ from .opened import OpenedGraph
 _LONGEST = 200  # characters of a value that is shown
 _MOST_LISTED = 200  # entries of a list for a person
 _LOOPS = re.compile(r"loop|iterat|for ?each|while|repeat.*node|batch.*process", re.I)
-# Classes of core whose output is a list that is taken one by one; asked where no server says it.
-_LISTS = frozenset({
-    "CivitaiBridgePromptSheet", "RebatchImages", "RebatchLatents", "ImageListToImageBatch", "CreateList",
-    "LoadImageSetFromFolderNode", "LoadImageTextSetFromFolderNode", "LoadImageDataSetFromFolder",
-    "LoadImageTextDataSetFromFolder",
+# Classes of ours and core's whose output is a list that is taken one by one; asked where no server says it.
+LISTS = frozenset({
+    "CivitaiBridgePromptSheet", "CivitaiBridgeWorkflowQuery",
+    "CreateList", "ImageDeduplication", "LoadImageDataSetFromFolder", "LoadImageTextDataSetFromFolder",
+    "LoadTrainingDataset", "LoadVideoDataSetFromFolder", "LoadVideoTextDataSetFromFolder", "MakeTrainingDataset",
+    "MergeImageLists", "MergeTextLists", "RebatchImages", "RebatchLatents", "ResolutionBucket", "SeedVR2TemporalChunk",
+    "ShuffleDataset", "ShuffleImageTextDataset", "ShuffleVideoDataset", "ShuffleVideoTextDataset",
+    "SplitImageToTileList", "WanDancerPadKeyframesList",
 })  # fmt: skip
 
 
@@ -69,11 +72,11 @@ class NodeDeed:
 
     node: str
     title: str
-    what: str
+    deed: str
     name: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {"node": self.node, "title": self.title, "what": self.what, "name": self.name}
+        return {"node": self.node, "title": self.title, "what": self.deed, "name": self.name}
 
 
 @dataclass(frozen=True)
@@ -181,12 +184,12 @@ def _repeated(graph: Graph, keys: Iterable[str], rules: Rules) -> frozenset[str]
         return frozenset()
     if any(_LOOPS.search(node.kind) for node in graph.nodes.values()):
         return frozenset(keys)
-    known: dict[str, bool] = {}
+    asked: dict[str, bool] = {}
 
     def makes_lists(kind: str) -> bool:
-        if kind not in known:
-            known[kind] = _makes_lists(kind, rules)
-        return known[kind]
+        if kind not in asked:
+            asked[kind] = _makes_lists(kind, rules)
+        return asked[kind]
 
     lists = [key for key, node in graph.nodes.items() if makes_lists(node.kind)]
     if not lists:
@@ -208,7 +211,7 @@ def _makes_lists(kind: str, rules: Rules) -> bool:
     stated = rules.makes_lists(kind)
     if stated is not None:
         return stated
-    if kind in _LISTS:
+    if kind in LISTS:
         return True
     return not (kind.startswith("CivitaiBridge") or row(kind) or kind in _PLAIN)
 

@@ -37,8 +37,8 @@ def agree(home: Path, fingerprint: object, most_buzz: object, *, clock: Callable
         graphs = _stored(home)
         graphs.pop(fingerprint, None)  # a newer agreement stands at the end
         graphs[fingerprint] = {"most_buzz": most_buzz, "at": int(clock())}
-        kept = dict(list(graphs.items())[-MOST:])
-        write_json(home / NAME, {"graphs": kept})
+        newest = dict(list(graphs.items())[-MOST:])
+        write_json(home / NAME, {"graphs": newest})
     return most_buzz
 
 

@@ -8,148 +8,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
-from ..catalog.add import restriction
 from ..catalog.answers import Answer, Checked
 from ..catalog.loader_names import exact
 from ..catalog.query import Query, Question, questions_from
 from ..catalog.service import CatalogService
 from ..errors import CivitaiError, UnknownReference
 from ..model_files.sidecars import choose_preview
-from ..resources.license import License, license_from_json
 from ..resources.reference import FileReference, read_reference
-from ..resources.version import ModelFile, ModelVersion
 from ..website import Model, describe
-from .models import DISK, NamedModel, models_of
-from .newer import NewerVersion, newer_versions
+from .models import NamedModel, models_of
+from .needed import NeededModel, Needs
+from .newer import newer_versions
 from .opened import OpenedGraph
 
 MOST_ASKED = 300  # models of one graph that CivitAI is asked about; more is no person's graph
-
-
-@dataclass(frozen=True)
-class NeededModel:
-    """A model that a graph needs. `version` is what CivitAI says of it, None where it was not asked or knows none;
-    `here`: its file is on this disk, `file` what a loader calls it (`""` where none does); `url` is where a workflow
-    says that it can be had."""
-
-    named: NamedModel
-    answer: Answer
-    here: bool
-    file: str = ""
-    version: ModelVersion | None = None
-    model: Model | None = None
-    newer: NewerVersion | None = None
-    preview: tuple[str, int] | None = None
-    url: str = ""
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether it is needed on this disk and not here."""
-        return self.named.place == DISK and not self.here
-
-    @property
-    def license(self) -> License | None:
-        """What the creator allows; None where CivitAI was not asked."""
-        return license_from_json(self.model.raw) if self.model is not None else None
-
-    @property
-    def trigger_words(self) -> tuple[str, ...]:
-        """The words that the creator names for prompts."""
-        if self.version is not None:
-            return self.version.trained_words
-        listed = self.model.versions if self.model is not None else ()
-        return next((each.trained_words for each in listed if each.version_id == self.answer.version_id), ())
-
-    @property
-    def reference(self) -> str:
-        """What the file can be loaded by; `""` where nobody knows."""
-        if self.named.reference:
-            return self.named.reference
-        return str(self.answer.version_id or "")
-
-    def as_json(self) -> dict[str, Any]:
-        named, version, located = self.named, self.version, self.answer.located
-        file = _file_meant(version, self.answer, named)
-        return {
-            "node": named.node, "title": named.title, "input": named.input, "name": named.name, "kind": named.kind,
-            "folder": named.folder, "place": named.place, "component": named.is_component,
-            "reference": self.reference, "air": version.air if version else "", "version_id": self.answer.version_id,
-            "model_id": version.model_id if version else self.model.model_id if self.model else None,
-            "model_name": version.title if version else self.answer.name,
-            "base_model": version.base_model if version else located.entry.base_model if located.entry else "",
-            "status": located.status, "here": self.here, "missing": self.is_missing, "file": self.file,
-            "size": _size(file), "license": self.license.as_json() if self.license else None,
-            "early_access": _early_access(version), "restricted": restriction(version) if version else "",
-            "trigger_words": list(self.trigger_words), "parts": [_part(part) for part in located.parts],
-            "newer": self.newer.as_json() if self.newer else None,
-            "preview": {"url": self.preview[0], "nsfw_level": self.preview[1]} if self.preview else None,
-            "url": self.url, "notes": [note.text for note in located.notes],
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Needs:
-    """All models of a graph; `note` says why more may be here than was found, or that CivitAI could not be asked."""
-
-    models: tuple[NeededModel, ...]
-    note: str = ""
-
-    @property
-    def missing(self) -> tuple[NeededModel, ...]:
-        """Those that are needed on this disk and not here."""
-        return tuple(model for model in self.models if model.is_missing)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "models": [model.as_json() for model in self.models],
-            "missing": len(self.missing),
-            "models_note": self.note,
-        }
+Listed = Callable[[str], Sequence[str]]
 
 
 async def needs(
-    opened: OpenedGraph,
-    catalog: CatalogService,
-    *,
-    ask: bool = False,
-    listed: Callable[[str], Sequence[str]] = lambda _: (),
+    opened: OpenedGraph, catalog: CatalogService, *, ask: bool = False, listed: Listed = lambda _: ()
 ) -> Needs:
     """The models of a graph with their statuses. CivitAI is asked only with `ask`; what it does not answer is said in
     the note. `listed` are the names that ComfyUI's loaders of a folder offer. Raises StateTrouble."""
     named = models_of(opened)
     if not named:
         return Needs(())
-    hints = [opened.hints.get(model.name.replace("\\", "/").rpartition("/")[2], ("", "")) for model in named]
-    questions = [_question(model, url) for model, (url, _) in zip(named, hints, strict=True)]
-    asked = questions[:MOST_ASKED] if ask else []
-    checked = await catalog.check_each(asked) if asked else Checked(())
-    rest = await catalog.check_each(questions[len(asked) :], ask=False)
-    checked = Checked((*checked.answers, *rest.answers), checked.note or rest.note)
-    offered = await asyncio.to_thread(lambda: {folder: listed(folder) for folder in {each.folder for each in named}})
-    files = [_loader_name(*pair, offered) for pair in zip(named, checked.answers, strict=True)]
-    here = [bool(name) or answer.located.is_here for name, answer in zip(files, checked.answers, strict=True)]
-    versions: list[ModelVersion | None] = [answer.version for answer in checked.answers]
-    models: Mapping[int, Model] = {}
-    newer: Mapping[int, NewerVersion] = {}
-    note = checked.note
-    if ask:
-        versions, trouble = await _described(catalog, checked.answers, versions, here)
-        models, more = await _models(catalog, checked.answers, versions)
-        newer = await newer_versions(catalog)
-        unasked = f"CivitAI was asked about the first {MOST_ASKED} models." if len(named) > MOST_ASKED else ""
-        note = " ".join(filter(None, (note, trouble or more, unasked)))
-    return Needs(
-        tuple(
-            _needed(catalog, model, answer, is_here, name, version, models, newer, url)
-            for model, answer, is_here, name, version, (url, _) in zip(
-                named, checked.answers, here, files, versions, hints, strict=True
-            )
-        ),
-        note,
-    )
+    urls = [opened.hints.get(model.name.replace("\\", "/").rpartition("/")[2], ("", ""))[0] for model in named]
+    checked = await _checked(catalog, [_question(*pair) for pair in zip(named, urls, strict=True)], ask=ask)
+    models = await asyncio.to_thread(_on_this_disk, catalog, named, urls, checked.answers, listed)
+    if not ask:
+        return Needs(tuple(models), checked.note)
+    models, silent = await _described(catalog, models)
+    models, unruled = await _with_rules(catalog, models)
+    newer = await newer_versions(catalog)
+    models = [replace(model, newer=newer.get(model.version_id or 0) if model.is_here else None) for model in models]
+    unasked = f"CivitAI was asked about the first {MOST_ASKED} models." if len(named) > MOST_ASKED else ""
+    return Needs(tuple(models), " ".join(filter(None, (checked.note, silent or unruled, unasked))))
+
+
+async def _checked(catalog: CatalogService, questions: Sequence[Question], *, ask: bool) -> Checked:
+    """The answers of the catalogs, in the order of the questions."""
+    first, last = (questions[:MOST_ASKED], questions[MOST_ASKED:]) if ask else ((), questions)
+    checked = [await catalog.check_each(first)] if first else []
+    checked += [await catalog.check_each(last, ask=False)] if last else []
+    answers = tuple(answer for each in checked for answer in each.answers)
+    return Checked(answers, next((each.note for each in checked if each.note), ""))
 
 
 def _question(named: NamedModel, url: str) -> Question:
@@ -168,99 +73,79 @@ def _question(named: NamedModel, url: str) -> Question:
     return Question(named.name, query, reference)
 
 
-def _loader_name(named: NamedModel, answer: Answer, offered: Mapping[str, Sequence[str]]) -> str:
-    """What a loader calls its file: the very name that stands in the graph where ComfyUI lists that, else as the
-    catalogs know it, else the only file of that name in ComfyUI's list; `""` where there is none."""
-    names = offered.get(named.folder, ())
-    if named.name in names or answer.located.changed:
-        return named.name if named.name in names else ""
-    if name := answer.located.loader_name:
-        return name if answer.located.is_here else ""
-    match = () if named.reference else exact(named.name, names)
-    return match if isinstance(match, str) else ""
-
-
-async def _described(
-    catalog: CatalogService, answers: Sequence[Answer], versions: Sequence[ModelVersion | None], here: Sequence[bool]
-) -> tuple[list[ModelVersion | None], str]:
-    """What CivitAI says of the versions that are not here and were not asked about yet."""
-    asked = {
-        answer.version_id
-        for answer, version, is_here in zip(answers, versions, here, strict=True)
-        if version is None and not is_here and answer.version_id
-    }
-    known = await describe(catalog.site, filter(None, asked), catalog.lookups)
-    described: list[ModelVersion | None] = []
-    trouble = ""
-    for answer, version in zip(answers, versions, strict=True):
-        if version is None and answer.version_id in asked:
-            try:
-                version = known[answer.version_id]
-            except CivitaiError as error:
-                trouble = trouble or str(error)
-        described.append(version)
-    return described, trouble
-
-
-async def _models(
-    catalog: CatalogService, answers: Sequence[Answer], versions: Sequence[ModelVersion | None]
-) -> tuple[Mapping[int, Model], str]:
-    """The models of all that is known by its version, with the creators' rules."""
-    pairs = zip(answers, versions, strict=True)
-    ids = {version.model_id if version else _model_of(answer) for answer, version in pairs} - {0}
-    try:
-        return await catalog.site.models(sorted(ids)) if ids else {}, ""
-    except CivitaiError as error:
-        return {}, str(error)
-
-
-def _model_of(answer: Answer) -> int:
-    entry = answer.located.entry
-    return (entry.model_id or 0) if entry is not None else 0
+def _on_this_disk(
+    catalog: CatalogService,
+    named: Sequence[NamedModel],
+    urls: Sequence[str],
+    answers: Sequence[Answer],
+    listed: Listed,
+) -> list[NeededModel]:
+    """What catalogs, index and ComfyUI's lists say of each."""
+    offered = {folder: listed(folder) for folder in {model.folder for model in named}}
+    return [
+        _needed(catalog, model, url, answer, offered.get(model.folder, ()))
+        for model, url, answer in zip(named, urls, answers, strict=True)
+    ]
 
 
 def _needed(
-    catalog: CatalogService,
-    named: NamedModel,
-    answer: Answer,
-    is_here: bool,
-    file: str,
-    version: ModelVersion | None,
-    models: Mapping[int, Model],
-    newer: Mapping[int, NewerVersion],
-    url: str,
+    catalog: CatalogService, named: NamedModel, url: str, answer: Answer, offered: Sequence[str]
 ) -> NeededModel:
-    picture = choose_preview(version, catalog.settings) if version is not None else None
+    located, version = answer.located, answer.version
+    entry, row = located.entry, catalog.catalogs.row_of(located.place) if located.place else None
+    file = _loader_name(named, answer, offered)
     return NeededModel(
         named,
         answer,
-        is_here,
-        file,
-        version,
-        models.get(version.model_id if version else _model_of(answer)),
-        newer.get(answer.version_id or 0) if is_here else None,
-        (picture.url, picture.nsfw_level) if picture else None,
-        url if url.startswith("https://") else "",
+        is_here=bool(file) or located.is_here,
+        file=file,
+        version_id=answer.version_id or (row.version_id if row else 0) or None,
+        model_id=version.model_id if version else (entry.model_id if entry else row.model_id if row else 0) or None,
+        version=version,
+        url=url if url.startswith("https://") else "",
     )
 
 
-def _file_meant(version: ModelVersion | None, answer: Answer, named: NamedModel) -> ModelFile | None:
-    if version is None:
-        return None
-    entry = answer.located.entry
-    by_id = version.file_of_id(entry.file_id) if entry is not None else None
-    return by_id or next((file for file in version.files if file.name == named.name), None) or version.primary
+def _loader_name(named: NamedModel, answer: Answer, offered: Sequence[str]) -> str:
+    """What a loader calls its file: the very name that stands in the graph where ComfyUI lists that, else as the
+    catalogs know it, else the only file of that name in ComfyUI's list; `""` where there is none."""
+    if named.name in offered or answer.located.changed:
+        return named.name if named.name in offered else ""
+    if name := answer.located.loader_name:
+        return name if answer.located.is_here else ""
+    match = () if named.reference else exact(named.name, offered)
+    return match if isinstance(match, str) else ""
 
 
-def _size(file: ModelFile | None) -> int | None:
-    return int(file.size_kb * 1024) if file is not None and file.size_kb is not None else None
+async def _described(catalog: CatalogService, models: Sequence[NeededModel]) -> tuple[list[NeededModel], str]:
+    """With what CivitAI says of the versions that are not here and were not asked about yet, and why it does not."""
+    lacking = [model for model in models if model.version is None and not model.is_here and model.version_id]
+    ids = list(dict.fromkeys(model.version_id for model in lacking if model.version_id))[:MOST_ASKED]
+    versions = await describe(catalog.site, ids, catalog.lookups)
+    described, trouble = [], ""
+    for model in models:
+        if model in lacking and model.version_id in ids:
+            try:
+                model = replace(model, version=versions[model.version_id])
+            except CivitaiError as error:
+                trouble = trouble or str(error)
+        described.append(model)
+    return described, trouble
 
 
-def _early_access(version: ModelVersion | None) -> dict[str, Any] | None:
-    return {"until": version.paid_until} if version is not None and version.paid else None
-
-
-def _part(part: Any) -> dict[str, Any]:
-    """A file of a version, without where it lies on this machine."""
-    stated = part.as_json()
-    return {name: stated[name] for name in ("file_id", "name", "type", "status")}
+async def _with_rules(catalog: CatalogService, models: Sequence[NeededModel]) -> tuple[list[NeededModel], str]:
+    """With the creators' rules, trigger words and previews, and why they are not known."""
+    ids: dict[int, None] = {}
+    whole = []
+    for model in models:
+        version = model.version
+        model_id = (version.model_id if version else 0) or model.model_id
+        picture = choose_preview(version, catalog.settings) if version is not None else None
+        whole.append(replace(model, model_id=model_id, preview=picture))
+        if model_id:
+            ids[model_id] = None
+    try:
+        listed: Mapping[int, Model] = await catalog.site.models(list(ids)[:MOST_ASKED]) if ids else {}
+    except CivitaiError as error:
+        return whole, str(error)
+    return [replace(model, model=listed.get(model.model_id or 0)) for model in whole], ""

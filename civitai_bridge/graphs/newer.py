@@ -38,25 +38,24 @@ async def newer_versions(
     catalog: CatalogService, *, clock: Callable[[], float] = time.time
 ) -> Mapping[int, NewerVersion]:
     """The versions on this disk of which there is a newer one; what CivitAI said today, else it is asked now, unless
-    the setting is off. What it does not answer is asked tomorrow."""
+    the setting is off or the files are being looked through. What it does not answer is asked tomorrow."""
     if catalog.settings.newer_versions != "on":
         return {}
     home, now = catalog.settings.home, clock()
-    asked_at, known = await asyncio.to_thread(_stored, home)
-    if 0 <= now - asked_at < DAY:
-        return known
+    asked_at, newer = await asyncio.to_thread(_stored, home)
     versions = await asyncio.to_thread(_here, catalog)
+    newer = {old: version for old, version in newer.items() if version.version_id not in versions}
     model_ids = list(dict.fromkeys(versions.values()))[:MOST_MODELS]
-    await asyncio.to_thread(_keep, home, now, known)  # first: what fails is not asked again today
-    if not model_ids:
-        return known
+    if 0 <= now - asked_at < DAY or not model_ids or catalog.scanning is not None:
+        return newer
+    await asyncio.to_thread(_keep, home, now, newer)  # first: what fails is not asked again today
     try:
         models = await catalog.site.models(model_ids)
     except CivitaiError:
-        return known
-    known = _newer(versions, models)
-    await asyncio.to_thread(_keep, home, now, known)
-    return known
+        return newer
+    newer = _newer(versions, models)
+    await asyncio.to_thread(_keep, home, now, newer)
+    return newer
 
 
 def _here(catalog: CatalogService) -> dict[int, int]:
@@ -85,13 +84,13 @@ def _stored(home: Path) -> tuple[float, dict[int, NewerVersion]]:
 
 def _entries(entries: Iterable[Any]) -> Iterable[tuple[int, NewerVersion]]:
     for entry in map(mapping, entries):
-        here, newer = integer(entry.get("here")), integer(entry.get("version_id"))
-        if here is not None and newer is not None:
-            yield here, NewerVersion(newer, text(entry.get("name")), text(entry.get("base_model")))
+        old, new = integer(entry.get("here")), integer(entry.get("version_id"))
+        if old is not None and new is not None:
+            yield old, NewerVersion(new, text(entry.get("name")), text(entry.get("base_model")))
 
 
 def _keep(home: Path, asked_at: float, newer: Mapping[int, NewerVersion]) -> None:
-    entries = [{"here": here, **version.as_json()} for here, version in newer.items()]
+    entries = [{"here": version_id, **version.as_json()} for version_id, version in newer.items()]
     try:
         write_json(home / NAME, {"asked": asked_at, "newer": entries})
     except BadSetting:

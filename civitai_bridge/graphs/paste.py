@@ -41,7 +41,7 @@ class NewLink:
 class Pasted:
     """What was pasted, and the nodes and wires for it; none where it is nothing of ours."""
 
-    what: str
+    kind: str
     nodes: tuple[NewNode, ...] = ()
     links: tuple[NewLink, ...] = ()
 
@@ -52,7 +52,7 @@ class Pasted:
             for place, node in enumerate(self.nodes)
         ]
         links = [[link.source, link.output, link.target, link.input] for link in self.links]
-        return {"what": self.what, "nodes": nodes, "links": links}
+        return {"what": self.kind, "nodes": nodes, "links": links}
 
 
 def nodes_for(text: str, to: str = SETTINGS, *, hosts: frozenset[str] = SITE_HOSTS) -> Pasted:
@@ -86,10 +86,10 @@ def says_how_it_was_made(text: str) -> bool:
     return data.source not in ("comfy", "file") and (data.steps is not None or bool(data.seed))
 
 
-def _used(what: str, source: NewNode, to: str) -> Pasted:
+def _used(kind: str, source: NewNode, to: str) -> Pasted:
     """What tells how a picture was made, wired into what uses it. Nothing of it is queued."""
     first = NewLink(0, "generation", 1, "generation")
     if to != FLEET:
-        return Pasted(what, (source, NewNode(f"{_PREFIX}GenerationSettings", column=1)), (first,))
+        return Pasted(kind, (source, NewNode(f"{_PREFIX}GenerationSettings", column=1)), (first,))
     nodes = (source, NewNode(f"{_PREFIX}Generate", column=1), NewNode(f"{_PREFIX}SaveImage", column=2))
-    return Pasted(what, nodes, (first, NewLink(1, "images", 2, "images"), NewLink(1, "generation", 2, "generation")))
+    return Pasted(kind, nodes, (first, NewLink(1, "images", 2, "images"), NewLink(1, "generation", 2, "generation")))

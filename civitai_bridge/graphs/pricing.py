@@ -93,8 +93,8 @@ async def _price(graph: Graph, key: str, title: str, sources: Sources) -> Priced
 
     request, left_out = await completed(request, generation, names, missing="skip")
     estimate = await sources.fleet.estimate(request, Terms(max_buzz=own_limit(inputs.get("max_buzz"))))
-    said = (*notes, *unread, *left_out, *estimate.notes)
-    return PricedNode(key, title, estimate.cost, estimate.affordable, notes=tuple(dict.fromkeys(said)))
+    sentences = (*notes, *unread, *left_out, *estimate.notes)
+    return PricedNode(key, title, estimate.cost, estimate.affordable, notes=tuple(dict.fromkeys(sentences)))
 
 
 def _request(inputs: Mapping[str, Any]) -> tuple[GenerationRequest, list[str]]:

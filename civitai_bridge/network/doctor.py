@@ -23,13 +23,13 @@ def local_findings(settings: Settings, *, names_folder: bool = True) -> list[Fin
 
 
 def _versions() -> list[Finding]:
-    there, missing = [], []
+    present, missing = [], []
     for package in _PACKAGES:
         try:
-            there.append(f"{package} {metadata.version(package)}")
+            present.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             missing.append(package)
-    python = f"Python {platform.python_version()} on {platform.system()}, {', '.join(there)}."
+    python = f"Python {platform.python_version()} on {platform.system()}, {', '.join(present)}."
     findings = [Finding("versions", OK, python)]
     if missing:
         command = f"{sys.executable} -m pip install -r requirements.txt"

@@ -12,6 +12,7 @@ from ..graphs.paste import FLEET, SETTINGS, nodes_for, nodes_for_picture
 from ..graphs.pricing import MOST_PRICED, PRICED, Sources, price_nodes
 from ..resources.addresses import hosts_with
 from ..resources.json_values import text
+from ..wording import at_a_graph
 from .context import Asked, Context
 
 _LONGEST_NAME = 400
@@ -32,7 +33,7 @@ async def price_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     priced = await price_nodes(opened, nodes, sources)
     prices = [each.price for each in priced]
     total = None if None in prices else sum(price for price in prices if price is not None)
-    return {"nodes": [each.as_json() for each in priced], "total": total}
+    return {"nodes": [{**each.as_json(), "error": at_a_graph(each.error)} for each in priced], "total": total}
 
 
 async def paste_answer(context: Context, asked: Asked) -> Mapping[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput
+from ..errors import BadInput, StateTrouble
+from ..model_files.atomic import reason
 from ..orchestration.hand_over import pictures_of
 from ..orchestration.report import place_of
 from ..orchestration.saving import check_folder, save_pictures
@@ -30,9 +31,19 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
         raise BadInput("This server has no folder for pictures. Run `civitai-bridge journal resume --output DIR`.")
     folder = output / SUBFOLDER
     fleet = await context.open_fleet()
-    await asyncio.to_thread(check_folder, folder)
+    try:
+        await asyncio.to_thread(check_folder, folder)
+        return await _collected(context, fleet, text(asked.body.get("key")), folder)
+    except StateTrouble as error:
+        if isinstance(error.__cause__, OSError):  # its sentence names a folder of the server
+            why = f"The output folder of this server cannot be written: {reason(error.__cause__)}."
+            raise StateTrouble(f"{why} What was paid is kept and can be collected later.") from error
+        raise
+
+
+async def _collected(context: Context, fleet: Fleet, key: str, folder: Path) -> dict[str, Any]:
     async with context.collecting:  # a second tab that asks meanwhile finds nothing left
-        purchases = await fleet.resume(text(asked.body.get("key")))
+        purchases = await fleet.resume(key)
         collected = [await _saved(fleet, purchase, folder) for purchase in purchases]
     count = sum(len(entry["files"]) for entry in collected)
     pictures = "1 picture" if count == 1 else f"{count} pictures"

@@ -98,13 +98,13 @@ class PageDownloads:
 
     async def _run(self, download: Download, load: Load, tell: Tell) -> None:
         """The whole life of one download, whatever ends it."""
-        told = -EVERY
+        last = -EVERY
 
         def progress(at: DownloadProgress) -> None:
-            nonlocal told
+            nonlocal last
             download.name, download.bytes, download.of_bytes, download.text = at.name, at.bytes, at.of_bytes, at.text
-            if self._monotonic() - told >= EVERY:
-                told = self._monotonic()
+            if self._monotonic() - last >= EVERY:
+                last = self._monotonic()
                 tell(download)
 
         def cancelled() -> bool:

@@ -60,8 +60,8 @@ async def setting_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     if "value" not in asked.body:
         raise BadInput("Send the setting as {name, value}.")
     value = SETTINGS[name].default if asked.body["value"] is None else asked.body["value"]
-    kept = await asyncio.to_thread(_change, context.gate.settings, name, value, is_admin=asked.is_admin)
-    return {"name": name, "value": _shown(name, kept)}
+    saved = await asyncio.to_thread(_change, context.gate.settings, name, value, is_admin=asked.is_admin)
+    return {"name": name, "value": _shown(name, saved)}
 
 
 def _change(load: Callable[[], Settings], name: str, value: object, *, is_admin: bool) -> Any:

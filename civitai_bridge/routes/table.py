@@ -41,6 +41,7 @@ from ..errors import (
 )
 from ..network.background import wait_for
 from ..resources.reference import LARGEST_ID
+from ..wording import at_a_graph
 from .access import TOKEN_COMMAND, TOKEN_NEEDED
 from .context import SMALL, Asked, Bytes, Context, Route, Story
 from .page import PAGE_ROUTES
@@ -99,7 +100,8 @@ _ROUTES: tuple[Route, ...] = (
     Route("POST", "/civitai_bridge/key", _keep_key),
     *PAGE_ROUTES,
 )
-_SESSION = "/civitai_bridge/session"
+_OF_PAGE = "/civitai_bridge/"  # these speak to somebody who sees the page
+_SESSION = f"{_OF_PAGE}session"
 
 
 def add_routes(table: web.RouteTableDef, context: Context) -> None:
@@ -115,8 +117,8 @@ def add_routes(table: web.RouteTableDef, context: Context) -> None:
 
 async def _elsewhere(request: web.Request) -> web.Response:
     path = request.path.removeprefix("/api")
-    known = [*((route.method, route.path) for route in _ROUTES), ("POST", _SESSION)]
-    methods = {method for method, pattern in known if _is_of(path, pattern)}
+    routes = [*((route.method, route.path) for route in _ROUTES), ("POST", _SESSION)]
+    methods = {method for method, pattern in routes if _is_of(path, pattern)}
     if not methods:
         return _error(404, "not_found", f"There is no route {path[:100]}.")
     allowed = ", ".join(sorted(methods))
@@ -149,7 +151,7 @@ def _guarded(context: Context, route: Route) -> Callable[[web.Request], Awaitabl
             asked = Asked(id_, body, dict(request.query), context.gate.is_admin(request))
             answer = await _backstage(context, _written(context, route.story, asked), route.patience)
         except CivitaiError as error:
-            return _answer_of(error)
+            return _answer_of(error, at_a_graph(str(error)) if route.path.startswith(_OF_PAGE) else str(error))
         except Exception:  # the door: whatever it is, the page gets JSON and the console the whole story
             log.exception("A route of the Civitai Bridge failed.")
             return _error(500, "error", "Something went wrong here; the server's console says what.")
@@ -202,18 +204,20 @@ async def _backstage(context: Context, story: Coroutine[Any, Any, Bytes], patien
         raise Unreachable("CivitAI takes too long to answer; try again in a while.") from None
 
 
-def _answer_of(error: CivitaiError) -> web.Response:
+def _answer_of(error: CivitaiError, sentence: str) -> web.Response:
     status = next(status for kind, status in _STATUSES if isinstance(error, kind))
     headers = {}
     if status == 503:
         after = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(_LATER if after is None else math.ceil(after))
-    more = {"command": TOKEN_COMMAND} if isinstance(error, AdminNeeded) else {}
-    return _error(status, error.code, str(error), headers, **more)
+    members = {"command": TOKEN_COMMAND} if isinstance(error, AdminNeeded) else {}
+    return _error(status, error.code, sentence, headers, **members)
 
 
-def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **more: str) -> web.Response:
-    return web.json_response({"error": message, "code": code, **more}, status=status, headers=headers)
+def _error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **members: str
+) -> web.Response:
+    return web.json_response({"error": message, "code": code, **members}, status=status, headers=headers)
 
 
 def _refused(reason: str) -> web.Response:

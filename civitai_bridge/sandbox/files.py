@@ -70,7 +70,9 @@ def hashes(file: File) -> dict[str, str]:
     """What the site states for a file: upper-case hex by kind, some or all of them missing."""
     if not file.scanned:
         return {}
-    hashes = {**fast_hashes(file), _SLOW: blake3_of(file)}
+    hashes = dict(fast_hashes(file))
+    if _SLOW not in file.lacks:
+        hashes[_SLOW] = blake3_of(file)
     return {kind: hashes[kind] for kind in KINDS if hashes.get(kind) and kind not in file.lacks}
 
 

@@ -7,11 +7,11 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from .views import view
-from .workflows import TERMINAL, Orchestrator, Run, invalid, problem
+from .workflows import TERMINAL, Orchestrator, Run, invalid, moment, problem
 
 MOST, MOST_OF_STAFF = 200, 10
 _FILTERS = ("tags", "excludeTags", "query", "fromDate", "toDate", "excludeFailed", "ascending", "hideMatureContent")
@@ -99,10 +99,9 @@ def _moment(name: str, text: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return moment(text)
     except ValueError as error:
         raise invalid({name: [f"The value '{text}' is not valid for {name}."]}) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def refuse_zip(accept: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from .drawing import draw
 from .life import blob_id
 from .script import Job
-from .workflows import Blob, Orchestrator, Run, iso, new_workflow
+from .workflows import Blob, Orchestrator, Run, iso, moment, new_workflow
 
 
 def put_workflow(
@@ -26,7 +26,7 @@ def put_workflow(
     now = datetime.now(timezone.utc)
     whole = {**new_workflow(orchestrator.runs, user, {"steps": []}, [], 0, {}), "status": "succeeded"}
     whole |= {"startedAt": iso(now), "completedAt": iso(now), **copy.deepcopy(dict(data))}
-    born = datetime.fromisoformat(whole["createdAt"].replace("Z", "+00:00")).timestamp()
+    born = moment(whole["createdAt"]).timestamp()
     run = Run(user, "", whole, Job(), {}, born, made=True)
     for name, (content, kind) in (files or {}).items():
         run.blobs.append(Blob(name, user, content, kind, renewed=born))

@@ -13,6 +13,7 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
@@ -25,10 +26,12 @@ _SECRET = b"sandbox storage"
 
 @dataclass
 class Storage:
-    """`seconds` is how long a signed address lives; `troubles` are what the next answers do wrong."""
+    """`seconds` is how long a signed address lives; `troubles` are what the next answers do wrong; a `slow` one takes
+    `slowness` seconds."""
 
     base: str = ""
     seconds: float = 86400.0
+    slowness: float = 2.0
     troubles: deque[str] = field(default_factory=deque)
 
     def address(self, version: models.Version, file: files.File) -> str:
@@ -64,7 +67,7 @@ class Storage:
             content = content[: len(content) // 2]
         headers = {
             "Content-Disposition": request.query.get("response-content-disposition", "attachment"),
-            "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"',
+            "ETag": f'"{_etag(content)}"',
             "Content-Type": "application/octet-stream",
         }
         if trouble != "no range":
@@ -82,10 +85,16 @@ class Storage:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{len(content)}"})
             status, part = 206, content[first : last + 1]
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        if trouble not in ("cut", "hang"):
+        if trouble not in ("cut", "hang", "slow"):
             return web.Response(status=status, body=part, headers=headers)
         answer = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(part))})
         await answer.prepare(request)
+        if trouble == "slow":
+            step = max(1, len(part) // 50)
+            for start in range(0, len(part), step):
+                await answer.write(part[start : start + step])
+                await asyncio.sleep(self.slowness / 50)
+            return answer
         await answer.write(part[: len(part) // 2])
         if trouble == "hang":
             await asyncio.sleep(3600)
@@ -112,6 +121,11 @@ def disposition(name: str) -> str:
     plain = "".join(c for c in name if c.isascii() and c.isprintable() and c not in '"\\')
     extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'attachment; filename="{plain}"{extended}'
+
+
+@lru_cache(maxsize=256)
+def _etag(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _sign(path: str, end: int) -> str:

@@ -26,13 +26,13 @@ class Website:
     downloads: int = 0
 
     def switch(self, name: str, value: Any) -> None:
-        """Set one of the habits above, `signature_seconds`, or add to `storage_troubles`."""
+        """Set one of the habits above, `signature_seconds`, `slowness`, or add to `storage_troubles`."""
         if name == "storage_troubles":
             if not set(value) <= set(TROUBLES):
                 raise ValueError(f"storage knows {', '.join(TROUBLES)}")
             self.storage.troubles.extend(value)
-        elif name == "signature_seconds":
-            self.storage.seconds = float(value)
+        elif name in ("signature_seconds", "slowness"):
+            setattr(self.storage, name.removeprefix("signature_"), float(value))
         elif name in {habit.name for habit in fields(self)} - {"storage", "bank", "base"}:
             setattr(self, name, value)
         else:

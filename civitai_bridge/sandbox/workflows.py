@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 import uuid
@@ -136,6 +137,16 @@ def transactions(kind: str, paid: Mapping[str, int]) -> list[dict[str, Any]]:
 def iso(when: datetime) -> str:
     """A moment as the service writes it."""
     return when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def moment(text: str) -> datetime:
+    """A moment as a client or the service writes it, with any number of digits; UTC where it says no zone. Raises
+    ValueError."""
+    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})?", text)
+    if match is None:
+        raise ValueError(f"no moment: {text!r}")
+    zone = match[3] if match[3] not in (None, "Z") else "+00:00"
+    return datetime.fromisoformat(f"{match[1]}.{(match[2] or '0')[:6].ljust(6, '0')}{zone}")
 
 
 def new_workflow(

@@ -6,7 +6,7 @@ only thing here that knows the key. Every error is a sentence with the next step
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -80,9 +80,12 @@ class WorkflowClient:
         kept, ignored = query.sift(details_from_json(each) for each in listed if isinstance(each, dict))
         return Page(kept, "", len(listed), ignored)
 
-    async def workflow(self, workflow_id: str, *, wait: int = 0) -> tuple[WorkflowDetails, Answer]:
-        """A workflow as it is now, or as soon as it is over within `wait` seconds (long poll). Raises NotFound: another
-        account's, deleted, no longer kept; BadRequest from an older deployment that takes no number of seconds."""
+    async def workflow(
+        self, workflow_id: str, *, wait: int = 0, is_wanted: Callable[[], bool] = lambda: True
+    ) -> tuple[WorkflowDetails, Answer]:
+        """A workflow as it is now, or as soon as it is over within `wait` seconds (long poll), which sits out a pause
+        that the service asks for while `is_wanted`. Raises NotFound: another account's, deleted, no longer kept;
+        BadRequest from an older deployment that takes no number of seconds."""
         query = (("wait", str(wait)),) if wait else ()
         request = Request(
             "GET",
@@ -90,6 +93,7 @@ class WorkflowClient:
             query=(*query, ("hideMatureContent", "false")),
             timeout=wait + POLL_MARGIN,
             of_order=bool(wait),
+            is_wanted=is_wanted,
         )
         answer = await self._ask(request, f"workflow {workflow_id}")
         return details_from_json(_object(answer, "a workflow")), answer

@@ -76,7 +76,8 @@ class WorkflowFilter:
 
 
 def _has_tags(query: WorkflowFilter, workflow: WorkflowDetails) -> bool:
-    return not query.tags or set(query.tags) <= set(workflow.summary.tags)
+    """Letters may be large or small: how the service compares them it does not say."""
+    return not query.tags or {tag.casefold() for tag in query.tags} <= {tag.casefold() for tag in workflow.summary.tags}
 
 
 def _is_within(query: WorkflowFilter, workflow: WorkflowDetails) -> bool:

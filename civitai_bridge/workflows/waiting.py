@@ -25,18 +25,21 @@ async def wait_for_end(
     leaves the job alone. Raises what the first look raises, and what the service says for good: NotFound, Unauthorized
     and the like."""
     clock = asyncio.get_running_loop().time
-    end, failures, refusals = clock() + seconds, 0, 0
+    end, failures, refusals, holds, pause = clock() + seconds, 0, 0, True, 0.0
+
+    def is_wanted() -> bool:
+        return clock() < end
+
     last = await client.workflow(workflow_id)  # the first look tells what is wrong, if anything is
-    holds = True
     while True:
         on_look(last[0])
-        if last[0].is_over or clock() >= end:
+        if last[0].is_over or not is_wanted():
             return last
-        asked, wait = clock(), min(timings.long_poll, int(end - clock())) if holds else 0
+        await timings.sleep(max(0.0, min(pause, end - clock())))
+        asked, wait = clock(), min(timings.long_poll, max(0, int(end - clock()))) if holds else 0
         try:
-            last, failures, refusals = await client.workflow(workflow_id, wait=wait), 0, 0
-            # Where the service does not hold the question, it is not asked again at once.
-            pause = timings.short_poll - (clock() - asked)
+            last, failures, refusals = await client.workflow(workflow_id, wait=wait, is_wanted=is_wanted), 0, 0
+            pause = timings.short_poll - (clock() - asked)  # where the service does not hold the question
         except BadRequest:
             if not wait:
                 raise
@@ -49,5 +52,3 @@ async def wait_for_end(
             if refusals >= _LOOKS_AT_REFUSAL:
                 raise
             pause = pause_before(refusals, error)
-        if not last[0].is_over:
-            await timings.sleep(max(0.0, min(pause, end - clock())))

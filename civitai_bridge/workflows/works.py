@@ -22,14 +22,14 @@ class Work:
 
 async def work_of(reader: WorkflowReader, name: str) -> Work:
     """What this id of the account names, as it is now. Raises BadInput, NotFound and what the reader raises."""
-    kind = kind_of_id(name)
+    kind, no_job = kind_of_id(name), None
     if kind == BLOB:
         return Work(await blob_outputs(reader, name))
     if kind == JOB:
         try:
             job, _ = await reader.job(name)
-        except NotFound:
-            pass  # some workflows have ids of the same form
+        except NotFound as error:
+            no_job = error  # some workflows have ids of the same form
         else:
             return await _of_job(reader, job)
     try:
@@ -38,7 +38,7 @@ async def work_of(reader: WorkflowReader, name: str) -> Work:
         try:
             return Work(await blob_outputs(reader, name))
         except CivitaiError:
-            raise unknown from None
+            raise no_job or unknown from None
     return Work(workflow.outputs, workflow)
 
 

@@ -17,7 +17,7 @@ from ...civitai_bridge.errors import BadInput, GenerationStopped, GenerationTrou
 from . import comfyui
 
 if TYPE_CHECKING:
-    from ...civitai_bridge.link.images.graph import GraphJob
+    from ...civitai_bridge.link.images.graph import GraphJob, MakeJob
 
 _FOLDER = "civitai_bridge_link"  # in ComfyUI's temp folder, which core empties at its start and end
 _LOOK_EVERY = 0.25  # seconds
@@ -36,10 +36,10 @@ class PictureQueue:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def run(self, job: GraphJob, tell: Callable[[float], None]) -> list[bytes]:
-        """As `run_graph`, when the jobs before it have ended."""
+    async def run(self, make_job: MakeJob, tell: Callable[[float], None]) -> list[bytes]:
+        """As `run_graph`, when the jobs before it have ended; this one is made then."""
         async with self._turn:
-            return await run_graph(job, tell)
+            return await run_graph(await make_job(), tell)
 
 
 async def run_graph(job: GraphJob, tell: Callable[[float], None]) -> list[bytes]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ pytest.importorskip("jsonschema")
 import work_page
 from work_room import Shell, put
 
+from pack.civitai_bridge.cli.context import write_out
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.made import fill
 from pack.civitai_bridge.sandbox.users import user_id
@@ -170,3 +173,24 @@ def test_the_file_of_variables_of_a_folder_is_never_read(shell: Shell, sandbox: 
         (place / ".env").write_text("CIVITAI_API_TOKEN=stolen\nCIVITAI_API_URL=http://127.0.0.1:9\n")
     assert shell("workflows").code == 0
     assert all("stolen" not in str(seen.headers) for seen in sandbox.requests)
+
+
+class _TakesAFew(io.RawIOBase):
+    """A pipe that is written to without a buffer, and where each write ends early, as a signal makes it."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.content += bytes(data[:7])
+        return min(7, len(data))
+
+
+def test_a_write_that_ends_early_loses_nothing(monkeypatch: pytest.MonkeyPatch):
+    pipe = _TakesAFew()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8", write_through=True))  # type: ignore[arg-type]
+    write_out("a line that is längër than seven\n")
+    assert pipe.content.decode() == "a line that is längër than seven" + os.linesep

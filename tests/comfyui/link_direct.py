@@ -21,7 +21,7 @@ def pack(module):
 async def _run(body, statuses):
     command_module = pack(".civitai_bridge.link.command")
     services = pack(".nodes.host.services").services()
-    command = command_module.read_command(body)
+    command = pack(".civitai_bridge.link.message").read_command(body)
     settings, network = await services.app.connected()
     context = command_module.LinkContext(
         settings,
@@ -29,7 +29,7 @@ async def _run(body, statuses):
         network.fetch,
         statuses.append,
         None,
-        pack(".nodes.host.prompt_queue").run_graph,
+        pack(".nodes.host.prompt_queue").PictureQueue().run,
     )
     handler = pack(".civitai_bridge.link.commands").HANDLERS[command.type]
     return dict(await handler(command, context, lambda progress, **_: statuses.append(progress)))

@@ -32,10 +32,14 @@ def add(more: Path) -> None:
 
 
 async def main() -> None:
-    while True:  # three ports in a row, so that the server finds the storage beside the site
+    while True:  # four ports in a row, so that the server finds the storage beside the site
         with contextlib.suppress(BadSetting):
             async with Sandbox(port=random.randrange(20_000, 32_000), pace=0.4) as sandbox:
-                addresses = {"orchestration_url": sandbox.orchestration_url, "site_url": sandbox.site_url}
+                addresses = {
+                    "orchestration_url": sandbox.orchestration_url,
+                    "site_url": sandbox.site_url,
+                    "link_url": sandbox.link_url,
+                }
                 print(json.dumps(addresses), flush=True)
                 await asyncio.Event().wait()
 

@@ -36,7 +36,9 @@ def model(id_: int, *versions: tuple[int, str, str]) -> Model:
 
 def catalog(home: Path, site: Site, *here: tuple[int, int]) -> Any:
     files = SimpleNamespace(all=[SimpleNamespace(version_id=version, model_id=model_id) for version, model_id in here])
-    return SimpleNamespace(settings=Settings(home=home), site=site, index=SimpleNamespace(files=lambda: files))
+    return SimpleNamespace(
+        settings=Settings(home=home), site=site, scanning=None, index=SimpleNamespace(files=lambda: files)
+    )
 
 
 async def test_a_newer_version_of_the_same_base_model_is_told_once_a_day(tmp_path: Path):
@@ -62,6 +64,16 @@ async def test_a_service_that_is_away_is_not_asked_again_today_and_what_was_know
     site.away = True
     assert await newer_versions(shelf, clock=lambda: 1e9 + 2 * DAY) == first
     assert await newer_versions(shelf, clock=lambda: 1e9 + 2 * DAY + 5) == first and len(site.asked) == 2
+
+
+async def test_what_has_come_meanwhile_is_no_news_and_nothing_is_asked_while_files_are_hashed(tmp_path: Path):
+    site = Site(model(1, (11, "A", "Published"), (10, "A", "Published")))
+    shelf = catalog(tmp_path, site, (10, 1))
+    shelf.scanning = object()
+    assert await newer_versions(shelf, clock=lambda: 1e9) == {} and site.asked == []
+    shelf.scanning = None
+    assert list(await newer_versions(shelf, clock=lambda: 1e9)) == [10]
+    assert await newer_versions(catalog(tmp_path, site, (10, 1), (11, 1)), clock=lambda: 1e9 + 5) == {}
 
 
 async def test_it_is_off_by_a_setting_and_asks_nobody_where_nothing_is_here(tmp_path: Path):

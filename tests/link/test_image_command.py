@@ -16,7 +16,7 @@ from PIL import Image
 
 from pack.civitai_bridge.errors import BadInput, GenerationTrouble
 from pack.civitai_bridge.link.commands import HANDLERS
-from pack.civitai_bridge.link.images.graph import GraphJob
+from pack.civitai_bridge.link.images.graph import MakeJob
 from pack.civitai_bridge.link.images.results import LARGEST_MESSAGE, Fitting
 
 PARAMS = {"prompt": "a cat", "negativePrompt": "bad", "sampler": "Euler a", "steps": 3, "width": 64, "height": 64}
@@ -46,7 +46,7 @@ async def test_pictures_come_with_the_seed_and_the_values_that_made_them(room: A
     assert [opened(text).size for text in answer["images"]] == [(64, 64)] * 2
     assert answer["params"] == {**PARAMS, "sampler": "Euler a Normal", "seed": 4242, "cfgScale": 7.0}
     assert answer["notes"] == [] and room.progress == [50.0]
-    assert room.log == ["2 of 64 x 64 with model.safetensors: a cat"]
+    assert room.log == ["2 with model.safetensors: a cat"]
 
 
 async def test_two_equal_commands_are_two_jobs_for_core(room: Any):
@@ -111,7 +111,7 @@ async def test_a_picture_of_50_mb_and_an_image_bomb_never_reach_comfyui(room: An
 
 
 async def test_a_failure_of_comfyui_is_the_commands(room: Any):
-    async def fail(job: GraphJob, tell: Any) -> list[bytes]:
+    async def fail(make_job: MakeJob, tell: Any) -> list[bytes]:
         raise GenerationTrouble("This ComfyUI ran out of memory; ask for fewer or smaller pictures.")
 
     room.generate = fail
@@ -123,7 +123,7 @@ async def test_a_cancel_reaches_comfyui(room: Any):
     stopped = asyncio.Event()
     started = asyncio.Event()
 
-    async def wait(job: GraphJob, tell: Any) -> list[bytes]:
+    async def wait(make_job: MakeJob, tell: Any) -> list[bytes]:
         started.set()
         try:
             await asyncio.Event().wait()

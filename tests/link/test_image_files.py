@@ -145,7 +145,8 @@ async def test_a_tag_is_applied_as_a1111_does_and_an_embedding_by_its_word(room:
     room.look()
     networks = [{"type": "embedding", "hash": other, "name": "my word"}]
     params = {"prompt": "a cat <lora:ink:0.8:0.5>, my word", "negativePrompt": "lowres, (easynegative:1.2)"}
-    await room.ask(model=model, additionalNetworks=networks, params=params)
+    answer = await room.ask(model=model, additionalNetworks=networks, params=params)
+    assert answer["notes"] == ["These words of the prompts act as embeddings here: neg/EasyNegative, v3."]
     (lora,) = room.nodes("LoraLoader")
     assert (lora["lora_name"], lora["strength_model"], lora["strength_clip"]) == ("sub/Ink.safetensors", 0.5, 0.8)
     texts = [node["text"] for node in room.nodes("CLIPTextEncode")]

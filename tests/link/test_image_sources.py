@@ -119,6 +119,11 @@ def test_without_a_size_the_picture_keeps_its_own_on_the_grid():
     assert canvas(png((10, 10))).size == (64, 64)
 
 
+def test_where_one_side_is_asked_the_other_follows_the_picture():
+    assert canvas(png((400, 200)), width=128).size == (128, 64)
+    assert canvas(png((400, 200)), height=128).size == (256, 128)
+
+
 def test_a_size_that_is_asked_is_covered_and_cut_at_the_middle():
     picture = Image.new("RGB", (300, 100), "red")
     picture.paste("blue", (100, 0, 200, 100))

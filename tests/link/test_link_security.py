@@ -232,11 +232,12 @@ async def test_point_7_ids_are_capped_repeated_ones_obeyed_once_and_unknown_fiel
 
 async def test_point_9_only_commands_are_heard(machine: Machine, browser: Browser, sandbox: Sandbox):
     agent = await machine.pair(browser)
+    await until(lambda: agent.state.browsers == 1)
     state = agent.state
     for event, data in (
         ("commandStatus", {"type": "resources:add", "id": "a", "status": "success", "resource": {}}),
         ("commandStatus", {"type": "resources:list", "resources": []}),
     ):
-        await sandbox.link.relay._pass(event, next(iter(sandbox.link.relay._delivery.members)), data)
+        await sandbox.link.relay._pass(event, next(iter(sandbox.link.relay.delivery.members)), data)
     done = await browser.finish(await browser.send("activities:list"))
     assert done["activities"] == [] and agent.state == state and "a" not in browser.page.statuses

@@ -102,6 +102,7 @@ async def test_what_the_edge_may_answer_instead(tmp_path: Path, response: Respon
 
 @pytest.mark.parametrize("trouble", ["cut", "expired", "slow"])
 async def test_a_storage_that_breaks_off_or_forgets_is_asked_again(room: Room, trouble: str):
+    room.sandbox.site.switch("slowness", 0.1)
     room.sandbox.site.switch("storage_troubles", [trouble])
     assert (await room.load(CHECKPOINT)).path.read_bytes() == content(CHECKPOINT)
 

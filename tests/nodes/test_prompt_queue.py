@@ -254,10 +254,19 @@ async def test_without_a_server_nothing_is_queued(core: Core, monkeypatch: pytes
 
 async def test_a_rooms_jobs_stand_in_comfyuis_queue_one_at_a_time(core: Core):
     queue = importlib.import_module("pack.nodes.host.prompt_queue").PictureQueue()
-    first, second, third = (asyncio.ensure_future(queue.run(JOB, core.told.append)) for _ in range(3))
+    made: list[int] = []
+
+    def job(number: int) -> Any:
+        async def make() -> GraphJob:
+            made.append(number)
+            return JOB
+
+        return asyncio.ensure_future(queue.run(make, core.told.append))
+
+    first, second, third = map(job, range(3))
     await core.until(lambda: core.queue.queue)
     await asyncio.sleep(0.1)
-    assert len(core.queue.queue) == 1
+    assert len(core.queue.queue) == 1 and made == [0]
     second.cancel()
     core.queue.start()
     core.queue.end()
@@ -270,3 +279,4 @@ async def test_a_rooms_jobs_stand_in_comfyuis_queue_one_at_a_time(core: Core):
     core.queue.end()
     with pytest.raises(GenerationTrouble):
         await third
+    assert made == [0, 2]

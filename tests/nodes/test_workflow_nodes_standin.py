@@ -163,7 +163,7 @@ def test_bad_ids_and_what_is_not_ours_are_sentences(nodes: Any, sandbox: Any, us
     node = nodes.workflows.CivitaiBridgeWorkflowImages
     for name, error, words in (
         (foreign, NotFound, "another account's, was deleted, or is older than the 30 days"),
-        ("58de87d7-d594-4d71-ae43-dd8fc1bcbd23", NotFound, "not found"),
+        ("58de87d7-d594-4d71-ae43-dd8fc1bcbd23", NotFound, "Job not found.*step"),
         ("JNFDW54JNTATNW42HACYCWSQP0.jpeg", NotFound, "Blob not found"),
         ("", BadInput, "empty"),
         ("a/b", BadInput, "is no workflow id"),
@@ -200,3 +200,46 @@ def test_the_ledger_names_the_node_and_the_tags_of_an_order(nodes: Any, sandbox:
         pass  # there is no torch here; the order was bought all the same
     (purchase,) = journal.rows()
     assert (purchase.about["asked_by"], purchase.about["tags"]) == ("CivitAI Generate, node 7", ["a", "b"])
+
+
+def test_pictures_that_were_bought_here_come_from_the_disk_and_wait_no_longer(nodes: Any, sandbox: Any):
+    pytest.importorskip("torch", reason="make test installs a CPU build where there is one")
+    from pack.civitai_bridge.orchestration.outcome import Terms
+    from pack.civitai_bridge.orchestration.request import GenerationRequest
+
+    async def order() -> Any:
+        fleet = await nodes.services.services().fleet()
+        request = GenerationRequest(model="128078", prompt="left waiting", width=64, height=64, quantity=2)
+        return fleet, await fleet.generate(request, Terms())
+
+    fleet, outcome = background_loop().start(order()).result(20)
+    assert [purchase.state for purchase in fleet.journal.rows()] == ["finished"], "nobody has them yet"
+    before = len([seen for seen in sandbox.requests if seen.route == "content"])
+    out = run(nodes.workflows.CivitaiBridgeWorkflowImages, workflow_id=outcome.workflow_id)
+    assert out.args[0].shape == (2, 64, 64, 3) and out.args[2].model_name == "SD XL v1.0 VAE fix"
+    assert (out.args[2].width, out.args[2].base_model) == (64, "SDXL 1.0")
+    assert len([seen for seen in sandbox.requests if seen.route == "content"]) == before
+    for _ in range(100):
+        if fleet.journal.rows()[0].state == "collected":
+            break
+        time.sleep(0.02)
+    assert fleet.journal.rows()[0].state == "collected"
+
+
+def test_of_a_partial_batch_the_pictures_come_and_the_rest_has_its_reason(nodes: Any, sandbox: Any):
+    pytest.importorskip("torch", reason="make test installs a CPU build where there is one")
+    from pack.civitai_bridge.orchestration.outcome import Terms
+    from pack.civitai_bridge.orchestration.request import GenerationRequest
+
+    async def order() -> str:
+        request = GenerationRequest(model="128078", prompt="partly", seed=5, width=64, height=64, quantity=3)
+        return (await (await nodes.services.services().fleet()).generate(request, Terms())).workflow_id
+
+    sandbox.script.job(seconds=0.1, blocked=(0,), reason="ChildReference")
+    workflow_id = background_loop().start(order()).result(20)
+    out = run(nodes.workflows.CivitaiBridgeWorkflowImages, workflow_id=workflow_id)
+    assert out.args[0].shape[0] == 2 and out.args[3] == "succeeded"
+    assert out.args[2].arrived == (1, 2) and list(out.args[2].missing) == [0] and out.args[2].seed == 5
+    assert "Picture 1 of step gen: It is withheld: moderation saw a reference to a child" in out.args[5]
+    node = nodes.workflows.CivitaiBridgeWorkflowImages
+    assert fingerprint(node, workflow_id=workflow_id) == fingerprint(node, workflow_id=workflow_id), "it stays so"

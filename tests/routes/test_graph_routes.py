@@ -94,3 +94,26 @@ async def test_its_models_have_the_catalogs_statuses_and_what_civitai_says(room:
 async def test_what_is_no_graph_is_said(room: Room, body: dict[str, Any]):
     answer = await room.admin("POST", "/civitai_bridge/graph", json=body)
     assert answer.status == 400 and answer.data["error"]
+
+
+async def test_a_newer_version_the_parts_of_a_model_and_early_access_are_told(room: Room):
+    old = models.VERSIONS[126601].files[0]
+    (room.models / "checkpoints").mkdir()
+    (room.models / "checkpoints" / old.name).write_bytes(files.content(old))
+    await room.app_on_loop(lambda app: app.catalog(), lambda catalog: catalog.scan())
+    prompt = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": old.name}},
+        "2": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "300027"}},
+        "3": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "300045"}},
+    }
+    present, parts, early = (await ask(room, prompt, models="asked"))["models"]
+    assert (present["here"], present["version_id"], present["newer"]["version_id"]) == (True, 126601, CHECKPOINT)
+    kinds = {part["type"]: part for part in parts["parts"]}
+    assert set(kinds) == {"Diffusion Model", "Text Encoder", "VAE", "Config"}
+    assert kinds["VAE"]["status"] == "missing" and kinds["VAE"]["size"] > 0
+    assert kinds["VAE"]["reference"].endswith(f"/300027?fileId={kinds['VAE']['file_id']}")
+    assert early["early_access"]["until"].startswith("2099") and "early access" in early["restricted"]
+    begun = await room.admin("POST", "/civitai_bridge/download", json={"reference": kinds["VAE"]["reference"]})
+    assert begun.status == 200
+    room.forget(newer_versions="off")
+    assert (await ask(room, prompt, models="asked"))["models"][0]["newer"] is None

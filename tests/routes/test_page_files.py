@@ -158,4 +158,14 @@ async def test_what_was_paid_and_not_fetched_is_written_to_the_output_folder_onc
         assert os.path.getsize(room.output / "civitai" / file["filename"]) > 100
     assert str(room.output) not in answer.text
     again = await room.admin("POST", "/civitai_bridge/collect", json={})
+    assert again.status == 200, again.text
     assert again.data["collected"] == [] and len(os.listdir(room.output / "civitai")) == 2
+
+
+async def test_an_output_folder_that_cannot_be_written_is_said_without_its_path(room: Room):
+    room.output.write_text("a file stands where the folder should be")
+    answer = await room.admin("POST", "/civitai_bridge/collect", json={})
+    assert answer.status == 500 and "output folder" in answer.data["error"] and str(room.output) not in answer.text
+    room.forget(key="")
+    answer = await room.admin("POST", "/civitai_bridge/price", json={"prompt": {}})
+    assert answer.data == {"nodes": [], "total": 0}

@@ -298,19 +298,19 @@ def status(**fields: Any) -> dict[str, Any]:
 ])  # fmt: skip
 def test_a_page_complains_of_what_it_would_stumble_over(message: Any, complaint: str):
     page = PageState()
-    page.take(message, None)
+    page.take(message)
     assert any(complaint in each for each in page.complaints), page.complaints
 
 
 def test_a_page_takes_one_end_for_each_command_and_shows_what_is_installed():
     page = PageState()
     for word in ("pending", "processing", "success", "success"):
-        page.take(status(status=word), None)
+        page.take(status(status=word))
     assert page.complaints == [] and page.final("a") == status()
-    page.take(status(status="error", error="A sentence that says why."), None)
+    page.take(status(status="error", error="A sentence that says why."))
     assert "after its end came more" in page.complaints[0]
     entry = {"type": "LORA", "hash": "ab" * 32, "name": "x.safetensors", "hasPreview": "", "downloading": True}
-    page.take(status(type="resources:list", resources=[entry]), None)
+    page.take(status(type="resources:list", resources=[entry]))
     assert page.installed("AB" * 32) == "downloading" and page.installed("cd" * 32) == "download"
 
 

@@ -17,11 +17,11 @@ from ...errors import BadInput
 from ...metadata.samplers import to_label, to_schedule_label
 from ..command import Command, LinkContext, Report
 from .files import FileFinder, ModelFiles
-from .graph import Sampled, build_graph, sampled
+from .graph import GraphJob, Sampled, build_graph, sampled
 from .prompt import Prompts, read_prompts
 from .request import ImageRequest, read_request
 from .results import LARGEST_MESSAGE, Fitting
-from .sources import Canvas, load_picture, prepare
+from .sources import Canvas, check_source, load_picture, prepare
 
 TXT2IMG, IMG2IMG = "image:txt2img", "image:img2img"
 _ENVELOPE = 2000  # bytes of a status beside the fields of here
@@ -41,18 +41,31 @@ async def generate_images(
         raise BadInput("This ComfyUI makes no pictures for Civitai Link: its setting link_generate is off.")
     if context.generate is None:
         raise BadInput("Pictures are made by ComfyUI, and this Link agent runs without one.")
-    edits = command.type == IMG2IMG
-    request = read_request(command.fields, context.settings, random_seed, edits=edits)
+    request = read_request(command.fields, context.settings, random_seed, edits=command.type == IMG2IMG)
+    for text, name in _source_texts(request):
+        check_source(text, name, context.settings)
     files, prompts, notes = await asyncio.to_thread(_look_up, request, context)
-    canvas = await _canvas(request, files.family.side, context) if edits else None
-    values = sampled(request, files.family, canvas.size if canvas else None)
-    sources = await asyncio.to_thread(canvas.sources) if canvas else None
-    job = build_graph(request, files, prompts, values, sources, again=uuid.uuid4().hex)
-    context.note(f"{request.count} of {values.width} x {values.height} with {files.model}: {request.prompt[:_LOGGED]}")
-    pictures = await context.generate(job, lambda fraction: report(max(1.0, min(99.0, 100 * fraction))))
-    notes += _remarks(request, files, canvas)
-    fields: dict[str, Any] = {"params": _params(request, values), "notes": notes}
+    canvas, values = None, sampled(request, files.family)
+
+    async def make_job() -> GraphJob:
+        """When its turn comes: until then no picture is in memory."""
+        nonlocal canvas, values
+        if request.init_image:
+            canvas = await _canvas(request, files.family.side, context)
+            values = sampled(request, files.family, canvas.size)
+        sources = await asyncio.to_thread(canvas.sources) if canvas else None
+        return build_graph(request, files, prompts, values, sources, again=uuid.uuid4().hex)
+
+    context.note(f"{request.count} with {files.model}: {request.prompt[:_LOGGED]}")
+    pictures = await context.generate(make_job, lambda fraction: report(max(1.0, min(99.0, 100 * fraction))))
+    fields: dict[str, Any] = {"params": _params(request, values), "notes": notes + _remarks(request, files, canvas)}
     return await asyncio.to_thread(_final, fields, pictures, canvas)
+
+
+def _source_texts(request: ImageRequest) -> list[tuple[str, str]]:
+    """The pictures that a request names, each with its field."""
+    named = ((request.init_image, "initImage"), (request.mask_image, "maskImage"))
+    return [(text, name) for text, name in named if text]
 
 
 def _look_up(request: ImageRequest, context: LinkContext) -> tuple[ModelFiles, Prompts, list[str]]:
@@ -65,10 +78,8 @@ def _look_up(request: ImageRequest, context: LinkContext) -> tuple[ModelFiles, P
 
 async def _canvas(request: ImageRequest, side: int, context: LinkContext) -> Canvas:
     settings = context.settings
-    init = await load_picture(request.init_image, "initImage", settings, context.fetch)
-    mask = None
-    if request.mask_image:
-        mask = await load_picture(request.mask_image, "maskImage", settings, context.fetch)
+    loads = [await load_picture(text, name, settings, context.fetch) for text, name in _source_texts(request)]
+    init, mask = loads[0], loads[1] if request.mask_image else None
     return await asyncio.to_thread(prepare, request, init, mask, side, settings.link_max_side)
 
 

@@ -39,9 +39,10 @@ class GraphJob:
     sources: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
-# Runs a job on ComfyUI's own queue, says how far it is (0 to 1) and gives the pictures of all outputs, as PNG. Raises
-# CivitaiError with a sentence for a room; cancelled, it stops its own prompt alone.
-Generate = Callable[[GraphJob, Callable[[float], None]], Awaitable[Sequence[bytes]]]
+# Runs a job on ComfyUI's own queue. It is made when its turn comes, how far it is (0 to 1) is told, and the pictures of
+# all outputs come as PNG. Raises CivitaiError with a sentence for a room; cancelled, it stops its own prompt alone.
+MakeJob = Callable[[], Awaitable[GraphJob]]
+Generate = Callable[[MakeJob, Callable[[float], None]], Awaitable[Sequence[bytes]]]
 
 
 @dataclass(frozen=True)

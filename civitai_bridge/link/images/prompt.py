@@ -48,6 +48,7 @@ def read_prompts(request: ImageRequest, finder: FileFinder, family: Family) -> P
         applied.setdefault((kind, file.name), AppliedNetwork(kind, file.name, tag.weight, clip))
     positive, negative = (for_comfyui(_without_tags(text), words) for text in (request.prompt, request.negative_prompt))
     _check_mentioned(chosen, positive, negative)
+    _note_words(finder, request, positive, negative)
     return Prompts(positive, negative, tuple(applied.values()))
 
 
@@ -75,6 +76,14 @@ def _check_mentioned(chosen: list[tuple[str, str]], *texts: str) -> None:
             )
         if name not in mentioned:
             raise BadInput(f"The embedding {word} stands in neither prompt; write its name where it is to act.")
+
+
+def _note_words(finder: FileFinder, request: ImageRequest, *texts: str) -> None:
+    """Say which words act as embeddings: a room that knows no A1111 may have meant plain words."""
+    spelled = {each.name for text in (request.prompt, request.negative_prompt) for each in read_embeddings(text)}
+    named = {each.name for text in texts for each in read_embeddings(text)} - spelled
+    if named:
+        finder.notes.append(f"These words of the prompts act as embeddings here: {', '.join(sorted(named))}.")
 
 
 def _bare(name: str) -> str:

@@ -26,7 +26,7 @@ _MOST_CFG = 100.0  # as core's KSampler
 _MOST_CLIP_SKIP = 12
 _MOST_STRENGTH = 10.0
 _MOST_NETWORKS = 20
-_LONGEST_PROMPT = 10_000  # characters; core encodes 75 words at a time, and a page of them takes seconds
+_LONGEST_PROMPT = 5000  # characters; text encoders take time and memory by the square of what they read
 _LONGEST_LABEL, _LONGEST_NAME = 60, 200
 _LARGEST_SEED = 2**53 - 1  # what a page's numbers hold exactly
 _RANDOM = -1
@@ -48,7 +48,7 @@ class ImageRequest:
     """What a room asks for, within the limits. Hashes are bare, `vae` is `""` for the model's own. Where the room says
     no `sampler`, `width`, `height`, `steps` or `cfg` they are None or 0, and the model's family decides. `clip_skip`
     0 is the model's own. `init_image` and `mask_image` are addresses or base64 texts, `""` where there are none;
-    `denoise` is 0 to 1."""
+    `denoise` is 0 to 1, in hundredths."""
 
     model: str
     prompt: str
@@ -114,7 +114,8 @@ def _edit(params: Mapping[str, Any]) -> dict[str, Any]:
         raise FieldRefused("maskedOnly", masked_only, "true or false")
     if masked_only and not mask:
         raise BadInput("maskedOnly needs a maskImage that says which part is meant.")
-    denoise = _number(params, "denoiseStrength", 0.75, 0.0, 1.0)
+    # In hundredths: core makes a schedule of steps / denoise values, which would have no end near 0.
+    denoise = round(_number(params, "denoiseStrength", 0.75, 0.0, 1.0), 2)
     return {"init_image": init, "mask_image": mask, "masked_only": bool(masked_only), "denoise": denoise}
 
 

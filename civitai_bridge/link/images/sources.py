@@ -38,11 +38,10 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 async def load_picture(text: str, name: str, settings: Settings, fetch: Fetch) -> bytes:
     """The bytes of an address at CivitAI's media hosts, or of a base64 text with or without `data:` before it. Raises
-    BadInput and its kin, in whose sentence no address stands."""
-    if not re.match(r"https?:", text[:6], re.IGNORECASE):
+    BadInput, in whose sentence no address stands."""
+    check_source(text, name, settings)
+    if not _is_address(text):
         return _decoded(text, name)
-    if not is_media_address(text, settings):
-        raise BadInput(f"{name} is an address that is not at CivitAI's media hosts; it is not asked.")
     try:
         fetched = await fetch(
             text, cap=MOST_BYTES, timeout=_SECONDS, is_allowed=lambda address: is_media_address(address, settings)
@@ -52,9 +51,20 @@ async def load_picture(text: str, name: str, settings: Settings, fetch: Fetch) -
     return fetched.content
 
 
-def _decoded(text: str, name: str) -> bytes:
+def check_source(text: str, name: str, settings: Settings) -> None:
+    """What is wrong with an address or a base64 text at first sight, before anything is asked or decoded. Raises
+    BadInput."""
+    if _is_address(text) and not is_media_address(text, settings):
+        raise BadInput(f"{name} is an address that is not at CivitAI's media hosts; it is not asked.")
     if len(text) > MOST_BYTES * 4 // 3 + 100:
         raise BadInput(f"{name} has {len(text)} characters of base64; a picture of {MOST_BYTES >> 20} MB is the most.")
+
+
+def _is_address(text: str) -> bool:
+    return bool(re.match(r"https?:", text[:6], re.IGNORECASE))
+
+
+def _decoded(text: str, name: str) -> bytes:
     head = _DATA.match(text[:40])
     try:
         return base64.b64decode("".join(text[head.end() if head else 0 :].split()), validate=True)
@@ -98,8 +108,7 @@ def prepare(request: ImageRequest, init: bytes, mask: bytes | None, side: int, m
         asked = request.width or side, request.height or side
         box = _region(layer, asked)
         return Canvas(base, layer, box, _size_for(box, asked, most_side))
-    has_size = bool(request.width and request.height)
-    size = (request.width, request.height) if has_size else _own_size(base.size, most_side)
+    size = _whole_size(request, base.size, most_side)
     layer = None if layer is None else _covering(layer, size)
     if layer is not None and layer.getbbox() is None:
         raise BadInput("What the maskImage marks lies outside of the part of the picture that fits the size asked.")
@@ -193,9 +202,11 @@ def _size_for(box: Box, asked: tuple[int, int], most_side: int) -> tuple[int, in
     return _on_grid(width * scale, most_side), _on_grid(height * scale, most_side)
 
 
-def _own_size(size: tuple[int, int], most_side: int) -> tuple[int, int]:
-    scale = min(1.0, most_side / max(size))
-    return _on_grid(size[0] * scale, most_side), _on_grid(size[1] * scale, most_side)
+def _whole_size(request: ImageRequest, size: tuple[int, int], most_side: int) -> tuple[int, int]:
+    """The size that is asked; where a side is not, the picture's own proportions, and its own size without both."""
+    width, height = request.width, request.height
+    scale = width / size[0] if width else height / size[1] if height else min(1.0, most_side / max(size))
+    return width or _on_grid(size[0] * scale, most_side), height or _on_grid(size[1] * scale, most_side)
 
 
 def _on_grid(length: float, most: int) -> int:
@@ -206,17 +217,18 @@ def _covering(picture: Image, size: tuple[int, int]) -> Image:
     """Scaled so that it covers the size, and cut at the middle."""
     from PIL import ImageOps
 
-    return picture if picture.size == size else ImageOps.fit(picture, size, _smooth())
+    return picture if picture.size == size else ImageOps.fit(picture, size, _filter(picture))
 
 
 def _scaled(picture: Image, size: tuple[int, int]) -> Image:
-    return picture if picture.size == size else picture.resize(size, _smooth())
+    return picture if picture.size == size else picture.resize(size, _filter(picture))
 
 
-def _smooth() -> Any:
+def _filter(picture: Image) -> Any:
+    """Sharp for pictures; for masks one that marks nothing beyond their edges."""
     from PIL import Image
 
-    return Image.Resampling.LANCZOS
+    return Image.Resampling.BILINEAR if picture.mode == "L" else Image.Resampling.LANCZOS
 
 
 def _png(picture: Image) -> bytes:

@@ -31,7 +31,7 @@ class Browser(PageConnection):
         super().__init__(url, cookie)
         self.instance = 0
         self.page = PageState()
-        self.sent: dict[str, dict[str, Any]] = {}
+        self.sent: dict[str, list[dict[str, Any]]] = {}
         self.arrived: list[tuple[float, Any]] = []
         self._asks = asks
 
@@ -61,7 +61,7 @@ class Browser(PageConnection):
         """Send a command as the site writes it. Returns its id."""
         stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         command = {"type": kind, "id": id or str(uuid.uuid4()), "createdAt": stamp, **fields}
-        self.sent[command["id"]] = command
+        self.sent.setdefault(command["id"], []).append(command)
         await self.send_raw(command)
         return command["id"]
 
@@ -94,7 +94,7 @@ class Browser(PageConnection):
         status = data[0] if data else None
         self.arrived.append((time.monotonic(), status))
         name = status.get("id") if isinstance(status, dict) else None
-        self.page.take(status, self.sent.get(name) if isinstance(name, str) else None)
+        self.page.take(status, self.sent.get(name, ()) if isinstance(name, str) else ())
         self.changed.set()
 
     async def on_linked(self) -> None:

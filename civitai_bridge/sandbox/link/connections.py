@@ -13,18 +13,19 @@ from ...errors import BadSetting
 from .script import RelayFault, RelayScript
 
 PATH = "/api/socketio"
-MESSAGE_LIMIT = 1_000_000  # bytes of one message; a larger one closes its sender's connection
 _QUIET = logging.getLogger(f"{__name__}.wire")
 _QUIET.setLevel(logging.CRITICAL)  # what goes wrong goes wrong on purpose
 
 
 class Connections:
-    """The listening half of the relay. `ping_interval` (a whole number) and `ping_timeout` are seconds; they hold for
-    connections made after the next `start`. `server` is the Socket.IO server of this start."""
+    """The listening half of the relay. `ping_interval` (a whole number) and `ping_timeout` are seconds; a message of
+    more than `most_bytes` closes its sender's connection. They hold from the next `start` on. `server` is the Socket.IO
+    server of this start."""
 
     def __init__(self, script: RelayScript, port: int) -> None:
         self.port = port
         self.ping_interval, self.ping_timeout = 25, 20.0
+        self.most_bytes = 1_000_000
         self.server: Any = None
         self._script = script
         self._runner: web.AppRunner | None = None
@@ -37,7 +38,7 @@ class Connections:
 
         self.server = socketio.AsyncServer(
             async_mode="aiohttp", ping_interval=self.ping_interval, ping_timeout=self.ping_timeout,
-            max_http_buffer_size=MESSAGE_LIMIT, logger=_QUIET, engineio_logger=_QUIET,
+            max_http_buffer_size=self.most_bytes, logger=_QUIET, engineio_logger=_QUIET,
         )  # fmt: skip
         app = web.Application(middlewares=[self._before])
         self.server.attach(app, socketio_path=PATH.strip("/"))

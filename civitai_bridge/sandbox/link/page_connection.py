@@ -11,6 +11,7 @@ import aiohttp
 from .rest import COOKIE
 
 _PATH = "api/socketio"
+_PATIENCE = 2.0  # seconds for a connection to end in good order
 _AGAIN = 0.05  # seconds before it connects again: nobody else is in this house
 
 
@@ -24,6 +25,8 @@ class PageConnection:
         self.presence = {"client": 0, "sd": 0}
         self.joined = self.kicked = False
         self.changed = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._sio: Any = None
 
@@ -40,9 +43,14 @@ class PageConnection:
 
     async def close(self) -> None:
         """Go away."""
-        if self._task is not None:
+        self._closed = True
+        while self._task is not None and not self._task.done():  # the library swallows a cancel now and then
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task}, timeout=1)
+
+    async def reload(self, *_: Any) -> None:
+        """Connect anew: when the connection is lost, or because a person has a page that shows nothing."""
+        self._gone.set()
 
     async def send_raw(self, content: Any, event: str = "command") -> None:
         """Send anything at all; a connection that is down loses it, as the site has no queue."""
@@ -68,23 +76,25 @@ class PageConnection:
         """Connect again after every end, whatever its reason."""
         import socketio
 
-        while True:
+        while not self._closed:
+            self._gone.clear()
             session = aiohttp.ClientSession()  # handed in, because the library leaves its own open where it fails
             self._sio = socketio.AsyncClient(reconnection=False, handle_sigint=False, http_session=session)
             for event, handler in (
                 ("commandStatus", self.on_status), ("roomPresence", self._presence), ("upgradeKey", self._upgrade),
-                ("kicked", self._kick),
+                ("kicked", self._kick), ("disconnect", self.reload),
             ):  # fmt: skip
                 self._sio.on(event, handler)
             try:
                 with contextlib.suppress(socketio.exceptions.SocketIOError, asyncio.TimeoutError, aiohttp.ClientError):
                     await self._sio.connect(self.url, socketio_path=_PATH, transports=["websocket"], wait_timeout=5)
                     await self._enter()
-                    await self._sio.wait()
+                    await self._gone.wait()
                 self.joined, self.presence = False, {"client": 0, "sd": 0}
                 self.changed.set()
             finally:
-                await self._sio.disconnect()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._sio.disconnect(), _PATIENCE)
                 await session.close()
             await asyncio.sleep(_AGAIN)
 

@@ -6,7 +6,7 @@ replace the activities, `activities:cancel` is ignored, and everything else is p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,8 +19,9 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 @dataclass
 class PageState:
-    """`resources` and `activities` as the page shows them; `statuses` are all that came for an id, in order;
-    `complaints` say in words where a message would break the page or its promises."""
+    """`resources` and `activities` as the page shows them; `statuses` are all that came for an id, in order (`ID TYPE`
+    for a cancel that has the id of the add); `complaints` say in words where a message would break the page or its
+    promises."""
 
     resources: list[Any] = field(default_factory=list)
     activities: list[dict[str, Any]] = field(default_factory=list)
@@ -28,15 +29,16 @@ class PageState:
     complaints: list[str] = field(default_factory=list)
     lists: int = 0
 
-    def take(self, status: Any, asked: Mapping[str, Any] | None) -> None:
-        """One `commandStatus`; `asked` is the command of its id, None for one that this page did not send."""
+    def take(self, status: Any, asked: Sequence[Mapping[str, Any]] = ()) -> None:
+        """One `commandStatus`; `asked` are the commands of its id that this page sent."""
         if not isinstance(status, dict) or not isinstance(status.get("type"), str):
             self.complaints.append(f"a status without a type: {str(status)[:200]}")
             return
         kind, name = status["type"], status.get("id")
         if isinstance(name, str):
-            self.statuses.setdefault(name, []).append(status)
-            self._judge(status, asked)
+            own = name if not asked or asked[0].get("type") == kind else f"{name} {kind}"
+            self.statuses.setdefault(own, []).append(status)
+            self._judge(status, own, asked)
         match kind:
             case "activities:cancel":
                 return
@@ -77,12 +79,12 @@ class PageState:
             elif str(each.get("path") or "x").startswith(("/", "\\")) or re.match(r"[A-Za-z]:", str(each.get("path"))):
                 self.complaints.append(f"a list entry with a path of the machine: {each['path']!r}")
 
-    def _judge(self, status: Mapping[str, Any], asked: Mapping[str, Any] | None) -> None:
-        name, word = status["id"], status.get("status")
+    def _judge(self, status: Mapping[str, Any], name: str, asked: Sequence[Mapping[str, Any]]) -> None:
+        word, kinds = status.get("status"), [command.get("type") for command in asked]
         if word not in STATUSES:
             self.complaints.append(f"{name}: no status of the protocol: {word!r}")
-        if asked is not None and status["type"] != asked.get("type"):
-            self.complaints.append(f"{name}: answered as {status['type']}, asked as {asked.get('type')}")
+        if asked and status["type"] not in kinds:
+            self.complaints.append(f"{name}: answered as {status['type']}, asked as {kinds}")
         if word == "error" and len(str(status.get("error") or "")) < 15:
             self.complaints.append(f"{name}: an error without a sentence: {status.get('error')!r}")
         progress = status.get("progress")
@@ -91,7 +93,7 @@ class PageState:
         if not _is_date(status.get("updatedAt")):
             self.complaints.append(f"{name}: updatedAt is {status.get('updatedAt')!r}")
         self._judge_end(name)
-        if status["type"] in _SHOWN and not (asked and isinstance(asked.get("resources"), list)):
+        if status["type"] in _SHOWN and not any(isinstance(command.get("resources"), list) for command in asked):
             self._judge_resource(status)
 
     def _judge_end(self, name: str) -> None:

@@ -22,13 +22,14 @@ _UNIDENTIFIED = "You must identify yourself first"
 
 class Relay:
     """The relay on one port of loopback: `await relay.start()`, `await relay.restart(away=2)`, `await relay.stop()`.
-    `connections` has its port and how often it pings, `log` every message so far (the oldest of very many left out)."""
+    `connections` has its port and how often it pings, `delivery` its members, `log` every message so far, the oldest of
+    very many left out."""
 
     def __init__(self, instances: Instances, script: RelayScript, *, port: int = 0) -> None:
         self.instances, self.script = instances, script
         self.connections = Connections(script, port)
-        self._delivery = Delivery(self.connections, script)
-        self.log = self._delivery.log
+        self.delivery = Delivery(self.connections, script)
+        self.log = self.delivery.log
 
     @property
     def url(self) -> str:
@@ -46,7 +47,7 @@ class Relay:
     async def stop(self) -> None:
         """Close the port and every connection; who was in which room is forgotten, the instances are not."""
         await self.connections.stop()
-        self._delivery.clear()
+        self.delivery.clear()
 
     async def restart(self, away: float = 0.0) -> None:
         """Stop, stay away for some seconds, and listen on the same port again."""
@@ -56,53 +57,53 @@ class Relay:
 
     async def kick(self, key: str) -> None:
         """Tell all members of a room that its key is gone, and empty it."""
-        for member in self._delivery.room(key):
+        for member in self.delivery.room(key):
             member.key = ""
-            await self._delivery.deliver(member, "kicked")
+            await self.delivery.deliver(member, "kicked")
 
     async def sever(self, role: str, kind: str = "cut") -> None:
         """End the connections of all members of a role: `cut` without a word, `drop` by the server's."""
-        for member in [member for member in self._delivery.members.values() if member.role == role]:
-            await self._delivery.sever(member, kind)
+        for member in [member for member in self.delivery.members.values() if member.role == role]:
+            await self.delivery.sever(member, kind)
 
     # --- events of members
 
     async def _connected(self, sid: str, environ: dict[str, Any], auth: Any = None) -> bool | None:
         member = Member(sid)
         if not self.connections.admit(sid, environ):
-            self._delivery.note("state", member, "connect", None, "refuse")
+            self.delivery.note("state", member, "connect", None, "refuse")
             return False
-        self._delivery.members[sid] = member
+        self.delivery.members[sid] = member
         fault = self.script.next_fault("ping")
-        self._delivery.note("state", member, "connect", None, fault.kind if fault else "")
+        self.delivery.note("state", member, "connect", None, fault.kind if fault else "")
         if fault is not None:
             self.connections.disturb_pings(sid, fault, lambda: setattr(member, "frozen", True))
         return None
 
     async def _disconnected(self, sid: str, reason: Any = None) -> None:
-        member = self._delivery.members.pop(sid, None)
+        member = self.delivery.members.pop(sid, None)
         if member is not None:
-            self._delivery.note("state", member, "disconnect", str(reason))
-            await self._delivery.announce(member.key)
+            self.delivery.note("state", member, "disconnect", str(reason))
+            await self.delivery.announce(member.key)
 
     async def _iam(self, sid: str, *data: Any) -> None:
-        member = self._delivery.heard(sid, "iam", data)
+        member = self.delivery.heard(sid, "iam", data)
         if member and data and isinstance(data[0], dict) and data[0].get("type") in ("sd", "client"):
             member.role = data[0]["type"]
 
     async def _join(self, sid: str, *data: Any) -> Any:
         """The answer is the acknowledgement; presence follows it."""
-        member = self._delivery.heard(sid, "join", data)
+        member = self.delivery.heard(sid, "join", data)
         if member is None:
             return self.connections.server.not_handled
         fault = self.script.next_fault("join")
         if fault is not None:
-            self._delivery.note("state", member, "join", None, fault.kind)
+            self.delivery.note("state", member, "join", None, fault.kind)
             if fault.kind == "refused":
                 return {"success": False, "msg": "The relay was told to refuse this."}
             if fault.kind in ("silent", "cut", "drop"):
                 if fault.kind != "silent":
-                    await self._delivery.sever(member, fault.kind)
+                    await self.delivery.sever(member, fault.kind)
                 return self.connections.server.not_handled
         answer = await self._enter(member, data[0] if data else None)
         if fault is not None:
@@ -118,18 +119,18 @@ class Relay:
         known = self.instances.by_key(key) is not None
         if not known and self.script.unknown_key in ("refuse", "disconnect"):
             if self.script.unknown_key == "disconnect":
-                self._delivery.soon(self._delivery.sever(member, "drop"))
+                self.delivery.soon(self.delivery.sever(member, "drop"))
             return {"success": False, "msg": "Invalid key"}
         before, member.key = member.key, key
         if before != key:
-            await self._delivery.announce(before)
-        self._delivery.soon(self._settle(key, kick=not known and self.script.unknown_key == "kick"))
+            await self.delivery.announce(before)
+        self.delivery.soon(self._settle(key, kick=not known and self.script.unknown_key == "kick"))
         return {"success": True, "msg": "Joined"}
 
     async def _settle(self, key: str, *, kick: bool) -> None:
         """After somebody came into a room: one whose key is nobody's is emptied, that of a code is moved."""
         row = self.instances.by_key(key)
-        members = self._delivery.room(key)
+        members = self.delivery.room(key)
         if kick or (row is None and len(members) > 1):
             await self.kick(key)
             return
@@ -138,20 +139,20 @@ class Relay:
             for member in members:
                 member.key = key
             for member in members:
-                await self._delivery.deliver(member, "upgradeKey", {"key": key})
-        await self._delivery.announce(key)
+                await self.delivery.deliver(member, "upgradeKey", {"key": key})
+        await self.delivery.announce(key)
 
     async def _leave(self, sid: str, *data: Any) -> None:
-        member = self._delivery.heard(sid, "leave", data)
+        member = self.delivery.heard(sid, "leave", data)
         if member is not None:
             before, member.key = member.key, ""
-            await self._delivery.announce(before)
+            await self.delivery.announce(before)
 
     async def _pass(self, event: str, sid: str, *data: Any) -> None:
         """From one member to all others of its room; from one in no room to nobody."""
-        member = self._delivery.heard(sid, event, data)
+        member = self.delivery.heard(sid, event, data)
         if member is None or not member.key or (self.script.roles and member.role != _ROLES[event]):
             return
-        for other in self._delivery.room(member.key):
+        for other in self.delivery.room(member.key):
             if other is not member or self.script.echo:
-                await self._delivery.deliver(other, event, *data)
+                await self.delivery.deliver(other, event, *data)
