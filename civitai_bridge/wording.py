@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .settings import key_variable
 
-FIELD = "Settings → Civitai Bridge"  # where the page has a field for the key (web/civitai_bridge_key.js)
+FIELD = "Settings → Civitai Bridge"  # where the page has a field for the key (web/views/key_field.mjs)
 _LOGIN = re.compile(r"([Rr])un `civitai-bridge login`")
 _AT_A_SHELL = tuple(
     (re.compile(pattern), words)

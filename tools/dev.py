@@ -1,5 +1,6 @@
 """What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | fire-link |
-                                              templates | test-proxy | test-comfyui | test-browser | house
+                                              templates | test-proxy | test-comfyui | test-browser | bench-browser |
+                                              house
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
         "fire-catalog": fire_catalog, "fire-link": fire_link, "templates": templates, "test-proxy": test_proxy,
-        "test-comfyui": test_comfyui, "test-browser": test_browser, "house": house,
+        "test-comfyui": test_comfyui, "test-browser": test_browser, "bench-browser": bench_browser, "house": house,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -144,6 +145,12 @@ def test_browser() -> int:
         return 2
     python = environment("browser")
     return run([python, "-m", "pytest", "-q", "tests/browser"])
+
+
+def bench_browser() -> int:
+    """What the pack costs ComfyUI's page."""
+    python = environment("browser")
+    return run([python, str(ROOT / "tests" / "benchmarks" / "page_bench.py")])
 
 
 def house() -> int:

@@ -1,7 +1,8 @@
 // The front door of the page: what stands in `frontend/` is put into ComfyUI here, and nowhere else. What the tab and the
 // dialogs show is loaded when it is first asked for.
 import { app } from "../../scripts/app.js";
-import { registerCommands } from "./frontend/commands.js";
+import { addBadge, followJobs } from "./frontend/badges.js";
+import { nodeMenuItems, registerCommands } from "./frontend/commands.js";
 import { loadWords } from "./frontend/i18n.js";
 import { guardPaste } from "./frontend/paste.js";
 import { listen } from "./frontend/progress.js";
@@ -20,6 +21,8 @@ app.registerExtension({
     showReports(nodeType, nodeData);
     guardSavedValues(nodeType, nodeData);
   },
+  nodeCreated: addBadge,
+  getNodeMenuItems: nodeMenuItems,
 });
 
 app.registerExtension({
@@ -30,6 +33,7 @@ app.registerExtension({
     guardQueue();
     guardPaste();
     listen();
+    followJobs();
     idle(() => loadWords().then(registerCommands)); // labels of commands are not translated by ComfyUI
   },
 });

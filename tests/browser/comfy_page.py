@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class ComfyPage:
         self.page.on("pageerror", lambda error: self._said.append(f"page error: {error}\n{error.stack or ''}"))
         self.page.goto(server.url)
         self.page.wait_for_function(STARTED, timeout=40_000)
-        self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
+        if server.has_pack:
+            self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
 
     def close(self) -> None:
         self.context.close()
@@ -57,8 +59,12 @@ class ComfyPage:
 
     def load(self, graph: dict[str, Any]) -> None:
         """Open a workflow in the saved form, or one in the API form."""
-        name = "loadGraphData" if "nodes" in graph else "loadApiJson"
-        self.page.evaluate(f"async (graph) => {{ await {APP}.{name}(graph, ''); }}", graph)
+        if "nodes" not in graph:
+            self.page.evaluate(f"async (graph) => {{ await {APP}.loadApiJson(graph, ''); }}", graph)
+            graph = self.page.evaluate(f"{APP}.graph.serialize()")  # Nodes 2.0 mixes up nodes whose ids come again
+        self.page.evaluate(f"async (graph) => {{ await {APP}.loadGraphData(graph); }}", graph)
+        self.page.evaluate(f"{APP}.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.settle()  # Nodes 2.0 mounts its nodes later
 
     def open_tab(self) -> Locator:
         """The tab's own element; opened as a person opens it."""
@@ -73,6 +79,18 @@ class ComfyPage:
         """Press Ctrl+Enter, the key for Run."""
         self.page.locator("canvas#graph-canvas").focus()
         self.page.keyboard.press("Control+Enter")
+
+    def until(self, is_so: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait for something that the server sees."""
+        for _ in range(int(seconds / 0.05)):
+            if is_so():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("it did not happen")
+
+    def settle(self) -> None:
+        """Long enough for what must not come."""
+        self.page.wait_for_timeout(600)
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,22 +12,11 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 pytest.importorskip("playwright")
 
+from chromium import FLAGS, chromium
 from comfy_page import ComfyPage
 from frontends import VERSIONS, frontend
 from page_server import PageServer
 from playwright.sync_api import Browser, sync_playwright
-
-# Without these Chromium asks its maker's hosts at every start.
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-FACES = [(version, nodes2) for version in VERSIONS for nodes2 in (False, True)]
-
-
-def chromium() -> str | None:
-    """The distribution's own; Playwright's download of one is not used."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session")

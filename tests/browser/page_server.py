@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from pack.civitai_bridge.app import App, ModelFolders, Tuning
+from pack.civitai_bridge.link.runner import LinkRunner
 from pack.civitai_bridge.model_files.folders import folders_below
 from pack.civitai_bridge.network.background import BackgroundLoop
 from pack.civitai_bridge.network.client import HttpClient
@@ -76,11 +77,13 @@ class PageServer:
         self.requests: list[str] = []
         self.sockets: set[web.WebSocketResponse] = set()
         self.userdata: dict[str, bytes] = {}
+        self.has_pack = True  # whether the page loads our scripts
         self.sandbox = Embedded()
         inside = self.sandbox.sandbox
         self.environ = {
             "CIVITAI_SITE_URL": inside.site_url,
             "CIVITAI_ORCHESTRATION_URL": inside.orchestration_url,
+            "CIVITAI_LINK_URL": inside.link_url,
         }
         save_key(self.home, KEY)
         self._behind = BackgroundLoop()
@@ -182,6 +185,7 @@ class PageServer:
             folders=lambda _: ModelFolders(lambda: folders_below(self.models), self.models),
             tuning=Tuning(Timings(sleep=lambda _: asyncio.sleep(0))),
         )
+        link = LinkRunner(self.settings, self.app.link)
         return Context(
             start=self._behind.start,
             catalog=self.app.catalog,
@@ -189,6 +193,7 @@ class PageServer:
             gate=Gate(lambda: ADMIN_TOKEN, self.settings, in_container=lambda: False),
             app=lambda: self.app,
             fleet=self.app.fleet,
+            runner=lambda: link,
             host=Host(
                 send=lambda event, data, _: self.send(event, dict(data)),
                 output=lambda: self.folder / "output",
@@ -276,7 +281,7 @@ class PageServer:
     def _extensions(self) -> list[str]:
         core = (file.relative_to(self.static) for file in (self.static / "extensions").rglob("*.js"))
         ours = (Path("extensions", FOLDER) / file.relative_to(ROOT / "web") for file in (ROOT / "web").rglob("*.js"))
-        return [f"/{path.as_posix()}" for path in (*core, *ours)]
+        return [f"/{path.as_posix()}" for path in (*core, *(ours if self.has_pack else ()))]
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from comfy_page import ComfyPage
+from faces import both_canvases, every_frontend
 from fake_answers import HOSTILE, graph, model
-from frontends import VERSIONS
 from page_server import PageServer
 from playwright.sync_api import expect
 
-every_frontend = pytest.mark.parametrize("server", VERSIONS, indirect=True)
-both_canvases = pytest.mark.parametrize(
-    "comfy", [{"nodes2": False}, {"nodes2": True}], indirect=True, ids=["classic", "nodes2"]
-)
 MODELS = "POST", "/civitai_bridge/graph"
 
 

@@ -4,6 +4,7 @@ import { cut, linesOf, mayAsk, oursIn } from "../../web/lib/consent.js";
 import { actionsOf, nameOf } from "../../web/lib/errors.js";
 import { isAbovePg } from "../../web/lib/pictures.mjs";
 import { accountOf } from "../../web/lib/account.mjs";
+import { codeOf, linesOfLog, linkOf } from "../../web/lib/link.mjs";
 import { pricesIn } from "../../web/lib/prices.mjs";
 
 test("only a graph with nodes of CivitAI is looked at before a run", () => {
@@ -32,11 +33,21 @@ test("what is not known to be harmless is blurred", () => {
 });
 
 test("an account with half of its members is shown as far as it goes", () => {
-  assert.deepEqual(accountOf({}), { user: "", wallets: [], spent: 0, perDay: null, perPrompt: null, waiting: [], doctor: [], sandbox: false });
-  assert.equal(accountOf({ waiting: [{ key: "k", model: "m", cost: 5 }] }).waiting[0].text, "m · 5 Buzz");
+  const empty = accountOf({});
+  assert.deepEqual([empty.user, empty.wallets, empty.spent, empty.perDay, empty.waiting, empty.findings], ["", [], 0, null, [], []]);
+  const half = accountOf({ waiting: [{ key: "k", model: "m", cost: 5, created: 10 }, {}], wallet: { blue: 3, odd: "x" }, doctor: [{ state: "trouble", topic: "key", sentence: "No.", remedy: "Enter one." }] });
+  assert.deepEqual([half.waiting[0].name, half.waiting[0].cost, half.wallets], ["m", 5, [{ name: "blue", buzz: 3 }]]);
+  assert.deepEqual([half.findings[0].isWell, half.findings[0].text], [false, "No. Enter one."]);
+});
+
+test("a link is shown as the server tells it, its log from the newest", () => {
+  assert.deepEqual(linkOf({}), { isPaired: false, sentence: "", state: "", questions: [], activities: [], trash: 0 });
+  assert.deepEqual(linkOf({ paired: true, activities: [{ id: "1", type: "add", progress: 41.6 }], questions: [{ number: 1, sentence: "<b>" }, {}] }).questions, [{ number: 1, sentence: "<b>" }]);
+  assert.deepEqual(linesOfLog({ lines: [{ at: 1, type: "a" }, { at: 2, type: "b" }] }).map(({ text }) => text), ["b", "a"]);
+  assert.deepEqual([codeOf(" ABC123 "), codeOf("a b"), codeOf("<img>"), codeOf(null)], ["ABC123", "", "", ""]);
 });
 
 test("prices add up, unless one is not known", () => {
-  assert.equal(pricesIn({ nodes: [{ node: "1", buzz: 3 }, { node: "2", buzz: 4 }] }).total, 7);
-  assert.equal(pricesIn({ nodes: [{ node: "1", buzz: 3 }, { node: "2", error: "No." }] }).total, null);
+  assert.equal(pricesIn({ nodes: [{ node: "1", cost: 3 }, { node: "2", cost: 4 }] }).total, 7);
+  assert.equal(pricesIn({ nodes: [{ node: "1", cost: 3 }, { node: "2", error: "No." }] }).total, null);
 });

@@ -12,6 +12,8 @@ test("what is missing stands first, and its files under it", () => {
   assert.deepEqual(rows.map(({ name, isPart }) => [name, isPart]), [["b.safetensors", false], ["x.vae", true], ["a.safetensors", false]]);
   assert.deepEqual(summaryOf(rows), { count: 2, missing: 1, bytes: 1000 });
   assert.deepEqual(rows.map(isLoadable), [true, false, false]);
+  assert.deepEqual(rows.map(isAddable), [false, false, false]);
+  assert.deepEqual(rows.map(otherName), ["", "", ""]);
 });
 
 test("a filter looks at names, kinds and nodes", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { firstAddress, imageAddress, isGenerationText, marksOf, readingOf } from "../../web/lib/paste.js";
+import { addressOf, firstAddress, isGenerationText, marksOf, readingOf } from "../../web/lib/paste.js";
 import { planFrom, planOf } from "../../web/lib/plan.js";
 
 const TEXT = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512";
@@ -12,12 +12,17 @@ test("an address of an image or a post is ours, whatever stands behind it", () =
     "https://civitai.red/posts/77/a-title": "https://civitai.red/posts/77",
     "HTTPS://CIVITAI.GREEN/images/9/": "https://civitai.green/images/9",
   };
-  for (const [text, address] of Object.entries(ours)) assert.equal(imageAddress(text), address, text);
+  for (const [text, address] of Object.entries(ours)) assert.deepEqual(addressOf(text), { kind: "image", reference: address }, text);
+});
+
+test("an address of a model is ours, with the version that it names", () => {
+  assert.deepEqual(readingOf("https://civitai.com/models/5/name?modelVersionId=7&x=1"), { kind: "model", reference: "https://civitai.com/models/5?modelVersionId=7" });
+  assert.deepEqual(readingOf("https://civitai.com/models/5?modelVersionId=<x>"), { kind: "model", reference: "https://civitai.com/models/5" });
 });
 
 test("every other text stays core's", () => {
   const others = [
-    "", null, undefined, "123", "https://civitai.com/models/5", "https://civitai.com.evil.example/images/1", "https://evil.example/civitai.com/images/1",
+    "", null, undefined, "123", "https://civitai.com/user/5", "https://civitai.com.evil.example/images/1", "https://evil.example/civitai.com/images/1",
     "https://civitai.com@evil.example/images/1", "https://civitai.com/images/abc", "see https://civitai.com/images/1", "https://civitai.com/images/1 and 2",
     "javascript:alert(1)//civitai.com/images/1", "https://civitai.com/images/12345678901234567890", "x".repeat(5000),
     '{"nodes": [], "text": "\\nSteps: 20, "}', "I took Steps: many", "Steps: ten",

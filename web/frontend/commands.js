@@ -14,9 +14,14 @@ const PRICE = "civitai_bridge.price";
 const PASTE = "civitai_bridge.paste";
 
 /** Show what the paying nodes of the graph would cost. */
-async function showPrices() {
+async function showPrices(node) {
   const { showPrices: show } = await import("../views/price_dialog.mjs");
-  await show(await currentPrompt());
+  await show(await currentPrompt(), node?.id);
+}
+
+/** What the menu of a node that pays has besides. */
+export function nodeMenuItems(node) {
+  return pays(node?.comfyClass ?? node?.type) ? [{ content: t("commands.price"), callback: () => showPrices(node) }] : [];
 }
 
 /** Make the nodes for what is on the clipboard. */
@@ -32,7 +37,7 @@ export function registerCommands() {
     commands: [
       { id: MODELS, label: t("commands.models"), icon: "pi pi-images", function: () => openTab("models") },
       { id: ACCOUNT, label: t("commands.account"), icon: "pi pi-user", function: () => openTab("account") },
-      { id: PRICE, label: t("commands.price"), icon: "pi pi-tag", function: showPrices },
+      { id: PRICE, label: t("commands.price"), icon: "pi pi-tag", function: () => showPrices() },
       { id: PASTE, label: t("commands.paste"), icon: "pi pi-clipboard", function: pasteReading },
     ],
     menuCommands: [{ path: ["Civitai"], commands: [MODELS, ACCOUNT, PRICE, PASTE] }],

@@ -70,6 +70,17 @@ export function nodeOf(id) {
   return graph?.getNodeById?.(first) ?? graph?.getNodeById?.(Number(first)) ?? null;
 }
 
+/** The very node of an id as runs have it, inside of its subgraphs; null where it is gone. */
+export function nodeAt(id) {
+  let graph = app.rootGraph ?? app.graph;
+  let node = null;
+  for (const part of String(id ?? "").split(":")) {
+    node = graph?.getNodeById?.(part) ?? graph?.getNodeById?.(Number(part)) ?? null;
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
 /** Select a node and move the canvas to it; false where it is gone. */
 export function showNode(id) {
   const node = nodeOf(id);

@@ -19,15 +19,13 @@ function takesText(target) {
 /** Put the nodes for a reading on the canvas; `place` is in the canvas' own units. */
 export async function addReading(reading, place) {
   await loadWords();
-  let plan = planOf(reading);
-  if (reading.kind !== "picture") {
-    const body = reading.kind === "image" ? { reference: reading.reference } : { text: reading.text };
-    const given = await server.post("/civitai_bridge/paste", body);
-    plan = given.status === 200 ? planOf(reading, given.data) : plan;
-  }
+  const { kind, ...what } = reading;
+  const body = kind === "picture" ? { image: what.name } : what;
+  const given = await server.post("/civitai_bridge/paste", { ...body, to: pageSetting("pasteTo") });
+  const plan = planOf(reading, given.status === 200 ? given.data : null);
   const made = addNodes(plan, place);
   if (!made) return say("error", t("title"), t("paste.no_nodes"));
-  return say("success", t(`paste.${reading.kind}`), t("paste.undo"), 6000);
+  return say("success", t(`paste.${kind}`), t("paste.undo"), 6000);
 }
 
 /** Put the nodes for a picture file on the canvas: it goes into ComfyUI's input folder. */

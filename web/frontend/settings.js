@@ -6,9 +6,10 @@ import { SERVER_SETTINGS } from "../lib/settings.js";
 import { loadWords } from "./i18n.js";
 
 const PACK = "Civitai Bridge";
-const PAGE = { blur: ["civitai_bridge.preview.blur", true], pictures: ["civitai_bridge.canvas.pictures", true] };
+const PAGE = { blur: ["civitai_bridge.preview.blur", true], pictures: ["civitai_bridge.canvas.pictures", true], pasteTo: ["civitai_bridge.canvas.paste_to", "settings"] };
+const OPTIONS = { pasteTo: ["settings", "fleet"] };
 
-/** A setting of this page alone: `blur`, `pictures`. */
+/** A setting of this page alone: `blur`, `pictures`, `pasteTo` (`settings` of samplers here, or `fleet`). */
 export function pageSetting(name) {
   const [id, standard] = PAGE[name];
   return app.extensionManager?.setting?.get?.(id) ?? standard;
@@ -49,7 +50,8 @@ export function settingsList() {
       type: serverField(name), // never calls the setter, so that ComfyUI stores nothing
     })),
     ...Object.entries(PAGE).map(([name, [id, standard]]) => ({
-      id, name: id, category: [PACK, "Page", name], type: "boolean", defaultValue: standard,
+      id, name: id, category: [PACK, "Page", name], defaultValue: standard,
+      ...(OPTIONS[name] ? { type: "combo", options: OPTIONS[name] } : { type: "boolean" }),
     })),
   ];
 }

@@ -37,6 +37,7 @@ export function registerTab() {
     tooltip: "civitai_bridge.tooltip",
     icon: "pi pi-images",
     iconBadge: null,
+    revision: 0,
     type: "custom",
     render(element) {
       element.style.height = "100%"; // else it has the height of what is inside, which is none
@@ -61,11 +62,26 @@ export function openTab(view) {
   else manager()?.command?.execute?.(`Workspace.ToggleSidebarTab.${ID}`);
 }
 
-/** The number on the tab's icon; none for 0. */
-export function setBadge(count) {
-  const tab = manager()
+function ownTab() {
+  return manager()
     ?.getSidebarTabs?.()
     .find((each) => each.id === ID);
+}
+
+/** Read the counter that `revise` raises; what reads it inside of ComfyUI's own drawing is drawn again then. */
+export function readRevision() {
+  return ownTab()?.revision ?? 0;
+}
+
+/** Have drawn again what read the counter. */
+export function revise() {
+  const tab = ownTab();
+  if (tab) tab.revision = (tab.revision ?? 0) + 1;
+}
+
+/** The number on the tab's icon; none for 0. */
+export function setBadge(count) {
+  const tab = ownTab();
   const text = count > 0 ? String(count) : null;
   if (tab && tab.iconBadge !== text) tab.iconBadge = text;
 }

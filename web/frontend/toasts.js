@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 
 const LIFE = 15000; // milliseconds
 const NOTE =
-  "position:fixed;right:24px;bottom:24px;z-index:3000;max-width:min(420px,80vw);padding:12px 14px;border-radius:8px;" +
+  "position:fixed;inset:auto 24px 24px auto;margin:0;z-index:99999;max-width:min(420px,80vw);padding:12px 14px;border-radius:8px;" +
   "font:13px/1.45 Inter,Arial,sans-serif;background:var(--comfy-menu-bg,#353535);color:var(--input-text,#ddd);" +
   "border:1px solid var(--border-color,#4e4e4e);border-left:4px solid var(--error-text,#ff4444);" +
   "box-shadow:0 4px 18px rgb(0 0 0 / 40%);overflow-wrap:anywhere;";
@@ -53,6 +53,8 @@ export function offer(summary, detail, actions) {
     if (event.key === "Escape") note.remove();
   });
   document.body.append(note);
+  note.popover = "manual"; // above ComfyUI's own toasts, whatever their height
+  note.showPopover?.();
   shown = note;
   return note;
 }

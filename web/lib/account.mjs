@@ -8,38 +8,48 @@ function whole(value) {
   return Number.isFinite(value) ? value : null;
 }
 
-/** `{user, wallets, spent, perDay, perPrompt, waiting, doctor, sandbox}`; Buzz, null where it is not known. */
+function list(value) {
+  return Array.isArray(value) ? value : [];
+}
+
+/** `{user, note, wallets, spent, left, perDay, perPrompt, waiting, waitingCount, findings, sandbox}`; Buzz, null where
+ * it is not known. */
 export function accountOf(answer) {
-  const limits = answer?.limits ?? {};
+  const wallet = typeof answer?.wallet === "object" && answer.wallet !== null ? answer.wallet : {};
+  const waiting = list(answer?.waiting).map(waitingOf);
   return {
-    user: text(answer?.user?.username) || text(answer?.user?.name) || text(answer?.user),
-    wallets: walletsOf(answer?.wallet),
-    spent: whole(answer?.spent_today) ?? 0,
-    perDay: whole(limits.per_day ?? limits.limit_buzz_per_day),
-    perPrompt: whole(limits.per_prompt ?? limits.limit_buzz_per_prompt),
-    waiting: (Array.isArray(answer?.waiting) ? answer.waiting : []).map(waitingOf),
-    doctor: (Array.isArray(answer?.doctor) ? answer.doctor : []).map(checkOf),
+    user: text(answer?.user?.name),
+    notes: [text(answer?.user_note), text(answer?.wallet_note)].filter(Boolean),
+    wallets: Object.entries(wallet).map(([name, buzz]) => ({ name, buzz: whole(buzz) })).filter(({ buzz }) => buzz !== null),
+    spent: whole(answer?.spent_24_hours) ?? 0,
+    today: whole(answer?.spent_today),
+    month: whole(answer?.spent_month),
+    perDay: whole(answer?.limits?.per_day),
+    perPrompt: whole(answer?.limits?.per_prompt),
+    waiting,
+    waitingCount: whole(answer?.waiting_count) ?? waiting.length,
+    findings: list(answer?.doctor).map(findingOf),
     sandbox: answer?.sandbox === true,
   };
 }
 
-function walletsOf(wallet) {
-  if (Array.isArray(wallet)) {
-    return wallet.map((each) => ({ name: text(each.name) || text(each.type), buzz: whole(each.buzz ?? each.balance) })).filter(({ buzz }) => buzz !== null);
-  }
-  if (typeof wallet !== "object" || wallet === null) return [];
-  return Object.entries(wallet).map(([name, buzz]) => ({ name, buzz: whole(buzz) })).filter(({ buzz }) => buzz !== null);
-}
-
 function waitingOf(row) {
-  const cost = whole(row?.cost);
-  const parts = [text(row?.when) || text(row?.created), text(row?.model) || text(row?.workflow_id) || text(row?.key), cost === null ? "" : `${cost} Buzz`, text(row?.state) || text(row?.status)];
-  return { key: text(row?.key), text: parts.filter(Boolean).join(" · ") };
+  const created = Number(row?.created);
+  return {
+    key: text(row?.key),
+    name: text(row?.model) || text(row?.engine) || text(row?.workflow_id) || text(row?.key),
+    workflow: text(row?.workflow_id),
+    state: text(row?.state),
+    created: created > 0 ? new Date(created * 1000) : null,
+    cost: whole(row?.cost),
+    prompt: text(row?.prompt),
+    pictures: whole(row?.pictures) ?? 1,
+    error: text(row?.error),
+  };
 }
 
-function checkOf(check) {
-  const isWell = check?.ok === true || check?.well === true || check?.status === "ok";
-  const remedy = text(check?.remedy);
-  const words = text(check?.text) || text(check?.detail) || text(check?.sentence) || text(check?.finding);
-  return { name: text(check?.name) || text(check?.check), isWell, text: [words, remedy].filter(Boolean).join(" ") };
+/** A finding of the doctor as `{topic, isWell, text}`; a warning is no trouble. */
+export function findingOf(finding) {
+  const lines = [text(finding?.sentence), text(finding?.remedy)].filter(Boolean);
+  return { topic: text(finding?.topic), state: text(finding?.state), isWell: finding?.state !== "trouble", text: lines.join(" ") };
 }

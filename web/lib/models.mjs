@@ -56,9 +56,9 @@ function rowOf(model, at) {
 function partOf(row, part, number) {
   const reference = row.version && part.file_id ? `${row.version}` : "";
   return {
-    at: row.at, key: `${row.key}|${number}`, name: text(part.name), kind: text(part.type), state: stateOf(part),
-    reference, node: row.node, title: row.title, version: row.version, size: Number(part.size) || 0, license: [], words: [],
-    notes: [], parts: [], isMissing: false, isPart: true,
+    ...row, key: `${row.key}|${number}`, name: text(part.name), written: "", kind: text(part.type), state: stateOf(part),
+    reference, file: "", size: Number(part.size) || 0, license: [], words: [], notes: [], parts: [], newer: null,
+    preview: "", earlyAccess: null, restricted: "", isMissing: false, isPart: true,
   };
 }
 

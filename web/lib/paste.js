@@ -4,8 +4,8 @@ const HOSTS = /^(?:www\.)?civitai\.(?:com|red|green)$/;
 const LONGEST = 100_000; // letters of a text with generation data
 const STEPS = /(?:^|[\n,])\s*Steps: ?\d+\s*(?:,|$)/m;
 
-/** The CivitAI image or post that a text is the address of, as that address without query; null for any other text. */
-export function imageAddress(text) {
+/** The CivitAI image, post or model that a text is the address of, as `{kind, reference}`; null for any other text. */
+export function addressOf(text) {
   const line = String(text ?? "").trim();
   if (line.length > 2000 || /\s/.test(line) || !/^https?:\/\//i.test(line)) return null;
   let url;
@@ -15,8 +15,12 @@ export function imageAddress(text) {
     return null;
   }
   if (!HOSTS.test(url.hostname)) return null;
-  const match = /^\/(images|posts)\/(\d{1,12})(?:\/|$)/.exec(url.pathname);
-  return match ? `https://${url.hostname}/${match[1]}/${match[2]}` : null;
+  const match = /^\/(images|posts|models)\/(\d{1,12})(?:\/|$)/.exec(url.pathname);
+  if (!match) return null;
+  const version = match[1] === "models" && /^\d{1,12}$/.exec(url.searchParams.get("modelVersionId") ?? "");
+  const address = `https://${url.hostname}/${match[1]}/${match[2]}`;
+  if (match[1] !== "models") return { kind: "image", reference: address };
+  return { kind: "model", reference: version ? `${address}?modelVersionId=${version[0]}` : address };
 }
 
 /** Whether a text is what A1111 and CivitAI's "copy generation data" write: a line that begins with `Steps:`. */
@@ -25,10 +29,10 @@ export function isGenerationText(text) {
   return whole.length <= LONGEST && STEPS.test(whole) && !/^\s*[{[]/.test(whole);
 }
 
-/** `{kind: "image", reference}` or `{kind: "text", text}` for what is ours, else null. */
+/** `{kind: "image" | "model", reference}` or `{kind: "text", text}` for what is ours, else null. */
 export function readingOf(text) {
-  const reference = imageAddress(text);
-  if (reference) return { kind: "image", reference };
+  const address = addressOf(text);
+  if (address) return address;
   return isGenerationText(text) ? { kind: "text", text: String(text) } : null;
 }
 

@@ -2,6 +2,7 @@
 
 const READERS = {
   image: (reading) => ["CivitaiBridgeImageData", { reference: reading.reference }],
+  model: (reading) => ["CivitaiBridgeResolve", { reference: reading.reference }],
   text: (reading) => ["CivitaiBridgeReadText", { text: reading.text }],
   picture: (reading) => ["CivitaiBridgeReadImage", { image: reading.name }],
 };
@@ -15,6 +16,7 @@ export function planOf(reading, answer) {
   const given = answer?.nodes ? planFrom(answer) : null;
   if (given) return given;
   const [type, widgets] = READERS[reading.kind](reading);
+  if (reading.kind === "model") return { nodes: [{ type, at: [0, 0], widgets }], links: [] };
   return {
     nodes: [
       { type, at: [0, 0], widgets },

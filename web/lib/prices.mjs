@@ -6,8 +6,9 @@ export function pricesIn(answer) {
   const nodes = list.map((node) => ({
     node: String(node.node ?? ""),
     title: String(node.title || node.node || ""),
-    buzz: Number.isFinite(node.buzz) ? node.buzz : Number.isFinite(node.cost) ? node.cost : null,
+    buzz: Number.isFinite(node.cost) ? node.cost : null,
     error: typeof node.error === "string" ? node.error : "",
+    notes: (Array.isArray(node.notes) ? node.notes : []).map(String),
   }));
   for (const node of nodes) if (node.buzz === null && !node.error) node.error = "–";
   const isWhole = nodes.every((node) => node.buzz !== null);

@@ -1,14 +1,16 @@
 // Whose key this is, what was spent, what waits to be fetched, and what stands between this machine and CivitAI.
-import { number, t } from "../frontend/i18n.js";
+import { language, number, t } from "../frontend/i18n.js";
 import { onReconnected } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { openSettings } from "../frontend/settings.js";
-import { accountOf } from "../lib/account.mjs";
+import { accountOf, findingOf } from "../lib/account.mjs";
 import { keyField } from "./key_field.mjs";
+import { LinkSection } from "./link.mjs";
 import { button, h, notice, sentence } from "./make.mjs";
 import { refusal, sentenceOf } from "./refusal.mjs";
 
 const PATH = "/civitai_bridge/account";
+const MOST = 20; // lines of what waits
 
 export class AccountView {
   constructor(say) {
@@ -18,6 +20,7 @@ export class AccountView {
     this.place = h("div", { class: "cb-account" });
     this.element.append(this.place);
     this.forget = onReconnected(() => this.isShown && this.load());
+    this.link = new LinkSection(say);
     this.isShown = false;
   }
 
@@ -25,10 +28,12 @@ export class AccountView {
     if (!this.isShown) keyField(this.key, () => this.load());
     this.isShown = true;
     this.load();
+    this.link.start();
   }
 
   pause() {
     this.isShown = false;
+    this.link.pause();
   }
 
   stop() {
@@ -46,56 +51,77 @@ export class AccountView {
   }
 
   sections(account) {
-    return [whose(account), money(account), this.waiting(account), this.doctor(account)];
+    return [whose(account), money(account), this.waiting(account), this.link.element, this.doctor(account)];
   }
 
-  waiting({ waiting }) {
+  waiting({ waiting, waitingCount }) {
+    if (!waiting.length) return section("account.waiting", h("div", { class: "cb-soft" }, t("account.nothing_waits")));
     const status = h("div", { role: "status", class: "cb-soft" });
     const collect = async (key) => {
       status.textContent = t("account.collecting");
       const given = await server.post("/civitai_bridge/collect", key ? { key } : {});
-      status.textContent = given.status === 200 ? String(given.data.message ?? "") : sentenceOf(given);
-      this.say(status.textContent);
+      const words = given.status === 200 ? String(given.data.message ?? "") : sentenceOf(given);
       if (given.status === 200) await this.load();
+      status.textContent = words;
+      this.say(words);
     };
-    if (!waiting.length) return section("account.waiting", h("div", { class: "cb-soft" }, t("account.nothing_waits")));
-    const lines = waiting.map((each) => h("div", { class: "cb-row" }, h("span", { class: "cb-grow" }, each.text), button(t("account.collect"), () => collect(each.key), { "aria-label": t("account.collect_of", { name: each.text }) })));
-    const all = waiting.length > 1 ? button(t("account.collect_all", { count: waiting.length }), () => collect(""), { class: "cb-button cb-main" }) : null;
-    return section("account.waiting", ...lines, all, status);
+    const lines = waiting.slice(0, MOST).map((each) => waitingLine(each, collect));
+    const more = waitingCount > MOST ? h("div", { class: "cb-soft" }, t("common.more", { count: waitingCount - MOST })) : null;
+    const all = button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" });
+    return section("account.waiting", ...lines, more, h("div", { class: "cb-row" }, all), status);
   }
 
-  doctor({ doctor }) {
-    const place = h("div", {});
-    const show = (checks) => place.replaceChildren(...checks.map((check) => h("div", { class: check.isWell ? "" : "cb-bad" }, h("strong", {}, `${check.name}: `), ...sentence(check.text))));
+  doctor({ findings }) {
+    const place = h("div", { class: "cb-list-plain" });
+    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, text }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, `${topic}: `), ...sentence(text))));
     const look = button(t("account.check"), async () => {
       place.textContent = t("common.asking");
       const given = await server.get("/civitai_bridge/doctor");
-      if (given.status === 200) show(accountOf({ doctor: given.data.doctor ?? given.data.checks ?? given.data }).doctor);
+      if (given.status === 200) show((given.data.findings ?? []).map(findingOf));
       else place.textContent = sentenceOf(given);
       this.say(t("account.checked"));
     });
-    if (doctor.length) show(doctor);
+    show(findings.filter(({ state }) => state !== "ok"));
     return section("account.doctor", place, h("div", { class: "cb-row" }, look));
   }
+}
+
+function waitingLine(each, collect) {
+  const when = each.created ? new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" }).format(each.created) : "";
+  const about = [when, each.cost === null ? "" : t("account.buzz", { buzz: number(each.cost) }), t("consent.quantity", { count: each.pictures }), each.workflow].filter(Boolean);
+  return h("div", { class: "cb-row" },
+    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, each.error) : null),
+    button(t("account.collect"), () => collect(each.key), { "aria-label": t("account.collect_of", { name: each.name }) }));
 }
 
 export function section(key, ...children) {
   return h("section", { "aria-label": t(key) }, h("h3", {}, t(key)), ...children);
 }
 
-function whose({ user, wallets }) {
-  if (!user && !wallets.length) return null;
-  return section("account.whose",
-    user ? h("div", {}, user) : null,
-    wallets.length ? h("dl", { class: "cb-facts" }, ...wallets.flatMap(({ name, buzz }) => [h("dt", {}, name), h("dd", {}, t("account.buzz", { buzz: number(buzz) }))])) : null);
+function whose({ user, wallets, notes }) {
+  if (!user && !wallets.length && !notes.length) return null;
+  const purse = wallets.flatMap(({ name, buzz }) => [h("dt", {}, walletName(name)), h("dd", {}, t("account.buzz", { buzz: number(buzz) }))]);
+  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(note))));
 }
 
-function money({ spent, perDay, perPrompt, sandbox }) {
+function walletName(name) {
+  const key = `account.wallets.${name}`;
+  const text = t(key);
+  return text === key ? name : text;
+}
+
+function money({ spent, today, month, perDay, perPrompt, sandbox }) {
   const share = perDay > 0 ? Math.min(100, (100 * spent) / perDay) : 0;
+  const rows = [
+    ["account.today", today],
+    ["account.month", month],
+    ["account.limit_day", perDay],
+    ["account.limit_prompt", perPrompt],
+  ].filter(([, buzz]) => buzz !== null);
   return section("account.money",
     sandbox ? h("div", { class: "cb-soft" }, t("consent.sandbox")) : null,
     h("div", {}, perDay === null ? t("account.spent", { buzz: number(spent) }) : t("account.spent_of", { buzz: number(spent), limit: number(perDay) })),
     perDay ? h("div", { class: "cb-meter cb-wide", role: "meter", "aria-label": t("account.money"), "aria-valuenow": spent, "aria-valuemin": 0, "aria-valuemax": perDay }, h("div", { style: `width:${share}%` })) : null,
-    perPrompt === null ? null : h("div", { class: "cb-soft" }, t("account.per_prompt", { limit: number(perPrompt) })),
+    h("dl", { class: "cb-facts" }, ...rows.flatMap(([key, buzz]) => [h("dt", {}, t(key)), h("dd", {}, t("account.buzz", { buzz: number(buzz) }))])),
     h("div", { class: "cb-row" }, button(t("account.change_limits"), () => openSettings())));
 }

@@ -110,7 +110,7 @@ export class ModelsView {
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
-        h("div", { class: "cb-sub" }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
+        h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
       h("div", { class: "cb-cell", role: "gridcell" }, ...this.actions(row)));
   }
 

@@ -1,4 +1,5 @@
 // What the paying nodes of a graph would cost now, as CivitAI says; nothing is bought.
+import { showPrice } from "../frontend/badges.js";
 import { number, t } from "../frontend/i18n.js";
 import { server } from "../frontend/server.js";
 import { pricesIn } from "../lib/prices.mjs";
@@ -7,10 +8,11 @@ import { sentenceOf } from "./refusal.mjs";
 
 /** Ask, and give lines for people. `node` asks for one node alone. */
 export async function pricesOf({ output, workflow }, node = null) {
-  const given = await server.post("/civitai_bridge/price", { prompt: output, workflow, ...(node ? { node } : {}) });
+  const given = await server.post("/civitai_bridge/price", { prompt: output, workflow, ...(node === null ? {} : { node: String(node) }) });
   if (given.status !== 200) return [h("p", { class: "cb-bad" }, sentenceOf(given))];
   const { nodes, total } = pricesIn(given.data);
   if (!nodes.length) return [h("p", { class: "cb-soft" }, t("price.none"))];
-  const lines = nodes.map((each) => h("li", {}, each.error ? `${each.title}: ${each.error}` : t("price.of_node", { title: each.title, buzz: number(each.buzz) })));
+  for (const each of nodes) if (each.buzz !== null) showPrice(each.node, each.buzz);
+  const lines = nodes.map((each) => h("li", {}, each.error ? `${each.title}: ${each.error}` : [t("price.of_node", { title: each.title, buzz: number(each.buzz) }), ...each.notes].join(" ")));
   return [h("ul", {}, ...lines), nodes.length > 1 && total !== null ? h("strong", {}, t("price.total", { buzz: number(total) })) : ""];
 }

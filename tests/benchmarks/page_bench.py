@@ -1,0 +1,121 @@
+"""What the pack costs ComfyUI's page, in Chromium with the real frontend:  python tests/benchmarks/page_bench.py
+
+Prints a table and writes `bench-output/page.json`. Figures of one machine: compare runs on the same one.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "browser")]
+
+from pack_root import ROOT, load_pack  # noqa: E402
+
+load_pack("pack")
+
+from chromium import FLAGS, chromium  # noqa: E402
+from comfy_page import ComfyPage  # noqa: E402
+from fake_answers import graph, model  # noqa: E402
+from frontends import VERSIONS, frontend  # noqa: E402
+from page_server import FOLDER, PageServer  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+
+RUNS = 7
+OURS = f"performance.getEntriesByType('resource').filter(each => each.name.includes('/extensions/{FOLDER}/'))"
+# From the start of the page until the graph is there, and the browser has nothing to do.
+READY = "performance.getEntriesByName('cb-ready')[0]?.startTime ?? performance.mark('cb-ready').startTime"
+LONG = """() => { window.cbLong = []; new PerformanceObserver(list => window.cbLong.push(...list.getEntries().map(each => each.duration)))
+  .observe({ type: 'longtask', buffered: false }); }"""
+SCROLL = """async () => { const list = document.querySelector('.cb-list'); let most = 0;
+  for (let top = 0; top < list.scrollHeight; top += 150) { list.scrollTop = top; await new Promise(requestAnimationFrame);
+    most = Math.max(most, list.querySelectorAll('.cb-item').length); }
+  await new Promise(done => setTimeout(done, 300)); return most; }"""
+DRAW = """(app, type) => { const times = []; for (let run = 0; run < 60; run++) { const from = performance.now();
+  app.canvas.draw(true, true); times.push(performance.now() - from); } times.sort((a, b) => a - b); return times[30]; }"""
+
+
+def load_times(browser: Browser, server: PageServer) -> dict[str, Any]:
+    """Milliseconds of a page with and without the pack, taken by turns; bytes of our scripts before the tab is opened."""
+    times: dict[bool, list[float]] = {True: [], False: []}
+    size = 0
+    for _ in range(RUNS):
+        for has_pack in (False, True):
+            server.has_pack = has_pack
+            page = ComfyPage(browser, server)
+            times[has_pack].append(page.page.evaluate(READY))
+            if has_pack:
+                size = page.page.evaluate(f"{OURS}.reduce((sum, each) => sum + each.decodedBodySize, 0)")
+                files = page.page.evaluate(f"{OURS}.length")
+            page.close()
+    server.has_pack = True
+    with_pack, without = statistics.median(times[True]), statistics.median(times[False])
+    return {
+        "load_ms": with_pack,
+        "load_without_ms": without,
+        "added_ms": with_pack - without,
+        "bytes": size,
+        "files": files,
+    }
+
+
+def list_of_300(browser: Browser, server: PageServer) -> dict[str, Any]:
+    """The longest task while 300 rows are scrolled through, and the most rows in the page."""
+    server.answers["POST", "/civitai_bridge/graph"] = lambda _: graph([model(number) for number in range(300)])
+    page = ComfyPage(browser, server)
+    page.open_tab()
+    page.page.wait_for_selector(".cb-item")
+    page.settle()
+    page.page.evaluate(LONG)
+    rows = page.page.evaluate(SCROLL)
+    longest = max(page.page.evaluate("window.cbLong"), default=0)
+    page.close()
+    server.answers.clear()
+    return {"longest_task_ms": longest, "rows": rows}
+
+
+def canvas_of_300(browser: Browser, server: PageServer, kind: str, *, has_pack: bool = True) -> float:
+    """Milliseconds of one drawing of the classic canvas with 300 nodes of a class; the median of five pages."""
+    server.has_pack = has_pack
+    nodes = {str(n): {"class_type": kind, "inputs": {}} for n in range(1, 301)}
+    medians = []
+    for _ in range(5):
+        page = ComfyPage(browser, server)
+        page.load(nodes)
+        medians.append(page.evaluate(DRAW, kind))
+        page.close()
+    server.has_pack = True
+    return statistics.median(medians)
+
+
+def main() -> int:
+    program = chromium()
+    if program is None:
+        print("Chromium is not installed here; on Debian: apt-get install chromium.")
+        return 2
+    rows: dict[str, Any] = {}
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        with PageServer(frontend(VERSIONS[1]), Path(folder)) as server:
+            rows |= load_times(browser, server) | list_of_300(browser, server)
+            ours = canvas_of_300(browser, server, "CivitaiBridgeGenerate")
+            bare = canvas_of_300(browser, server, "CivitaiBridgeGenerate", has_pack=False)
+            core = canvas_of_300(browser, server, "KSampler")
+            rows |= {"canvas_ours_ms": ours, "canvas_without_scripts_ms": bare, "canvas_ksampler_ms": core}
+            rows |= {"canvas_ratio": ours / bare}
+        browser.close()
+    for name, value in rows.items():
+        print(f"{name:28} {value:.1f}" if isinstance(value, float) else f"{name:28} {value}")
+    output = ROOT / "bench-output"
+    output.mkdir(exist_ok=True)
+    (output / "page.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

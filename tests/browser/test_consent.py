@@ -1,0 +1,124 @@
+"""Before a graph that pays runs for the first time, a person is asked; nothing is sent meanwhile."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from comfy_page import ComfyPage
+from faces import both_canvases, every_frontend
+from fake_answers import HOSTILE
+from page_server import ROOT, PageServer
+from playwright.sync_api import Locator, expect
+
+GRAPH, CONSENT = ("POST", "/civitai_bridge/graph"), ("POST", "/civitai_bridge/consent")
+
+
+def paying(most: int = 50, model: str = "128078") -> dict[str, Any]:
+    generate = {"model": model, "prompt": "a cat", "max_buzz": most}
+    return {
+        "1": {"class_type": "CivitaiBridgeGenerate", "inputs": generate},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+
+def panel(comfy: ComfyPage) -> Locator:
+    return comfy.page.get_by_role("dialog", name="What will this graph do?")
+
+
+@every_frontend
+@both_canvases
+def test_a_paying_graph_is_asked_about_once_and_more_buzz_asks_again(server: PageServer, comfy: ComfyPage):
+    comfy.load(paying(50))
+    comfy.queue()
+    expect(panel(comfy)).to_contain_text("At most 50 Buzz")
+    comfy.page.keyboard.press("Control+Enter")  # must not reach the canvas behind
+    comfy.page.keyboard.press("Escape")
+    expect(panel(comfy)).to_be_hidden()
+    comfy.settle()
+    assert server.queued == [], "a refusal, or a key in the dialog, sent the graph"
+
+    comfy.queue()
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 1)
+    comfy.queue()
+    comfy.until(lambda: len(server.queued) == 2)
+    comfy.evaluate(
+        "app => { app.graph._nodes.find(n => n.type === 'CivitaiBridgeGenerate').widgets.find(w => w.name === 'seed').value = 7 }"
+    )
+    comfy.queue()
+    comfy.until(lambda: len(server.queued) == 3)
+
+    comfy.load(paying(80))
+    comfy.queue()
+    expect(panel(comfy)).to_contain_text("At most 80 Buzz")
+    panel(comfy).get_by_role("button", name="Do not run").click()
+    comfy.settle()
+    assert len(server.queued) == 3
+
+
+def test_a_graph_that_never_pays_asks_nothing(server: PageServer, comfy: ComfyPage):
+    comfy.load({"1": {"class_type": "EmptyLatentImage", "inputs": {"width": 64}}})
+    comfy.queue()
+    comfy.until(lambda: len(server.queued) == 1)
+    assert not any("civitai_bridge/graph" in request for request in server.requests)
+
+
+def test_a_graph_that_looks_up_alone_asks_nothing(server: PageServer, comfy: ComfyPage):
+    comfy.load({"1": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "128078"}}})
+    comfy.queue()
+    comfy.until(lambda: len(server.queued) == 1)
+
+
+def test_a_batch_is_one_question_over_all_its_runs(server: PageServer, comfy: ComfyPage):
+    comfy.load(paying(50))
+    comfy.evaluate("app => { app.queuePrompt(0, 3) }")
+    expect(panel(comfy)).to_contain_text("At most 150 Buzz")
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 3)
+
+
+def test_two_presses_are_one_question(server: PageServer, comfy: ComfyPage):
+    comfy.load(paying())
+    comfy.evaluate("app => { app.queuePrompt(0, 1); app.queuePrompt(0, 1) }")
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 1)
+    comfy.settle()
+    assert len(server.queued) == 1
+
+
+def test_where_nobody_knows_what_it_costs_the_person_decides(server: PageServer, comfy: ComfyPage):
+    server.answers[GRAPH] = lambda _: (500, {"error": "Something went wrong here."})
+    comfy.load(paying())
+    comfy.queue()
+    expect(panel(comfy)).to_contain_text("could not be found out")
+    panel(comfy).get_by_role("button", name="Run anyway").click()
+    comfy.until(lambda: len(server.queued) == 1)
+    comfy.forgive("500")
+
+
+def test_the_panel_shows_a_strangers_names_as_text(comfy: ComfyPage):
+    graph = paying(model=HOSTILE)
+    graph["1"]["_meta"] = {"title": HOSTILE}
+    comfy.load(graph)
+    comfy.queue()
+    expect(panel(comfy)).to_contain_text("onerror")
+    assert comfy.page.evaluate("window.cbHurt") is None
+
+
+def test_the_panel_asks_for_the_price_and_nothing_is_bought(server: PageServer, comfy: ComfyPage):
+    server.answers["POST", "/civitai_bridge/price"] = lambda _: {
+        "nodes": [{"node": "1", "title": "Generate", "cost": 8}]
+    }
+    comfy.load(paying())
+    comfy.queue()
+    panel(comfy).get_by_role("button", name="Ask for the price now").click()
+    expect(panel(comfy)).to_contain_text("Generate: 8 Buzz")
+    assert server.queued == []
+
+
+def test_the_template_for_the_fleet_asks(server: PageServer, comfy: ComfyPage):
+    comfy.load(json.loads((ROOT / "example_workflows/CivitAI image to the fleet.json").read_text(encoding="utf-8")))
+    comfy.queue()
+    expect(panel(comfy)).to_contain_text("These nodes pay")
+    assert server.queued == []
