@@ -30,7 +30,9 @@ async def remove(command: Command, context: LinkContext, report: Report) -> Mapp
         )
     resources = read_resources(command.fields, type_needed=False)
     if context.settings.link_removals == "ask":
-        await context.ask(f"Move {', '.join(_asked(resource) for resource in resources)} to the trash?")
+        files = [file for resource in resources for file in await asyncio.to_thread(_meant, context, resource)]
+        if files:
+            await context.ask(f"Move {', '.join(f'{file.folder}/{file.name}' for file in files)} to the trash?")
     rows, errors = [], []
     for resource in resources:
         try:
@@ -43,10 +45,6 @@ async def remove(command: Command, context: LinkContext, report: Report) -> Mapp
     if errors:
         raise errors[0]
     return _fields(command, resources, rows)
-
-
-def _asked(resource: Resource) -> str:
-    return f"{resource.title} ({resource.type or 'model file'} {resource.hash[:12]}…)"
 
 
 def _fields(command: Command, resources: tuple[Resource, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:

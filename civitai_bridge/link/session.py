@@ -19,7 +19,7 @@ from .words import without_own_affairs
 log = logging.getLogger(__name__)
 # How it ended, besides "" for a connection that was lost.
 KICKED, REFUSED_KEY, CHANGED, STOPPED = "kicked", "refused", "changed", "stopped"
-_LISTS_EVERY = 5  # looks at the pairing for each at the index
+_INDEX_EVERY, _FOLDERS_EVERY = 5, 30  # looks at the pairing for each at the index of files, and at the folders
 
 
 class Session:
@@ -169,8 +169,8 @@ class Session:
                         await socket.emit("leave")
                     return CHANGED
             looks += 1
-            if self._browsers and self._joined.is_set() and looks % _LISTS_EVERY == 0:
-                await self._dispatcher.lists.look()
+            if self._browsers and self._joined.is_set() and looks % _INDEX_EVERY == 0:
+                await self._dispatcher.lists.look(at_folders=looks % _FOLDERS_EVERY == 0)
 
     async def _is_other(self) -> bool:
         secret = self.secret

@@ -44,6 +44,7 @@ class Server:
         self.log = log
         self.state = state
         self.sandbox = control
+        self.addresses: dict[str, str] = {}  # of the pretend CivitAI
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
@@ -183,6 +184,7 @@ def start(
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=where, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", log, addresses["orchestration_url"], tmp / "state")
+    server.addresses = addresses
     try:
         for _ in range(240):
             if process.poll() is not None:
