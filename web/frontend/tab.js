@@ -62,10 +62,11 @@ export function openTab(view) {
   else manager()?.command?.execute?.(`Workspace.ToggleSidebarTab.${ID}`);
 }
 
+let own = null; // ComfyUI's reactive copy of our tab; asked for once, for badges read it in each frame
+
 function ownTab() {
-  return manager()
-    ?.getSidebarTabs?.()
-    .find((each) => each.id === ID);
+  own ??= manager()?.getSidebarTabs?.().find((each) => each.id === ID) ?? null;
+  return own;
 }
 
 /** Read the counter that `revise` raises; what reads it inside of ComfyUI's own drawing is drawn again then. */
