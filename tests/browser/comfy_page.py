@@ -46,6 +46,7 @@ class ComfyPage:
             self.page.add_init_script(before)
         self.page.goto(server.url)
         self.page.wait_for_function(STARTED, timeout=40_000)
+        self.page.wait_for_function(f"{APP}.graph._nodes.length > 0")  # the workflow that ComfyUI begins with
         if server.has_pack:
             self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
 
