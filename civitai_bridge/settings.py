@@ -82,7 +82,7 @@ class Settings:
     link_allow_pickle: bool = _setting(False, "whether CivitAI Link may load formats that can run code too")
     link_max_gb: int = _setting(20, "largest file that CivitAI Link loads, in GB", least=1)
     link_keep_free_gb: int = _setting(5, "how much of a disk CivitAI Link leaves free, in GB")
-    link_generate: bool = _setting(False, "whether CivitAI Link may start generations")
+    link_generate: bool = _setting(False, "whether CivitAI Link may make pictures on this ComfyUI")
     link_max_images: int = _setting(8, "most pictures of one Link command, its quantity times its batch size", least=1)
     link_max_side: int = _setting(2048, "largest width and height of a picture that Link asks for, in pixels", least=64)
     proxy: str = _setting(

@@ -80,12 +80,12 @@ class CivitaiBridgeWorkflowImages(Node):
         return f"{services().account()} over" if is_final else float("nan")
 
     @classmethod
-    async def execute(cls, workflow_id: object = "", wait: bool = True, wait_minutes: int = 30) -> io.NodeOutput:
+    async def execute(cls, workflow_id: object = "", wait: bool = True, wait_minutes: int | None = 30) -> io.NodeOutput:
         from ..civitai_bridge.pictures import batch as decoded
         from ..civitai_bridge.workflows.picture_batch import report_lines, why_empty
         from .tensors import to_tensor
 
-        name, seconds = text_of(workflow_id), 60.0 * wait_minutes if wait is not False else 0.0
+        name, seconds = text_of(workflow_id), 60.0 * (wait_minutes or 30) if wait is not False else 0.0
         collect = partial(_collect, name=name, seconds=seconds)
         batch, generation, purchase = await cls.look(collect, f"Asking CivitAI about {name}")
         services().note_work(name, batch.is_final)
@@ -137,7 +137,7 @@ class CivitaiBridgeWorkflowQuery(FreshNode):
         cls,
         tags: object = "",
         query: object = "",
-        take: int = 20,
+        take: int | None = 20,
         cursor: object = "",
         from_date: object = "",
         to_date: object = "",
@@ -153,7 +153,7 @@ class CivitaiBridgeWorkflowQuery(FreshNode):
             text=text_of(query),
             exclude_failed=bool(exclude_failed),
             oldest_first=bool(oldest_first),
-            take=int(take),
+            take=20 if take is None else int(take),
             cursor=text_of(cursor),
             window=window(text_of(from_date), text_of(to_date), ("from_date", "to_date")),
         ).checked(MOST_LISTED, "take")

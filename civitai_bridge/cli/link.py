@@ -89,8 +89,8 @@ async def _pair(context: Context, app: App, link: LinkRunner, arguments: argpars
     if pairing.key and pairing.key != before.key:
         context.data(
             {"status": "paired"},
-            "Paired. CivitAI's pages reach this machine while ComfyUI runs (started after this, or with its page "
-            "open), or while `civitai-bridge link run` does.",
+            "Paired. CivitAI's pages reach this machine while ComfyUI runs (one that runs now takes it over within "
+            "seconds), or while `civitai-bridge link run` does.",
         )
         return 0
     if pairing.code:

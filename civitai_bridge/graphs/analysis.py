@@ -23,11 +23,14 @@ from .opened import OpenedGraph
 _LONGEST = 200  # characters of a value that is shown
 _MOST_LISTED = 200  # entries of a list for a person
 _LOOPS = re.compile(r"loop|iterat|for ?each|while|repeat.*node|batch.*process", re.I)
-# Classes of core whose output is a list that is taken one by one; asked where no server says it.
-_LISTS = frozenset({
-    "CivitaiBridgePromptSheet", "RebatchImages", "RebatchLatents", "ImageListToImageBatch", "CreateList",
-    "LoadImageSetFromFolderNode", "LoadImageTextSetFromFolderNode", "LoadImageDataSetFromFolder",
-    "LoadImageTextDataSetFromFolder",
+# Classes of ours and core's whose output is a list that is taken one by one; asked where no server says it.
+LISTS = frozenset({
+    "CivitaiBridgePromptSheet", "CivitaiBridgeWorkflowQuery",
+    "CreateList", "ImageDeduplication", "LoadImageDataSetFromFolder", "LoadImageTextDataSetFromFolder",
+    "LoadTrainingDataset", "LoadVideoDataSetFromFolder", "LoadVideoTextDataSetFromFolder", "MakeTrainingDataset",
+    "MergeImageLists", "MergeTextLists", "RebatchImages", "RebatchLatents", "ResolutionBucket", "SeedVR2TemporalChunk",
+    "ShuffleDataset", "ShuffleImageTextDataset", "ShuffleVideoDataset", "ShuffleVideoTextDataset",
+    "SplitImageToTileList", "WanDancerPadKeyframesList",
 })  # fmt: skip
 
 
@@ -208,7 +211,7 @@ def _makes_lists(kind: str, rules: Rules) -> bool:
     stated = rules.makes_lists(kind)
     if stated is not None:
         return stated
-    if kind in _LISTS:
+    if kind in LISTS:
         return True
     return not (kind.startswith("CivitaiBridge") or row(kind) or kind in _PLAIN)
 

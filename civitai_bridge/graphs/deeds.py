@@ -22,8 +22,8 @@ class Deed:
     """What a node of a class does when it runs.
 
     `pays`: it may spend Buzz; `limited`: within the limits of our settings. `speaks` names the services it may ask.
-    `writes` says what it may write, in words. `downloads` says when it may load a model file: `always` where its
-    switch and the setting allow it, or by the value of its input `missing`. `asks`: a person is to see it before."""
+    `writes` says what it may write, in words. `downloads`: it may load a model file, where the setting lets graphs do
+    so. `asks`: a person is to see it before."""
 
     pays: bool = False
     limited: bool = True

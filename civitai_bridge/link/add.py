@@ -9,16 +9,26 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..catalog.answers import Downloaded
 from ..catalog.entries import place_of
 from ..catalog.service import download_file
-from ..errors import BadInput, CivitaiError, DownloadForbidden, DownloadStopped, FileRefused, NoRoom, NotFound
+from ..errors import (
+    BadInput,
+    CivitaiError,
+    DownloadForbidden,
+    DownloadStopped,
+    DownloadTrouble,
+    FileRefused,
+    NoRoom,
+    NotFound,
+)
 from ..model_files.download_rules import GB, check_allowed
-from ..model_files.progress import DownloadProgress
+from ..model_files.progress import DownloadProgress, amount
 from ..model_files.verify import stated_size
 from ..resources.version import ModelFile, ModelVersion, VersionImage
 from .command import LinkContext, Report
@@ -72,8 +82,8 @@ async def add(command: Command, context: LinkContext, report: Report) -> Mapping
     def tell() -> None:
         report(**_summary(resources, table, is_several))
 
-    if settings.link_downloads == "ask":
-        await context.ask(f"Load {', '.join(_asked(resource) for resource in resources)}?")
+    if settings.link_downloads == "ask" and (files := await _missing(context, resources)):
+        await context.ask(f"Load {', '.join(files)}?")
     work = [asyncio.ensure_future(_add_one(context, each, table[each.hash], tell)) for each in resources]
     try:
         await asyncio.wait(work)
@@ -100,8 +110,29 @@ def _outcome(work: Sequence[asyncio.Task[None]]) -> Mapping[str, Any]:
     return {}
 
 
-def _asked(resource: Resource) -> str:
-    return f"the {resource.type} {resource.title} ({resource.hash[:12]}…)"
+async def _missing(context: LinkContext, resources: Sequence[Resource]) -> list[str]:
+    """What would be loaded, as CivitAI calls it and not as the room does; without what cannot be loaded anyway."""
+    names = []
+    for resource in resources:
+        with contextlib.suppress(CivitaiError):  # it is said when it is tried
+            if not await _is_here(context, resource):
+                version, file = await _looked_up(context, resource)
+                names.append(f"{version.title} ({resource.type}, {amount(stated_size(file) or 0)})")
+    return names
+
+
+async def _looked_up(context: LinkContext, resource: Resource) -> tuple[ModelVersion, ModelFile]:
+    """What CivitAI says of the hash. Raises BadInput where that is nothing, FileRefused where it is something else than
+    the room says, and what a look-up raises."""
+    try:
+        version = await context.catalog.resolve(resource.hash)
+    except NotFound:
+        raise BadInput(f"CivitAI knows no file with the hash {resource.hash[:12]}… that can be loaded.") from None
+    file = version.file_of_hash(resource.hash)
+    if file is None or file.sha256 != resource.hash:
+        raise BadInput("CivitAI's answer for this hash names no such file.")
+    _check_kind(resource, version, file)
+    return version, file
 
 
 def _summary(resources: tuple[Resource, ...], table: Mapping[str, _Progress], is_several: bool) -> dict[str, Any]:
@@ -133,10 +164,8 @@ async def _add_one(context: LinkContext, resource: Resource, part: _Progress, te
         part.status = "canceled"
         raise asyncio.CancelledError from None
     except CivitaiError as error:
-        if isinstance(error, NotFound):
-            error = BadInput(f"CivitAI knows no file with the hash {resource.hash[:12]}… that can be loaded.")
         part.status, part.error = "error", context.sentence(error)
-        raise error from None
+        raise
     finally:
         tell()
 
@@ -144,11 +173,7 @@ async def _add_one(context: LinkContext, resource: Resource, part: _Progress, te
 async def _have(context: LinkContext, resource: Resource, part: _Progress, tell: Callable[[], None]) -> None:
     if await _is_here(context, resource):
         return
-    version = await context.catalog.resolve(resource.hash)
-    file = version.file_of_hash(resource.hash)
-    if file is None or file.sha256 != resource.hash:
-        raise BadInput("CivitAI's answer for this hash names no such file.")
-    _check_kind(resource, version, file)
+    version, file = await _looked_up(context, resource)
     async with context.loading.slot(resource):
         if context.cancelled(resource.hash):
             raise asyncio.CancelledError
@@ -160,20 +185,34 @@ async def _have(context: LinkContext, resource: Resource, part: _Progress, tell:
             part.moved(progress, time.monotonic())
             tell()
 
-        work = download_file(
-            context.catalog,
-            version,
-            file,
-            preview=_preview(version, resource),
-            progress=moved,
-            cancelled=lambda: context.cancelled(resource.hash),
-        )
-        loaded = await _to_its_end(work, lambda: context.cancelled(resource.hash))
+        def load() -> Coroutine[Any, Any, Downloaded]:
+            return download_file(
+                context.catalog,
+                version,
+                file,
+                preview=_preview(version, resource),
+                progress=moved,
+                cancelled=lambda: context.cancelled(resource.hash),
+            )
+
+        loaded = await load_beside_others(load, lambda: context.cancelled(resource.hash))
     for note in loaded.notes:
         context.note(note)
 
 
-async def _to_its_end(work: Any, cancelled: Callable[[], bool]) -> Any:
+async def load_beside_others(
+    load: Callable[[], Coroutine[Any, Any, Downloaded]], cancelled: Callable[[], bool]
+) -> Downloaded:
+    """Load a file. One that came under this name meanwhile is another's: the bytes are here, and get another name."""
+    try:
+        return await _to_its_end(load(), cancelled)
+    except DownloadTrouble as error:
+        if type(error) is not DownloadTrouble or cancelled():
+            raise
+        return await _to_its_end(load(), cancelled)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Downloaded], cancelled: Callable[[], bool]) -> Downloaded:
     """Wait for a download. Where the room cancelled it, it ends by itself, and may have arrived all the same; when this
     process ends it is torn down."""
     task = asyncio.ensure_future(work)

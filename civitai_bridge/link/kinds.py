@@ -52,6 +52,7 @@ _SPELLING = {name.lower(): name for name in FOLDERS}
 # ComfyUI's folder -> how its files are called in a list.
 _LISTED_AS = {folders[0]: name for name, folders in reversed(FOLDERS.items()) if name not in ("CLIP", "LoCon", "DoRA")}
 _KEPT = ("type", "hash", "name", "path", "modelName", "modelVersionName", "previewImage")
+LISTED_FOLDERS = tuple(_LISTED_AS)
 _CONFIG_ENDINGS = (".yaml", ".yml")
 
 

@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from ..model_files.indexed import ModelPath
-from .kinds import Resource, listed_type, site_type
+from .kinds import LISTED_FOLDERS, Resource, listed_type, site_type
 from .outbox import LARGEST
 
 _ENVELOPE = 4_000  # bytes of a message beside its resources: ids and dates
@@ -27,23 +29,22 @@ def list_files(
     files: Iterable[ModelPath], loading: Sequence[Resource] = (), types: Collection[str] = (), largest: int = LARGEST
 ) -> Listed:
     """Every hashed model file that the site has a type for, what is being loaded first, then the newest. Where not all
-    of them fit into one message, those that were used or changed last do. Slow for many files: for a thread.
+    of them fit into one message, those that were used or changed last do, without their paths, which nothing hangs on.
+    Slow for many files: for a thread.
 
     `types` are in the site's spelling, empty for all."""
     busy = {resource.hash: resource for resource in loading}
-    known = [
-        file
-        for file in files
-        if file.sha256 and file.proved and file.sha256 not in busy and (type_ := listed_type(file.folder))
-        if not types or type_ in types
-    ]
-    known.sort(key=lambda file: file.mtime_ns, reverse=True)
-    entries = [_loading_entry(each) for each in busy.values() if not types or each.type in types]
-    listed = _fitting([*entries, *map(_entry, known)], largest)
-    if not listed.left_out:
-        return listed
-    known.sort(key=_last_use, reverse=True)
-    return _fitting([*entries, *map(_entry, known)], largest)
+    asked = {folder for folder in LISTED_FOLDERS if not types or listed_type(folder) in types}
+    known = [f for f in files if f.sha256 and f.proved and f.folder in asked and f.sha256 not in busy]
+    known.sort(key=attrgetter("mtime_ns"), reverse=True)
+    first = [_loading_entry(each) for each in busy.values() if not types or each.type in types]
+    count = len(first) + len(known)
+    entries = _fitting(chain(first, map(_entry, known)), largest)
+    if len(entries) == count:
+        return Listed(entries, 0)
+    known.sort(key=_LastUse().of, reverse=True)
+    entries = _fitting(chain(first, map(_short_entry, known)), largest)
+    return Listed(entries, count - len(entries))
 
 
 def types_of(value: object) -> tuple[str, ...]:
@@ -53,25 +54,25 @@ def types_of(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(folders.get(name, name) for name in names if name))
 
 
-def _fitting(entries: list[dict[str, Any]], largest: int) -> Listed:
-    room = largest - _ENVELOPE
-    for number, entry in enumerate(entries):
+def _fitting(entries: Iterable[dict[str, Any]], largest: int) -> list[dict[str, Any]]:
+    """The first ones that have room in one message."""
+    room, fitting = largest - _ENVELOPE, []
+    for entry in entries:
         room -= len(json.dumps(entry)) + 2
         if room < 0:
-            return Listed(entries[:number], len(entries) - number)
-    return Listed(entries, 0)
+            break
+        fitting.append(entry)
+    return fitting
 
 
 def _entry(file: ModelPath) -> dict[str, Any]:
     """`path` is what ComfyUI calls the file; no folder of this machine is told."""
-    name = file.name.replace("\\", "/")
-    return {
-        "type": listed_type(file.folder),
-        "hash": file.sha256,
-        "name": name.rpartition("/")[2],
-        "path": f"{file.folder}/{name}",
-        "hasPreview": "",
-    }
+    return {**_short_entry(file), "path": f"{file.folder}/{file.name}".replace("\\", "/")}
+
+
+def _short_entry(file: ModelPath) -> dict[str, Any]:
+    name = file.name.replace("\\", "/").rpartition("/")[2]
+    return {"type": listed_type(file.folder), "hash": file.sha256, "name": name, "hasPreview": ""}
 
 
 def _loading_entry(resource: Resource) -> dict[str, Any]:
@@ -79,10 +80,20 @@ def _loading_entry(resource: Resource) -> dict[str, Any]:
     return {**named, "hasPreview": "", "downloading": True}
 
 
-def _last_use(file: ModelPath) -> int:
-    """When it was read or changed last, in nanoseconds; many systems note a reading only once a day."""
-    try:
-        status = os.stat(file.path)
-    except (OSError, ValueError):
-        return 0
-    return max(status.st_atime_ns, status.st_mtime_ns)
+class _LastUse(dict[str, bool]):
+    """When files were read or changed last, in nanoseconds; many systems note a reading only once a day. A drive that
+    is away is asked once for each of its folders."""
+
+    def __missing__(self, folder: str) -> bool:
+        self[folder] = os.path.isdir(folder)
+        return self[folder]
+
+    def of(self, file: ModelPath) -> int:
+        """By the disk, else as it was when it was listed."""
+        try:
+            if self[os.path.dirname(file.path)]:
+                status = os.stat(file.path)
+                return max(status.st_atime_ns, status.st_mtime_ns)
+        except (OSError, ValueError):
+            pass
+        return file.mtime_ns

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..errors import CivitaiError
+from ..model_files.index import HashIndex
 from .aside import Aside
 from .command import LinkServices
 from .listing import Listed, list_files
@@ -28,7 +29,8 @@ class Lists:
         self.loading = Loading(self.changed)
         self._open_services, self._outbox, self._aside, self._timings = open_services, outbox, aside, timings
         self._sending: asyncio.Task[None] | None = None
-        self._files: object = None  # the index's files when a list was made last
+        self._index: HashIndex | None = None  # as a list was made from it last, and what was in it
+        self._files: object = None
 
     async def current(self, types: tuple[str, ...] = ()) -> Listed:
         """What is here. Raises BadSetting, StateTrouble."""
@@ -40,6 +42,7 @@ class Lists:
             return list_files(files.all, loading, types), files
 
         listed, self._files = await self._aside(make)
+        self._index = index
         if listed.left_out:
             log.info("The list for CivitAI Link had no room for %d files that were not used lately.", listed.left_out)
         return listed
@@ -49,13 +52,15 @@ class Lists:
         if self._sending is None or self._sending.done():
             self._sending = asyncio.ensure_future(self._send())
 
-    async def look(self) -> None:
-        """Send the list where the index changed since the last one: a scan, a download of another program."""
-        if self._files is None:
+    async def look(self, *, at_folders: bool) -> None:
+        """Send the list where the index changed since the last one: by a scan, a download of another program. With
+        `at_folders` whoever keeps the index is asked first to look at the folders, which costs more."""
+        if self._index is None:
             return  # nobody has seen one yet
         try:
-            index = (await self._open_services()).catalog.index
-            if await self._aside(index.files) is not self._files:
+            if at_folders:
+                await self._open_services()
+            if await self._aside(self._index.files) is not self._files:
                 self.changed()
         except CivitaiError as error:
             log.debug("Whether the model files changed cannot be seen: %s", error)

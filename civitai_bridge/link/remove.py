@@ -5,8 +5,9 @@ Never by a path or a name alone: those only choose between copies of the same by
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ async def remove(command: Command, context: LinkContext, report: Report) -> Mapp
         )
     resources = read_resources(command.fields, type_needed=False)
     if context.settings.link_removals == "ask":
-        await context.ask(f"Move {', '.join(_asked(resource) for resource in resources)} to the trash?")
+        files = [file for resource in resources for file in await asyncio.to_thread(_meant, context, resource)]
+        if files:
+            await context.ask(f"Move {', '.join(f'{file.folder}/{file.name}' for file in files)} to the trash?")
     rows, errors = [], []
     for resource in resources:
         try:
@@ -44,10 +47,6 @@ async def remove(command: Command, context: LinkContext, report: Report) -> Mapp
     return _fields(command, resources, rows)
 
 
-def _asked(resource: Resource) -> str:
-    return f"{resource.title} ({resource.type or 'model file'} {resource.hash[:12]}…)"
-
-
 def _fields(command: Command, resources: tuple[Resource, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
     first = resources[0].as_json()
     return {"resource": first} if command.fields.get("resource") is not None else {"resource": first, "resources": rows}
@@ -60,9 +59,19 @@ async def _remove_one(context: LinkContext, resource: Resource, job: str) -> Non
     if not files and not await asyncio.to_thread(_was_removed, context, resource, job):
         raise BadInput("No model file with this hash is here.")
     for file in files:
-        await asyncio.to_thread(_trash, context, file, job)
+        await _to_its_end(_trash, context, file, job)
         context.note(f"{file.folder}/{file.name} was moved to the trash.")
     context.loading.changed()
+
+
+async def _to_its_end(function: Callable[..., None], *arguments: Any) -> None:
+    """Run a function in a thread to its end, cancelled or not: a file is moved or it is not, and the room is told
+    which."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    work.result()
 
 
 def _meant(context: LinkContext, resource: Resource) -> list[ModelPath]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .agent import LinkAgent
 
 log = logging.getLogger(__name__)
+_PATIENCE = 2.0  # seconds for an agent to end in good order
 
 
 class LinkRunner:
@@ -63,7 +64,10 @@ class LinkRunner:
         agent, task = self._agent, self._task
         if agent is not None and task is not None:
             agent.stop()
-            await asyncio.wait({task})
+            done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+            if not done:  # it is connecting
+                task.cancel()
+                await asyncio.wait({task})
 
     @property
     def is_running(self) -> bool:

@@ -19,7 +19,7 @@ from .words import without_own_affairs
 log = logging.getLogger(__name__)
 # How it ended, besides "" for a connection that was lost.
 KICKED, REFUSED_KEY, CHANGED, STOPPED = "kicked", "refused", "changed", "stopped"
-_LISTS_EVERY = 5  # looks at the pairing for each at the index
+_INDEX_EVERY, _FOLDERS_EVERY = 5, 30  # looks at the pairing for each at the index of files, and at the folders
 
 
 class Session:
@@ -42,7 +42,9 @@ class Session:
         self._browsers = 0
         self._events: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._joined = asyncio.Event()
-        self._unkept = ""  # a new key that could not be written yet
+        self._unkept = ""  # a new key that is not on disk yet
+        self._keeping = asyncio.Lock()
+        self._writing: asyncio.Future[None] | None = None
 
     async def run(self, connect: Callable[[OnEvent], Awaitable[Socket]]) -> str:
         """Connect, join and stay until something ends it; how it ended. Raises Unreachable where there was no
@@ -62,6 +64,8 @@ class Session:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+            if self._writing is not None:  # else a key that is forgotten now might be written after that
+                await asyncio.wait({self._writing})
             await socket.close()
 
     async def _join(self, socket: Socket) -> str:
@@ -108,12 +112,16 @@ class Session:
             await socket.emit("join", key)
 
     async def _keep(self) -> None:
-        try:
-            await asyncio.to_thread(self._file.upgrade, self._unkept)
-            self._unkept, self._stamp, self.detail = "", self._file.stamp(), ""
-        except BadSetting as error:
-            self.detail = f"The new key could not be kept, and is lost if this process ends: {error}"
-            log.error("CivitAI Link: %s", self.detail)
+        async with self._keeping:
+            if not self._unkept:
+                return
+            self._writing = asyncio.ensure_future(asyncio.to_thread(self._file.upgrade, self._unkept))
+            try:
+                await asyncio.shield(self._writing)
+                self._unkept, self.detail = "", ""
+            except BadSetting as error:
+                self.detail = f"The new key could not be kept, and is lost if this process ends: {error}"
+                log.error("CivitAI Link: %s", self.detail)
 
     def _presence(self, data: Any) -> None:
         browsers = data.get("client") if isinstance(data, Mapping) else None
@@ -161,8 +169,8 @@ class Session:
                         await socket.emit("leave")
                     return CHANGED
             looks += 1
-            if self._browsers and self._joined.is_set() and looks % _LISTS_EVERY == 0:
-                await self._dispatcher.lists.look()
+            if self._browsers and self._joined.is_set() and looks % _INDEX_EVERY == 0:
+                await self._dispatcher.lists.look(at_folders=looks % _FOLDERS_EVERY == 0)
 
     async def _is_other(self) -> bool:
         secret = self.secret

@@ -155,7 +155,8 @@ def _money(purchase: Purchase, workflow: Workflow) -> dict[str, Any]:
         facts["price"] = workflow.cost
     if workflow.transactions:
         facts |= {"debited": workflow.debited, "credited": workflow.credited, "wallets": workflow.wallets}
-        facts["about"] = {**purchase.about, **_charged(workflow)}
+        if purchase.about.get("charged") != workflow.charged:  # not each time: others note something in it as well
+            facts["about"] = {**purchase.about, **_charged(workflow)}
     return facts
 
 

@@ -73,17 +73,18 @@ class Watcher:
         if crowded and self._listing is None:
             # In a context of its own: what one node listens to is not what all of them wait for.
             self._listing = Context().run(asyncio.get_running_loop().create_task, self._list_on())
+            self._send_scout()
         elif not crowded and self._listing is not None:
             self._listing.cancel()
             self._listing = self._scout = None
             for job in self._jobs:
                 job.stir()
-        self._send_scout()
 
     def _send_scout(self) -> None:
-        scout = self._scout
-        if self._listing is not None and (scout is None or scout not in self._jobs or self._left_out(scout)):
-            self._scout = next((job for job in self._jobs if not self._left_out(job)), None)
+        """Let the oldest job that goes on, for all that the list tells, keep a long poll. Not at once when the last one
+        has ended: the list is asked then, and jobs that end together would be asked one after the other besides."""
+        if self._scout not in self._jobs or self._left_out(self._scout):
+            self._scout = next((job for job in self._jobs if not job.ended and not self._left_out(job)), None)
             if self._scout is not None:
                 self._scout.stir()
 
@@ -130,7 +131,8 @@ class Watcher:
         passed += loop.time() - began
         for job in jobs:
             job.hear(listed.get(job.workflow_id), passed)
-        self._send_scout()
+        if self._listing is not None:
+            self._send_scout()
         if trouble:
             log.info("The list of workflows did not come, so jobs are asked one by one: %s", trouble)
         return trouble
@@ -151,8 +153,8 @@ class Watcher:
 
 class WatchedJob:
     """One job of a Watcher. `unseen` is for how many seconds the list has left it out, `listed` for how many it alone
-    has told of it, `created` when the service made it; with `by_id` only its own route is asked, which tells all that
-    there is."""
+    has told of it, `created` when the service made it, `ended` whether an answer had it over; with `by_id` only its own
+    route is asked, which tells all that there is."""
 
     def __init__(self, watcher: Watcher, workflow: Workflow | None) -> None:
         self._watcher = watcher
@@ -168,7 +170,7 @@ class WatchedJob:
         # Of what nobody has asked it is not known whether it is over, so the list is not waited for.
         self.unseen = 0.0 if workflow else self._watcher.timings.list_patience
         self.listed = 0.0
-        self.by_id = False
+        self.by_id = self.ended = False
         self._news = None
 
     async def look(self, workflow_id: str) -> Workflow:
@@ -193,10 +195,10 @@ class WatchedJob:
         if workflow is None:
             self.unseen += passed
         else:
-            ended = workflow.done and not (self._news and self._news.done)
             self.unseen, self._news = 0.0, workflow
             self.listed += passed
-            if ended and not self.by_id:
+            if workflow.done and not self.ended:
+                self.ended = True
                 self._watcher.hurry()
         self.stir()
 
@@ -209,7 +211,7 @@ class WatchedJob:
         self._earliest = 0.0 if workflow.done else asked + timings.short_poll
         self.listed = 0.0
         if workflow.done:
-            self.by_id = True
+            self.by_id = self.ended = True
             self._watcher.hurry()
         elif self.created is None and (created := moment(workflow.created_at)):
             self.created, self.unseen = created, 0.0  # from now on the list may know it

@@ -12,8 +12,8 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import BlobDamaged, BlobUnavailable, DownloadTrouble, Unreachable
@@ -24,12 +24,13 @@ from ..network.fetch import CAP, Opened, OpenFile, check_placeholder, expect_con
 from ..orchestration.blob_ways import Refused, by_any_way
 from ..orchestration.client import OrchestrationClient
 from ..orchestration.timings import Timings
-from .kinds import HEAD, ending_for, endings, sniff, verify
+from .kinds import ENDINGS, HEAD, ending_for, sniff, verify
 from .outputs import IMAGE, TEXT, Output
 
-AT_ONCE = 6  # files that are loaded together
+AT_ONCE = 6  # files that are loaded together; as many more may be verified and written meanwhile
 _MOST_NAMES = 1000
 _LONGEST_PART = 60  # characters of a workflow's or step's name in a file's name
+_KEPT_NAME = re.compile(r"(.+?)(?:-\d+)?\.(\w+)")
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
 NEW, THERE, MISSING = "new", "there", "missing"
@@ -57,6 +58,7 @@ class Source:
     open_file: OpenFile
     timings: Timings
     most_bytes: int
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
 
 def stems(workflow_id: str, outputs: Iterable[Output]) -> list[str]:
@@ -87,11 +89,12 @@ async def keep_outputs(
     """Put outputs into a folder under these names without endings, several at once; what came of each, in their order.
     `on_file` sees each as it is done. Raises DownloadTrouble where the folder does not take a file; what was written
     until then stays."""
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(2 * AT_ONCE)
+    earlier = await asyncio.to_thread(_earlier, folder)
 
     async def keep(stem: str, output: Output) -> KeptOutput:
         async with room:
-            kept = await _keep(source, folder, stem, output)
+            kept = await _keep(source, folder, stem, output, earlier.get(stem, ()))
         on_file(kept)
         return kept
 
@@ -104,10 +107,10 @@ async def keep_outputs(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep(source: Source, folder: Path, stem: str, output: Output) -> KeptOutput:
+async def _keep(source: Source, folder: Path, stem: str, output: Output, earlier: Sequence[Path]) -> KeptOutput:
     if output.kind == TEXT:
-        return await asyncio.to_thread(_write_text, folder, stem, output)
-    for path in await asyncio.to_thread(_candidates, folder, stem):
+        return await asyncio.to_thread(_write_text, folder, stem, output, earlier)
+    for path in earlier:
         if there := await _as_it_is(source, path, output):
             return there
     if output.is_withheld or not (output.available and (output.id or output.url)):
@@ -128,14 +131,18 @@ async def _load(source: Source, folder: Path, stem: str, output: Output, url: st
     part = PartialFile(folder / f"{stem}.{mark}.part", keep=True)
     most = min(source.most_bytes, CAP) if output.kind == IMAGE else source.most_bytes
     async with part:
-        is_stated = await _pull(source, part, url, most)
+        async with source.room:
+            is_stated = await _pull(source, part, url, most)
         sha256 = await part.finish()
+
+        def put_in_folder() -> Path:
+            return _name(part.path, folder, stem, _verified(part.path, output, decode=not is_stated))
+
         try:
-            ending = await asyncio.to_thread(_verified, part.path, output, decode=not is_stated)
+            path = await asyncio.to_thread(put_in_folder)
         except BlobDamaged:
             await part.empty()
             raise
-        path = await asyncio.to_thread(_name, part.path, folder, stem, ending)
         return KeptOutput(output, NEW, path, part.size, sha256)
 
 
@@ -216,11 +223,14 @@ async def _stated_size(source: Source, output: Output) -> int | None:
     return None if isinstance(seen, Refused) else seen[0]
 
 
-def _candidates(folder: Path, stem: str) -> list[Path]:
-    """Files that may be the output from an earlier time: its name, with a number or without, and one of our endings."""
-    pattern = re.compile(re.escape(stem) + r"(?:-\d+)?\.(\w+)")
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
-    return [folder / name for name in names if (match := pattern.fullmatch(name)) and match[1] in endings()]
+def _earlier(folder: Path) -> dict[str, list[Path]]:
+    """Files that may be outputs from an earlier time, by their names without number and ending."""
+    earlier: dict[str, list[Path]] = {}
+    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)):
+        if (match := _KEPT_NAME.fullmatch(name)) and match[2] in ENDINGS:
+            for stem in {match[1], name[: -len(match[2]) - 1]}:  # a stem may itself end in a number
+                earlier.setdefault(stem, []).append(folder / name)
+    return earlier
 
 
 def _verified(path: Path, output: Output, *, decode: bool) -> str:
@@ -244,12 +254,12 @@ def make_folder(folder: Path) -> None:
         raise in_words(error, folder) from error
 
 
-def _write_text(folder: Path, stem: str, output: Output) -> KeptOutput:
+def _write_text(folder: Path, stem: str, output: Output, earlier: Sequence[Path]) -> KeptOutput:
     """Words as a text file; one that holds the same is kept. Raises DownloadTrouble."""
     content = output.text.encode("utf-8", "replace")
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        for path in _candidates(folder, stem):
+        for path in earlier:
             if path.read_bytes() == content:
                 return KeptOutput(output, THERE, path, len(content), sha256)
         names = (f"{stem}{f'-{number}' if number > 1 else ''}.txt" for number in range(1, _MOST_NAMES))

@@ -17,6 +17,8 @@ _IMAGES = _PICTURES | {"gif", "avif", "svg"}
 # What cannot be told by bytes, by the ending of its id.
 _TAKEN = frozenset({"tar", "obj", "stl", "ply", "gltf", "aac", "txt", "json", "bin", "safetensors"})
 _BY_MIME = {"text/plain": "txt", "application/json": "json", "application/x-tar": "tar", "model/obj": "obj"}
+# Every ending that is ever given.
+ENDINGS = frozenset(ending for known in _ENDINGS.values() for ending in known) | _TAKEN
 HEAD = 512  # bytes in which a kind can be told
 
 
@@ -50,11 +52,6 @@ def ending_for(output: Output, kind: str) -> str:
     if kind in _ENDINGS:
         return named if named in _ENDINGS[kind] else _ENDINGS[kind][0]
     return named if named in _TAKEN else _BY_MIME.get(output.mime.partition(";")[0].lower(), "bin")
-
-
-def endings() -> frozenset[str]:
-    """Every ending that is ever given."""
-    return frozenset(ending for known in _ENDINGS.values() for ending in known) | _TAKEN
 
 
 def verify(content: bytes, output: Output, *, decode: bool) -> Size | None:

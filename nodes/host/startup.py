@@ -15,6 +15,7 @@ from . import comfyui, folders
 from .services import load_server_settings, server_home, services
 
 log = logging.getLogger(__name__)
+_LOOK_EVERY = 3.0  # seconds
 LINK_FILE = "link.json"  # named here too, so that nothing of Link is loaded to see that there is none
 
 
@@ -42,20 +43,31 @@ async def _wake() -> None:
 
 
 def run_link() -> None:
-    """When the server has started and this machine is paired, CivitAI Link runs until the server ends; else nothing of
-    it is loaded."""
+    """When this machine is paired, at the server's start or later by a command, CivitAI Link runs until the server
+    ends. Before that nothing of it is loaded; a look at one file every few seconds is all that it costs."""
     comfyui.when_started(_link)
     comfyui.when_stopped(lambda: services().link.stop() if services().is_linked else None)
 
 
 async def _link() -> None:
+    file, seen = None, 0
+    while True:
+        try:
+            file = file or (await asyncio.to_thread(load_server_settings)).home / LINK_FILE
+            if (written := _written(file)) != seen:
+                seen = written
+                await services().link.start()
+        except CivitaiError as error:
+            log.warning("CivitAI Link could not be started: %s", error)
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _written(file: Path) -> int:
+    """When a file was written, in nanoseconds; 0 where there is none."""
     try:
-        home = (await asyncio.to_thread(load_server_settings)).home
-        if not (home / LINK_FILE).is_file():
-            return
-        await services().link.start()
-    except CivitaiError as error:
-        log.warning("CivitAI Link could not be started: %s", error)
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def serve_routes() -> None:

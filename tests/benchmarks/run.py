@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import catalog  # noqa: E402
 import faults  # noqa: E402
 import graphs  # noqa: E402
+import link  # noqa: E402
 import metadata  # noqa: E402
 import watching  # noqa: E402
 import website  # noqa: E402
@@ -395,6 +396,7 @@ def main() -> int:
         catalog.catalogs(row)
         metadata.reading(row, Path(folder) / "pictures")
         graphs.reading(row)
+        link.linking(row)
         graphs.looked_at(row)
         comfyui(Path(folder) / "comfyui")
     out = ROOT / "bench-output"

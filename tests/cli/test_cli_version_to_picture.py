@@ -32,6 +32,8 @@ def test_a_version_becomes_pictures(
     body = json.loads(next(seen for seen in reversed(sandbox.requests) if seen.route == "submit").body)
     assert body["steps"][0]["input"]["engine"] == sent
     assert body["tags"][:3] == ["civitai-bridge", "project:sea", "b"] and len(body["tags"]) == 4
+    assert data["workflow_id"] in shell("workflows", "--tag", "project:sea", "--tag", "b").out
+    assert data["workflow_id"] not in shell("workflows", "--tag", "project:sea", "--tag", "another").out
 
 
 @pytest.mark.parametrize(

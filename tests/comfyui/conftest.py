@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Server:
         self.log = log
         self.state = state
         self.sandbox = control
+        self.addresses: dict[str, str] = {}  # of the pretend CivitAI
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
@@ -138,8 +139,11 @@ class Run:
         return any(name == kind for _, name, _ in self.events)
 
 
-def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[Server]:
-    """A server until the test is over; `more` is what the sandbox's site has besides, as sandbox_process reads it."""
+def start(
+    tmp: Path, more: Path | None = None, before: Callable[[dict[str, str]], None] = lambda _: None, **environment: str
+) -> Iterator[Server]:
+    """A server until the test is over; `more` is what the sandbox's site has besides, as sandbox_process reads it;
+    `before` is called with the server's environment before it starts."""
     where = Path(os.environ.get("COMFYUI_PATH", ""))
     if not (where / "main.py").is_file():
         pytest.skip("needs COMFYUI_PATH; `make test-comfyui` runs it")
@@ -172,9 +176,15 @@ def start(tmp: Path, more: Path | None = None, **environment: str) -> Iterator[S
     }
     command = [comfyui_python(where), "main.py", "--cpu", "--base-directory", str(base), "--port", str(port)]
     command += ["--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+    try:
+        before(env)
+    except BaseException:
+        pretend.kill()
+        raise
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=where, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", log, addresses["orchestration_url"], tmp / "state")
+    server.addresses = addresses
     try:
         for _ in range(240):
             if process.poll() is not None:

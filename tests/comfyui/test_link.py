@@ -75,12 +75,29 @@ class Room:
             return json.loads(answer.read())
 
 
+def environment(server: Server, home: Path) -> dict[str, str]:
+    """What a process of its own needs to speak to the pretend CivitAI."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CIVITAI_")}
+    addresses = {f"CIVITAI_{name.removesuffix('_url').upper()}_URL": value for name, value in server.addresses.items()}
+    return {**kept, **addresses, "CIVITAI_API_TOKEN": "SECRET-KEY-OF-THE-TESTS", "CIVITAI_BRIDGE_HOME": str(home)}
+
+
 def bridge(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line, on the server's state folder, as a person types it in another window."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CIVITAI_")}
-    environment = {**kept, "CIVITAI_BRIDGE_HOME": str(server.state)}
     command = [sys.executable, "-m", "civitai_bridge", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(server, server.state), capture_output=True, text=True, timeout=90
+    )
+
+
+def page(server: Server, path: str, body: dict[str, Any] | None = None) -> Any:
+    """What the page asks, with the admin token."""
+    token = json.loads((server.state / "credentials.json").read_text())["admin_token"]
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{server.url}/civitai_bridge/{path}", data, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +116,15 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 
 def test_a_code_pairs_this_comfyui_once(room: Room):
     code = room.do("pair")["code"]
-    paired = bridge(room.server, "link", "pair", code)
-    assert paired.returncode == 0, paired.stdout + paired.stderr
+    assert page(room.server, "link")["paired"] is False
+    page(room.server, "link/pair", {"code": code})
     room.until(lambda state: state["linked"])
     kept = room.server.state / "link.json"
     assert len(json.loads(kept.read_text())["key"]) == 128
     assert os.name == "nt" or kept.stat().st_mode & 0o777 == 0o600
-    assert code not in room.server.log.read_text() and "link" in bridge(room.server, "link", "status").stdout.lower()
+    said = room.server.log.read_text() + json.dumps(page(room.server, "link"))
+    assert code not in said and json.loads(kept.read_text())["key"] not in said
+    assert "Linked" in bridge(room.server, "link", "status").stdout or page(room.server, "link")["paired"]
 
 
 def test_the_list_names_what_lies_in_the_folders(room: Room):
@@ -195,7 +214,10 @@ def test_a_picture_becomes_another_one_under_a_mask(room: Room):
         "maskedOnly": False,
     }
     (changed,) = pictures(room.finish("image:img2img", 200, quantity=1, batchSize=1, model=model, params=params))
-    assert changed.size == (64, 64) and len(set(changed.convert("RGB").getdata())) > 10
+    assert changed.size == (64, 64) and len(changed.convert("RGB").getcolors(4096) or ()) > 10
+    params["maskedOnly"] = True
+    (part,) = pictures(room.finish("image:img2img", 200, quantity=1, batchSize=1, model=model, params=params))
+    assert part.convert("RGB").getpixel((2, 32)) == (200, 40, 40) != part.convert("RGB").getpixel((60, 32))
 
 
 def test_the_person_can_read_what_the_room_asked_for(room: Room):
@@ -217,3 +239,40 @@ def test_unpairing_leaves_the_room_and_stops_the_agent(room: Room):
     assert bridge(room.server, "link", "unpair").returncode == 0
     room.until(lambda state: state["presence"]["sd"] == 0)
     assert "key" not in json.loads((room.server.state / "link.json").read_text() or "{}")
+
+
+def test_a_process_of_its_own_obeys_every_command_without_comfyui(room: Room, tmp_path: Path):
+    home, models = tmp_path / "home", tmp_path / "models"
+    (models / "loras").mkdir(parents=True)
+    paired = room.do("pair")
+    own = environment(room.server, home) | {"CIVITAI_BRIDGE_MODELS": str(models)}
+    base = [sys.executable, "-m", "civitai_bridge", "link"]
+    entered = subprocess.run(
+        [*base, "pair", paired["code"]], cwd=ROOT, env=own, capture_output=True, text=True, timeout=90
+    )
+    assert entered.returncode == 0 and "Paired" in entered.stdout, entered.stdout + entered.stderr
+    with subprocess.Popen(
+        [*base, "run"], cwd=ROOT, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            room.until(lambda state: state["linked"])
+            (name,) = room.do("add", versions=[LORA])["ids"]
+            assert room.wait(name)["status"] == "success"
+            file = models / "loras" / "storybookLight_v2.safetensors"
+            sha256 = room.hash_of(file)
+            assert sha256 in {each["hash"] for each in room.finish("resources:list")["resources"]}
+            assert [each["id"] for each in room.finish("activities:list")["activities"]] == [name]
+            removed = room.finish("resources:remove", resources=[{"type": "lora", "hash": sha256}])
+            assert removed["status"] == "success" and not file.exists()
+            assert (
+                room.finish("resources:add:cancel", resources=[{"type": "lora", "hash": sha256}])["status"] == "error"
+            )
+            assert room.finish("activities:cancel", activityId=name)["status"] == "error"
+            assert room.finish("activities:clear")["activities"] == []
+            for kind in ("image:txt2img", "image:img2img"):
+                end = room.finish(kind, quantity=1, batchSize=1, model=sha256, params=PICTURE)
+                assert end["status"] == "error" and len(end["error"]) > 20
+            assert room.state()["complaints"] == []
+        finally:
+            process.terminate()
+            process.wait(20)

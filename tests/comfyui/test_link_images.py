@@ -9,10 +9,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import threading
 import time
 import urllib.parse
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,6 +215,19 @@ def test_how_much_of_a_picture_stays_hangs_on_the_strength(link: LinkServer):
 
     none, half, again = differs(0.0), differs(0.5), differs(0.5)
     assert none != half and half == again
+
+
+def test_a_picture_is_loaded_from_the_sites_address_and_from_no_other(link: LinkServer):
+    ports = urllib.parse.urlsplit(link.server.sandbox).port or 0
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports + 1}/api/v1/images?limit=20") as answer:
+        address = next(item["url"] for item in json.loads(answer.read())["items"] if item["type"] == "image")
+    params = {**PARAMS, "denoiseStrength": 0.5}
+    (picture,) = link.pictures("image:img2img", params={**params, "initImage": address})
+    assert picture.shape == (64, 64, 3)
+    unknown = re.sub("[0-9a-f-]{36}", str(uuid.uuid4()), address)
+    for other in ("https://evil.example/x.png", link.server.url + "/system_stats", unknown):
+        answer = link.ask("image:img2img", params={**params, "initImage": other})
+        assert answer["status"] == "error" and "initImage" in answer["error"] and other not in answer["error"], answer
 
 
 def test_a_batch_begins_from_the_same_picture(link: LinkServer):

@@ -39,10 +39,14 @@ async def test_a_query_fans_out_into_the_pictures_of_its_workflows(comfyui: Any)
     assert len(shown(run, "3")) == 6 and len(shown(run, "4")) == 6
     assert run.text("1").count("succeeded") == 3 and run.text("2").count("2 pictures of") == 3
     output = Path(comfyui.state).parent / "base" / "output"
-    first = shown(run, "4")[0]
-    with Image.open(output / first["subfolder"] / first["filename"]) as picture:
-        text = picture.info["parameters"]
-    assert "a lighthouse at dusk, number" in text and "Seed: 42" in text and "Size: 64x64" in text
+    texts = []
+    for file in shown(run, "4"):
+        with Image.open(output / file["subfolder"] / file["filename"]) as picture:
+            texts.append(picture.info["parameters"])
+    for number in range(3):  # each picture has its own workflow's prompt, and its own seed
+        ours = [text for text in texts if f"a lighthouse at dusk, number {number}" in text]
+        assert sorted(text.split("Seed: ")[1][:2] for text in ours) == ["42", "43"], texts
+    assert all("Size: 64x64" in text for text in texts)
 
 
 async def test_what_was_ordered_here_with_a_tag_is_found_by_it_and_brought_in_without_a_second_charge(comfyui: Any):

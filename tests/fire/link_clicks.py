@@ -32,6 +32,17 @@ class Clicks:
             await asyncio.sleep(rng.uniform(0.0, lane.pause))
             await getattr(self, f"_{lane.habit}")(lane, rng)
 
+    async def until_quiet(self, seconds: float) -> None:
+        """Wait until nothing that was asked for earlier is at work: an add that ends late is no fault of a removal."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            name = await self._send("activities:list")
+            await self._ended(name, 5)
+            rows = (self.browser.page.final(name) or {}).get("activities")
+            if rows is not None and not any(row["status"] in ("pending", "processing") for row in rows):
+                return
+            await asyncio.sleep(0.5)
+
     async def settle(self, lane: Lane) -> dict[int, bool]:
         """The last click of a lane, when nothing goes wrong any more: for each version whether it shall be here."""
         here = lane.habit != "churn"

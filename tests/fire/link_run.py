@@ -86,6 +86,7 @@ async def _calm(plan: LinkPlan, sandbox: Sandbox, browser: Browser, clicks: Clic
     with contextlib.suppress(TimeoutError):
         await browser.until(lambda: not browser.linked, 5)
     await clicks.until_linked(60)
+    await clicks.until_quiet(60)
     settled = await asyncio.gather(*(clicks.settle(lane) for lane in plan.lanes if lane.versions))
     await asyncio.sleep(1.5)  # whatever was still at work ends
     return {version: here for each in settled for version, here in each.items()}

@@ -86,6 +86,7 @@ async def test_a_deleted_link_forgets_its_key_and_ends(machine: Machine, browser
     await until(lambda: agent.dispatcher.lists.loading.now)
     await browser.forget()
     await until(lambda: machine.running[-1][1].done())
+    assert machine.running[-1][1].exception() is None
     assert not machine.file.load() and "ended the link" in agent.state.detail
     assert agent.dispatcher.jobs.now == {} and agent.dispatcher.book.open_jobs() == []
 

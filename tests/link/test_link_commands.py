@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from link_room import LORA, OTHER, Machine, content, sha256, until
 
+from pack.civitai_bridge.catalog.service import download_file
+from pack.civitai_bridge.link.add import load_beside_others
 from pack.civitai_bridge.link.listing import list_files, types_of
 from pack.civitai_bridge.link.outbox import LARGEST
 from pack.civitai_bridge.link.questions import ALLOW, DENY, answer, open_questions
@@ -188,8 +194,6 @@ async def test_with_ask_a_download_waits_for_the_person_who_may_answer_in_anothe
 
 
 async def test_a_person_who_says_nothing_for_too_long_is_a_no(machine: Machine, browser: Browser, sandbox: Sandbox):
-    from dataclasses import replace
-
     machine.timings = replace(machine.timings, patience=0.1)
     await machine.pair(browser)
     machine.change(link_downloads="ask")
@@ -206,6 +210,28 @@ async def test_a_preview_is_fetched_from_media_hosts_alone_and_kept_beside_the_f
     assert (await browser.finish(await browser.send("resources:add", resource=resource)))["status"] == "success"
     assert "loras/storybookLight_v2.preview.png" in machine.files()  # the creator's own
     assert not [seen for seen in sandbox.requests if "pictures.example" in seen.path]
+
+
+async def test_the_rooms_preview_stands_before_the_creators(machine: Machine, browser: Browser, sandbox: Sandbox):
+    await machine.pair(browser)
+    other = await (await machine.apps[-1].catalog()).resolve(str(OTHER))
+    rooms = {**sandbox.link.resource(LORA), "previewImage": other.images[0].url}
+    for resource in (rooms, sandbox.link.resource(OTHER)):
+        assert (await browser.finish(await browser.send("resources:add", resource=resource)))["status"] == "success"
+    previews = {(machine.models / path).read_bytes() for path in machine.files() if path.endswith(".preview.png")}
+    assert len(previews) == 1
+
+
+async def test_two_files_of_one_name_at_once_both_arrive(machine: Machine, browser: Browser, sandbox: Sandbox):
+    await machine.pair(browser)
+    catalog = await machine.apps[-1].catalog()
+    one, two = await catalog.resolve(str(LORA)), await catalog.resolve(str(OTHER))
+    named_alike = replace(two.files[0], name=one.files[0].name)
+    sandbox.script.fault("storage", "slow", times=2, seconds=0.2)
+    wanted = ((one, one.files[0]), (replace(two, files=(named_alike,)), named_alike))
+    loads = [partial(download_file, catalog, version, file) for version, file in wanted]
+    done = await asyncio.gather(*(load_beside_others(load, lambda: False) for load in loads))
+    assert {Path(each.path).read_bytes() for each in done} == {content(LORA), content(OTHER)}
 
 
 async def test_progress_comes_about_once_a_second(machine: Machine, browser: Browser, sandbox: Sandbox):

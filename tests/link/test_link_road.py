@@ -17,7 +17,7 @@ async def test_a_code_becomes_a_key_and_the_sites_first_questions_are_answered(m
     pairing = machine.file.load()
     assert (pairing.key, pairing.code) == (browser.key, "")
     assert stat.S_IMODE(machine.file.path.stat().st_mode) == 0o600
-    assert agent.state.sentence.startswith("Linked; one page")
+    await until(lambda: agent.state.sentence.startswith("Linked; one page"))
     assert browser.page.complaints == []
     assert browser.key not in str(machine.told)
 

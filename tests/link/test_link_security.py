@@ -232,6 +232,7 @@ async def test_point_7_ids_are_capped_repeated_ones_obeyed_once_and_unknown_fiel
 
 async def test_point_9_only_commands_are_heard(machine: Machine, browser: Browser, sandbox: Sandbox):
     agent = await machine.pair(browser)
+    await until(lambda: agent.state.browsers == 1)
     state = agent.state
     for event, data in (
         ("commandStatus", {"type": "resources:add", "id": "a", "status": "success", "resource": {}}),

@@ -224,3 +224,22 @@ def test_pictures_that_were_bought_here_come_from_the_disk_and_wait_no_longer(no
             break
         time.sleep(0.02)
     assert fleet.journal.rows()[0].state == "collected"
+
+
+def test_of_a_partial_batch_the_pictures_come_and_the_rest_has_its_reason(nodes: Any, sandbox: Any):
+    pytest.importorskip("torch", reason="make test installs a CPU build where there is one")
+    from pack.civitai_bridge.orchestration.outcome import Terms
+    from pack.civitai_bridge.orchestration.request import GenerationRequest
+
+    async def order() -> str:
+        request = GenerationRequest(model="128078", prompt="partly", seed=5, width=64, height=64, quantity=3)
+        return (await (await nodes.services.services().fleet()).generate(request, Terms())).workflow_id
+
+    sandbox.script.job(seconds=0.1, blocked=(0,), reason="ChildReference")
+    workflow_id = background_loop().start(order()).result(20)
+    out = run(nodes.workflows.CivitaiBridgeWorkflowImages, workflow_id=workflow_id)
+    assert out.args[0].shape[0] == 2 and out.args[3] == "succeeded"
+    assert out.args[2].arrived == (1, 2) and list(out.args[2].missing) == [0] and out.args[2].seed == 5
+    assert "Picture 1 of step gen: It is withheld: moderation saw a reference to a child" in out.args[5]
+    node = nodes.workflows.CivitaiBridgeWorkflowImages
+    assert fingerprint(node, workflow_id=workflow_id) == fingerprint(node, workflow_id=workflow_id), "it stays so"

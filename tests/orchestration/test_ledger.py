@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.errors import CivitaiError
+from pack.civitai_bridge.orchestration.answers import learn_money
 from pack.civitai_bridge.orchestration.journal import Journal
 from pack.civitai_bridge.orchestration.ledger import WALLETS, Entry, all_totals, as_csv, entry_of, harmless, totals
 from pack.civitai_bridge.orchestration.limits import Limits, Spending
 from pack.civitai_bridge.orchestration.outcome import Terms
+from pack.civitai_bridge.orchestration.owned import OwnedPurchase
 from pack.civitai_bridge.orchestration.spendings import look_for_refunds, spendings_of, spent_until
 
 NOON = datetime(2026, 11, 28, 12).timestamp()
@@ -163,3 +165,12 @@ async def test_spent_is_what_the_limits_count(bridge: Any, fleet: Any):
     await buy(bridge)
     made = spent_until(spendings_of(bridge.journal, BASE), Limits(1000, 5000), time.time())
     assert (made.last_24_hours, made.left) == (16, 4984)
+
+
+async def test_a_second_look_at_the_money_keeps_what_was_noted_meanwhile(bridge: Any, fleet: Any):
+    outcome = await buy(bridge)
+    owned_row = bridge.journal.take(outcome.key, "me")
+    bridge.journal.record(outcome.key, about={**owned_row.about, "handed_over": True})
+    owned = OwnedPurchase(bridge.runs.services, owned_row, "me")
+    await learn_money(owned, await bridge.client.workflow(outcome.workflow_id))
+    assert bridge.journal.get(outcome.key).about["handed_over"] is True

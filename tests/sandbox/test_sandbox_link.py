@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import socketio
+from pack_root import ROOT
 
 from pack.civitai_bridge.app import App
 from pack.civitai_bridge.sandbox import Sandbox
@@ -264,6 +266,15 @@ async def test_the_control_address_pairs_clicks_and_shows(sandbox: Sandbox, agen
         assert (await do(do="wait", id="unknown", seconds=0.05))["error"].startswith("after 0.05 s")
         async with session.get(f"{sandbox.orchestration_url}/sandbox/link/log") as answer:
             assert any(line["event"] == "upgradeKey" for line in await answer.json())
+
+
+async def test_what_the_page_about_link_shows_of_the_control_address_works_as_it_stands(sandbox: Sandbox):
+    lines = re.findall(r"curl -d '(.*)' http://127.0.0.1:8790(\S+)", (ROOT / "docs" / "link.md").read_text())
+    assert len(lines) == 3
+    async with aiohttp.ClientSession() as session:
+        for body, path in lines:
+            async with session.post(sandbox.orchestration_url + path, data=body) as answer:
+                assert answer.status == 200 and "error" not in await answer.json()
 
 
 def test_instances_outlive_the_sandbox(tmp_path: Path):

@@ -10,7 +10,7 @@ from pack.civitai_bridge.errors import BlobDamaged
 from pack.civitai_bridge.model_files.names import safe_name
 from pack.civitai_bridge.sandbox.drawing import draw
 from pack.civitai_bridge.workflows.keeping import stems
-from pack.civitai_bridge.workflows.kinds import ending_for, endings, sniff, verify
+from pack.civitai_bridge.workflows.kinds import ENDINGS, ending_for, sniff, verify
 from pack.civitai_bridge.workflows.outputs import Output
 
 
@@ -59,7 +59,7 @@ KINDS = [
 @pytest.mark.parametrize(("content", "id_", "ending"), KINDS)
 def test_the_ending_is_that_of_the_bytes(content: bytes, id_: str, ending: str):
     assert ending_for(output(id_=id_), sniff(content)) == ending
-    assert ending in endings()
+    assert ending in ENDINGS
 
 
 def test_what_is_no_picture_is_damaged():

@@ -1,8 +1,16 @@
 """The control address of the sandbox's Link: pairing codes, a browser's clicks, and what the relay does wrong.
 
-POST /sandbox/link {"do": "pair"}                                   -> {"instance": 1, "code": "1f2e3d"}
-POST /sandbox/link {"do": "add", "instance": 1, "versions": [300001]}  -> {"ids": ["…"]}
-GET  /sandbox/link, GET /sandbox/link/log
+POST /sandbox/link {"do": …}, with `instance` where it is not the newest browser's:
+    pair                        a new instance with a browser in its room   -> {"instance": 1, "code": "1f2e3d"}
+    open instance               a browser on an instance that is there; close: it goes away; forget: deleted
+    add versions [array]        the site's button of each version           -> {"ids": ["…"]}
+    send command                any command, without id and date            -> {"id": "…"}
+    wait id [seconds]           the final status of a command
+    state                       what the browser shows, all statuses, what it complains of
+    restart [away]              the relay goes away for seconds
+    sever [role] [drop]         connections of `sd` or `client` end, with the relay's word or without one
+    trouble …                   calm, faults, switches, random, code_seconds: see script.py
+GET /sandbox/link, GET /sandbox/link/log
 """
 
 from __future__ import annotations

@@ -1,0 +1,35 @@
+"""What the tables say of our own nodes is what the nodes say of themselves, by the committed snapshot."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pack_root import ROOT
+
+from pack.civitai_bridge.graphs.analysis import LISTS
+from pack.civitai_bridge.graphs.deeds import deed_of
+from pack.civitai_bridge.metadata.comfy.nodes import row
+
+NODES: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/nodes/object_info.json").read_text(encoding="utf-8"))
+WIDGETS = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
+
+
+def widgets(node: dict[str, Any]) -> list[str]:
+    """The inputs with a widget, in the order in which a page writes their values."""
+    inputs = {**node["input"].get("required", {}), **node["input"].get("optional", {})}
+    return [name for name, spec in inputs.items() if isinstance(spec[0], list) or WIDGETS & set(spec[0].split(","))]
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_a_row_names_the_widgets_of_a_saved_page_in_their_order(kind: str):
+    assert list(row(kind).get("widgets", ())) == widgets(NODES[kind]), "a row in metadata/comfy/nodes.json"
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_what_makes_lists_and_what_pays_is_known(kind: str):
+    assert (kind in LISTS) is any(NODES[kind].get("output_is_list") or ())
+    inputs = {**NODES[kind]["input"].get("required", {}), **NODES[kind]["input"].get("optional", {})}
+    pays = "max_buzz" in inputs and not kind.endswith("Estimate")
+    assert deed_of(kind, dict.fromkeys(inputs)).pays is pays
