@@ -6,6 +6,8 @@ import { canvasPlace, middle, mousePlace } from "./graph.js";
 import { pageSetting } from "./settings.js";
 
 const LARGEST = 64 * 2 ** 20; // bytes of a picture that is looked into here
+// What lies beside or over the canvas has drops of its own.
+const ELSEWHERE = "dialog, [role=dialog], aside, nav, .cb-panel, .side-bar-panel, .side-tool-bar-container";
 let dropped = null; // where the last drop was; 1.35 keeps a stale mouse meanwhile
 
 function takesText(target) {
@@ -34,7 +36,7 @@ export async function isOurs(file) {
 }
 
 function pasted(event) {
-  if (event.cbPassed || takesText(event.target)) return;
+  if (event.cbPassed || takesText(event.target) || event.target?.closest?.("dialog, [role=dialog]")) return;
   const reading = readingOf(event.clipboardData?.getData("text/plain"));
   const files = [...(event.clipboardData?.files ?? [])];
   if (reading) {
@@ -63,7 +65,7 @@ function stop(event) {
 
 function wasDropped(event) {
   dropped = [event.clientX, event.clientY];
-  if (takesText(event.target) || event.target?.closest?.(".cb-panel, dialog")) return;
+  if (takesText(event.target) || event.target?.closest?.(ELSEWHERE)) return;
   if (event.dataTransfer?.files?.length) return; // goes through handleFile
   const address = firstAddress(event.dataTransfer?.getData("text/uri-list"));
   const reading = readingOf(address) ?? readingOf(event.dataTransfer?.getData("text/plain"));

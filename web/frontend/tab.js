@@ -29,8 +29,9 @@ async function fill(element) {
 
 /** Put the tab into the sidebar. */
 export function registerTab() {
-  const register = manager()?.sidebarTab?.registerSidebarTab ?? manager()?.registerSidebarTab;
-  register?.call(manager().sidebarTab?.registerSidebarTab ? manager().sidebarTab : manager(), {
+  const sidebar = manager()?.sidebarTab;
+  const place = sidebar?.registerSidebarTab ? sidebar : manager();
+  place?.registerSidebarTab?.({
     id: ID,
     title: "civitai_bridge.title",
     label: "civitai_bridge.title",
