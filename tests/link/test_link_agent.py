@@ -11,6 +11,7 @@ from link_room import LORA, OTHER, QUICK, Machine, sha256, until
 
 from pack.civitai_bridge.errors import BadInput
 from pack.civitai_bridge.link.pairing import CODE_LIVES, Pairing, PairingFile, read_code, read_key
+from pack.civitai_bridge.link.runner import LinkRunner
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.link import Browser
 
@@ -123,6 +124,22 @@ async def test_unpairing_in_another_process_ends_the_agent_and_what_it_was_asked
     PairingFile(machine.settings.home).forget_all()
     await until(lambda: machine.running[-1][1].done())
     assert "leave" in events(sandbox) and agent.dispatcher.book.open_jobs() == []
+
+
+async def test_what_a_forgotten_room_asked_for_is_not_done_for_the_next_one(
+    machine: Machine, browser: Browser, sandbox: Sandbox
+):
+    await machine.pair(browser)
+    sandbox.script.fault("storage", "hang", seconds=20)
+    name = await browser.send("resources:add", resource=sandbox.link.resource(LORA))
+    await until(lambda: browser.page.statuses.get(name))
+    await machine.kill()
+    runner = LinkRunner(lambda: machine.settings, machine.start)
+    assert await runner.unpair() and not await runner.unpair()
+    second = await sandbox.link.browse()
+    sandbox.script.faults.clear()
+    agent = await machine.pair(second)
+    assert agent.dispatcher.book.open_jobs() == [] and machine.files() == []
 
 
 async def test_two_processes_on_one_state_folder_are_one_agent(machine: Machine, browser: Browser):

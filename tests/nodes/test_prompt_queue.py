@@ -158,7 +158,7 @@ async def test_a_prompt_that_runs_beside_a_queued_one_is_not_interrupted(core: C
     assert core.interrupts == 0 and core.queue.currently_running
 
 
-FAILED = {"exception_type": "FileNotFoundError", "exception_message": "/home/me/models/x", "node_type": "VAELoader"}
+FAILED = {"exception_type": "FileNotFoundError", "exception_message": "/srv/me/models/x", "node_type": "VAELoader"}
 
 
 @pytest.mark.parametrize(
