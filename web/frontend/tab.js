@@ -15,7 +15,6 @@ function manager() {
 async function fill(element) {
   try {
     [panel] = await Promise.all([panel ?? import("../views/panel.mjs"), loadWords()]);
-    if (!element.isConnected && !element.parentNode) return;
     panel.mount(element, wanted);
     wanted = null;
   } catch (error) {

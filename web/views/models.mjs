@@ -106,7 +106,7 @@ export class ModelsView {
 
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
-    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.newer && t("models.has_newer")];
+    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && row.license[0], row.newer && t("models.has_newer")];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
