@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..metadata.comfy.graph import Graph, Wire
+from ..metadata.comfy.graph import Graph, Wire, descendants
 from ..metadata.comfy.nodes import row
 from ..orchestration.limits import Limits
 from ..resources.json_values import text
@@ -194,14 +194,7 @@ def _repeated(graph: Graph, keys: Iterable[str], rules: Rules) -> frozenset[str]
     lists = [key for key, node in graph.nodes.items() if makes_lists(node.kind)]
     if not lists:
         return frozenset()
-    behind = set(lists)
-    todo = list(lists)
-    while todo:
-        for taker in graph.takers[todo.pop()]:
-            if taker not in behind:
-                behind.add(taker)
-                todo.append(taker)
-    fed = behind - set(lists)
+    fed = descendants(graph, (taker for key in lists for taker in graph.takers[key]))
     return frozenset(key for key in keys if key in fed)
 
 

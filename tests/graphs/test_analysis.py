@@ -117,6 +117,20 @@ def test_a_node_behind_a_list_may_cost_the_whole_limit(between: list[str]):
     assert [each.most_buzz for each in look(prompt).paying] == [100, 4]
 
 
+@pytest.mark.parametrize("wire", [["0", True], ["0", 0.0], {"__value__": ["0", 0]}, {"__value__": ["0", False]}])
+def test_a_node_behind_a_list_is_seen_by_every_wire_that_core_follows(wire: object):
+    prompt = {"0": node("CivitaiBridgePromptSheet", sheet="a"), "1": generate(max_buzz=3, model=wire)}
+    assert look(prompt).paying[0].repeats and look(prompt).most_buzz == 100
+    no_node = {"0": node("KSampler"), "1": generate(max_buzz=3, model={"__value__": ["a text", 0]})}
+    assert look(no_node).most_buzz == 3
+
+
+def test_a_node_that_pays_and_makes_a_list_may_itself_be_behind_one():
+    prompt = {"0": node("CivitaiBridgePromptSheet", sheet="a"), "1": generate(max_buzz=3, prompt=["0", 0])}
+    rules = Rules(RULES.limits, HOSTS, makes_lists=lambda kind: kind.startswith("CivitaiBridge"))
+    assert look(prompt, rules).paying[0].repeats and look(prompt, rules).most_buzz == 100
+
+
 def test_a_server_says_what_makes_lists_and_a_class_that_nobody_knows_may():
     prompt = {"1": node("SomebodysNode"), "2": generate(max_buzz=3, prompt=["1", 0])}
     assert look(prompt).most_buzz == 100
