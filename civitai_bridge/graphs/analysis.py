@@ -131,12 +131,14 @@ def analyse(opened: OpenedGraph, rules: Rules) -> Analysis:
         if deeds[key].writes and (not deeds[key].downloads or key in loading)
     )
     asks = any(deeds[key].asks and (not deeds[key].downloads or key in loading) for key in does)
+    hosts = _hosts((deeds[key] for key in does), rules, loads=bool(downloads))
     return Analysis(
-        hash=fingerprint(graph),
+        # A setting that lets graphs load files, or another service, is nothing that was agreed to before.
+        hash=fingerprint(graph, {"loads": bool(downloads), "hosts": hosts}),
         most_buzz=_sum_of(paying, rules.limits),
         is_unlimited=any(node.most_buzz is None for node in paying),
         paying=paying[:_MOST_LISTED],
-        hosts=_hosts((deeds[key] for key in does), rules, loads=bool(downloads)),
+        hosts=hosts,
         writes=writes[:_MOST_LISTED],
         downloads=downloads[:_MOST_LISTED],
         asks=asks,

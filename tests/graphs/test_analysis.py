@@ -243,6 +243,32 @@ def test_what_tells_the_model_is_covered_and_a_sheet_of_prompts_is_not(kind: str
     assert (first != second) is covered
 
 
+def test_what_a_setting_lets_happen_beside_it_was_not_agreed_to_before():
+    prompt = {"1": generate(max_buzz=3), "2": node("CivitaiBridgeDownload", reference="1", allow_download=True)}
+    assert look(prompt).hash != look(prompt, MAY_LOAD).hash, "graph_downloads was switched on since"
+    elsewhere = Rules(RULES.limits, {**HOSTS, "fleet": ("another.example",)})
+    assert look(GRAPH).hash != look(GRAPH, elsewhere).hash and look(GRAPH).hash == look(GRAPH, MAY_LOAD).hash
+    assert look(GRAPH).hash == look(GRAPH, Rules(Limits(9999, 9999), HOSTS)).hash, "more Buzz is compared by itself"
+
+
+def test_loras_that_stand_in_the_graph_name_it():
+    def applies(air: str) -> Prompt:
+        return {"1": node("CivitaiBridgeApplyLoras", missing="download", loras={"__value__": [{"air": air}]})}
+
+    assert look(applies("urn:air:sdxl:lora:civitai:1@1")).hash != look(applies("urn:air:sdxl:lora:civitai:2@2")).hash
+
+
+def test_what_is_nested_too_deep_for_a_name_equals_nothing():
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    first, second = (
+        analyse(open_graph({"1": node("CivitaiBridgeDownload", reference=reference, model=deep)}), RULES).hash
+        for reference in ("1", "2")
+    )
+    assert first != second
+
+
 def test_what_feeds_a_choice_by_wire_names_it_too():
     def with_value(value: int) -> Prompt:
         return {
