@@ -140,6 +140,15 @@ def test_a_server_says_what_makes_lists_and_a_class_that_nobody_knows_may():
     assert look(loop, Rules(RULES.limits, HOSTS, makes_lists=lambda _: False)).most_buzz == 100
 
 
+@pytest.mark.parametrize("kind", ["VHS_BatchManager", "ImpactQueueTrigger", "ImpactQueueTriggerCountdown", "AutoQueue"])
+def test_a_graph_that_queues_itself_again_may_cost_the_limit_of_a_day(kind: str):
+    analysis = look({"1": generate(max_buzz=3), "2": node(kind)})
+    assert (analysis.most_buzz, analysis.paying[0].most_buzz) == (PER_DAY, 3) and "queue" in analysis.notes[-1]
+    assert analysis.most_of(7, RULES.limits) == PER_DAY
+    free = look({"1": node("KSampler"), "2": node(kind)})
+    assert (free.most_buzz, free.notes, free.asks) == (0, (), False)
+
+
 def test_a_node_cannot_hide_behind_its_id_or_a_ring():
     hidden = {
         "prompt": generate(max_buzz=3, model=["prompt", 0]),
