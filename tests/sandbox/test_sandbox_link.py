@@ -227,8 +227,6 @@ async def test_the_rest_calls_show_name_rekey_and_limit_instances(sandbox: Sandb
     address, cookie = f"{sandbox.link_url}/api/link", {"Cookie": "__Secure-civitai-token=me"}
     async with aiohttp.ClientSession(headers=cookie) as me, aiohttp.ClientSession() as stranger:
         assert (await stranger.get(address)).status == 401
-        gone = await stranger.get(f"{sandbox.link_url}/api/socketio/?EIO=4&transport=polling&sid=nobodys")
-        assert (gone.status, (await gone.json())["code"]) == (400, 1)
         first = await (await me.post(address, json={})).json()
         assert first["instanceCount"] == 1 and first["instanceLimit"] == 10 and len(first["key"]) == 6
         again = await (await me.post(address, json={"id": first["id"]})).json()
