@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
     targets = {
         "demo": demo, "test": test, "check": check, "cases": cases, "bench": bench, "fire": fire,
         "fire-catalog": fire_catalog, "fire-link": fire_link, "templates": templates, "test-proxy": test_proxy,
-        "test-comfyui": test_comfyui, "test-browser": test_browser, "bench-browser": bench_browser, "house": house,
+        "test-comfyui": test_comfyui, "test-browser": test_browser, "bench-browser": bench_browser,
+        "pictures": pictures, "house": house,
     }  # fmt: skip
     if len(arguments) != 1 or arguments[0] not in targets:
         print(__doc__)
@@ -151,6 +152,11 @@ def bench_browser() -> int:
     """What the pack costs ComfyUI's page."""
     python = environment("browser")
     return run([python, str(ROOT / "tests" / "benchmarks" / "page_bench.py")])
+
+
+def pictures() -> int:
+    """The pictures of the help pages and the documentation, taken anew of the real page."""
+    return run([environment("browser"), str(ROOT / "tests" / "browser" / "pictures.py")])
 
 
 def house() -> int:

@@ -2,8 +2,6 @@
 // dialogs show is loaded when it is first asked for.
 import { app } from "../../scripts/app.js";
 import { addBadge, followJobs } from "./frontend/badges.js";
-import { nodeMenuItems, registerCommands } from "./frontend/commands.js";
-import { loadWords } from "./frontend/i18n.js";
 import { guardPaste } from "./frontend/paste.js";
 import { listen } from "./frontend/progress.js";
 import { guardQueue } from "./frontend/queue.js";
@@ -22,7 +20,6 @@ app.registerExtension({
     guardSavedValues(nodeType, nodeData);
   },
   nodeCreated: addBadge,
-  getNodeMenuItems: nodeMenuItems,
 });
 
 app.registerExtension({
@@ -34,6 +31,6 @@ app.registerExtension({
     guardPaste();
     listen();
     followJobs();
-    idle(() => loadWords().then(registerCommands)); // labels of commands are not translated by ComfyUI
+    idle(() => import("./frontend/commands.mjs").then(({ registerCommands }) => registerCommands()));
   },
 });

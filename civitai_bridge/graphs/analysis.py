@@ -240,6 +240,9 @@ def _notes(
     deeds: Mapping[str, Deed],
     rules: Rules,
 ) -> Iterable[str]:
+    paying = tuple(paying)
+    if len(paying) > _MOST_LISTED:
+        yield f"{len(paying)} nodes may pay; the first {_MOST_LISTED} are listed, and all are counted."
     unlimited = [node for node in paying if node.most_buzz is None]
     if unlimited:
         yield (

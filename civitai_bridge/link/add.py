@@ -178,11 +178,13 @@ async def _have(context: LinkContext, resource: Resource, part: _Progress, tell:
         if context.cancelled(resource.hash):
             raise asyncio.CancelledError
         _check_rules(context, version, file)
+        context.loading.rest[resource.hash] = stated_size(file) or 0
         part.status = "processing"
         tell()
 
         def moved(progress: DownloadProgress) -> None:
             part.moved(progress, time.monotonic())
+            context.loading.rest[resource.hash] = max(0, (progress.of_bytes or 0) - progress.bytes)
             tell()
 
         def load() -> Coroutine[Any, Any, Downloaded]:
@@ -269,7 +271,8 @@ def _check_rules(context: LinkContext, version: ModelVersion, file: ModelFile) -
         )
     place = Path(context.catalog.catalogs.folders.target(place_of(version, file)[1], "x").path).parent
     there = next((folder for folder in (place, *place.parents) if folder.is_dir()), place)
-    if shutil.disk_usage(there).free - size < settings.link_keep_free_gb * GB:
+    promised = sum(rest for hash_, rest in context.loading.rest.items() if hash_ != file.sha256)
+    if shutil.disk_usage(there).free - promised - size < settings.link_keep_free_gb * GB:
         raise NoRoom(
             f"The disk would have less than {settings.link_keep_free_gb} GB left, which CivitAI Link keeps free here "
             "(setting link_keep_free_gb)."

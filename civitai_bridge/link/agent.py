@@ -98,6 +98,9 @@ class LinkAgent:
         except CivitaiError as error:  # no connection, or settings that cannot be used at the moment
             end = ""
             self._show(LinkState(CONNECTING, str(error)))
+        except Exception:  # whatever it is, the next connection is another one
+            end = ""
+            log.exception("A connection to CivitAI's relay failed.")
         if session.was_joined and self._timings.clock() - began >= self._timings.steady:
             self._failures = 0
         if end in (CHANGED, STOPPED):

@@ -122,6 +122,11 @@ class LinkBook:
         with self.database.transaction() as connection:
             connection.execute("UPDATE jobs SET canceled = 1 WHERE id = ? AND ended IS NULL", (id_,))
 
+    def cancel_all(self) -> None:
+        """Keep that nobody wants any open job: the room is no more."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE jobs SET canceled = 1 WHERE ended IS NULL")
+
     def end(self, id_: str, final: Mapping[str, Any], line: int, detail: str) -> None:
         """Keep the final status of a job before it is sent, finish its line in the log, and forget the oldest ended
         ones."""

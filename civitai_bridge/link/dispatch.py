@@ -61,13 +61,14 @@ class Dispatcher:
         self._limits = RateLimits()
         self._timings = timings
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._logged: dict[tuple[str, str], float] = {}
 
     def receive(self, data: object) -> None:
         """One message of the event `command`, in the order in which they came; never raises, never waits."""
         try:
             command = read_command(data)
         except BadInput as error:
-            self._spawn(self._log("unknown", "", "ignored", str(error)))
+            self._log_now_and_then("unknown", "ignored", str(error))
             return
         handlers, jobs = self.jobs.handlers, self.jobs.now
         if command.id in jobs and command.type in handlers:
@@ -101,7 +102,17 @@ class Dispatcher:
         echo = echoed(command.fields) if command.type in ABOUT_RESOURCES else {}
         status = {"status": "error", "error": sentence, "updatedAt": iso_time(self._timings)}
         self.outbox.put({**command.envelope, **echo, **status})
-        self._spawn(self._log(command.type, "", "error", sentence))
+        self._log_now_and_then(command.type, "error", sentence)
+
+    def _log_now_and_then(self, type_: str, outcome: str, detail: str) -> None:
+        """A line of each kind a second at most: who floods this machine is not to fill its disk and its log."""
+        now, kind = self._timings.clock(), (type_[:20], detail)
+        if 0 <= now - self._logged.get(kind, -1.0) < 1.0:
+            return
+        if len(self._logged) > 100:
+            self._logged.clear()
+        self._logged[kind] = now
+        self._spawn(self._log(type_, "", outcome, detail))
 
     async def close(self) -> None:
         """This process ends: what is at work stops without a final status and goes on in the next one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -200,7 +201,7 @@ class Jobs:
         self._notify({"activity": dict(job.status)})
 
     def _reporter(self, job: Job) -> Callable[..., None]:
-        loop = asyncio.get_running_loop()
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
 
         def take(progress: float, fields: Mapping[str, Any]) -> None:
             if job.status["status"] in FINAL or self.now.get(job.command.id) is not job:
@@ -212,7 +213,10 @@ class Jobs:
                 self._say(job)
 
         def report(progress: float, **fields: Any) -> None:
-            loop.call_soon_threadsafe(take, progress, fields)  # some report from threads
+            if threading.get_ident() == thread:
+                take(progress, fields)
+            else:
+                loop.call_soon_threadsafe(take, progress, fields)
 
         return report
 

@@ -18,6 +18,7 @@ class Loading:
         self.changed = changed
         self._slots = asyncio.Semaphore(at_once)
         self._now: dict[str, tuple[int, Resource]] = {}  # by hash: how many commands load it
+        self.rest: dict[str, int] = {}  # bytes that are still to come, by hash
 
     @property
     def now(self) -> tuple[Resource, ...]:
@@ -40,4 +41,6 @@ class Loading:
                 number, resource = self._now.pop(resource.hash)
                 if number > 1:
                     self._now[resource.hash] = number - 1, resource
+                else:
+                    self.rest.pop(resource.hash, None)
                 self.changed()

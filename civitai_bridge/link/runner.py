@@ -98,9 +98,12 @@ class LinkRunner:
 
     async def unpair(self) -> bool:
         """Forget key and code; the agent leaves the room by itself, wherever it runs. True when there was one. Raises
-        BadSetting."""
+        BadSetting, StateTrouble."""
         home = (await asyncio.to_thread(self._load)).home
-        return await asyncio.to_thread(PairingFile(home).forget_all)
+        was_paired = await asyncio.to_thread(PairingFile(home).forget_all)
+        if was_paired and os.path.isfile(home / LINK_BOOK):  # a later room is not to get what this one asked for
+            await self.with_book(LinkBook.cancel_all)
+        return was_paired
 
     async def status(self) -> dict[str, Any]:
         """As `look`; an agent is started where there is a pairing: a command may have entered it."""

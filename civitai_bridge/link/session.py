@@ -42,6 +42,7 @@ class Session:
         self._browsers = 0
         self._events: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._joined = asyncio.Event()
+        self._was_kicked = False
         self._unkept = ""  # a new key that is not on disk yet
         self._keeping = asyncio.Lock()
         self._writing: asyncio.Future[None] | None = None
@@ -56,17 +57,37 @@ class Session:
         ]
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            return next(task for task in work if task.done()).result()
-        except Unreachable as error:
-            self.detail = str(error)
-            return ""
         finally:
             for task in work:
                 task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-            if self._writing is not None:  # else a key that is forgotten now might be written after that
-                await asyncio.wait({self._writing})
+            ends = await asyncio.gather(*work, return_exceptions=True)
+            await self._hear_the_rest()
             await socket.close()
+        if self._was_kicked:
+            return KICKED
+        for end in ends:
+            if isinstance(end, Unreachable):
+                self.detail = str(end)
+            elif isinstance(end, Exception):
+                raise end
+        return next((end for end in ends if isinstance(end, str)), "")
+
+    async def _hear_the_rest(self) -> None:
+        """What came before the end and was not heard yet: a new key is not lost with a connection, and no key that is
+        forgotten now is written after that."""
+        while not self._events.empty():
+            event, data = self._events.get_nowait()
+            if event == "kicked":
+                self._was_kicked = True
+            elif event == "upgradeKey" and (key := read_key(data)):
+                self.secret = self._unkept = key
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        while self._unkept and not self._was_kicked:
+            await self._keep()
+            if not self._unkept or self._stopped.is_set():
+                return
+            await self._timings.sleep(self._timings.look)
 
     async def _join(self, socket: Socket) -> str:
         """`iam` first, always; then the key. Ends only where the relay says no or nothing."""
@@ -92,6 +113,7 @@ class Session:
             if event == "disconnect":
                 return ""
             if event == "kicked":
+                self._was_kicked = True
                 return KICKED
             if event == "command":
                 self._dispatcher.receive(data)

@@ -20,7 +20,7 @@ _OWN_AFFAIRS: tuple[tuple[type[CivitaiError], str], ...] = (
     (FileTrouble, "A model file on this ComfyUI cannot be read or written; its log says why."),
 )
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>)]+")
-# `/home/me/x y.txt`, `C:\Users\me`, `\\server\share`: what begins like a path, up to a quote or the end of its part.
+# `/srv/some where/x.txt`, `C:\Users\me`, `\\server\share`: what begins like a path, up to a quote or the part's end.
 _PATH = re.compile(r"(?<![\w.…/\\])(?:~|[A-Za-z]:)?[\\/]{1,2}[^\s\\/'\"`:;,()]+(?:[\\/][^\\/'\"`:;,()\n]*)*")
 _MANY_DIGITS = re.compile(r"[0-9a-fA-F]{65,}")
 

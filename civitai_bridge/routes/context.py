@@ -53,6 +53,7 @@ class Context:
     fleet: Callable[[], Awaitable[Fleet]] | None = None
     host: Host = field(default_factory=Host)
     downloads: PageDownloads = field(default_factory=PageDownloads)
+    drawing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))  # previews at once: each is large
     collecting: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time, on the background loop
     runner: Callable[[], LinkRunner] | None = None
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ..errors import BadInput, BlobTrouble, NotAPicture
 from ..metadata.container.reader import read_texts
+from ..network.client import HttpClient
 from ..network.hosts import is_loopback
 from ..pictures import kind_of, small_png
 from ..resources.addresses import MEDIA_HOSTS
@@ -39,13 +40,19 @@ async def preview_answer(context: Context, asked: Asked) -> Bytes:
     settings, network = await context.opened().connected()
     if len(url) > _LONGEST_URL or not is_of_media_host(url, settings):
         raise BadInput("Only pictures of CivitAI's media hosts are shown.")
+    async with context.drawing:
+        return Bytes(await _drawn(url, width, settings, network), "image/png", HEADERS)
+
+
+async def _drawn(url: str, width: int, settings: Settings, network: HttpClient) -> bytes:
+    """The thumbnail of a picture: of a small rendition where there is one, else of the picture itself."""
     trouble: BlobTrouble | None = None
     for address in dict.fromkeys((smaller(url, width), url)):
         try:
             fetched = await network.fetch(
                 address, cap=_MOST_BYTES, timeout=_SECONDS, is_allowed=lambda way: is_of_media_host(way, settings)
             )
-            return Bytes(await asyncio.to_thread(thumbnail, fetched.content, width), "image/png", HEADERS)
+            return await asyncio.to_thread(thumbnail, fetched.content, width)
         except BlobTrouble as error:
             trouble = error
     assert trouble is not None

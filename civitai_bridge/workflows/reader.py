@@ -66,8 +66,8 @@ class WorkflowReader:
 
     async def pages(self, query: WorkflowFilter) -> AsyncIterator[Page]:
         """Every page from the query's cursor on; the next one is asked for while somebody works with this one, and no
-        earlier one is kept. A page that is too large to be read is asked for in smaller ones. A cursor that comes
-        again ends the list."""
+        earlier one is kept. A page that is too large to be read is asked for in smaller ones. Raises Unreadable
+        behind the page that names a cursor which was there before: what follows is not to be had."""
         self._need_key()
         query = query.checked()
         seen = {query.cursor}
@@ -75,11 +75,18 @@ class WorkflowReader:
         try:
             while asking is not None:
                 page = await asking
-                is_last = not page.next or page.next in seen
+                goes_round = bool(page.next) and page.next in seen
+                is_last = not page.next or goes_round
                 seen.add(page.next)
                 asking = None if is_last else asyncio.ensure_future(self._readable_page(query.at(page.next)))
                 await asyncio.sleep(0)  # so that the question leaves before the work begins
                 yield page
+                if goes_round:
+                    raise Unreadable(
+                        "CivitAI named a page again that was there before, so the list ends here and may lack some. "
+                        "Ask for a part of it, by --from and --to.",
+                        status=200,
+                    )
         finally:
             if asking is not None:  # nobody wants it any more; one that is about to connect is let go on to a safe end
                 await asyncio.wait({asking}, timeout=_LET_GO)

@@ -18,7 +18,14 @@ EVENT = "civitai_bridge.link"
 
 async def open_agent(app: App, catalog: Callable[[], Awaitable[CatalogService]]) -> LinkAgent:
     """The agent of this server, not running yet. Raises BadSetting, StateTrouble."""
-    return await app.link(catalog=catalog, generate=PictureQueue().run, notify=_tell_pages)
+    return await app.link(catalog=catalog, generate=PictureQueue(_may_generate).run, notify=_tell_pages)
+
+
+def _may_generate() -> bool:
+    """Whether the person allows a room's pictures now. Raises BadSetting."""
+    from .services import load_server_settings
+
+    return load_server_settings().link_generate
 
 
 def _tell_pages(news: Mapping[str, Any]) -> None:

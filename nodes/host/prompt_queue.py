@@ -31,14 +31,20 @@ _FILES = frozenset({
 
 class PictureQueue:
     """A room's jobs one after the other: only one of them stands in ComfyUI's own queue, so that a person at it never
-    waits for more than that. Used on one loop."""
+    waits for more than that. `is_allowed` says, when a job's turn comes, whether the person still wants any. Used on
+    one loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_allowed: Callable[[], bool] = lambda: True) -> None:
         self._turn = asyncio.Lock()
+        self._is_allowed = is_allowed
 
     async def run(self, make_job: MakeJob, tell: Callable[[float], None]) -> list[bytes]:
         """As `run_graph`, when the jobs before it have ended; this one is made then."""
         async with self._turn:
+            if not await asyncio.to_thread(self._is_allowed):
+                raise BadInput(
+                    "This ComfyUI makes no more pictures for Civitai Link: its setting link_generate is off."
+                )
             return await run_graph(await make_job(), tell)
 
 

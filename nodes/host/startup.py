@@ -15,7 +15,6 @@ from . import comfyui, folders
 from .services import load_server_settings, server_home, services
 
 log = logging.getLogger(__name__)
-_LOOK_EVERY = 3.0  # seconds
 LINK_FILE = "link.json"  # named here too, so that nothing of Link is loaded to see that there is none
 
 
@@ -42,15 +41,15 @@ async def _wake() -> None:
         log.warning("What is open in the journal could not be looked after: %s", error)
 
 
-def run_link() -> None:
+def run_link(every: float = 3.0) -> None:
     """When this machine is paired, at the server's start or later by a command, CivitAI Link runs until the server
-    ends. Before that nothing of it is loaded; a look at one file every few seconds is all that it costs."""
-    comfyui.when_started(_link)
+    ends. Before that nothing of it is loaded; a look at one file `every` few seconds is all that it costs."""
+    comfyui.when_started(lambda: _link(every))
     comfyui.when_stopped(lambda: services().link.stop() if services().is_linked else None)
 
 
-async def _link() -> None:
-    file, seen = None, 0
+async def _link(every: float) -> None:
+    file, seen, told = None, 0, ""
     while True:
         try:
             file = file or (await asyncio.to_thread(load_server_settings)).home / LINK_FILE
@@ -58,8 +57,10 @@ async def _link() -> None:
                 seen = written
                 await services().link.start()
         except CivitaiError as error:
-            log.warning("CivitAI Link could not be started: %s", error)
-        await asyncio.sleep(_LOOK_EVERY)
+            if str(error) != told:  # it may be so for days
+                told = str(error)
+                log.warning("CivitAI Link could not be started: %s", error)
+        await asyncio.sleep(every)
 
 
 def _written(file: Path) -> int:

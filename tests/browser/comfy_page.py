@@ -15,10 +15,18 @@ APP = "window.comfyAPI.app.app"
 
 
 class ComfyPage:
-    """`nodes2` is the canvas of Nodes 2.0, `theme` `dark` or `light`, `language` one of ComfyUI's."""
+    """`nodes2` is the canvas of Nodes 2.0, `theme` `dark` or `light`, `language` one of ComfyUI's; `before` is
+    a script that runs before the page's own."""
 
     def __init__(
-        self, browser: Browser, server: PageServer, *, nodes2: bool = False, theme: str = "dark", language: str = "en"
+        self,
+        browser: Browser,
+        server: PageServer,
+        *,
+        nodes2: bool = False,
+        theme: str = "dark",
+        language: str = "en",
+        before: str = "",
     ) -> None:
         server.frontend_settings |= {
             "Comfy.VueNodes.Enabled": nodes2,
@@ -34,8 +42,11 @@ class ComfyPage:
         self._said: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self._said.append(f"page error: {error}\n{error.stack or ''}"))
+        if before:
+            self.page.add_init_script(before)
         self.page.goto(server.url)
         self.page.wait_for_function(STARTED, timeout=40_000)
+        self.page.wait_for_function(f"{APP}.graph._nodes.length > 0")  # the workflow that ComfyUI begins with
         if server.has_pack:
             self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
 

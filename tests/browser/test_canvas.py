@@ -114,6 +114,27 @@ def test_a_dropped_picture_with_generation_data_becomes_nodes_beside_the_graph(s
     assert comfy.evaluate(name) == "picture.png"
 
 
+def paste_file(comfy: ComfyPage, file: dict[str, str]) -> None:
+    comfy.page.evaluate(
+        """(file) => {
+          const data = new DataTransfer();
+          const bytes = Uint8Array.from(atob(file.content), (letter) => letter.charCodeAt(0));
+          data.items.add(new File([bytes], file.name, { type: file.type }));
+          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+        }""",
+        file,
+    )
+
+
+def test_a_pasted_picture_file_is_ours_where_it_says_how_it_was_made_and_else_cores(comfy: ComfyPage):
+    comfy.load(BESIDE)
+    paste_file(comfy, picture(parameters=TEXT))
+    comfy.until(lambda: "CivitaiBridgeReadImage" in types(comfy))
+    comfy.load(BESIDE)
+    paste_file(comfy, picture())
+    comfy.until(lambda: "LoadImage" in types(comfy))
+
+
 def test_core_keeps_its_own_paste_and_drop(server: PageServer, comfy: ComfyPage):
     comfy.load(BESIDE)
     comfy.evaluate("app => { app.canvas.selectItems(app.graph._nodes) }")

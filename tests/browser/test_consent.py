@@ -64,6 +64,12 @@ def test_a_graph_that_never_pays_asks_nothing(server: PageServer, comfy: ComfyPa
     assert not any("civitai_bridge/graph" in request for request in server.requests)
 
 
+def test_quick_presses_of_a_graph_that_never_pays_are_all_sent(server: PageServer, comfy: ComfyPage):
+    comfy.load({"1": {"class_type": "EmptyLatentImage", "inputs": {"width": 64}}})
+    comfy.evaluate("app => { app.queuePrompt(0, 1); app.queuePrompt(0, 1) }")
+    comfy.until(lambda: len(server.queued) == 2)
+
+
 def test_a_graph_that_looks_up_alone_asks_nothing(server: PageServer, comfy: ComfyPage):
     comfy.load({"1": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "128078"}}})
     comfy.queue()

@@ -22,6 +22,21 @@ def lora_graph(name: str = "style_003.safetensors") -> dict[str, Any]:
 
 
 @every_frontend
+def test_the_tab_is_there_again_when_it_is_opened_again(comfy: ComfyPage):
+    comfy.load(lora_graph())
+    panel = comfy.open_tab()
+    expect(panel.get_by_role("row")).to_have_count(2)
+    comfy.open_tab()
+    expect(panel).to_have_count(0)
+    comfy.open_tab()
+    expect(panel.get_by_role("row")).to_have_count(2)
+    comfy.evaluate("app => { app.extensionManager.command.execute('Workspace.ToggleSidebarTab.node-library') }")
+    expect(panel).to_have_count(0)
+    comfy.open_tab()
+    expect(panel.get_by_role("row")).to_have_count(2)
+
+
+@every_frontend
 @both_canvases
 def test_the_tab_shows_what_the_graph_needs(server: PageServer, comfy: ComfyPage):
     server.answers["GET", "/civitai_bridge/account"] = lambda _: {}

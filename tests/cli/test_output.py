@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
+from pack.civitai_bridge.cli.context import as_json
 from pack.civitai_bridge.sandbox import Embedded, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,3 +65,25 @@ def test_a_key_that_the_service_repeats_is_cut_out(sandbox: Sandbox, tmp_path: P
     kept = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert not any(KEY.encode() in text for text in (done.stdout, done.stderr, listed.stdout, *kept))
     sandbox.script.faults.clear()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither /dev/full nor a shell that closes a stream")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_stdout_that_takes_nothing_is_no_traceback(buffered: str, tmp_path: Path):
+    environ = {**os.environ, "CIVITAI_BRIDGE_HOME": str(tmp_path), "PYTHONUNBUFFERED": buffered}
+    line = f'"{sys.executable}" "{ROOT / "civitai_bridge"}"'
+
+    def typed(words: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["sh", "-c", f"{line} {words}"], env=environ, cwd=tmp_path, capture_output=True)
+
+    for words in ("journal list --json", "workflow a/b --json"):
+        full = typed(f"{words} >/dev/full")
+        assert full.returncode == 1 and full.stderr.startswith(b"civitai-bridge: The output cannot be written")
+        assert full.stderr.count(b"\n") == 1
+    closed = typed("journal list >&- <&-")
+    assert (closed.returncode, closed.stderr) == (0, b"")
+    assert typed("nonsense --json >&-").returncode == 2
+
+
+def test_numbers_that_json_has_not_are_null():
+    assert json.loads(as_json({"a": [math.nan, (1.5, math.inf)], "b": 2})) == {"a": [None, [1.5, None]], "b": 2}

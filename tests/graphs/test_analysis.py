@@ -142,6 +142,7 @@ def test_ten_thousand_nodes_are_all_counted():
     prompt |= {f"p{i}": generate(max_buzz=1) for i in range(500)}
     analysis = analyse(open_graph(prompt), RULES)
     assert analysis.most_buzz == 100 and len(analysis.as_json()["paying"]) <= 200
+    assert any("501 nodes may pay" in note for note in analysis.notes)
 
 
 ODD = st.recursive(

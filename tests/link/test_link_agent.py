@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from link_room import LORA, OTHER, QUICK, Machine, sha256, until
 
-from pack.civitai_bridge.errors import BadInput
+from pack.civitai_bridge.errors import BadInput, Unreachable
 from pack.civitai_bridge.link.pairing import CODE_LIVES, Pairing, PairingFile, read_code, read_key
+from pack.civitai_bridge.link.runner import LinkRunner
+from pack.civitai_bridge.link.session import Session
 from pack.civitai_bridge.sandbox import Sandbox
 from pack.civitai_bridge.sandbox.link import Browser
 
@@ -79,6 +82,44 @@ async def test_a_new_key_is_on_disk_though_the_connection_breaks_with_it(
     assert machine.file.load().key == browser.key
 
 
+class Fading:
+    """A connection that tells of what it is given and is gone with the first word."""
+
+    def __init__(self, on_event: Any, events: list[tuple[str, Any]]) -> None:
+        self.on_event, self.events = on_event, events
+
+    async def emit(self, event: str, data: Any = None) -> None:
+        for each in self.events:
+            self.on_event(*each)
+        raise Unreachable("gone")
+
+    async def call(self, event: str, data: Any, timeout: float) -> Any:
+        raise Unreachable("gone")
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("events, end, secret", [
+    ([("upgradeKey", {"key": KEY})], "", KEY),
+    ([("upgradeKey", {"key": KEY}), ("kicked", None)], "kicked", KEY),  # and that key is the one to be forgotten
+    ([("kicked", None)], "kicked", "abcdef"),
+])  # fmt: skip
+async def test_what_was_said_before_a_connection_broke_counts(
+    machine: Machine, events: list[tuple[str, Any]], end: str, secret: str
+):
+    agent = await machine.start()
+    await machine.running[-1][1]  # no pairing yet
+    machine.file.enter("abcdef")
+    session = Session(machine.file, machine.file.load(), agent.dispatcher, QUICK, lambda _: None, asyncio.Event())
+
+    async def connect(on_event: Any) -> Any:
+        return Fading(on_event, events)
+
+    assert await session.run(connect) == end and session.secret == secret
+    assert end or machine.file.load().key == KEY
+
+
 async def test_a_deleted_link_forgets_its_key_and_ends(machine: Machine, browser: Browser, sandbox: Sandbox):
     agent = await machine.pair(browser)
     sandbox.script.fault("storage", "hang", seconds=20)
@@ -123,6 +164,22 @@ async def test_unpairing_in_another_process_ends_the_agent_and_what_it_was_asked
     PairingFile(machine.settings.home).forget_all()
     await until(lambda: machine.running[-1][1].done())
     assert "leave" in events(sandbox) and agent.dispatcher.book.open_jobs() == []
+
+
+async def test_what_a_forgotten_room_asked_for_is_not_done_for_the_next_one(
+    machine: Machine, browser: Browser, sandbox: Sandbox
+):
+    await machine.pair(browser)
+    sandbox.script.fault("storage", "hang", seconds=20)
+    name = await browser.send("resources:add", resource=sandbox.link.resource(LORA))
+    await until(lambda: browser.page.statuses.get(name))
+    await machine.kill()
+    runner = LinkRunner(lambda: machine.settings, machine.start)
+    assert await runner.unpair() and not await runner.unpair()
+    second = await sandbox.link.browse()
+    sandbox.script.faults.clear()
+    agent = await machine.pair(second)
+    assert agent.dispatcher.book.open_jobs() == [] and machine.files() == []
 
 
 async def test_two_processes_on_one_state_folder_are_one_agent(machine: Machine, browser: Browser):

@@ -158,7 +158,7 @@ async def test_a_prompt_that_runs_beside_a_queued_one_is_not_interrupted(core: C
     assert core.interrupts == 0 and core.queue.currently_running
 
 
-FAILED = {"exception_type": "FileNotFoundError", "exception_message": "/home/me/models/x", "node_type": "VAELoader"}
+FAILED = {"exception_type": "FileNotFoundError", "exception_message": "/srv/me/models/x", "node_type": "VAELoader"}
 
 
 @pytest.mark.parametrize(
@@ -280,3 +280,22 @@ async def test_a_rooms_jobs_stand_in_comfyuis_queue_one_at_a_time(core: Core):
     with pytest.raises(GenerationTrouble):
         await third
     assert made == [0, 2]
+
+
+async def test_jobs_that_wait_are_not_made_once_the_person_says_no(core: Core):
+    wanted = [True]
+    queue = importlib.import_module("pack.nodes.host.prompt_queue").PictureQueue(lambda: wanted[0])
+
+    async def make() -> GraphJob:
+        return JOB
+
+    first, second = (asyncio.ensure_future(queue.run(make, core.told.append)) for _ in range(2))
+    await core.until(lambda: core.queue.queue)
+    wanted[0] = False
+    core.queue.start()
+    core.queue.end()
+    with pytest.raises(GenerationTrouble):
+        await first
+    with pytest.raises(BadInput, match="link_generate is off"):
+        await second
+    assert core.queue.queue == []

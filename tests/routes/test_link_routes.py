@@ -85,7 +85,7 @@ async def test_the_page_pairs_answers_cancels_restores_and_unpairs(linked: Room)
     assert (await post("/answer", number=99, allow=True)).status == 400
     assert (await post("/answer", number=question["number"], allow=True)).status == 200
     assert (await browser.finish(name))["status"] == "success"
-    other = await browser.send("resources:add", resource={**resource, "hash": "ab" * 32})
+    other = await browser.send("resources:add", resource=linked.sandbox.link.resource(300003))
     await until(lambda: browser.page.statuses.get(other))
     assert [each["id"] for each in (await get())["activities"]] == [other]
     assert (await post("/cancel", id=other)).status == 200 and (await post("/cancel", id=other)).status == 400

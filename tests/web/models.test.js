@@ -16,6 +16,13 @@ test("what is missing stands first, and its files under it", () => {
   assert.deepEqual(rows.map(otherName), ["", "", ""]);
 });
 
+test("another file of a model is loaded by its own address, one that stands in for another is not", () => {
+  const parts = [{ file_id: 7, name: "t5", type: "Text Encoder", status: "missing" }, { file_id: 8, name: "fp16", type: "Pruned Model", status: "missing" }];
+  const rows = rowsOf([{ ...here, version_id: 5, air: "urn:air:flux1:checkpoint:civitai:4@5", parts }]);
+  assert.deepEqual(rows.map(isLoadable), [false, true, false]);
+  assert.equal(rows[1].reference, "urn:air:flux1:checkpoint:civitai:4@5+7");
+});
+
 test("a filter looks at names, kinds and nodes", () => {
   assert.equal(rowsOf([here, gone], "B.SAFE").length, 1);
   assert.equal(rowsOf([{ ...here, title: "My loader" }], "loader").length, 1);

@@ -2,40 +2,26 @@
 // text and no graph. Everything else, and every field that takes text, stays core's.
 import { app } from "../../../scripts/app.js";
 import { firstAddress, marksOf, readingOf } from "../lib/paste.js";
-import { planOf } from "../lib/plan.js";
-import { addNodes, canvasPlace, middle, mousePlace, upload } from "./graph.js";
-import { loadWords, t } from "./i18n.js";
-import { server } from "./server.js";
+import { canvasPlace, middle, mousePlace } from "./graph.js";
 import { pageSetting } from "./settings.js";
-import { say } from "./toasts.js";
 
 const LARGEST = 64 * 2 ** 20; // bytes of a picture that is looked into here
+// What lies beside or over the canvas has drops of its own.
+const ELSEWHERE = "dialog, [role=dialog], aside, nav, .cb-panel, .side-bar-panel, .side-tool-bar-container";
 let dropped = null; // where the last drop was; 1.35 keeps a stale mouse meanwhile
 
 function takesText(target) {
   return Boolean(target?.isContentEditable) || /^(INPUT|TEXTAREA|SELECT)$/.test(target?.tagName ?? "");
 }
 
-/** Put the nodes for a reading on the canvas; `place` is in the canvas' own units. */
-export async function addReading(reading, place) {
-  await loadWords();
-  const { kind, ...what } = reading;
-  const body = kind === "picture" ? { image: what.name } : what;
-  const given = await server.post("/civitai_bridge/paste", { ...body, to: pageSetting("pasteTo") });
-  const plan = planOf(reading, given.status === 200 ? given.data : null);
-  const made = addNodes(plan, place);
-  if (!made) return say("error", t("title"), t("paste.no_nodes"));
-  return say("success", t(`paste.${kind}`), t("paste.undo"), 6000);
+const load = () => import("./pasted.mjs");
+
+async function addReading(reading, place) {
+  return (await load()).addReading(reading, place);
 }
 
-/** Put the nodes for a picture file on the canvas: it goes into ComfyUI's input folder. */
-export async function addPicture(file, place) {
-  await loadWords();
-  try {
-    return await addReading({ kind: "picture", name: await upload(file) }, place);
-  } catch (error) {
-    return say("error", t("title"), t("paste.no_upload", { reason: error.message }));
-  }
+async function addPicture(file, place) {
+  return (await load()).addPicture(file, place);
 }
 
 /** Whether a file is a picture with generation data as text and without a graph, which core would open itself. */
@@ -50,7 +36,7 @@ export async function isOurs(file) {
 }
 
 function pasted(event) {
-  if (event.cbPassed || takesText(event.target)) return;
+  if (event.cbPassed || takesText(event.target) || event.target?.closest?.("dialog, [role=dialog]")) return;
   const reading = readingOf(event.clipboardData?.getData("text/plain"));
   const files = [...(event.clipboardData?.files ?? [])];
   if (reading) {
@@ -79,7 +65,7 @@ function stop(event) {
 
 function wasDropped(event) {
   dropped = [event.clientX, event.clientY];
-  if (takesText(event.target) || event.target?.closest?.(".cb-panel, dialog")) return;
+  if (takesText(event.target) || event.target?.closest?.(ELSEWHERE)) return;
   if (event.dataTransfer?.files?.length) return; // goes through handleFile
   const address = firstAddress(event.dataTransfer?.getData("text/uri-list"));
   const reading = readingOf(address) ?? readingOf(event.dataTransfer?.getData("text/plain"));

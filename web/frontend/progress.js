@@ -30,9 +30,9 @@ export function isLoading(reference) {
   return downloads.get(reference)?.status === "loading";
 }
 
-/** Have the server load a model, with `all` every file of its version; gives its answer. */
-export async function startDownload(reference, all = false) {
-  const given = await server.post("/civitai_bridge/download", { reference, all, client_id: api.clientId });
+/** Have the server load a file; gives its answer. */
+export async function startDownload(reference) {
+  const given = await server.post("/civitai_bridge/download", { reference, client_id: api.clientId });
   if (given.status === 200) note(given.data);
   return given;
 }
@@ -42,10 +42,15 @@ export function cancelDownload(reference) {
   return server.post("/civitai_bridge/download/cancel", { id: downloads.get(reference)?.id ?? "" });
 }
 
-/** Ask how far all downloads are. */
+/** Ask how far all downloads are; one that the server does not know any more ended with it. */
 export async function readDownloads() {
   const given = await server.get("/civitai_bridge/downloads");
-  if (given.status === 200) for (const download of given.data.downloads ?? []) note(download);
+  if (given.status !== 200) return;
+  const told = given.data.downloads ?? [];
+  for (const download of told) note(download);
+  for (const [reference, download] of downloads) {
+    if (download.status === "loading" && !told.some((each) => each.reference === reference)) note({ ...download, status: "stopped" });
+  }
 }
 
 /** Listen to the server; once. */

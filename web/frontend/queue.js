@@ -7,15 +7,13 @@ import { loadWords, t } from "./i18n.js";
 import { server } from "./server.js";
 import { say } from "./toasts.js";
 
-let asking = null; // while a panel is open, a second press does nothing
+let isOpen = false; // while a panel is open, a second press does nothing
 
 /** Put the question before every run that the page sends. */
 export function guardQueue() {
   const run = app.queuePrompt;
   app.queuePrompt = async function (...parameters) {
-    if (asking) return false;
-    asking = mayRun(parameters[1]).finally(() => (asking = null));
-    return (await asking) ? run.apply(this, parameters) : false;
+    return !isOpen && (await mayRun(parameters[1])) ? run.apply(this, parameters) : false;
   };
 }
 
@@ -31,6 +29,8 @@ async function mayRun(batch) {
   const body = { prompt: prompt.output, workflow: prompt.workflow, batch: Number(batch) || 1, models: "none" };
   const given = await server.post("/civitai_bridge/graph", body);
   if (given.status === 200 && !given.data.asks) return true;
+  if (isOpen) return false; // of two presses the first one asks
+  isOpen = true;
   try {
     const [{ askAbout }] = await Promise.all([import("../views/consent.mjs"), loadWords()]);
     return await askAbout(given, { prompt, nodes: oursIn(prompt.output), again: () => server.post("/civitai_bridge/graph", body) });
@@ -38,5 +38,7 @@ async function mayRun(batch) {
     console.warn("Civitai Bridge: the panel could not be loaded.", error);
     say("error", t("title"), t("consent.not_loaded"));
     return false;
+  } finally {
+    isOpen = false;
   }
 }

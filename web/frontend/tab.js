@@ -15,7 +15,6 @@ function manager() {
 async function fill(element) {
   try {
     [panel] = await Promise.all([panel ?? import("../views/panel.mjs"), loadWords()]);
-    if (!element.isConnected && !element.parentNode) return;
     panel.mount(element, wanted);
     wanted = null;
   } catch (error) {
@@ -29,8 +28,9 @@ async function fill(element) {
 
 /** Put the tab into the sidebar. */
 export function registerTab() {
-  const register = manager()?.sidebarTab?.registerSidebarTab ?? manager()?.registerSidebarTab;
-  register?.call(manager().sidebarTab?.registerSidebarTab ? manager().sidebarTab : manager(), {
+  const sidebar = manager()?.sidebarTab;
+  const place = sidebar?.registerSidebarTab ? sidebar : manager();
+  place?.registerSidebarTab?.({
     id: ID,
     title: "civitai_bridge.title",
     label: "civitai_bridge.title",
@@ -62,10 +62,11 @@ export function openTab(view) {
   else manager()?.command?.execute?.(`Workspace.ToggleSidebarTab.${ID}`);
 }
 
+let own = null; // ComfyUI's reactive copy of our tab; asked for once, for badges read it in each frame
+
 function ownTab() {
-  return manager()
-    ?.getSidebarTabs?.()
-    .find((each) => each.id === ID);
+  own ??= manager()?.getSidebarTabs?.().find((each) => each.id === ID) ?? null;
+  return own;
 }
 
 /** Read the counter that `revise` raises; what reads it inside of ComfyUI's own drawing is drawn again then. */

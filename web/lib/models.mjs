@@ -1,5 +1,6 @@
 // Pure: what the Models view shows of the server's answer about a graph.
 
+const ALTERNATIVES = new Set(["Model", "Pruned Model", ""]); // files that stand in for each other
 const ORDER = { missing: 0, not_found: 1, unknown: 2, present: 3 };
 
 function text(value) {
@@ -33,6 +34,7 @@ function rowOf(model, at) {
     file: text(model.file),
     baseModel: text(model.base_model),
     reference: text(model.reference) || text(model.air),
+    air: text(model.air),
     version: Number(model.version_id) || 0,
     modelId: Number(model.model_id) || 0,
     state: stateOf(model),
@@ -54,11 +56,12 @@ function rowOf(model, at) {
 }
 
 function partOf(row, part, number) {
-  const reference = row.version && part.file_id ? `${row.version}` : "";
+  const reference = row.air && part.file_id && !row.air.includes("+") ? `${row.air}+${text(part.file_id)}` : "";
+  const isMissing = stateOf(part) === "missing" && !ALTERNATIVES.has(text(part.type));
   return {
     ...row, key: `${row.key}|${number}`, name: text(part.name), written: "", kind: text(part.type), state: stateOf(part),
     reference, file: "", size: Number(part.size) || 0, license: [], words: [], notes: [], parts: [], newer: null,
-    preview: "", earlyAccess: null, restricted: "", isMissing: false, isPart: true,
+    preview: "", earlyAccess: null, restricted: "", isMissing, isPart: true,
   };
 }
 

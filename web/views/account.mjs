@@ -19,7 +19,7 @@ export class AccountView {
     this.key = h("div", {});
     this.place = h("div", { class: "cb-account" });
     this.element.append(this.place);
-    this.forget = onReconnected(() => this.isShown && this.load());
+    this.forget = onReconnected(() => this.isShown && this.element.isConnected && this.load());
     this.link = new LinkSection(say);
     this.isShown = false;
   }

@@ -15,7 +15,7 @@ export function detailsOf(row, { get, show, say }) {
     otherName(row) ? button(t("models.use_file"), () => use(row, say)) : null,
     pageOf(row) ? button(t("models.open_page"), () => openPage(pageOf(row))) : null,
   ];
-  return [...parts, h("div", { class: "cb-row" }, ...actions)];
+  return [...parts, h("div", { class: "cb-row" }, ...actions)].filter(Boolean); // what is added as null would be written as a word
 }
 
 function heading(row) {

@@ -34,7 +34,7 @@ export class ModelsView {
     this.element = h("div", { class: "cb-view" },
       h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all)),
       this.body, this.list.element, this.details);
-    this.forget = [onGraph(() => this.later()), onDownload((each) => this.moved(each)), onReconnected(() => this.isShown && this.load(false))];
+    this.forget = [onGraph(() => this.later()), onDownload((each) => this.moved(each)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
     this.draw();
   }
 
@@ -65,7 +65,8 @@ export class ModelsView {
   async load(ask) {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     this.element.setAttribute("aria-busy", "true");
-    const { output, workflow } = await currentPrompt();
+    const { output, workflow } = await currentPrompt().catch(() => ({}));
+    if (!output) return void this.take({ status: 400, data: { error: t("models.no_graph") } });
     const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" });
     if (turn === this.turn) this.take(quick);
     if (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing))) {
@@ -105,7 +106,7 @@ export class ModelsView {
 
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
-    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.newer && t("models.has_newer")];
+    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && row.license[0], row.newer && t("models.has_newer")];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
@@ -139,7 +140,7 @@ export class ModelsView {
 
   async get(row) {
     this.say(t("models.loading", { name: row.name }));
-    const given = await startDownload(row.reference, row.parts?.length > 0);
+    const given = await startDownload(row.reference);
     if (given.status !== 200) this.object(given, () => this.get(row));
   }
 
@@ -165,7 +166,7 @@ export class ModelsView {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
     if (each.status === "loading") return;
-    this.say(each.error || t("models.loaded", { name: each.name }));
+    this.say(each.error || (each.status === "done" ? t("models.loaded", { name: each.name }) : ""));
     if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
     this.later();
   }

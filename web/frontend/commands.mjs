@@ -1,8 +1,8 @@
 // Commands, for menus, the toolbox over a selection and keys. They are registered when the words for them are here.
 import { app } from "../../../scripts/app.js";
-import { addReading } from "./paste.js";
+import { addReading } from "./pasted.mjs";
 import { currentPrompt, middle } from "./graph.js";
-import { t } from "./i18n.js";
+import { loadWords, t } from "./i18n.js";
 import { openTab } from "./tab.js";
 import { pays } from "../lib/report.js";
 import { readingOf } from "../lib/paste.js";
@@ -19,8 +19,8 @@ async function showPrices(node) {
   await show(await currentPrompt(), node?.id);
 }
 
-/** What the menu of a node that pays has besides. */
-export function nodeMenuItems(node) {
+// What the menu of a node that pays has besides.
+function nodeMenuItems(node) {
   return pays(node?.comfyClass ?? node?.type) ? [{ content: t("commands.price"), callback: () => showPrices(node) }] : [];
 }
 
@@ -30,8 +30,9 @@ async function pasteReading() {
   return reading ? addReading(reading, middle()) : say("info", t("title"), t("paste.nothing"), 6000);
 }
 
-/** Put the commands into ComfyUI. */
-export function registerCommands() {
+/** Put the commands into ComfyUI, once their words are here: it translates none of their labels. */
+export async function registerCommands() {
+  await loadWords();
   app.registerExtension({
     name: "civitai_bridge.commands",
     commands: [
@@ -41,6 +42,7 @@ export function registerCommands() {
       { id: PASTE, label: t("commands.paste"), icon: "pi pi-clipboard", function: pasteReading },
     ],
     menuCommands: [{ path: ["Civitai"], commands: [MODELS, ACCOUNT, PRICE, PASTE] }],
+    getNodeMenuItems: nodeMenuItems,
     getSelectionToolboxCommands: (item) => (pays(item?.type ?? item?.comfyClass) ? [PRICE] : []),
   });
 }
