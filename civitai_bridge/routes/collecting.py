@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .context import Asked, Context
 
 if TYPE_CHECKING:
     from ..orchestration.fleet import Fleet
+    from ..orchestration.outcome import BoughtPicture
     from ..orchestration.purchase import Purchase
 
 SUBFOLDER = "civitai"  # of the output folder
@@ -46,16 +47,17 @@ async def _collected(context: Context, fleet: Fleet, key: str, folder: Path) -> 
         purchases = await fleet.resume(key)
         collected = [await _saved(fleet, purchase, folder) for purchase in purchases]
     count = sum(len(entry["files"]) for entry in collected)
-    pictures = "1 picture" if count == 1 else f"{count} pictures"
-    message = f"{pictures} written to {SUBFOLDER}/ in the output folder." if count else "Nothing was there to collect."
+    pictures = "1 picture is" if count == 1 else f"{count} pictures are"
+    message = f"{pictures} in {SUBFOLDER}/ of the output folder." if count else "Nothing was there to collect."
     return {"collected": collected, "message": message}
 
 
 async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, Any]:
-    """Write the pictures of one purchase; only then, or where there are none to come, is it collected."""
+    """Write the pictures of one purchase, each once; only then, or where there are none to come, is it collected."""
     pictures = await asyncio.to_thread(pictures_of, purchase, fleet.results)
-    files = await asyncio.to_thread(save_pictures, purchase.workflow_id, pictures, folder) if pictures else []
-    if len(files) == sum(slot.fetched for slot in purchase.slots):  # else a kept one is damaged: it is fetched again
+    files = await asyncio.to_thread(_written, purchase.workflow_id, pictures, folder)
+    is_whole = len(files) == sum(slot.fetched for slot in purchase.slots)  # else a kept one is damaged: fetched again
+    if is_whole and (files or not any(slot.pending for slot in purchase.slots)):
         await fleet.collected(purchase.key)
     return {
         "key": purchase.key,
@@ -71,3 +73,7 @@ async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, An
         ],
         "error": purchase.error,
     }
+
+
+def _written(workflow_id: str, pictures: Sequence[BoughtPicture], folder: Path) -> list[Path]:
+    return save_pictures(workflow_id, pictures, folder, once=True) if pictures else []
