@@ -12,7 +12,6 @@ from ..model_files.atomic import reason
 from ..orchestration.hand_over import pictures_of
 from ..orchestration.report import place_of
 from ..orchestration.saving import check_folder, save_pictures
-from ..resources.json_values import text
 from .context import Asked, Context
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     """`POST /civitai_bridge/collect` with `{key?}`: look after what waits (or one purchase) and write what came to
     `civitai/` in the output folder; what is there is never written over. Buys nothing. Raises BadInput, NoKey,
     StateTrouble and what the fleet raises."""
+    key = asked.body.get("key", "")
+    if not isinstance(key, str):
+        raise BadInput("Send the `key` of a purchase as a text; without one all that waits is collected.")
     output = await asyncio.to_thread(context.host.output)
     if output is None:
         raise BadInput("This server has no folder for pictures. Run `civitai-bridge journal resume --output DIR`.")
@@ -34,7 +36,7 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     fleet = await context.open_fleet()
     try:
         await asyncio.to_thread(check_folder, folder)
-        return await _collected(context, fleet, text(asked.body.get("key")), folder)
+        return await _collected(context, fleet, key, folder)
     except StateTrouble as error:
         if isinstance(error.__cause__, OSError):  # its sentence names a folder of the server
             why = f"The output folder of this server cannot be written: {reason(error.__cause__)}."

@@ -87,6 +87,9 @@ async def test_the_route_gives_the_picture_with_nothing_active_around_it(room: R
     for bad in ("", "https://evil.example/x.png", "https://image.civitai.com/" + "x" * 3000):
         assert (await room.admin("GET", "/civitai_bridge/preview", params={"url": bad})).status == 400
     assert (await room.ask("GET", "/civitai_bridge/preview", params={"url": url})).status == 401
+    own = f"http://127.0.0.1:{room.port}/civitai_bridge/key"  # a port of this machine, but not the sandbox's
+    refused = await room.admin("GET", "/civitai_bridge/preview", params={"url": own})
+    assert refused.status == 424 and "not followed" in refused.data["error"]
 
 
 async def over(room: Room, id_: str) -> dict[str, Any]:
@@ -198,6 +201,7 @@ async def test_what_was_paid_and_not_fetched_is_written_to_the_output_folder_onc
     (room.output / "civitai" / entry["files"][0]["filename"]).write_bytes(b"a person's own")
     await room.admin("POST", "/civitai_bridge/collect", json=named)
     assert len(os.listdir(room.output / "civitai")) == 3, "what is there is never written over"
+    assert (await room.admin("POST", "/civitai_bridge/collect", json={"key": [outcome.key]})).status == 400
 
 
 async def test_what_has_no_picture_yet_is_not_taken_for_collected(room: Room):
