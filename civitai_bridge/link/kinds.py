@@ -162,8 +162,8 @@ def kept_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         }
 
     both: dict[str, Any] = {}
-    if "resource" in fields:
-        both["resource"] = kept(fields["resource"])
+    if fields.get("resource") is not None:
+        both["resource"] = kept(fields["resource"]) or {}
     if isinstance(fields.get("resources"), list):
         both["resources"] = [kept(each) for each in fields["resources"][: MOST_RESOURCES + 1]]
     return both
