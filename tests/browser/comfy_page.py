@@ -11,6 +11,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 TAB = "civitai_bridge"
 STARTED = "window.comfyAPI?.app?.app?.extensionManager && window.comfyAPI.app.app.graph && !document.querySelector('#vue-app:empty')"
+# The workflow that ComfyUI begins with is there; 1.35.9 begins with an empty one.
+BEGUN = """window.graph && (window.graph._nodes.length > 0
+  || performance.now() - (window.cbSince ??= performance.now()) > 600)"""
 APP = "window.comfyAPI.app.app"
 
 
@@ -46,7 +49,7 @@ class ComfyPage:
             self.page.add_init_script(before)
         self.page.goto(server.url)
         self.page.wait_for_function(STARTED, timeout=40_000)
-        self.page.wait_for_function(f"{APP}.graph._nodes.length > 0")  # the workflow that ComfyUI begins with
+        self.page.wait_for_function(BEGUN)
         if server.has_pack:
             self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
 
