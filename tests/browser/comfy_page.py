@@ -73,10 +73,17 @@ class ComfyPage:
 
     def load(self, graph: dict[str, Any]) -> None:
         """Open a workflow in the saved form, or one in the API form."""
-        if "nodes" not in graph:
-            self.page.evaluate(f"async (graph) => {{ await {APP}.loadApiJson(graph, ''); }}", graph)
-            graph = self.page.evaluate(f"{APP}.graph.serialize()")  # Nodes 2.0 mixes up nodes whose ids come again
-        self.page.evaluate(f"async (graph) => {{ await {APP}.loadGraphData(graph); }}", graph)
+        # Twice for the API form: Nodes 2.0 mixes up nodes whose ids come again without a load of its own.
+        self.page.evaluate(
+            """async ([app, graph]) => {
+              if (!graph.nodes) {
+                await app.loadApiJson(graph, "");
+                graph = JSON.parse(JSON.stringify(app.graph.serialize()));
+              }
+              await app.loadGraphData(graph);
+            }""",
+            [self.page.evaluate_handle(APP), graph],
+        )
         self.page.evaluate(f"{APP}.extensionManager.command.execute('Comfy.Canvas.FitView')")
         self.settle()  # Nodes 2.0 mounts its nodes later
 
