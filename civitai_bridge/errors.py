@@ -36,6 +36,7 @@
     - BlobDamaged        truncated, or bytes of another kind
   + StateTrouble         the state folder cannot be used, or a row belongs to somebody else
     - AnotherAccount     paid with another key or at another address
+  + OutputTrouble        what a command prints cannot be written
   + FileTrouble          a model file on this machine cannot be read or written
     - FileChanged        it changed while it was read
     - NotSafetensors     its header is none
@@ -324,6 +325,10 @@ class StateTrouble(CivitaiError):
 
 class AnotherAccount(StateTrouble):
     """Paid by another account or at another address."""
+
+
+class OutputTrouble(CivitaiError):
+    """What a command prints cannot be written: the disk of the file that it goes to is full."""
 
 
 class FileTrouble(CivitaiError):

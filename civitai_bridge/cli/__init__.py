@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import VERSION
-from ..errors import CivitaiError
+from ..errors import CivitaiError, OutputTrouble
 from ..wording import at_a_shell
-from .context import Context, accept_json
+from .context import Context, accept_json, writing
 
 if TYPE_CHECKING:
     from ..app import Tuning
@@ -29,23 +29,36 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> int:
     """Run one command and return its exit code. Never raises for what a person can do something about."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what it cannot write is escaped, never a traceback
+    _prepare_streams()
+    try:
+        code = _run(sys.argv[1:] if argv is None else list(argv), tuning)
+        with writing():
+            sys.stdout.flush()  # here, where a reader that has gone is no trouble; at the end of Python it would be
+        return code
+    except OutputTrouble as error:
+        _close_output()
+        Context(json=False).fail(error.code, str(error))
+        return error.exit_code
+    except BrokenPipeError:  # whoever read stdout has seen enough (`| head`); the work is done
+        _close_output()
+        return 0
+
+
+def _run(words: Sequence[str], tuning: Tuning | None) -> int:
+    """The command that these words are. Raises what comes of a stdout that takes no more."""
     context = Context(json="--json" in words, tuning=tuning)
     try:
         arguments = build_parser().parse_args(words)
         context = Context(json=arguments.json, tuning=tuning)
-        code = arguments.run(context, arguments)
-        sys.stdout.flush()  # here, where a reader that has gone is no trouble; at the end of Python it would be
-        return code
+        return arguments.run(context, arguments)
     except WrongUsage as error:
         if context.json:
             context.fail("wrong_usage", str(error))
         else:
             sys.stderr.write(f"{error.usage}civitai-bridge: {error}\n")
         return 2
+    except OutputTrouble:
+        raise
     except CivitaiError as error:
         names = {"key": error.key, "workflow_id": error.workflow_id, "cost": error.cost}
         members = {name: value for name, value in names.items() if value not in ("", None)}
@@ -61,10 +74,23 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
     except RecursionError:
         context.fail("unreadable", "CivitAI's answer is nested too deep to be shown.")
         return 1
-    except BrokenPipeError:  # whoever read stdout has seen enough (`| head`); the work is done
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still flushes goes nowhere
-        return 0
+
+
+def _prepare_streams() -> None:
+    """Have output that escapes what it cannot write. In place of a stream that the shell closed (`>&-`) stands one to
+    nowhere, lest a file that is opened later gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_output() -> None:
+    """Let what Python still flushes at its end go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class WrongUsage(Exception):

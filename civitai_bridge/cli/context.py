@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import io
 import json
+import math
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import OutputTrouble
 from ..resources.plain_text import printable
 from ..settings import BADGE, Settings, load_settings
 
@@ -33,9 +36,7 @@ class Context:
 
     def talk(self) -> Console:
         """For people: stderr, so that stdout stays data."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False, soft_wrap=True)
+        return _talk_class()(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A sentence for a person, on stderr."""
@@ -53,7 +54,7 @@ class Context:
         """Why the command did not do it: as JSON on stdout with `--json`, else in red on stderr. `names` are those of
         the purchase that it is about."""
         if self.json:
-            print(as_json({"error": {"code": code, "message": message, **(names or {})}}))
+            write_out(as_json({"error": {"code": code, "message": message, **(names or {})}}) + "\n")
         else:
             self.talk().print(printable(f"civitai-bridge: {message}"), style="red", markup=False)
 
@@ -82,23 +83,62 @@ class Context:
             yield app
 
 
+@lru_cache
+def _talk_class() -> type[Console]:
+    from rich.console import Console
+
+    class Talk(Console):
+        """Talk that nobody reads any more (`2>&1 | head`) ends no command: what was ordered goes on to its files."""
+
+        def on_broken_pipe(self) -> None:
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    return Talk
+
+
 def as_json(document: Any, indent: int | None = None) -> str:
-    """JSON in the characters that stdout can write, on one line unless it is indented."""
+    """JSON in the characters that stdout can write, on one line unless it is indented. Numbers that JSON has not, as a
+    service may send them (`1e999` is read as infinite), are `null`."""
     is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    return json.dumps(document, ensure_ascii=not is_utf8, indent=indent, default=str)
+    try:
+        return json.dumps(document, ensure_ascii=not is_utf8, indent=indent, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(document), ensure_ascii=not is_utf8, indent=indent, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Raises OutputTrouble in place of what a full disk behind stdout raises; a reader that has gone is no trouble, and
+    stays BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputTrouble(f"The output cannot be written to the end: {error.strerror or error}.") from error
 
 
 def write_out(text: str) -> None:
     """Write text to stdout, all of it: where Python does not buffer (PYTHONUNBUFFERED), a write to a pipe that a signal
-    interrupts ends early, and what is left would be lost without a word."""
+    interrupts ends early, and what is left would be lost without a word. Raises OutputTrouble."""
     raw = getattr(sys.stdout, "buffer", None)
-    if not isinstance(raw, io.RawIOBase):
-        sys.stdout.write(text)
-        return
-    sys.stdout.flush()
-    rest = memoryview(text.replace("\n", os.linesep).encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
-    while rest:
-        rest = rest[raw.write(rest) or 0 :]
+    with writing():
+        if not isinstance(raw, io.RawIOBase):
+            sys.stdout.write(text)
+            return
+        sys.stdout.flush()
+        rest = memoryview(text.replace("\n", os.linesep).encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+        while rest:
+            rest = rest[raw.write(rest) or 0 :]
 
 
 Command = Callable[[Context, argparse.Namespace], int]

@@ -79,7 +79,8 @@ async def _results(context: Context, arguments: argparse.Namespace) -> int:
         "folder": str(arguments.dir) if arguments.download else None,
         **_document(outputs, kept),
     }
-    context.data(document, "\n".join([*_lines(outputs, kept), *_last_words(workflow, kept)]))
+    words = _last_words(workflow, arguments.workflow.strip(), kept)
+    context.data(document, "\n".join([*_lines(outputs, kept), *words]))
     return _exit_code(kept) if kept is not None else 0
 
 
@@ -133,11 +134,11 @@ def _lines(outputs: tuple[Output, ...], kept: list[KeptOutput] | None) -> list[s
     ]
 
 
-def _last_words(workflow: WorkflowDetails, kept: list[KeptOutput] | None) -> list[str]:
+def _last_words(workflow: WorkflowDetails, name: str, kept: list[KeptOutput] | None) -> list[str]:
+    """Reasons, and what to do next; `name` is the workflow's id as it was typed, for commands to be copied."""
     from ..workflows.texts import shown
 
     lines = [f"Reason: {shown(reason)}" for reason in workflow.summary.reasons]
-    name = workflow.id
     if not workflow.is_over:
         lines.append(f"It is {shown(workflow.status)}; `civitai-bridge workflow {name} --wait` waits for its end.")
     elif not workflow.outputs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, Interrupted, StillRunning, Unreadable
 from .console import ProgressBar
-from .context import Context, runs
+from .context import Context, runs, writing
 
 if TYPE_CHECKING:
     from ..workflows.client import Answer
@@ -43,18 +43,20 @@ def add_raw(parser: argparse.ArgumentParser) -> None:
 
 
 def print_raw(answer: Answer) -> None:
-    """The service's bytes as they came, and the end of the line. Raises Unreadable where there are none."""
+    """The service's bytes as they came, and the end of the line. Raises Unreadable where there are none, and
+    OutputTrouble."""
     if not answer.content:
         raise Unreadable("CivitAI has no JSON of its own for this; leave --raw out.", status=200)
-    sys.stdout.flush()
     binary = getattr(sys.stdout, "buffer", None)
     if binary is None:  # a stand-in for a terminal
         print(answer.content.decode("utf-8", "replace"))
         return
-    rest = memoryview(answer.content + b"\n")
-    while rest:
-        rest = rest[binary.write(rest) or 0 :]
-    binary.flush()
+    with writing():
+        sys.stdout.flush()
+        rest = memoryview(answer.content + b"\n")
+        while rest:
+            rest = rest[binary.write(rest) or 0 :]
+        binary.flush()
 
 
 def _workflow(context: Context, arguments: argparse.Namespace) -> int:
@@ -92,8 +94,8 @@ async def _show_workflow(context: Context, arguments: argparse.Namespace) -> int
         return 0
     if not workflow.is_over:
         context.say(
-            f"It is not over after {arguments.timeout:g} s; the job goes on. `civitai-bridge workflow {workflow.id} "
-            "--wait` waits again."
+            f"It is not over after {arguments.timeout:g} s; the job goes on. `civitai-bridge workflow "
+            f"{arguments.workflow.strip()} --wait` waits again."
         )
         return StillRunning.exit_code
     return 0 if workflow.status == "succeeded" else 1

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from ..errors import ApiError, BadRequest, Forbidden, Gone, NotFound, RateLimited, Unauthorized, Unreadable
 from ..network.exchange import Request, Response, Send, expect
-from ..resources.json_values import items, mapping, text
+from ..resources.json_values import integer, items, mapping, text
 from .details import WorkflowDetails, details_from_json
 from .query import Page, WorkflowFilter
 
@@ -63,10 +63,11 @@ class WorkflowClient:
             ) from error
         came = [details_from_json(each) for each in items(mapping(answer.data).get("items")) if isinstance(each, dict)]
         next_ = mapping(answer.data).get("next") or mapping(answer.data).get("nextCursor")
+        next_ = str(next_) if integer(next_) else text(next_)
         kept, ignored = query.sift(came)
         if _is_in_wrong_order(came, query):
             ignored |= {"ascending"}
-        return Page(kept, next_ if isinstance(next_, str) else "", len(came), ignored)
+        return Page(kept, next_, len(came), ignored)
 
     async def staff_page(self, user_id: str, query: WorkflowFilter) -> Page:
         """Workflows of any user, a bare array of at most ten: a route for CivitAI's staff. Raises ApiError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,10 +128,12 @@ def report_lines(batch: PictureBatch, name: str) -> list[str]:
     lines += [f"Picture {picture.index + 1} of step {picture.step}: {reason}" for picture, reason in batch.missing]
     if batch.besides:
         kinds = ", ".join(dict.fromkeys(output.kind for output in batch.besides))
-        owner = workflow.id if workflow is not None else name
-        lines.append(
-            f"It made what is no IMAGE as well ({kinds}): `civitai-bridge results {owner} --download` fetches it."
+        command = (
+            f"results {shlex.quote(workflow.id)}"
+            if workflow is not None
+            else f"blob {shlex.quote(batch.besides[0].id)}"
         )
+        lines.append(f"It made what is no IMAGE as well ({kinds}): `civitai-bridge {command} --download` fetches it.")
     return lines
 
 

@@ -20,6 +20,7 @@ from ..model_files.download_rules import GB
 from ..network.fetch import Fetch, Fetched, OpenFile
 from ..orchestration.client import OrchestrationClient
 from ..orchestration.timings import DEFAULTS, Timings
+from ..resources.json_values import text
 from ..settings import Settings
 from ..website import SiteClient
 from .client import Answer, BlobHead, WorkflowClient
@@ -66,8 +67,8 @@ class WorkflowReader:
 
     async def pages(self, query: WorkflowFilter) -> AsyncIterator[Page]:
         """Every page from the query's cursor on; the next one is asked for while somebody works with this one, and no
-        earlier one is kept. A page that is too large to be read is asked for in smaller ones. A cursor that comes
-        again ends the list."""
+        earlier one is kept. A page that is too large to be read is asked for in smaller ones. Raises Unreadable
+        behind the page that names a cursor which was there before: what follows is not to be had."""
         self._need_key()
         query = query.checked()
         seen = {query.cursor}
@@ -75,11 +76,18 @@ class WorkflowReader:
         try:
             while asking is not None:
                 page = await asking
-                is_last = not page.next or page.next in seen
+                goes_round = bool(page.next) and page.next in seen
+                is_last = not page.next or goes_round
                 seen.add(page.next)
                 asking = None if is_last else asyncio.ensure_future(self._readable_page(query.at(page.next)))
                 await asyncio.sleep(0)  # so that the question leaves before the work begins
                 yield page
+                if goes_round:
+                    raise Unreadable(
+                        "CivitAI named a page again that was there before, so the list ends here and may lack some. "
+                        "Ask for a part of it, by --from and --to.",
+                        status=200,
+                    )
         finally:
             if asking is not None:  # nobody wants it any more; one that is about to connect is let go on to a safe end
                 await asyncio.wait({asking}, timeout=_LET_GO)
@@ -136,7 +144,9 @@ class WorkflowReader:
         workflow_id, name = checked_id(workflow_id), checked_step(name)
         try:
             raw, answer = await self._client.step(workflow_id, name)
-            return StepDetails(0, raw), answer
+            # Its own route does not say which of the workflow's steps it is.
+            place = (await self.workflow(workflow_id)).step(text(raw.get("name")) or name)
+            return StepDetails(place.index if place is not None else 0, raw), answer
         except NotFound as unknown:
             workflow = await self.workflow(workflow_id)
             step = workflow.step(name)
@@ -145,6 +155,8 @@ class WorkflowReader:
                 raise NotFound(
                     f"Step not found: workflow {workflow_id} has no step {name!r}. It has: {steps}.", status=404
                 ) from unknown
+        if sum(each.name == step.name for each in workflow.steps) > 1:  # its name would get another one's answer
+            return step, Answer(step.raw, b"")
         try:
             raw, answer = await self._client.step(workflow_id, step.name)
         except NotFound:  # its name is not the service's: what the workflow says of it is all there is

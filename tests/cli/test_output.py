@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 
+from pack.civitai_bridge.cli.context import as_json
 from pack.civitai_bridge.sandbox import Embedded, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,3 +65,40 @@ def test_a_key_that_the_service_repeats_is_cut_out(sandbox: Sandbox, tmp_path: P
     kept = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert not any(KEY.encode() in text for text in (done.stdout, done.stderr, listed.stdout, *kept))
     sandbox.script.faults.clear()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither /dev/full nor a shell that closes a stream")
+def test_a_stdout_that_takes_nothing_is_no_traceback(tmp_path: Path):
+    line = f'"{sys.executable}" "{ROOT / "civitai_bridge"}"'
+
+    def typed(words: str, unbuffered: str = "") -> subprocess.CompletedProcess[bytes]:
+        environ = {**os.environ, "CIVITAI_BRIDGE_HOME": str(tmp_path), "PYTHONUNBUFFERED": unbuffered}
+        return subprocess.run(["sh", "-c", f"{line} {words}"], env=environ, cwd=tmp_path, capture_output=True)
+
+    for words, unbuffered in (("nonsense --json", ""), ("journal list --json", "1")):
+        full = typed(f"{words} >/dev/full", unbuffered)
+        assert full.returncode == 1 and full.stderr.startswith(b"civitai-bridge: The output cannot be written")
+        assert full.stderr.count(b"\n") == 1
+    closed = typed("journal list >&- <&-")
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's pipes")
+def test_an_order_whose_talk_nobody_reads_any_more_goes_on_to_its_files(sandbox: Sandbox, tmp_path: Path):
+    environ = {
+        **os.environ, "CIVITAI_ORCHESTRATION_URL": sandbox.orchestration_url, "CIVITAI_SITE_URL": sandbox.site_url,
+        "CIVITAI_API_TOKEN": "another", "CIVITAI_BRIDGE_HOME": str(tmp_path / "state"),
+    }  # fmt: skip
+    command = [sys.executable, str(ROOT / "civitai_bridge"), *ORDER, "--output", "out"]
+    with subprocess.Popen(
+        command, env=environ, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as typed:
+        assert typed.stdout is not None
+        typed.stdout.read(1)
+        typed.stdout.close()
+        assert typed.wait() == 0
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_numbers_that_json_has_not_are_null():
+    assert json.loads(as_json({"a": [math.nan, (1.5, math.inf)], "b": 2})) == {"a": [None, [1.5, None]], "b": 2}

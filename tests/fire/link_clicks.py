@@ -50,13 +50,11 @@ class Clicks:
             click = self._add if here else self._remove
             for _ in range(30):  # a page that clicked very often is asked to come back later
                 name = await click(version)
-                if await self._ended(name, 30) == "success" or "No model file" in self._error(name):
+                end = await self._ended(name, 30)
+                if end == "success" or "No model file" in str((self.browser.page.final(name) or {}).get("error")):
                     break
                 await asyncio.sleep(1.0)
         return dict.fromkeys(lane.versions, here)
-
-    def _error(self, name: str) -> str:
-        return str((self.browser.page.final(name) or {}).get("error"))
 
     async def _keep(self, lane: Lane, rng: random.Random) -> None:
         name = await self._add(lane.versions[0])

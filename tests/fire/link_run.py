@@ -54,11 +54,8 @@ async def run(plan: LinkPlan, home: Path, *, talk: Any = lambda _: None) -> Link
             work = asyncio.gather(game.lives(), game.restarts(), game.enough_faults())
             await asyncio.wait_for(work, LONGEST)
         finally:
-            weather.cancel()
-            for task in busy:
-                task.cancel()
-            ends = await asyncio.gather(*busy, return_exceptions=True)
-        broken = [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
+            await _stop([weather, *busy])
+        broken = [repr(task.exception()) for task in busy if not task.cancelled() and task.exception()]
         talk(f"{game.kills} kills, {game.away} restarts, {game.faults} faults; now without")
         try:
             wishes = await _calm(plan, sandbox, browser, clicks)
@@ -75,6 +72,14 @@ async def run(plan: LinkPlan, home: Path, *, talk: Any = lambda _: None) -> Link
         }  # fmt: skip
         verdict.faults = dict(sandbox.link.script.drawn)
         return verdict
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    """End tasks; one whose cancel meets an answer that comes at the same moment is cancelled again."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.5)
 
 
 async def _calm(plan: LinkPlan, sandbox: Sandbox, browser: Browser, clicks: Clicks) -> dict[int, bool]:

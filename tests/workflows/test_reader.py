@@ -81,15 +81,19 @@ async def ids_of(reader: WorkflowReader, **query: Any) -> list[str]:
     return [each.id async for page in reader.pages(WorkflowFilter(**query)) for each in page.workflows]
 
 
-async def test_pages_follow_their_cursors_and_a_cursor_that_comes_again_ends_them(service: Service):
-    service.on("/v2/consumer/workflows", page("1", "2", next_="a"), page("3", next_="b"), page("4", next_="a"))
-    assert await ids_of(service.reader(), take=2) == ["1", "2", "3", "4"]
+async def test_pages_follow_their_cursors_and_a_cursor_that_comes_again_is_no_silent_end(service: Service):
+    service.on("/v2/consumer/workflows", page("1", "2", next_="a"), page("3", next_=7), page("4", next_="a"))
+    ids: list[str] = []
+    with pytest.raises(Unreadable, match="there before"):
+        async for each in service.reader().pages(WorkflowFilter(take=2)):
+            ids += [workflow.id for workflow in each.workflows]
+    assert ids == ["1", "2", "3", "4"]
     cursors = [dict(request.query).get("cursor") for request in service.requests]
-    assert cursors == [None, "a", "b"]
+    assert cursors == [None, "a", "7"]
     assert all(dict(request.query)["hideMatureContent"] == "false" for request in service.requests)
 
 
-@pytest.mark.parametrize("end", [None, "", 5])
+@pytest.mark.parametrize("end", [None, "", {"odd": 5}])
 async def test_a_last_page_may_say_so_in_any_way(service: Service, end: Any):
     service.on("/v2/consumer/workflows", page("1", next_=end))
     assert await ids_of(service.reader()) == ["1"]
@@ -168,9 +172,12 @@ async def test_a_step_is_known_by_its_place_too(service: Service):
     service.on("/v2/consumer/workflows/w/steps/a%20b", reply(step))
     for name in ("a b", "$1", "1"):
         seen, answer = await service.reader().step("w", name)
-        assert seen.name == "a b" and json.loads(answer.content) == step
+        assert (seen.name, seen.index) == ("a b", 1) and json.loads(answer.content) == step
     with pytest.raises(NotFound, match=r"It has: x \(\$0\), a b \(\$1\)"):
         await service.reader().step("w", "$2")
+    twice = [{**step, "status": "failed"}, step]
+    service.on("/v2/consumer/workflows/w", reply({"id": "w", "status": "succeeded", "steps": twice}))
+    assert (await service.reader().step("w", "$0"))[0].status == "failed"
 
 
 async def test_one_field_takes_a_workflow_a_job_or_a_blob(service: Service):

@@ -114,4 +114,7 @@ class Connections:
                     return web.Response(status=503, text="Service Unavailable")
                 if fault is not None:
                     self._refused.add(request.transport)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except KeyError:  # of a connection that is over: this library raises where the real relay's answers
+            return web.json_response({"code": 1, "message": "Session ID unknown"}, status=400)
