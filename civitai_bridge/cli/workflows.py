@@ -59,12 +59,13 @@ async def _workflows(context: Context, arguments: argparse.Namespace) -> int:
         raise BadInput("--csv and --json are two forms of the same; choose one.")
     query = _query(arguments)
     rows = CsvRows(context) if arguments.csv else JsonRows(context) if context.json else TextRows(context)
+    form = tuple(f"--{name}" for name in ("all", "csv") if getattr(arguments, name))
     for status in sorted(set(query.statuses) - set(_STATUSES)):
         rows.note(f"{status!r} is no status that is known; known are {', '.join(_STATUSES)}.")
     async with context.marked_app() as app:
         reader = await app.workflows()
         if arguments.all:
-            return await _everything(context, reader, query, rows)
+            return await _everything(context, reader, query, rows, form)
         page = await reader.page(query)
     _note_ignored(rows, page)
     rows.add(page.workflows)
@@ -72,11 +73,13 @@ async def _workflows(context: Context, arguments: argparse.Namespace) -> int:
         rows.note("There is nothing." if not arguments.cursor else "There is nothing more.")
     elif len(page.workflows) < page.came and (query.statuses or page.ignored):
         rows.note(f"{len(page.workflows)} of the {page.came} workflows of this page fit.")
-    rows.end(page.next, next_command(query, page.next) if page.next else "")
+    rows.end(page.next, next_command(query, page.next, *form) if page.next else "")
     return 0
 
 
-async def _everything(context: Context, reader: WorkflowReader, query: WorkflowFilter, rows: Rows) -> int:
+async def _everything(
+    context: Context, reader: WorkflowReader, query: WorkflowFilter, rows: Rows, form: tuple[str, ...]
+) -> int:
     """Every page, written as it comes; what ends it midway says from where to go on."""
     from dataclasses import replace
 
@@ -84,7 +87,10 @@ async def _everything(context: Context, reader: WorkflowReader, query: WorkflowF
 
     query = replace(query.checked(), take=MOST_AT_ONCE)
     cursor, came, ignored = query.cursor, 0, set[str]()
-    with ProgressBar(context, with_json=True) as bar, rows.ended_by_trouble(lambda: (cursor, _again(query, cursor))):
+    with (
+        ProgressBar(context, with_json=True) as bar,
+        rows.ended_by_trouble(lambda: (cursor, next_command(query, cursor, *form))),
+    ):
         async for page in reader.pages(query):
             came += page.came
             ignored |= page.ignored
@@ -144,12 +150,8 @@ def next_command(query: WorkflowFilter, cursor: str, *options: str) -> str:
     words += ["--oldest"] if query.oldest_first else []
     words += [f"--{name}={text}" for name, text in zip(("from", "to"), query.texts, strict=True) if text]
     words += [f"--status={status}" for status in query.statuses]
-    words += [*options] if options else [f"--take={query.take}"]
+    words += [*options] if "--all" in options else [f"--take={query.take}", *options]
     return shlex.join([*words, *([f"--cursor={cursor}"] if cursor else [])])
-
-
-def _again(query: WorkflowFilter, cursor: str) -> str:
-    return next_command(query, cursor, "--all")
 
 
 def _note_ignored(rows: Rows, page: Page) -> None:

@@ -1,8 +1,8 @@
 """What a graph will do: which nodes pay and the most that each can, what is written, loaded, and who is spoken to.
 
 The most is an upper bound, whatever stands in the graph: a node's `max_buzz` where that is a plain number, else the
-limits of the settings. A wired `max_buzz` counts as the most that it can be, and a node that may run several times
-(lists, loops) as the whole limit for one prompt."""
+limits of the settings. A wired `max_buzz` counts as the most that it can be, a node that may run several times (lists,
+loops) as the whole limit for one prompt, and a graph that may queue itself again as the limit of a day."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..metadata.comfy.graph import Graph, Wire
+from ..metadata.comfy.graph import Graph, Wire, descendants
 from ..metadata.comfy.nodes import row
 from ..orchestration.limits import Limits
 from ..resources.json_values import text
@@ -23,6 +23,9 @@ from .opened import OpenedGraph
 _LONGEST = 200  # characters of a value that is shown
 _MOST_LISTED = 200  # entries of a list for a person
 _LOOPS = re.compile(r"loop|iterat|for ?each|while|repeat.*node|batch.*process", re.I)
+# Classes of other packs that put the graph into the queue again, as often as they like.
+_QUEUES = "A node of another pack may queue the graph again by itself, so the limit of a day counts."
+_QUEUES_AGAIN = re.compile(r"queue.?trigger|auto.?queue|re.?queue|add.?queue|batch.?manager", re.I)
 # Classes of ours and core's whose output is a list that is taken one by one; asked where no server says it.
 LISTS = frozenset({
     "CivitaiBridgePromptSheet", "CivitaiBridgeWorkflowQuery",
@@ -81,8 +84,8 @@ class NodeDeed:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a graph will do. `most_buzz` is for one run; `is_unlimited`: beside that a node pays past our limits.
-    `asks`: a person is to see this before it runs for the first time."""
+    """What a graph will do. `most_buzz` is for one run and those that it queues itself; `is_unlimited`: beside that a
+    node pays past our limits. `asks`: a person is to see this before it runs for the first time."""
 
     hash: str
     most_buzz: int
@@ -131,22 +134,27 @@ def analyse(opened: OpenedGraph, rules: Rules) -> Analysis:
         if deeds[key].writes and (not deeds[key].downloads or key in loading)
     )
     asks = any(deeds[key].asks and (not deeds[key].downloads or key in loading) for key in does)
+    hosts = _hosts((deeds[key] for key in does), rules, loads=bool(downloads))
+    queues = bool(paying) and any(_QUEUES_AGAIN.search(node.kind) for node in graph.nodes.values())
     return Analysis(
-        hash=fingerprint(graph),
-        most_buzz=_sum_of(paying, rules.limits),
+        # A setting that lets graphs load files, or another service, is nothing that was agreed to before.
+        hash=fingerprint(graph, {"loads": bool(downloads), "hosts": hosts}),
+        most_buzz=_sum_of(paying, rules.limits, queues_again=queues),
         is_unlimited=any(node.most_buzz is None for node in paying),
         paying=paying[:_MOST_LISTED],
-        hosts=_hosts((deeds[key] for key in does), rules, loads=bool(downloads)),
+        hosts=hosts,
         writes=writes[:_MOST_LISTED],
         downloads=downloads[:_MOST_LISTED],
         asks=asks,
-        notes=(*opened.notes, *_notes(paying, writes, does, deeds, rules)),
+        notes=(*opened.notes, *_notes(paying, does, deeds, rules), *([_QUEUES] if queues else [])),
     )
 
 
-def _sum_of(paying: Iterable[PayingNode], limits: Limits) -> int:
-    total = sum(node.most_buzz for node in paying if node.most_buzz is not None)
-    return min(total, _of_prompt(limits))
+def _sum_of(paying: Iterable[PayingNode], limits: Limits, *, queues_again: bool) -> int:
+    most = [node.most_buzz for node in paying if node.most_buzz is not None]
+    if queues_again and any(most):
+        return max(0, limits.per_day)
+    return min(sum(most), _of_prompt(limits))
 
 
 def _of_prompt(limits: Limits) -> int:
@@ -194,14 +202,7 @@ def _repeated(graph: Graph, keys: Iterable[str], rules: Rules) -> frozenset[str]
     lists = [key for key, node in graph.nodes.items() if makes_lists(node.kind)]
     if not lists:
         return frozenset()
-    behind = set(lists)
-    todo = list(lists)
-    while todo:
-        for taker in graph.takers[todo.pop()]:
-            if taker not in behind:
-                behind.add(taker)
-                todo.append(taker)
-    fed = behind - set(lists)
+    fed = descendants(graph, (taker for key in lists for taker in graph.takers[key]))
     return frozenset(key for key in keys if key in fed)
 
 
@@ -235,7 +236,6 @@ def _hosts(deeds: Iterable[Deed], rules: Rules, *, loads: bool) -> tuple[str, ..
 
 def _notes(
     paying: Iterable[PayingNode],
-    writes: Iterable[NodeDeed],
     does: Iterable[str],
     deeds: Mapping[str, Deed],
     rules: Rules,

@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..metadata.comfy.graph import Graph, Wire, ancestors
 from ..model_files.names import MODEL_ENDINGS
 
-_VERSION = "civitai-bridge graph 1"
+_VERSION = "civitai-bridge graph 2"
 _ROUNDS = 3  # how far around itself a node of a ring is looked at; core runs no ring
 # Inputs of our own nodes that choose; a nested one (`variant.model`) counts by its last part, and its selectors whole.
 _OUR_CHOICES = frozenset({
     "model", "engine", "operation", "variant", "quantity", "max_buzz", "vae", "missing", "reuse_paid", "reference",
     "resources", "allow_download", "files", "filename_prefix", "workflow_id", "mature_content", "count", "duration",
-    "frames", "resolution", "scale", "format",
+    "frames", "resolution", "scale", "format", "loras", "generation",
 })  # fmt: skip
 # Inputs of our own readers that name the model by what they hold: other than a prompt, this text chooses.
 _NAMES_MODELS = {"CivitaiBridgeReadText": "text", "CivitaiBridgeReadImage": "image"}
@@ -38,8 +39,8 @@ _LEFT_OUT = re.compile(
 )
 
 
-def fingerprint(graph: Graph) -> str:
-    """64 hex digits that name the graph."""
+def fingerprint(graph: Graph, circumstances: object = ()) -> str:
+    """64 hex digits that name the graph, and beside it the circumstances (as JSON) that a person agrees to with it."""
     telling = _telling(graph)
     own = {key: _own_label(graph, key, telling) for key in graph.nodes}
     labels: dict[str, str] = {}
@@ -50,7 +51,7 @@ def fingerprint(graph: Graph) -> str:
     for _ in range(_ROUNDS if ring else 0):
         around = {**around, **{key: _label(graph, key, own, {**around, **labels}) for key in ring}}
     labels.update({key: around[key] for key in ring})
-    return _hash([_VERSION, *sorted(labels.values())])
+    return _hash([_VERSION, circumstances, *sorted(labels.values())])
 
 
 def chosen_inputs(kind: str, inputs: Mapping[str, Any]) -> Iterator[str]:
@@ -116,5 +117,5 @@ def _hash(value: object) -> str:
     try:
         content = json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
     except (RecursionError, ValueError):
-        content = "nested too deep"  # no input of a node is; core refuses it
+        content = secrets.token_hex()  # nested too deep, as no input of a node is: it equals nothing, not even itself
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

@@ -5,12 +5,13 @@ Muted and bypassed nodes are not in a prompt; in a workflow they are left out, r
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadInput
-from ..metadata.comfy.graph import MOST_NODES, Graph, graph_of
+from ..metadata.comfy.graph import MOST_NODES, Graph, Wire, graph_of
 from ..metadata.comfy.remarks import Remarks
 from ..metadata.comfy.workflow import prompt_of_workflow
 from ..resources.json_values import mapping, objects, text
@@ -70,10 +71,24 @@ def open_graph_text(content: str) -> OpenedGraph:
 def _nodes(prompt: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """All of them: a cap would leave out what is to be counted."""
     return {
-        str(key): {"class_type": node["class_type"], "inputs": dict(mapping(node.get("inputs")))}
+        str(key): {
+            "class_type": node["class_type"],
+            "inputs": {name: _as_core_reads(value, prompt) for name, value in mapping(node.get("inputs")).items()},
+        }
         for key, node in prompt.items()
         if isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
     }
+
+
+def _as_core_reads(value: object, prompt: Mapping[str, Any]) -> object:
+    """A value of a prompt; a wire where core follows one: also where the output's number is a yes, a no or a fraction,
+    and where the pair stands in `{"__value__": …}`, which core takes off before it looks for wires."""
+    pair = value["__value__"] if isinstance(value, Mapping) and "__value__" in value else value
+    if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or pair[0] not in prompt:
+        return value
+    slot = pair[1]
+    is_number = isinstance(slot, int) or (isinstance(slot, float) and math.isfinite(slot))
+    return Wire(pair[0], int(slot)) if is_number else value
 
 
 def model_hints(workflow: object) -> dict[str, tuple[str, str]]:

@@ -7,30 +7,29 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
-from ..graphs.analysis import Analysis, analyse
+from ..graphs.analysis import analyse
 from ..graphs.consents import agree, agreed_to
 from ..graphs.opened import OpenedGraph, open_graph
 from ..graphs.rules import rules_of
-from ..resources.json_values import integer
 from .context import Asked, Context
 
 if TYPE_CHECKING:
     from ..settings import Settings
 
 _MODELS = ("none", "local", "asked")
-_MOST_RUNS = 1000
 
 
 async def graph_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     """`POST /civitai_bridge/graph` with `{prompt, workflow?, batch?, models?}`: what the graph will do in `batch` runs,
     and the models that it needs: `none`, `local` (by catalogs and disk alone) or `asked` (CivitAI says the rest)."""
     body = asked.body
-    models, runs = body.get("models", "local"), integer(body.get("batch")) or 1
+    models, runs = body.get("models", "local"), body.get("batch", 1)
     if models not in _MODELS:
         raise BadInput(f"`models` must be one of: {', '.join(_MODELS)}.")
+    if type(runs) is not int or runs < 1:
+        raise BadInput("`batch` must be how often the graph is queued, a whole number from 1 on.")
     settings = await asyncio.to_thread(context.gate.settings)
-    opened, analysis, answer = await asyncio.to_thread(_analysed, context, body, settings, min(runs, _MOST_RUNS))
-    del analysis
+    opened, answer = await asyncio.to_thread(_analysed, context, body, settings, runs)
     if models == "none":
         return answer
     from ..graphs.needs import needs
@@ -42,8 +41,8 @@ async def graph_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
 
 def _analysed(
     context: Context, body: Mapping[str, Any], settings: Settings, runs: int
-) -> tuple[OpenedGraph, Analysis, dict[str, Any]]:
-    """The graph, what it does, and the answer with what was agreed to."""
+) -> tuple[OpenedGraph, dict[str, Any]]:
+    """The graph, and the answer on what it does and what was agreed to."""
     opened = open_graph(body.get("prompt"), body.get("workflow"))
     rules = rules_of(settings, context.host.makes_lists)
     analysis = analyse(opened, rules)
@@ -58,7 +57,7 @@ def _analysed(
         "damage": settings.damage or None,
         "models": [],
     }
-    return opened, analysis, answer
+    return opened, answer
 
 
 async def consent_answer(context: Context, asked: Asked) -> Mapping[str, Any]:

@@ -69,8 +69,23 @@ def _step_lines(step: StepDetails) -> Iterator[str]:
         yield f"  Jobs: {shown(step.raw['jobs'], LONGEST_UNKNOWN)}"
     for output in step.outputs:
         yield f"  Result {output.index}: {output_line(output)}"
-        rest = {name: value for name, value in output.raw.items() if value not in (None, "")}
-        yield from _unknown(rest, _OF_A_LINE, "    ")
+        yield from _unknown(_beside_its_line(output), (), "    ")
+
+
+def _beside_its_line(output: Output) -> dict[str, Any]:
+    """Members of a blob that its line does not tell: unknown ones, and known ones of a form that the line leaves out (a
+    width alone, a rating without a word, a reason of a picture that can be had)."""
+    untold = set[str]()
+    if not (output.width and output.height):
+        untold |= {"width", "height"}
+    untold |= set() if output.nsfw_level else {"nsfwLevel"}
+    untold |= set() if output.mime else {"mimeType"}
+    untold |= {"blockedReason"} if output.blocked_reason and not output.is_withheld else set()
+    return {
+        name: value
+        for name, value in output.raw.items()
+        if value not in (None, "") and (name not in _OF_A_LINE or name in untold)
+    }
 
 
 def _is_of_blobs(value: Any) -> bool:

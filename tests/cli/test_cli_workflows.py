@@ -46,6 +46,9 @@ def test_a_page_names_the_command_for_the_next_which_works_as_it_stands(sandbox:
     assert [each["id"] for each in rest.data["workflows"]] == ["w1", "w0"] and rest.data["next_cursor"] == ""
     refused = shell("workflows", "--tag=b", f"--cursor={page.data['next_cursor']}")
     assert refused.code == 1 and "another query" in refused.err
+    rows = shell("workflows", "--tag=b", "--take=3", "--csv")
+    (more,) = (line for line in rows.err.splitlines() if line.startswith("More: "))
+    assert shell(*shlex.split(more)[2:]).out.splitlines()[-1].startswith("w0,")
 
 
 def test_everything_is_one_document_and_csv_has_no_formula(sandbox: Sandbox, shell: Shell, key: str):

@@ -220,21 +220,6 @@ def test_a_picture_becomes_another_one_under_a_mask(room: Room):
     assert part.convert("RGB").getpixel((2, 32)) == (200, 40, 40) != part.convert("RGB").getpixel((60, 32))
 
 
-def test_pictures_that_are_being_made_are_cancelled_by_the_room(room: Room):
-    model = room.hash_of(room.models / "checkpoints" / CHECKPOINT_FILE)
-    params = {**PICTURE, "width": 256, "height": 256, "steps": 150}
-    name = room.do("send", command={"type": "image:txt2img", "model": model, "params": params})["id"]
-    room.until(lambda state: any(each.get("status") == "processing" for each in state["statuses"].get(name, ())))
-    assert room.finish("activities:cancel", activityId=name)["status"] == "success"
-    assert room.wait(name)["status"] == "canceled"
-    ends = time.monotonic() + 60
-    while (queue := room.server.get("/queue"))["queue_running"] or queue["queue_pending"]:
-        assert time.monotonic() < ends, "core goes on with what was cancelled"
-        time.sleep(0.2)
-    finals = [each for each in room.state()["statuses"][name] if each["status"] in ("success", "error", "canceled")]
-    assert len(finals) == 1
-
-
 def test_the_person_can_read_what_the_room_asked_for(room: Room):
     text = bridge(room.server, "link", "log").stdout
     assert "resources:add" in text and "image:txt2img" in text

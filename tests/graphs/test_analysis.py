@@ -117,6 +117,20 @@ def test_a_node_behind_a_list_may_cost_the_whole_limit(between: list[str]):
     assert [each.most_buzz for each in look(prompt).paying] == [100, 4]
 
 
+@pytest.mark.parametrize("wire", [["0", True], ["0", 0.0], {"__value__": ["0", 0]}, {"__value__": ["0", False]}])
+def test_a_node_behind_a_list_is_seen_by_every_wire_that_core_follows(wire: object):
+    prompt = {"0": node("CivitaiBridgePromptSheet", sheet="a"), "1": generate(max_buzz=3, model=wire)}
+    assert look(prompt).paying[0].repeats and look(prompt).most_buzz == 100
+    no_node = {"0": node("KSampler"), "1": generate(max_buzz=3, model={"__value__": ["a text", 0]})}
+    assert look(no_node).most_buzz == 3
+
+
+def test_a_node_that_pays_and_makes_a_list_may_itself_be_behind_one():
+    prompt = {"0": node("CivitaiBridgePromptSheet", sheet="a"), "1": generate(max_buzz=3, prompt=["0", 0])}
+    rules = Rules(RULES.limits, HOSTS, makes_lists=lambda kind: kind.startswith("CivitaiBridge"))
+    assert look(prompt, rules).paying[0].repeats and look(prompt, rules).most_buzz == 100
+
+
 def test_a_server_says_what_makes_lists_and_a_class_that_nobody_knows_may():
     prompt = {"1": node("SomebodysNode"), "2": generate(max_buzz=3, prompt=["1", 0])}
     assert look(prompt).most_buzz == 100
@@ -124,6 +138,15 @@ def test_a_server_says_what_makes_lists_and_a_class_that_nobody_knows_may():
     assert look(prompt, Rules(RULES.limits, HOSTS, makes_lists=lambda kind: kind == "SomebodysNode")).most_buzz == 100
     loop = {"1": node("easy forLoopStart"), "2": generate(max_buzz=3)}
     assert look(loop, Rules(RULES.limits, HOSTS, makes_lists=lambda _: False)).most_buzz == 100
+
+
+@pytest.mark.parametrize("kind", ["VHS_BatchManager", "ImpactQueueTrigger", "ImpactQueueTriggerCountdown", "AutoQueue"])
+def test_a_graph_that_queues_itself_again_may_cost_the_limit_of_a_day(kind: str):
+    analysis = look({"1": generate(max_buzz=3), "2": node(kind)})
+    assert (analysis.most_buzz, analysis.paying[0].most_buzz) == (PER_DAY, 3) and "queue" in analysis.notes[-1]
+    assert analysis.most_of(7, RULES.limits) == PER_DAY
+    free = look({"1": node("KSampler"), "2": node(kind)})
+    assert (free.most_buzz, free.notes, free.asks) == (0, (), False)
 
 
 def test_a_node_cannot_hide_behind_its_id_or_a_ring():
@@ -227,6 +250,32 @@ def test_models_engines_quantities_paths_limits_classes_and_wires_name_it(prompt
 def test_what_tells_the_model_is_covered_and_a_sheet_of_prompts_is_not(kind: str, name: str, covered: bool):
     first, second = (look({"1": node(f"CivitaiBridge{kind}", **{name: value})}).hash for value in ("a", "b"))
     assert (first != second) is covered
+
+
+def test_what_a_setting_lets_happen_beside_it_was_not_agreed_to_before():
+    prompt = {"1": generate(max_buzz=3), "2": node("CivitaiBridgeDownload", reference="1", allow_download=True)}
+    assert look(prompt).hash != look(prompt, MAY_LOAD).hash, "graph_downloads was switched on since"
+    elsewhere = Rules(RULES.limits, {**HOSTS, "fleet": ("another.example",)})
+    assert look(GRAPH).hash != look(GRAPH, elsewhere).hash and look(GRAPH).hash == look(GRAPH, MAY_LOAD).hash
+    assert look(GRAPH).hash == look(GRAPH, Rules(Limits(9999, 9999), HOSTS)).hash, "more Buzz is compared by itself"
+
+
+def test_loras_that_stand_in_the_graph_name_it():
+    def applies(air: str) -> Prompt:
+        return {"1": node("CivitaiBridgeApplyLoras", missing="download", loras={"__value__": [{"air": air}]})}
+
+    assert look(applies("urn:air:sdxl:lora:civitai:1@1")).hash != look(applies("urn:air:sdxl:lora:civitai:2@2")).hash
+
+
+def test_what_is_nested_too_deep_for_a_name_equals_nothing():
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    first, second = (
+        analyse(open_graph({"1": node("CivitaiBridgeDownload", reference=reference, model=deep)}), RULES).hash
+        for reference in ("1", "2")
+    )
+    assert first != second
 
 
 def test_what_feeds_a_choice_by_wire_names_it_too():

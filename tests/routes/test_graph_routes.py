@@ -42,6 +42,9 @@ async def test_a_paying_graph_asks_until_a_person_agreed_and_again_for_more(room
     again = await ask(room, buying(seed=2, prompt="a blue boat"))
     assert (again["hash"], again["asks"], again["agreed"]) == (first["hash"], False, 50)
     assert (await ask(room, buying(), batch=3))["asks"], "three runs may cost more than was agreed to"
+    assert (await ask(room, buying(max_buzz=1), batch=4000))["most_buzz"] == 4000
+    for batch in (0, -1, "3", 2.0, True, None):
+        assert (await room.admin("POST", "/civitai_bridge/graph", json={"prompt": {}, "batch": batch})).status == 400
     assert (await ask(room, buying(max_buzz=60)))["asks"] and (await ask(room, buying(quantity=2)))["asks"]
     room.forget(limit_buzz_per_prompt=20)
     assert (await ask(room, buying()))["most_buzz"] == 20

@@ -259,6 +259,16 @@ def test_names_that_would_become_one_are_kept_apart():
         assert sorted(snaked(names).values()) == sorted(names.values())
 
 
+def test_a_blob_says_also_what_its_line_has_no_place_for():
+    odd = {"blobId": "A.png", "url": "https://x/a", "width": 640, "nsfwLevel": 7, "mimeType": 3, "blockedReason": "odd"}
+    step = {"name": "gen", "output": {"images": [odd]}}
+    text = step_text(StepDetails(0, step))
+    assert all(f"    {line}" in text for line in ("width: 640", "nsfwLevel: 7", "mimeType: 3", "blockedReason: odd"))
+    plain = {"id": "A.png", "available": True, "url": "https://x/a", "width": 6, "height": 4, "nsfwLevel": "pg"}
+    text = step_text(StepDetails(0, {"name": "gen", "output": {"images": [plain]}}))
+    assert text.endswith("  Result 0: image A.png 6 x 4 pg")
+
+
 def test_signed_addresses_and_long_values_are_cut_for_people():
     url = "https://orchestration.civitai.com/v2/consumer/blobs/A.png?sig=SECRET&exp=2027"
     assert "SECRET" not in shown({"url": url}) and "A.png?…" in shown(url)
