@@ -181,8 +181,10 @@ def small_png(content: bytes, longest: int = 768) -> bytes:
         with Image.open(io.BytesIO(content), formats=_raster_formats()) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise NotAPicture(f"The picture has {image.width} x {image.height} pixels, more than are read.")
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            upright.thumbnail((longest, longest))
+            # Made small before it is turned: a large JPEG is then decoded small, and nothing large is copied.
+            small: Image.Image = image if image.mode in ("RGB", "L") else image.convert("RGB")
+            small.thumbnail((longest, longest))
+            upright = ImageOps.exif_transpose(small).convert("RGB")
             out = io.BytesIO()
             Image.frombytes("RGB", upright.size, upright.tobytes()).save(out, "PNG")
             return out.getvalue()

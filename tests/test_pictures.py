@@ -113,3 +113,17 @@ def test_postscript_is_never_run(read: Callable[[bytes], bytes], monkeypatch: py
 def test_a_small_picture_is_drawn_of_every_usual_kind(kind: str):
     with Image.open(io.BytesIO(small_png(picture(kind, (900, 450)), 90))) as small:
         assert (small.format, small.size) == ("PNG", (90, 45))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "P"), ("PNG", "RGBA"), ("WEBP", "RGB")]
+)
+def test_a_small_picture_stands_upright(kind: str, mode: str):
+    lying, exif, out = Image.new("RGB", (400, 200), "white"), Image.Exif(), io.BytesIO()
+    lying.paste("black", (0, 0, 200, 200))
+    exif[0x0112] = 6  # to be turned clockwise
+    lying.convert(mode).save(out, kind, exif=exif)
+    with Image.open(io.BytesIO(small_png(out.getvalue(), 40))) as small:
+        assert (small.size, small.mode) == ((20, 40), "RGB")
+        top, bottom = (small.getpixel((10, y)) for y in (8, 32))
+    assert isinstance(top, tuple) and isinstance(bottom, tuple) and top[0] < 20 and bottom[0] > 235

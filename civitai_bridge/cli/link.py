@@ -208,7 +208,7 @@ async def _trash_empty(context: Context, app: App, link: LinkRunner, arguments: 
         if (await asyncio.to_thread(input)).strip().lower() not in ("y", "yes"):
             context.say("Nothing was deleted.")
             return 1
-    freed = await empty_trash(link)
+    freed = await empty_trash(link, [each["number"] for each in removed])  # none that a room removes meanwhile
     context.data({"freed": freed}, f"{amount(freed)} were deleted." if removed else "The trash is empty.")
     return 0
 

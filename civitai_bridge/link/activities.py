@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import BadInput
@@ -11,8 +12,11 @@ from .kinds import read_resources
 from .listing import types_of
 from .lists import Lists
 from .message import Command
+from .outbox import LARGEST
 
 MOST_LISTED = 60  # activities
+_ENVELOPE = 1000  # bytes of a message beside its activities
+_LARGEST_ACTIVITY = 20_000  # bytes
 
 Quick = Callable[[Command, Jobs, Lists], Awaitable[Mapping[str, Any]]]
 
@@ -22,13 +26,35 @@ async def _activities(command: Command, jobs: Jobs, _: Lists) -> Mapping[str, An
     quantity = command.fields.get("quantity")
     most = quantity if isinstance(quantity, int) and 0 < quantity < MOST_LISTED else MOST_LISTED
     ended = await jobs.aside(jobs.book.finals, ABOUT_RESOURCES, MOST_LISTED)
-    return {"activities": [*_at_work(jobs), *reversed(ended)][:most]}
+    return {"activities": _fitting([*_at_work(jobs), *reversed(ended)][:most])}
 
 
 async def _clear(_: Command, jobs: Jobs, __: Lists) -> Mapping[str, Any]:
     """Forget what has ended; what is at work stays."""
     await jobs.aside(jobs.book.clear)
-    return {"activities": _at_work(jobs)}
+    return {"activities": _fitting(_at_work(jobs))}
+
+
+def _fitting(activities: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first ones that have room in one message; of one about many resources the first resource alone."""
+    room, fitting = LARGEST - _ENVELOPE, []
+    for activity in activities:
+        if (size := len(json.dumps(activity))) > _LARGEST_ACTIVITY:
+            activity = {name: value for name, value in activity.items() if name != "resources"}
+            size = len(json.dumps(activity))
+        room -= size + 2
+        if room < 0:
+            break
+        fitting.append(activity)
+    return fitting
+
+
+def nothing_of(command: Command, jobs: Jobs) -> dict[str, Any]:
+    """What an error about a list holds in the list's place: pages put it where the list was, and read it without a look
+    whether it is one."""
+    if command.type in ("activities:list", "activities:clear"):
+        return {"activities": _fitting(_at_work(jobs))}
+    return {"resources": []} if command.type == "resources:list" else {}
 
 
 def _at_work(jobs: Jobs) -> list[dict[str, Any]]:
@@ -47,7 +73,7 @@ async def _cancel(command: Command, jobs: Jobs, _: Lists) -> Mapping[str, Any]:
 async def _cancel_add(command: Command, jobs: Jobs, _: Lists) -> Mapping[str, Any]:
     """The document's way: by the hashes of the resources, or with the id of the add itself."""
     has_resources = any(command.fields.get(name) is not None for name in ("resource", "resources"))
-    resources = read_resources(command.fields, type_needed=False) if has_resources else ()
+    resources = read_resources(command.fields, loads=False) if has_resources else ()
     adds = [job for job in jobs.now.values() if job.command.type == "resources:add"]
     own = [job for job in adds if job.command.id in (command.id, command.fields.get("activityId"))]
     rows = []

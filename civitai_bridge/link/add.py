@@ -35,6 +35,7 @@ from .command import LinkContext, Report
 from .kinds import FOLDERS, Resource, endings_of, read_resources
 from .message import Command
 
+_LONGEST_TITLE = 100  # characters of one model in a question
 _SAFE_ENDINGS = (".safetensors", ".sft", ".gguf", ".onnx", ".yaml", ".yml")  # nothing in them runs when they are opened
 
 
@@ -82,9 +83,12 @@ async def add(command: Command, context: LinkContext, report: Report) -> Mapping
     def tell() -> None:
         report(**_summary(resources, table, is_several))
 
-    if settings.link_downloads == "ask" and (files := await _missing(context, resources)):
-        await context.ask(f"Load {', '.join(files)}?")
-    work = [asyncio.ensure_future(_add_one(context, each, table[each.hash], tell)) for each in resources]
+    loads: Mapping[str, str | CivitaiError] | None = None
+    if settings.link_downloads == "ask":
+        loads = await _missing(context, resources)
+        if files := [text for text in loads.values() if isinstance(text, str)]:
+            await context.ask(f"Load {', '.join(files)}?")
+    work = [asyncio.ensure_future(_add_one(context, each, table[each.hash], loads, tell)) for each in resources]
     try:
         await asyncio.wait(work)
     except asyncio.CancelledError:
@@ -110,15 +114,20 @@ def _outcome(work: Sequence[asyncio.Task[None]]) -> Mapping[str, Any]:
     return {}
 
 
-async def _missing(context: LinkContext, resources: Sequence[Resource]) -> list[str]:
-    """What would be loaded, as CivitAI calls it and not as the room does; without what cannot be loaded anyway."""
-    names = []
+async def _missing(context: LinkContext, resources: Sequence[Resource]) -> dict[str, str | CivitaiError]:
+    """What would be loaded by its hash, as CivitAI calls it and not as the room does, or why it cannot be. Only what
+    the person was asked about is loaded: what cannot be looked up now is not, though it can be a moment later."""
+    missing: dict[str, str | CivitaiError] = {}
     for resource in resources:
-        with contextlib.suppress(CivitaiError):  # it is said when it is tried
+        try:
             if not await _is_here(context, resource):
                 version, file = await _looked_up(context, resource)
-                names.append(f"{version.title} ({resource.type}, {amount(stated_size(file) or 0)})")
-    return names
+                missing[resource.hash] = (
+                    f"{version.title[:_LONGEST_TITLE]} ({resource.type}, {amount(stated_size(file) or 0)})"
+                )
+        except CivitaiError as error:
+            missing[resource.hash] = error
+    return missing
 
 
 async def _looked_up(context: LinkContext, resource: Resource) -> tuple[ModelVersion, ModelFile]:
@@ -155,10 +164,19 @@ def _row(part: _Progress) -> dict[str, Any]:
     return {"status": part.status, "progress": part.percent} | ({"error": part.error} if part.error else {})
 
 
-async def _add_one(context: LinkContext, resource: Resource, part: _Progress, tell: Callable[[], None]) -> None:
-    """One resource, its part of the status kept true. Raises CivitaiError, CancelledError."""
+async def _add_one(
+    context: LinkContext,
+    resource: Resource,
+    part: _Progress,
+    loads: Mapping[str, str | CivitaiError] | None,
+    tell: Callable[[], None],
+) -> None:
+    """One resource, its part of the status kept true; `loads` are those that the person allowed, see `_missing`, None
+    for all. Raises CivitaiError, CancelledError."""
     try:
-        await _have(context, resource, part, tell)
+        if not await _is_here(context, resource):
+            _check_asked(loads, resource)
+            await _have(context, resource, part, tell)
         part.status = "success"
     except (asyncio.CancelledError, DownloadStopped):
         part.status = "canceled"
@@ -170,9 +188,18 @@ async def _add_one(context: LinkContext, resource: Resource, part: _Progress, te
         tell()
 
 
-async def _have(context: LinkContext, resource: Resource, part: _Progress, tell: Callable[[], None]) -> None:
-    if await _is_here(context, resource):
+def _check_asked(loads: Mapping[str, str | CivitaiError] | None, resource: Resource) -> None:
+    """Raises BadInput or the error of the look-up where the person was not asked about this resource."""
+    if loads is None:
         return
+    asked = loads.get(resource.hash)
+    if isinstance(asked, CivitaiError):
+        raise asked
+    if asked is None:
+        raise BadInput("The file has gone since the person at this ComfyUI was asked; send the command again.")
+
+
+async def _have(context: LinkContext, resource: Resource, part: _Progress, tell: Callable[[], None]) -> None:
     version, file = await _looked_up(context, resource)
     async with context.loading.slot(resource):
         if context.cancelled(resource.hash):

@@ -106,12 +106,13 @@ class LinkAgent:
         if end in (CHANGED, STOPPED):
             self._failures = 0
         elif end == KICKED:
-            await asyncio.to_thread(self.file.forget, session.secret)
             self._show(LinkState(UNPAIRED, "CivitAI has ended the link; add it there again and enter the new code."))
+            await asyncio.to_thread(self.file.forget, session.secret)
         elif end == REFUSED_KEY and pairing.code:
-            # A code that is not taken is given up: later it may be that of a stranger.
-            await asyncio.to_thread(self.file.forget, pairing.code)
+            # A code that is not taken is given up: later it may be that of a stranger. Who waits for that looks at the
+            # file, so why stands in the state before.
             self._show(LinkState(UNPAIRED, f"CivitAI's relay does not take the code. {session.detail}".strip()))
+            await asyncio.to_thread(self.file.forget, pairing.code)
         elif end == REFUSED_KEY:
             self._show(LinkState(REFUSED, session.detail))
             await self._pause(self._timings.refused_pause * (1 + self._timings.jitter() / 2))

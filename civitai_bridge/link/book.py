@@ -111,6 +111,8 @@ class LinkBook:
             row = connection.execute("SELECT final FROM jobs WHERE id = ?", (command.id,)).fetchone()
             if row is not None:
                 return str(row[0]), 0
+            # What a person once said to a forgotten command of this id is no word on this one.
+            connection.execute("DELETE FROM questions WHERE job = ?", (command.id,))
             connection.execute(
                 "INSERT INTO jobs (id, type, command, began) VALUES (?, ?, ?, ?)",
                 (command.id, command.type, _command_text(command), self.clock()),
@@ -127,23 +129,27 @@ class LinkBook:
         with self.database.transaction() as connection:
             connection.execute("UPDATE jobs SET canceled = 1 WHERE ended IS NULL")
 
-    def end(self, id_: str, final: Mapping[str, Any], line: int, detail: str) -> None:
-        """Keep the final status of a job before it is sent, finish its line in the log, and forget the oldest ended
-        ones."""
+    def end(self, id_: str, final: Mapping[str, Any], line: int, subject: str, detail: str) -> None:
+        """Keep the final status of a job before it is sent, finish its line in the log (0 = another one, about
+        `subject`), and forget the oldest ended ones, with what a person said to them."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET ended = ?, final = ?, command = '' WHERE id = ? AND ended IS NULL",
                 (self.clock(), json.dumps(final), id_),
             )
             connection.execute("UPDATE questions SET open = 0 WHERE job = ?", (id_,))
-            connection.execute(
-                "UPDATE log SET outcome = ?, detail = ? WHERE number = ?", (final["status"], detail, line)
+            outcome = str(final["status"])
+            finished = connection.execute(
+                "UPDATE log SET outcome = ?, detail = ? WHERE number = ?", (outcome, _text(detail), line)
             )
+            if not finished.rowcount:  # it was begun by an earlier process
+                self._write_line(connection, str(final["type"]).lower(), subject, outcome, detail)
             connection.execute(
                 "DELETE FROM jobs WHERE ended IS NOT NULL AND id NOT IN "
                 "(SELECT id FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?)",
                 (MOST_JOBS,),
             )
+            connection.execute("DELETE FROM questions WHERE job NOT IN (SELECT id FROM jobs)")
 
     def open_jobs(self) -> list[OpenJob]:
         """Jobs without a final status, in the order in which they were asked for."""
@@ -167,12 +173,20 @@ class LinkBook:
     def clear(self) -> None:
         """List ended jobs no more; that they were obeyed stays known."""
         with self.database.transaction() as connection:
-            connection.execute("UPDATE jobs SET cleared = 1 WHERE ended IS NOT NULL")
+            connection.execute("UPDATE jobs SET cleared = 1 WHERE ended IS NOT NULL AND cleared = 0")
+
+    def forget_room(self) -> None:
+        """The room is no more: a later one gets to see nothing of what this one asked for. That it was obeyed stays
+        known, and the log stays as it is."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE jobs SET cleared = 2 WHERE ended IS NOT NULL")
 
     def finals_since(self, moment: float) -> list[dict[str, Any]]:
-        """The final statuses of jobs that ended after a moment, in seconds since the epoch."""
+        """The final statuses of this room's jobs that ended after a moment, in seconds since the epoch."""
         with self.database.reading() as connection:
-            rows = connection.execute("SELECT final FROM jobs WHERE ended >= ? ORDER BY ended", (moment,)).fetchall()
+            rows = connection.execute(
+                "SELECT final FROM jobs WHERE ended >= ? AND cleared < 2 ORDER BY ended", (moment,)
+            ).fetchall()
         return [json.loads(row[0]) for row in rows]
 
     def log(self, type_: str, subject: str, outcome: str, detail: str = "") -> None:
@@ -183,7 +197,7 @@ class LinkBook:
     def _write_line(self, connection: Connection, type_: str, subject: str, outcome: str, detail: str) -> int:
         number = connection.execute(
             "INSERT INTO log (at, type, subject, outcome, detail) VALUES (?, ?, ?, ?, ?)",
-            (self.clock(), type_, subject, outcome, detail),
+            (self.clock(), *map(_text, (type_, subject, outcome, detail))),
         ).lastrowid
         connection.execute("DELETE FROM log WHERE number <= ?", ((number or 0) - LONGEST_LOG,))
         return number or 0
@@ -195,6 +209,11 @@ class LinkBook:
                 "SELECT number, at, type, subject, outcome, detail FROM log ORDER BY number DESC LIMIT ?", (most,)
             ).fetchall()
         return [LogLine(*row) for row in reversed(rows)]
+
+
+def _text(value: str) -> str:
+    """As the database takes it: JSON may hold half a character."""
+    return value.encode("utf-8", "replace").decode()
 
 
 def _command_text(command: Command) -> str:

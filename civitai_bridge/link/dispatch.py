@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import BadInput, CivitaiError, StateTrouble
 from ..resources.plain_text import one_line
-from .activities import QUICK, Quick
+from .activities import QUICK, Quick, nothing_of
 from .aside import Aside
 from .book import LinkBook
 from .command import Handler, LinkServices
@@ -73,9 +73,12 @@ class Dispatcher:
         handlers, jobs = self.jobs.handlers, self.jobs.now
         if command.id in jobs and command.type in handlers:
             return  # the same one again, while it is at work
-        if self.outbox.again(command.type, command.id):
-            return  # the same one again; how it ended is said again
-        if not self._limits.take(command.type):
+        is_free = self._limits.take(command.type)
+        if self.outbox.knows(command.type, command.id):
+            if is_free:  # the same one again; how it ended is said again
+                self.outbox.again(command.type, command.id)
+            return
+        if not is_free:
             self._refuse(command, "Too many commands of this kind at once; send it again in a minute.")
         elif quick := QUICK.get(command.type):
             self._spawn(self._answer(command, quick))
@@ -91,15 +94,16 @@ class Dispatcher:
         try:
             fields = {**await quick(command, self.jobs, self.lists), "status": "success"}
         except CivitaiError as error:
-            fields = {"status": "error", "error": await self.jobs.sentence(error)}
+            fields = {**nothing_of(command, self.jobs), "status": "error", "error": await self.jobs.sentence(error)}
         except Exception:  # the door: whatever it is, the room gets its end and the console the story
             log.exception("A question of CivitAI Link failed.")
-            fields = {"status": "error", "error": UNEXPECTED}
+            fields = {**nothing_of(command, self.jobs), "status": "error", "error": UNEXPECTED}
         self.outbox.put({**command.envelope, "updatedAt": iso_time(self._timings), **fields})
         await self._log(command.type, "", str(fields["status"]), str(fields.get("error", "")))
 
     def _refuse(self, command: Command, sentence: str) -> None:
-        echo = echoed(command.fields) if command.type in ABOUT_RESOURCES else {}
+        is_about_files = command.type in ABOUT_RESOURCES
+        echo = echoed(command.fields) if is_about_files else nothing_of(command, self.jobs)
         status = {"status": "error", "error": sentence, "updatedAt": iso_time(self._timings)}
         self.outbox.put({**command.envelope, **echo, **status})
         self._log_now_and_then(command.type, "error", sentence)

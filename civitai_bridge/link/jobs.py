@@ -28,7 +28,7 @@ Notify = Callable[[Mapping[str, Any]], None]
 ABOUT_RESOURCES = ("resources:add", "resources:remove")  # what pages draw among the activities
 _WHOLE = "*"
 _LONGEST_SUBJECT = 200
-_LONGEST_QUESTION = 500
+_LARGEST_KEPT = 20_000  # bytes of a final status with a row for each resource; of larger ones the rows are not kept
 
 
 @dataclass(eq=False)
@@ -42,6 +42,7 @@ class Job:
     line: int = 0  # in the log
     notes: list[str] = field(default_factory=list)
     sent_at: float = 0.0
+    is_ending: bool = False
 
     def is_canceled(self, hash_: str = _WHOLE) -> bool:
         """Whether the room cancelled one resource, or all of it."""
@@ -58,7 +59,7 @@ class Job:
         self.canceled.add(hash_)
         if self.is_canceled() or (self.hashes and self.hashes <= self.canceled):
             self.canceled.add(_WHOLE)
-            if self.task is not None:
+            if self.task is not None and not self.is_ending:  # else its end would be lost on the way
                 self.task.cancel()
 
 
@@ -82,6 +83,7 @@ class Jobs:
     ) -> None:
         self.book, self.outbox, self.timings, self.handlers = book, outbox, timings, handlers
         self.now: dict[str, Job] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # of these and of what ends at the moment
         self._lists, self.aside, self._open_services = lists, aside, open_services
         self._resumed, self._secrets, self._notify = resumed, secrets, notify
         self.person = Person(book, aside, timings, notify)
@@ -90,6 +92,8 @@ class Jobs:
         """Begin a command, or go on with one that an earlier process began."""
         job = self.now[command.id] = self._job(command)
         job.task = asyncio.ensure_future(self._run(job, resumed))
+        self._tasks.add(job.task)
+        job.task.add_done_callback(self._tasks.discard)
 
     async def resume(self) -> None:
         """Go on with what an earlier process of this state folder did not end, and say again how what it ended at last
@@ -111,24 +115,27 @@ class Jobs:
 
     async def cancel(self, job: Job, hash_: str = _WHOLE) -> None:
         """End a job, or one resource of it, because the room or the person says so. What has arrived is kept for the
-        next time. Raises StateTrouble."""
+        next time. It is ended on a full disk too, where that cannot be written down."""
         if hash_ == _WHOLE or job.hashes <= job.canceled | {hash_}:
-            await self.aside(self.book.cancel, job.command.id)
+            try:
+                await self.aside(self.book.cancel, job.command.id)
+            except StateTrouble as error:
+                log.warning("That a command of CivitAI Link was cancelled could not be written down: %s", error)
         job.cancel(hash_)
 
     async def cancel_all(self) -> None:
         """The room is no more: everything that it asked for ends as cancelled."""
-        jobs = list(self.now.values())
-        for job in jobs:
+        for job in list(self.now.values()):
             job.cancel()
-        await asyncio.gather(*(job.task for job in jobs if job.task), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.aside(self.book.forget_room)
 
     async def close(self) -> None:
         """This process ends: what is at work stops without a final status, and goes on in the next one."""
-        tasks = [job.task for job in self.now.values() if job.task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for job in list(self.now.values()):
+            if job.task is not None:
+                job.task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def sentence(self, error: CivitaiError) -> str:
         """An error as the room may read it."""
@@ -143,27 +150,34 @@ class Jobs:
         return Job(command, {**command.envelope, "status": "pending", "updatedAt": iso_time(self.timings), **echo})
 
     async def _run(self, job: Job, resumed: bool) -> None:
+        outcome = await self._outcome(job, resumed)
+        if outcome is not None:
+            status, fields = outcome
+            await self._end(job, status, **fields)
+
+    async def _outcome(self, job: Job, resumed: bool) -> tuple[str, Mapping[str, Any]] | None:
+        """Do what the command asks: its final status and the fields of that; None where it has had its end already."""
         try:
             if not resumed and (known := await self._begun(job)) is not None:
                 self.now.pop(job.command.id, None)
                 if known:  # it was obeyed long ago; how it ended is said again
                     self.outbox.put(json.loads(known))
-                return
+                return None
             self._say(job)
             context = await self._context(job)
             fields = await self.handlers[job.command.type](job.command, context, self._reporter(job))
         except asyncio.CancelledError:
             if not job.is_canceled():
                 raise  # this process ends; the job goes on in the next one
-            await asyncio.shield(self._end(job, "canceled"))
+            return "canceled", {}
         except CivitaiError as error:
+            job.is_ending = True
             job.notes.insert(0, str(error))
-            await self._end(job, "error", error=await self.sentence(error))
+            return "error", {"error": await self.sentence(error)}
         except Exception:  # the door: whatever it is, the room gets its end and the console the story
             log.exception("A command of CivitAI Link failed.")
-            await self._end(job, "error", error=UNEXPECTED)
-        else:
-            await self._end(job, "success", **{"progress": 100, **fields})
+            return "error", {"error": UNEXPECTED}
+        return "success", {"progress": 100, **fields}
 
     async def _begun(self, job: Job) -> str | None:
         """Write it down; what is known of it already, see `LinkBook.begin`. A cancel waits until that is done."""
@@ -180,14 +194,15 @@ class Jobs:
 
     async def _end(self, job: Job, status: str, **fields: Any) -> None:
         """The one final status: kept, then sent."""
+        job.is_ending = True
         for name in ("speed", "remainingTime", "progress"):
             job.status.pop(name, None)
         job.status |= {**fields, "status": status, "updatedAt": iso_time(self.timings)}
         self.now.pop(job.command.id, None)
-        kept = {**job.status, "images": []} if "images" in job.status else dict(job.status)
+        kept = _kept(job.status)
         detail = one_line(" ".join(job.notes) or str(fields.get("error", "")))
         try:
-            await self.aside(self.book.end, job.command.id, kept, job.line, detail)
+            await self.aside(self.book.end, job.command.id, kept, job.line, _subject(job.status), detail)
         except StateTrouble as error:
             log.warning("How a command of CivitAI Link ended could not be written down: %s", error)
         self.outbox.put(dict(job.status))
@@ -228,7 +243,7 @@ class Jobs:
             services.catalog,
             services.fetch,
             job.notes.append,
-            lambda sentence: self.person.ask(job.command.id, one_line(sentence)[:_LONGEST_QUESTION]),
+            lambda sentence: self.person.ask(job.command.id, sentence),
             services.generate,
             sentence=lambda error: room_sentence(error, secrets=self._secrets(), folders=folders),
             loading=self._lists.loading,
@@ -242,6 +257,14 @@ def _folders(services: LinkServices) -> list[str]:
     roots = services.catalog.catalogs.folders
     paths = [str(path) for several in roots.folders.values() for path in several]
     return [*paths, str(services.settings.home), *([str(roots.root)] if roots.root else [])]
+
+
+def _kept(status: Mapping[str, Any]) -> dict[str, Any]:
+    """A final status as it is kept: without pictures, and within a size."""
+    kept = {**status, "images": []} if "images" in status else dict(status)
+    if "resources" in kept and len(json.dumps(kept)) > _LARGEST_KEPT:
+        del kept["resources"]
+    return kept
 
 
 def _subject(status: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import BadInput
+from ..model_files.indexed import ModelPath
 from ..model_files.names import MODEL_ENDINGS, safe_name
 from ..network.addresses import may_be_public
 from ..network.hosts import is_loopback
@@ -102,33 +103,41 @@ class Resource:
         return {"type": self.type, "hash": self.hash, "name": self.name, "modelName": self.model_name, **shown}
 
 
-def read_resources(fields: Mapping[str, Any], *, site_url: str = "", type_needed: bool = True) -> tuple[Resource, ...]:
-    """The resources of a command: one as `resource` (the wire), several as `resources` (the document). The same hash
-    twice is one. Raises BadInput with a sentence that repeats nothing of what was sent."""
-    several = fields.get("resources")
-    if several is None:
-        several = [fields.get("resource")]
+def read_resources(fields: Mapping[str, Any], *, site_url: str = "", loads: bool = True) -> tuple[Resource, ...]:
+    """The resources of a command: one as `resource` (the wire), several as `resources` (the document); one that has
+    both means the first, which is what its statuses and its line in the log name. The same hash twice is one. Where the
+    command `loads` nothing, a type is not needed, and name and address may be any. Raises BadInput with a sentence that
+    repeats nothing of what was sent."""
+    single, several = fields.get("resource"), fields.get("resources")
+    if single is not None or several is None:
+        several = [single]
     if not isinstance(several, list) or not several:
         raise BadInput("The command names no resource.")
     if len(several) > MOST_RESOURCES:
         raise BadInput(f"The command names more than {MOST_RESOURCES} resources; send fewer at once.")
-    resources = [read_resource(each, site_url=site_url, type_needed=type_needed) for each in several]
+    resources = [read_resource(each, site_url=site_url, loads=loads) for each in several]
     return tuple({each.hash: each for each in resources}.values())
 
 
-def read_resource(data: object, *, site_url: str = "", type_needed: bool = True) -> Resource:
-    """One resource. Raises BadInput."""
+def read_resource(data: object, *, site_url: str = "", loads: bool = True) -> Resource:
+    """One resource, see `read_resources`. Raises BadInput."""
     if not isinstance(data, Mapping):
         raise BadInput("The command names no resource.")
     hash_, type_ = data.get("hash"), site_type(data.get("type"))
     if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):
         raise BadInput("The resource has no SHA-256 of 64 hex digits; without it nothing can be checked.")
-    if (type_needed or data.get("type") is not None) and not type_:
+    if (loads or data.get("type") is not None) and not type_:
         raise BadInput(f"The resource is of a type that has no place here; there are: {', '.join(FOLDERS)}.")
-    _check_name(data.get("name"))
-    _check_address(data.get("url"), site_url)
+    if loads:
+        _check_name(data.get("name"))
+        _check_address(data.get("url"), site_url)
     preview = data.get("previewImage")
     return replace(_shown(data), hash=hash_.lower(), type=type_, preview=_text(preview, _LONGEST_ADDRESS))
+
+
+def shown_path(file: ModelPath) -> str:
+    """What a list calls a file, as it comes back in a command: ComfyUI's name for it below the folder's key."""
+    return _text(f"{file.folder}/{file.name}".replace("\\", "/"), _LONGEST_TEXT)
 
 
 def echoed(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,8 +162,8 @@ def kept_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         }
 
     both: dict[str, Any] = {}
-    if "resource" in fields:
-        both["resource"] = kept(fields["resource"])
+    if fields.get("resource") is not None:
+        both["resource"] = kept(fields["resource"]) or {}
     if isinstance(fields.get("resources"), list):
         both["resources"] = [kept(each) for each in fields["resources"][: MOST_RESOURCES + 1]]
     return both

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadInput
+from ..model_files.names import is_text
 from ..resources.plain_text import one_line
 
 LONGEST_ID = 100  # characters; the site's ids are UUIDs of 36
@@ -39,11 +40,14 @@ def read_command(data: object) -> Command:
     if not isinstance(data, Mapping):
         raise BadInput("The command is no object.")
     id_, type_, created = data.get("id"), data.get("type"), data.get("createdAt")
-    if not isinstance(id_, str) or not id_ or len(id_) > LONGEST_ID or one_line(id_) != id_:
+    if not isinstance(id_, str) or not id_ or len(id_) > LONGEST_ID or not _is_plain(id_):
         raise BadInput(f"The command has no id of 1 to {LONGEST_ID} characters.")
-    asked = one_line(type_)[:_LONGEST_TYPE] if isinstance(type_, str) else ""
-    created = (
-        created if isinstance(created, str) and len(created) <= _LONGEST_DATE and one_line(created) == created else ""
-    )
+    asked = one_line(type_)[:_LONGEST_TYPE].encode("utf-8", "replace").decode() if isinstance(type_, str) else ""
+    created = created if isinstance(created, str) and len(created) <= _LONGEST_DATE and _is_plain(created) else ""
     fields = {key: value for key, value in data.items() if isinstance(key, str) and key not in _ENVELOPE}
     return Command(id_, asked.strip().lower(), asked, created, fields)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is one line that can be written down: JSON may hold half a character."""
+    return one_line(text) == text and is_text(text)

@@ -39,6 +39,7 @@ class Outbox:
         self._due: OrderedDict[Key, None] = OrderedDict()
         self._pushed: Status | None = None  # the newest list that nobody asked for
         self._wake = asyncio.Event()
+        self._puts = 0  # since old ones were forgotten last
 
     def put(self, status: Status) -> None:
         """Send a status as soon as the room is joined, in place of an earlier one of the same command."""
@@ -49,27 +50,29 @@ class Outbox:
         self._kept[key] = _Kept(status, self._clock() if status.get("status") in FINAL else None)
         self._due[key] = None
         self._wake.set()
-        self._forget_old()
+        self._puts += 1
+        if self._puts * 2 > len(self._kept):  # a look at all of them at each one would take long in a flood
+            self._forget_old()
 
     def push(self, status: Status) -> None:
         """Send a list that nobody asked for, in place of an earlier one; a rejoin makes a new one."""
         self._pushed = status
         self._wake.set()
 
-    def again(self, type_: str, id_: str) -> bool:
-        """Send the newest status of a command once more; False where it is not known here."""
-        key = (type_.lower(), id_)
-        if key not in self._kept:
-            return False
-        self._due[key] = None
-        self._wake.set()
-        return True
+    def knows(self, type_: str, id_: str) -> bool:
+        """Whether a command lives here, or ended a moment ago."""
+        return (type_.lower(), id_) in self._kept
+
+    def again(self, type_: str, id_: str) -> None:
+        """Send the newest status of a command once more, where it is known here."""
+        if self.knows(type_, id_):
+            self._due[type_.lower(), id_] = None
+            self._wake.set()
 
     def rejoined(self) -> None:
         """Everything that lives, or ended a moment ago, is due again."""
         self._forget_old()
-        lists = [key for key in self._kept if key[0] == LIST]
-        self._due.update(dict.fromkeys(key for key in self._kept if key not in lists[:-_MOST_LISTS]))
+        self._due.update(dict.fromkeys(self._kept))
         self._wake.set()
 
     @property
@@ -96,7 +99,10 @@ class Outbox:
                 self._wake.clear()
 
     def _forget_old(self) -> None:
-        now = self._clock()
+        self._puts, now = 0, self._clock()
+        lists = [key for key in self._kept if key[0] == LIST and key not in self._due]
+        for key in lists[:-_MOST_LISTS]:
+            del self._kept[key]
         ended = {key: kept.ended for key, kept in self._kept.items() if kept.ended is not None and key not in self._due}
         spare = len(ended) - _MOST_KEPT
         for number, (key, moment) in enumerate(ended.items()):
@@ -110,5 +116,7 @@ def fitting(status: Status) -> Status:
         return status  # made to fit when it was listed
     if len(json.dumps(status)) <= LARGEST:
         return status
+    if "resources" in status:  # a row for each of many; how all of them together stand is said beside them
+        return fitting({key: value for key, value in status.items() if key != "resources"})
     rest = {key: status[key] for key in ("id", "type", "createdAt", "updatedAt", "resource") if key in status}
     return {**rest, "status": "error", "error": "The answer is too large for CivitAI's relay."}

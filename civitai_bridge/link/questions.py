@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadInput
+from ..resources.plain_text import one_line
 from .aside import Aside
 from .book import LinkBook
 from .timings import LinkTimings
 
 ALLOW, DENY = "allow", "deny"
+_LONGEST = 20_000  # characters: a person is asked about all of it or none
 _COLUMNS = "number, at, sentence, answer"
 
 
@@ -29,12 +31,17 @@ class Question:
 
 
 def ask(book: LinkBook, job: str, sentence: str) -> int:
-    """Put a question, once for each job; the number to answer it by. Raises StateTrouble."""
+    """Put a question, once for each job; the number to answer it by. What was said to another sentence is no answer to
+    this one. Raises StateTrouble."""
     with book.database.transaction() as connection:
-        connection.execute(
-            "INSERT OR IGNORE INTO questions (job, at, sentence) VALUES (?, ?, ?)", (job, book.clock(), sentence)
+        row = connection.execute("SELECT number, sentence FROM questions WHERE job = ?", (job,)).fetchone()
+        if row is not None and row[1] == sentence:
+            return int(row[0])
+        connection.execute("DELETE FROM questions WHERE job = ?", (job,))
+        put = connection.execute(
+            "INSERT INTO questions (job, at, sentence) VALUES (?, ?, ?)", (job, book.clock(), sentence)
         )
-        return int(connection.execute("SELECT number FROM questions WHERE job = ?", (job,)).fetchone()[0])
+        return int(put.lastrowid or 0)
 
 
 def question(book: LinkBook, number: int) -> Question | None:
@@ -72,7 +79,11 @@ class Person:
         self._answered = asyncio.Event()
 
     async def ask(self, job: str, sentence: str) -> None:
-        """Wait for an answer. Raises BadInput where it is no, or none came for too long; StateTrouble."""
+        """Wait for an answer. Raises BadInput where it is no, or none came for too long, or the question is too long to
+        be read; StateTrouble."""
+        if len(sentence) > _LONGEST:
+            raise BadInput("The command is about too many files for one question to the person here; send fewer.")
+        sentence = one_line(sentence).encode("utf-8", "replace").decode()
         number = await self._aside(ask, self._book, job, sentence)
         self._notify({"question": {"number": number, "sentence": sentence, "answer": ""}})
         while True:

@@ -15,7 +15,7 @@ from ..errors import BadInput, CivitaiError, FileTrouble
 from ..model_files.index import forget_file
 from ..model_files.indexed import ModelPath
 from .command import LinkContext, Report
-from .kinds import FOLDERS, Resource, listed_type, read_resources
+from .kinds import FOLDERS, Resource, listed_type, read_resources, shown_path
 from .message import Command
 from .trash import list_trash, trash
 
@@ -28,15 +28,17 @@ async def remove(command: Command, context: LinkContext, report: Report) -> Mapp
             "This ComfyUI lets CivitAI Link remove nothing. Whoever runs it can allow it with "
             "`civitai-bridge settings link_removals trash`."
         )
-    resources = read_resources(command.fields, type_needed=False)
+    resources = read_resources(command.fields, loads=False)
+    allowed: frozenset[str] | None = None
     if context.settings.link_removals == "ask":
         files = [file for resource in resources for file in await asyncio.to_thread(_meant, context, resource)]
         if files:
             await context.ask(f"Move {', '.join(f'{file.folder}/{file.name}' for file in files)} to the trash?")
+        allowed = frozenset(file.path for file in files)
     rows, errors = [], []
     for resource in resources:
         try:
-            await _remove_one(context, resource, command.id)
+            await _remove_one(context, resource, command.id, allowed)
             rows.append({**resource.as_json(), "status": "success"})
         except CivitaiError as error:
             errors.append(error)
@@ -52,10 +54,12 @@ def _fields(command: Command, resources: tuple[Resource, ...], rows: list[dict[s
     return {"resource": first} if command.fields.get("resource") is not None else {"resource": first, "resources": rows}
 
 
-async def _remove_one(context: LinkContext, resource: Resource, job: str) -> None:
+async def _remove_one(context: LinkContext, resource: Resource, job: str, allowed: frozenset[str] | None) -> None:
+    """`allowed` are the paths that the person was asked about, None for all."""
     if resource.hash in context.loading:
         raise BadInput("This file is being loaded at the moment; cancel that, or wait for it.")
     files = await asyncio.to_thread(_meant, context, resource)
+    files = [file for file in files if allowed is None or file.path in allowed]
     if not files and not await asyncio.to_thread(_was_removed, context, resource, job):
         raise BadInput("No model file with this hash is here.")
     for file in files:
@@ -75,12 +79,14 @@ async def _to_its_end(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def _meant(context: LinkContext, resource: Resource) -> list[ModelPath]:
-    """The files that the index knows with this hash; the one of the list's entry where it names one."""
+    """The files that the index knows with this hash; where the room names the path that a list of ours gave, that one
+    alone."""
     rows = context.catalog.index.files().by_hash.get(resource.hash, ())
     files = [file for file in rows if file.sha256 == resource.hash and listed_type(file.folder)]
     if resource.type:
         files = [file for file in files if file.folder in FOLDERS[resource.type]]
-    files = [file for file in files if f"{file.folder}/{file.name}".replace("\\", "/") == resource.path] or files
+    if resource.path:
+        files = [file for file in files if shown_path(file) == resource.path]
     return list({os.path.realpath(file.path): file for file in files if os.path.lexists(file.path)}.values())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ class LinkRunner:
         home = (await asyncio.to_thread(self._load)).home
         was_paired = await asyncio.to_thread(PairingFile(home).forget_all)
         if was_paired and os.path.isfile(home / LINK_BOOK):  # a later room is not to get what this one asked for
-            await self.with_book(LinkBook.cancel_all)
+            await self.with_book(_forget_room)
         return was_paired
 
     async def status(self) -> dict[str, Any]:
@@ -170,6 +170,11 @@ class LinkRunner:
         return await asyncio.to_thread(work)
 
 
+def _forget_room(book: LinkBook) -> None:
+    book.cancel_all()
+    book.forget_room()
+
+
 def _state_elsewhere(home: Path) -> LinkState:
     """How the link of a paired machine stands where no agent runs in this process."""
     return LinkState(ELSEWHERE if is_held(home) else WAITING)
@@ -192,9 +197,11 @@ async def restore_file(link: LinkRunner, number: object) -> dict[str, Any]:
     return _trashed(await link.with_book(lambda book: restore(book, number)))
 
 
-async def empty_trash(link: LinkRunner) -> int:
-    """Delete for good what was removed; how many bytes that gave back. Raises FileTrouble, StateTrouble."""
-    return await link.with_book(empty)
+async def empty_trash(link: LinkRunner, numbers: Sequence[object] | None = None) -> int:
+    """Delete for good what was removed, or what has these numbers; how many bytes that gave back. Raises FileTrouble,
+    StateTrouble."""
+    known = None if numbers is None else [number for number in numbers if isinstance(number, int)]
+    return await link.with_book(lambda book: empty(book, known))
 
 
 def _trashed(trashed: Trashed) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .book import LinkBook
 
 FOLDER = ".civitai-bridge-trash"
 ENDING = ".removed"
+_LONGEST_NAME = 255  # bytes, where file systems stop
 # What programs keep beside a model file and is of no use without it.
 BESIDE = (".civitai.info", ".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp", ".metadata.json")
 
@@ -138,12 +139,19 @@ def _planned(number: int, root: Path, path: Path) -> list[tuple[str, str]]:
     drive. A companion that another model file of the same stem shares stays."""
     is_same_drive = os.lstat(path).st_dev == os.stat(root).st_dev
     bin_ = (root if is_same_drive else path.parent) / FOLDER
-    moves = [(str(path), str(bin_ / f"{number}-{path.name}{ENDING}"))]
+    moves = [(str(path), str(bin_ / _name(number, path)))]
     if not _shares_stem(path):
         for companion in (path.with_name(path.stem + ending) for ending in BESIDE):
             if companion.is_file():
-                moves.append((str(companion), str(bin_ / f"{number}-{companion.name}{ENDING}")))
+                moves.append((str(companion), str(bin_ / _name(number, companion))))
     return moves
+
+
+def _name(number: int, path: Path) -> str:
+    """A name in the trash; of a long one the end, where companions differ."""
+    head = f"{number}-"
+    rest = os.fsencode(path.name)[-(_LONGEST_NAME - len(head) - len(ENDING)) :]
+    return f"{head}{rest.decode('utf-8', 'ignore')}{ENDING}"
 
 
 def _shares_stem(path: Path) -> bool:

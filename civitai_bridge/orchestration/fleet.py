@@ -160,8 +160,15 @@ class Fleet:
             return order, purchase, purchase.key != new.key
 
     async def _prepared(self, request: GenerationRequest) -> Order:
-        """The order; whose the key is, which a new key makes us ask, is asked meanwhile."""
-        order, _ = await asyncio.gather(prepare(request, self.settings, self._look_up), self._accounts.buyer())
+        """The order; whose the key is, which a new key makes us ask, is asked meanwhile, and no longer than it."""
+        buyer = asyncio.ensure_future(self._accounts.buyer())
+        try:
+            order = await prepare(request, self.settings, self._look_up)
+        except BaseException:
+            buyer.cancel()
+            await asyncio.gather(buyer, return_exceptions=True)
+            raise
+        await buyer
         return order
 
     async def collected(self, key: str) -> None:

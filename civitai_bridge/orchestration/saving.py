@@ -28,8 +28,11 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def save_pictures(workflow_id: str, pictures: Iterable[BoughtPicture], folder: Path) -> list[Path]:
-    """The files, WORKFLOW_INDEX_SEED.FORMAT each; nothing there is ever overwritten. Raises StateTrouble."""
+def save_pictures(
+    workflow_id: str, pictures: Iterable[BoughtPicture], folder: Path, *, once: bool = False
+) -> list[Path]:
+    """The files, WORKFLOW_INDEX_SEED.FORMAT each; nothing there is ever overwritten. With `once` a picture that was
+    written there before is not written again. Raises StateTrouble."""
     workflow = "".join(c for c in workflow_id if c.isalnum() or c in "-_")[:_LONGEST_NAME] or "workflow"
     files = []
     try:
@@ -38,10 +41,19 @@ def save_pictures(workflow_id: str, pictures: Iterable[BoughtPicture], folder: P
             seed = "" if picture.seed is None else f"_{picture.seed}"
             stem = f"{workflow}_{picture.index}{seed}"
             names = (f"{stem}{f'_{n}' if n else ''}.{picture.format}" for n in range(100_000))
-            files.append(place_new(folder, names, picture.path.read_bytes()))
+            content = picture.path.read_bytes()
+            before = folder / f"{stem}.{picture.format}"
+            files.append(before if once and _holds(before, content) else place_new(folder, names, content))
     except OSError as error:
         raise StateTrouble(
             f"The pictures could not be written to {folder}: {reason(error)}. They are kept: "
             "`civitai-bridge journal list`."
         ) from error
     return files
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    try:
+        return file.stat().st_size == len(content) and file.read_bytes() == content
+    except OSError:
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,11 @@ from ..model_files.atomic import reason
 from ..orchestration.hand_over import pictures_of
 from ..orchestration.report import place_of
 from ..orchestration.saving import check_folder, save_pictures
-from ..resources.json_values import text
 from .context import Asked, Context
 
 if TYPE_CHECKING:
     from ..orchestration.fleet import Fleet
+    from ..orchestration.outcome import BoughtPicture
     from ..orchestration.purchase import Purchase
 
 SUBFOLDER = "civitai"  # of the output folder
@@ -26,6 +26,9 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     """`POST /civitai_bridge/collect` with `{key?}`: look after what waits (or one purchase) and write what came to
     `civitai/` in the output folder; what is there is never written over. Buys nothing. Raises BadInput, NoKey,
     StateTrouble and what the fleet raises."""
+    key = asked.body.get("key", "")
+    if not isinstance(key, str):
+        raise BadInput("Send the `key` of a purchase as a text; without one all that waits is collected.")
     output = await asyncio.to_thread(context.host.output)
     if output is None:
         raise BadInput("This server has no folder for pictures. Run `civitai-bridge journal resume --output DIR`.")
@@ -33,7 +36,7 @@ async def collect_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     fleet = await context.open_fleet()
     try:
         await asyncio.to_thread(check_folder, folder)
-        return await _collected(context, fleet, text(asked.body.get("key")), folder)
+        return await _collected(context, fleet, key, folder)
     except StateTrouble as error:
         if isinstance(error.__cause__, OSError):  # its sentence names a folder of the server
             why = f"The output folder of this server cannot be written: {reason(error.__cause__)}."
@@ -46,16 +49,17 @@ async def _collected(context: Context, fleet: Fleet, key: str, folder: Path) -> 
         purchases = await fleet.resume(key)
         collected = [await _saved(fleet, purchase, folder) for purchase in purchases]
     count = sum(len(entry["files"]) for entry in collected)
-    pictures = "1 picture" if count == 1 else f"{count} pictures"
-    message = f"{pictures} written to {SUBFOLDER}/ in the output folder." if count else "Nothing was there to collect."
+    pictures = "1 picture is" if count == 1 else f"{count} pictures are"
+    message = f"{pictures} in {SUBFOLDER}/ of the output folder." if count else "Nothing was there to collect."
     return {"collected": collected, "message": message}
 
 
 async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, Any]:
-    """Write the pictures of one purchase; only then, or where there are none to come, is it collected."""
+    """Write the pictures of one purchase, each once; only then, or where there are none to come, is it collected."""
     pictures = await asyncio.to_thread(pictures_of, purchase, fleet.results)
-    files = await asyncio.to_thread(save_pictures, purchase.workflow_id, pictures, folder) if pictures else []
-    if len(files) == sum(slot.fetched for slot in purchase.slots):  # else a kept one is damaged: it is fetched again
+    files = await asyncio.to_thread(_written, purchase.workflow_id, pictures, folder)
+    is_whole = len(files) == sum(slot.fetched for slot in purchase.slots)  # else a kept one is damaged: fetched again
+    if is_whole and (files or not any(slot.pending for slot in purchase.slots)):
         await fleet.collected(purchase.key)
     return {
         "key": purchase.key,
@@ -71,3 +75,7 @@ async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, An
         ],
         "error": purchase.error,
     }
+
+
+def _written(workflow_id: str, pictures: Sequence[BoughtPicture], folder: Path) -> list[Path]:
+    return save_pictures(workflow_id, pictures, folder, once=True) if pictures else []

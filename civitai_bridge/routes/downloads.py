@@ -23,10 +23,9 @@ async def download_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     reference, client = text(asked.body.get("reference")).strip(), text(asked.body.get("client_id"))
     if not reference or len(reference) > _LONGEST_REFERENCE:
         raise BadInput("Send the model's `reference`: a version id, a CivitAI address, an AIR or a hash.")
-    for loading in context.downloads.loading(reference):
-        loading.client = client or loading.client
-        return loading.as_json()
     every = asked.body.get("all") is True
+    if (loading := context.downloads.joined(reference, client, every=every)) is not None:
+        return loading.as_json()
 
     async def load(progress: Callable[[DownloadProgress], None], cancelled: Callable[[], bool]) -> Iterable[Downloaded]:
         catalog = await context.catalog()
@@ -35,9 +34,10 @@ async def download_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
         return [await catalog.download(reference, progress=progress, cancelled=cancelled)]
 
     def tell(download: Download) -> None:
-        context.host.send(EVENT, download.as_json(), download.client)
+        for page in download.clients:
+            context.host.send(EVENT, download.as_json(), page)
 
-    return context.downloads.begin(reference, client, load, tell).as_json()
+    return context.downloads.begin(reference, client, load, tell, every=every).as_json()
 
 
 async def downloads_answer(context: Context, _: Asked) -> Mapping[str, Any]:

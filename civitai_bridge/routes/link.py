@@ -59,9 +59,11 @@ async def _restore(context: Context, asked: Asked) -> Mapping[str, Any]:
     return restored
 
 
-async def _empty(context: Context, _: Asked) -> Mapping[str, Any]:
-    """Delete removed files for good."""
-    return {"freed": await empty_trash(context.link())}
+async def _empty(context: Context, asked: Asked) -> Mapping[str, Any]:
+    """Delete removed files for good: those that the page shows, where it says which; a room may remove more
+    meanwhile."""
+    numbers = asked.body.get("numbers")
+    return {"freed": await empty_trash(context.link(), numbers if isinstance(numbers, list) else None)}
 
 
 LINK_ANSWERS: Mapping[str, Story] = {

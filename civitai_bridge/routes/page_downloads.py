@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOADING, DONE, FAILED, STOPPED = "loading", "done", "failed", "stopped"
 REMEMBERED = 100  # downloads that are over
 AT_ONCE = 50  # downloads that may be under way; more is no person's doing
+MOST_CLIENTS = 20  # pages that are told of one download
 AT_WORK = 3  # of them that load; the others wait for their turn
 EVERY = 0.25  # seconds between two looks at one download
 Load = Callable[[Callable[["DownloadProgress"], None], Callable[[], bool]], Awaitable[Iterable["Downloaded"]]]
@@ -30,11 +31,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Download:
-    """One download as the page sees it, for the page of `client`. Used on the background loop."""
+    """One download as the page sees it, for the pages of `clients`; `every`: all files of its version. Used on the
+    background loop."""
 
     id: str
     reference: str
-    client: str
+    clients: list[str]
+    every: bool = False
     status: str = LOADING
     name: str = ""
     bytes: int = 0
@@ -68,17 +71,27 @@ class PageDownloads:
         """Those under way and the last that are over, in the order in which they began."""
         return list(self._downloads.values())
 
-    def loading(self, reference: str = "") -> list[Download]:
-        """Those under way, of one reference where it is named."""
-        loading = [each for each in self._downloads.values() if each.status == LOADING]
-        return [each for each in loading if not reference or each.reference == reference]
+    def loading(self) -> list[Download]:
+        """Those under way."""
+        return [each for each in self._downloads.values() if each.status == LOADING]
 
-    def begin(self, reference: str, client: str, load: Load, tell: Tell) -> Download:
+    def joined(self, reference: str, client: str, *, every: bool) -> Download | None:
+        """What loads the same already, from now on told to this client too; None where nothing does. One that was asked
+        to stop loads nothing any more."""
+        for download in self.loading():
+            is_same = download.reference == reference and (download.every or not every)
+            if is_same and not download.is_cancelled:
+                if client and client not in download.clients:
+                    download.clients = [*download.clients, client][-MOST_CLIENTS:]
+                return download
+        return None
+
+    def begin(self, reference: str, client: str, load: Load, tell: Tell, *, every: bool = False) -> Download:
         """Start one; it goes on by itself, and `tell` gets it now and then and at its end. Raises BadInput where too
         many are under way."""
         if len(self.loading()) >= AT_ONCE:
             raise BadInput(f"{AT_ONCE} downloads are under way; wait for one of them to end.")
-        download = Download(str(next(self._numbers)), reference, client)
+        download = Download(str(next(self._numbers)), reference, [client] if client else [], every)
         self._downloads[download.id] = download
         task = asyncio.get_running_loop().create_task(self._run(download, load, tell))
         self._tasks.add(task)

@@ -4,6 +4,7 @@ once in a server process."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ _LOOSENS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "newer_versions": (_NEVER, ()),
     "parallel_jobs": (_NEVER, ()),
 }  # fmt: skip
+_ONE_AT_A_TIME = threading.Lock()
 _TYPES: tuple[tuple[type, str], ...] = ((bool, "switch"), (int, "number"), (tuple, "list"), (str, "text"))
 
 
@@ -65,6 +67,12 @@ async def setting_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
 
 
 def _change(load: Callable[[], Settings], name: str, value: object, *, is_admin: bool) -> Any:
+    """One at a time: between the look at a setting and its writing no other request changes it or one beside it."""
+    with _ONE_AT_A_TIME:
+        return _changed(load, name, value, is_admin=is_admin)
+
+
+def _changed(load: Callable[[], Settings], name: str, value: object, *, is_admin: bool) -> Any:
     now = load()
     if now.damage:
         raise BadInput(now.damage)  # what stands there is not known, so neither is which way it goes

@@ -22,6 +22,7 @@ from ..errors import (
     ApiError,
     BadInput,
     BadSetting,
+    BlobTrouble,
     CatalogBusy,
     CivitaiError,
     DownloadForbidden,
@@ -54,7 +55,7 @@ _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
     (AdminNeeded, 403), (NotFound, 404), (Gone, 404), (NotInCatalog, 404), (NotALora, 400),
     (Unauthorized, 424), (Forbidden, 424), (RegionBlocked, 424), (NoKey, 424),
     (RateLimited, 503), (ServerTrouble, 503), (Unreachable, 503), (CatalogBusy, 503),
-    (DownloadForbidden, 400), (DownloadRefused, 424),
+    (DownloadForbidden, 400), (DownloadRefused, 424), (BlobTrouble, 424),
     (ApiError, 502), (BadSetting, 500), (BadInput, 400), (CivitaiError, 500),
 )  # fmt: skip
 

@@ -20,6 +20,7 @@ from ..model_files.download_rules import GB
 from ..network.fetch import Fetch, Fetched, OpenFile
 from ..orchestration.client import OrchestrationClient
 from ..orchestration.timings import DEFAULTS, Timings
+from ..resources.json_values import text
 from ..settings import Settings
 from ..website import SiteClient
 from .client import Answer, BlobHead, WorkflowClient
@@ -143,7 +144,9 @@ class WorkflowReader:
         workflow_id, name = checked_id(workflow_id), checked_step(name)
         try:
             raw, answer = await self._client.step(workflow_id, name)
-            return StepDetails(0, raw), answer
+            # Its own route does not say which of the workflow's steps it is.
+            place = (await self.workflow(workflow_id)).step(text(raw.get("name")) or name)
+            return StepDetails(place.index if place is not None else 0, raw), answer
         except NotFound as unknown:
             workflow = await self.workflow(workflow_id)
             step = workflow.step(name)
@@ -152,6 +155,8 @@ class WorkflowReader:
                 raise NotFound(
                     f"Step not found: workflow {workflow_id} has no step {name!r}. It has: {steps}.", status=404
                 ) from unknown
+        if sum(each.name == step.name for each in workflow.steps) > 1:  # its name would get another one's answer
+            return step, Answer(step.raw, b"")
         try:
             raw, answer = await self._client.step(workflow_id, step.name)
         except NotFound:  # its name is not the service's: what the workflow says of it is all there is

@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.errors import BadInput
@@ -150,6 +151,7 @@ PARAMS = (
 )  # fmt: skip
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.dictionaries(st.sampled_from(NAMES), JSON), st.dictionaries(st.sampled_from(PARAMS), JSON), st.booleans())
 def test_whatever_a_room_sends_becomes_a_request_or_a_sentence(fields: Any, params: Any, edits: bool):
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.errors import BadInput
@@ -71,7 +71,8 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"resource": [], "resources": [{"hash": None, "name": "0"}]})
 @given(st.dictionaries(st.sampled_from(("resource", "resources", "x")), _JSON))
 def test_whatever_a_room_sends_is_read_or_refused_and_can_be_repeated(fields: dict[str, Any]):
     echo = echoed(fields)

@@ -75,7 +75,7 @@ async def test_what_the_connection_took_with_it_goes_out_again_for_a_while():
     assert await sent(outbox) == [status("success")]
     now[0] = 300.0
     outbox.rejoined()
-    assert await sent(outbox) == [] and not outbox.again("resources:add", "a")
+    assert await sent(outbox) == [] and not outbox.knows("resources:add", "a")
 
 
 async def test_a_list_that_nobody_asked_for_takes_the_place_of_an_earlier_one():

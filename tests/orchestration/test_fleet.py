@@ -195,6 +195,29 @@ async def test_a_model_that_does_not_generate_is_found_before_the_price(bridge: 
     assert fleet.count("price") == 0
 
 
+async def test_nobody_is_asked_whose_the_key_is_any_more_once_the_order_cannot_be_made(
+    bridge: Fleet, fleet: FakeService
+):
+    asked, ended, site = asyncio.Event(), [], fleet.site
+
+    async def silent(request: Request) -> Response:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(request.path)
+        raise AssertionError
+
+    async def after_it(request: Request) -> Response:
+        await asked.wait()
+        return await site(request)
+
+    fleet.me, fleet.site, fleet.can_generate = silent, after_it, False
+    with pytest.raises(NotGeneratable):
+        await bridge.generate(WANTED, Terms())
+    assert len(ended) == 1
+
+
 async def test_mature_needs_the_setting(bridge: Fleet, make: Servers, fleet: FakeService):
     wanted = GenerationRequest(model="128078", prompt="x", mature_content="allowed")
     with pytest.raises(BadInput, match="mature_content"):

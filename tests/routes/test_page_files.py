@@ -6,6 +6,8 @@ import asyncio
 import io
 import os
 import zlib
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +18,12 @@ pytest.importorskip("jsonschema")
 from PIL import Image
 from routes_room import CHECKPOINT, LORA, Room
 
-from pack.civitai_bridge.errors import BadInput, NotAPicture
+from pack.civitai_bridge.errors import BadInput, DownloadStopped, NotAPicture
 from pack.civitai_bridge.orchestration.outcome import Terms
+from pack.civitai_bridge.orchestration.purchase import PurchasedImage
 from pack.civitai_bridge.orchestration.request import GenerationRequest
+from pack.civitai_bridge.routes.collecting import collect_answer
+from pack.civitai_bridge.routes.context import Asked
 from pack.civitai_bridge.routes.page_downloads import PageDownloads
 from pack.civitai_bridge.routes.preview import is_of_media_host, smaller, thumbnail
 from pack.civitai_bridge.sandbox import files, models
@@ -82,6 +87,9 @@ async def test_the_route_gives_the_picture_with_nothing_active_around_it(room: R
     for bad in ("", "https://evil.example/x.png", "https://image.civitai.com/" + "x" * 3000):
         assert (await room.admin("GET", "/civitai_bridge/preview", params={"url": bad})).status == 400
     assert (await room.ask("GET", "/civitai_bridge/preview", params={"url": url})).status == 401
+    own = f"http://127.0.0.1:{room.port}/civitai_bridge/key"  # a port of this machine, but not the sandbox's
+    refused = await room.admin("GET", "/civitai_bridge/preview", params={"url": own})
+    assert refused.status == 424 and "not followed" in refused.data["error"]
 
 
 async def over(room: Room, id_: str) -> dict[str, Any]:
@@ -144,6 +152,32 @@ async def test_three_load_at_once_and_the_rest_wait_or_are_stopped_before_they_b
     assert len(many) == 50 and len(downloads.all()) <= 101
 
 
+async def test_two_pages_are_told_of_one_download_and_one_that_was_stopped_is_begun_again():
+    downloads, gate, told = PageDownloads(), asyncio.Event(), []
+
+    async def load(progress: Any, cancelled: Any) -> list[Any]:
+        await gate.wait()
+        if cancelled():
+            raise DownloadStopped("Stopped.")
+        return []
+
+    def tell(download: Any) -> None:
+        told.extend((download.id, client) for client in download.clients)
+
+    first = downloads.begin("1", "a", load, tell)
+    assert downloads.joined("1", "b", every=False) is first and downloads.joined("1", "a", every=False) is first
+    assert downloads.joined("2", "b", every=False) is None and downloads.joined("1", "b", every=True) is None
+    downloads.cancel(first.id)
+    assert downloads.joined("1", "b", every=False) is None, "it loads nothing any more"
+    whole = downloads.begin("1", "b", load, tell, every=True)
+    assert downloads.joined("1", "", every=False) is whole, "the file is one of all"
+    gate.set()
+    while downloads.loading():
+        await asyncio.sleep(0.01)
+    assert (first.status, whole.status) == ("stopped", "done")
+    assert sorted(told) == [("1", "a"), ("1", "b"), ("2", "b")]
+
+
 async def test_what_was_paid_and_not_fetched_is_written_to_the_output_folder_once(room: Room):
     async def buy(fleet: Any) -> Any:
         request = GenerationRequest(model=str(CHECKPOINT), prompt="a red boat", quantity=2)
@@ -160,6 +194,35 @@ async def test_what_was_paid_and_not_fetched_is_written_to_the_output_folder_onc
     again = await room.admin("POST", "/civitai_bridge/collect", json={})
     assert again.status == 200, again.text
     assert again.data["collected"] == [] and len(os.listdir(room.output / "civitai")) == 2
+    named = {"key": outcome.key}
+    tabs = await asyncio.gather(*(room.admin("POST", "/civitai_bridge/collect", json=named) for _ in range(3)))
+    assert [tab.data["collected"][0]["files"] for tab in tabs] == [entry["files"]] * 3
+    assert len(os.listdir(room.output / "civitai")) == 2
+    (room.output / "civitai" / entry["files"][0]["filename"]).write_bytes(b"a person's own")
+    await room.admin("POST", "/civitai_bridge/collect", json=named)
+    assert len(os.listdir(room.output / "civitai")) == 3, "what is there is never written over"
+    assert (await room.admin("POST", "/civitai_bridge/collect", json={"key": [outcome.key]})).status == 400
+
+
+async def test_what_has_no_picture_yet_is_not_taken_for_collected(room: Room):
+    collected: list[str] = []
+
+    class SlowFleet:
+        results = None
+
+        async def resume(self, key: str) -> list[Any]:
+            slots = (PurchasedImage(0, None, pending=True, reason="not there yet"),)
+            return [SimpleNamespace(key="k", workflow_id="w", slots=slots, state="finished", cost=1, error="")]
+
+        async def collected(self, key: str) -> None:
+            collected.append(key)
+
+    async def fleet() -> Any:
+        return SlowFleet()
+
+    answer = await collect_answer(replace(room.context, fleet=fleet), Asked())
+    assert answer["collected"][0]["files"] == [] and collected == []
+    assert answer["message"] == "Nothing was there to collect."
 
 
 async def test_an_output_folder_that_cannot_be_written_is_said_without_its_path(room: Room):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +13,10 @@ pytest.importorskip("jsonschema")
 
 from routes_room import ADMIN, JSON, Room
 
-from pack.civitai_bridge.routes.access import SESSION
-from pack.civitai_bridge.routes.setting_answers import loosens
-from pack.civitai_bridge.settings import SETTINGS
+from pack.civitai_bridge.routes.access import SESSION, Gate
+from pack.civitai_bridge.routes.context import Asked
+from pack.civitai_bridge.routes.setting_answers import loosens, setting_answer
+from pack.civitai_bridge.settings import SETTINGS, load_settings
 
 WAY = "/civitai_bridge/settings"
 
@@ -64,6 +67,15 @@ async def test_the_token_of_a_program_does_not_open_the_page(room: Room):
 async def test_what_is_no_setting_changes_nothing(room: Room, body: dict[str, object]):
     assert (await room.admin("POST", WAY, json=body)).status == 400
     assert not (room.home / "settings.json").exists()
+
+
+async def test_changes_at_once_undo_nothing_of_each_other(room: Room):
+    values = {name: 7 for name in ("limit_buzz_per_prompt", "limit_buzz_per_day", "max_download_gb", "link_max_gb")}
+    values |= {"mature_content": "blocked", "page_session": "off", "sidecars": "off", "newer_versions": "off"}
+    context = replace(room.context, gate=Gate(lambda: "", lambda: load_settings(home=room.home)))
+    every = (setting_answer(context, Asked(body={"name": name, "value": value})) for name, value in values.items())
+    await asyncio.gather(*every)
+    assert json.loads((room.home / "settings.json").read_text()) == values
 
 
 async def test_damaged_settings_are_not_written_over(room: Room):

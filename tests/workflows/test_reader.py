@@ -172,9 +172,12 @@ async def test_a_step_is_known_by_its_place_too(service: Service):
     service.on("/v2/consumer/workflows/w/steps/a%20b", reply(step))
     for name in ("a b", "$1", "1"):
         seen, answer = await service.reader().step("w", name)
-        assert seen.name == "a b" and json.loads(answer.content) == step
+        assert (seen.name, seen.index) == ("a b", 1) and json.loads(answer.content) == step
     with pytest.raises(NotFound, match=r"It has: x \(\$0\), a b \(\$1\)"):
         await service.reader().step("w", "$2")
+    twice = [{**step, "status": "failed"}, step]
+    service.on("/v2/consumer/workflows/w", reply({"id": "w", "status": "succeeded", "steps": twice}))
+    assert (await service.reader().step("w", "$0"))[0].status == "failed"
 
 
 async def test_one_field_takes_a_workflow_a_job_or_a_blob(service: Service):
