@@ -22,9 +22,8 @@ export function tokenBox(given, again) {
   const use = button(t("common.continue"), () => {
     const entered = input.value;
     input.value = "";
-    server.useToken(entered);
+    if (server.useToken(entered)) return again();
   });
-  server.whenToken(() => again()); // entered here, or in another box that asks for it
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") use.click();
   });
