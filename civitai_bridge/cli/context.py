@@ -10,7 +10,8 @@ import math
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import OutputTrouble
@@ -35,9 +36,7 @@ class Context:
 
     def talk(self) -> Console:
         """For people: stderr, so that stdout stays data."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False, soft_wrap=True)
+        return _talk_class()(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A sentence for a person, on stderr."""
@@ -82,6 +81,20 @@ class Context:
             if app.load().sandbox:
                 self.say(BADGE)
             yield app
+
+
+@lru_cache
+def _talk_class() -> type[Console]:
+    from rich.console import Console
+
+    class Talk(Console):
+        """Talk that nobody reads any more (`2>&1 | head`) ends no command: what was ordered goes on to its files."""
+
+        def on_broken_pipe(self) -> None:
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    return Talk
 
 
 def as_json(document: Any, indent: int | None = None) -> str:

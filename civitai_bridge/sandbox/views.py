@@ -12,6 +12,7 @@ from typing import Any
 from .life import rating
 from .workflows import Blob, Orchestrator, Run, iso, problem
 
+_TYPES = {"image": "image", "video": "video", "audio": "audio", "model": "model3d"}  # by the media type's first half
 _LEVELS = ("pg", "pg13", "r", "x", "xxx")
 
 
@@ -71,18 +72,17 @@ def blobs_in(value: Any) -> Iterator[dict[str, Any]]:
 def describe(orchestrator: Orchestrator, blob: Blob, hide_mature: bool = False) -> dict[str, Any]:
     """A blob, with a fresh signed address where it may be had."""
     there = blob.content is not None and not (blob.blocked or blob.is_expired or (blob.mature and hide_mature))
+    kind = _TYPES.get(blob.kind.partition("/")[0])
     data: dict[str, Any] = {
-        "type": "image",
+        **({"type": kind} if kind else {}),
         "id": blob.id,
         "available": there,
         "url": None,
         "urlExpiresAt": None,
-        "width": blob.width,
-        "height": blob.height,
+        **({"width": blob.width, "height": blob.height} if kind in ("image", "video") else {}),
         "nsfwLevel": rating(blob),
         "blockedReason": blob.blocked or ("none" if orchestrator.script.none_reason else None),
-        "previewUrl": None,
-        "previewUrlExpiresAt": None,
+        **({"previewUrl": None, "previewUrlExpiresAt": None} if kind == "image" else {}),
     }
     if there:
         expires = datetime.now(timezone.utc) + timedelta(seconds=orchestrator.script.blob_seconds)

@@ -121,6 +121,9 @@ def test_every_kind_of_result_is_fetched_under_a_safe_name(shell: Shell, sandbox
     assert got == [f"{name}_gen_{n}" for n in ("0.png", "1.mp4", "2.svg", "3.bin", "4.glb", "5.txt")]
     assert (tmp_path / "civitai-downloads" / got[1]).read_bytes() == VIDEO
     assert done.data["outputs"][1]["sha256"] == hashlib.sha256(VIDEO).hexdigest()
+    for blob, ending in (("V.mp4", "mp4"), ("S", "svg"), ("M.glb", "glb")):
+        alone = shell("blob", blob, "--download", f"--dir={ending}", "--json")
+        assert alone.code == 0 and alone.data["files"][0].endswith(f".{ending}"), alone.data
     again = shell("results", name, "--download", "--json").data
     assert {each["state"] for each in again["outputs"]} == {"there"}
     assert files_in(tmp_path / "civitai-downloads") == got

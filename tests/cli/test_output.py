@@ -68,21 +68,36 @@ def test_a_key_that_the_service_repeats_is_cut_out(sandbox: Sandbox, tmp_path: P
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has neither /dev/full nor a shell that closes a stream")
-@pytest.mark.parametrize("buffered", ["", "1"])
-def test_a_stdout_that_takes_nothing_is_no_traceback(buffered: str, tmp_path: Path):
-    environ = {**os.environ, "CIVITAI_BRIDGE_HOME": str(tmp_path), "PYTHONUNBUFFERED": buffered}
+def test_a_stdout_that_takes_nothing_is_no_traceback(tmp_path: Path):
     line = f'"{sys.executable}" "{ROOT / "civitai_bridge"}"'
 
-    def typed(words: str) -> subprocess.CompletedProcess[bytes]:
+    def typed(words: str, unbuffered: str = "") -> subprocess.CompletedProcess[bytes]:
+        environ = {**os.environ, "CIVITAI_BRIDGE_HOME": str(tmp_path), "PYTHONUNBUFFERED": unbuffered}
         return subprocess.run(["sh", "-c", f"{line} {words}"], env=environ, cwd=tmp_path, capture_output=True)
 
-    for words in ("journal list --json", "workflow a/b --json"):
-        full = typed(f"{words} >/dev/full")
+    for words, unbuffered in (("nonsense --json", ""), ("journal list --json", "1")):
+        full = typed(f"{words} >/dev/full", unbuffered)
         assert full.returncode == 1 and full.stderr.startswith(b"civitai-bridge: The output cannot be written")
         assert full.stderr.count(b"\n") == 1
     closed = typed("journal list >&- <&-")
     assert (closed.returncode, closed.stderr) == (0, b"")
-    assert typed("nonsense --json >&-").returncode == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's pipes")
+def test_an_order_whose_talk_nobody_reads_any_more_goes_on_to_its_files(sandbox: Sandbox, tmp_path: Path):
+    environ = {
+        **os.environ, "CIVITAI_ORCHESTRATION_URL": sandbox.orchestration_url, "CIVITAI_SITE_URL": sandbox.site_url,
+        "CIVITAI_API_TOKEN": "another", "CIVITAI_BRIDGE_HOME": str(tmp_path / "state"),
+    }  # fmt: skip
+    command = [sys.executable, str(ROOT / "civitai_bridge"), *ORDER, "--output", "out"]
+    with subprocess.Popen(
+        command, env=environ, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as typed:
+        assert typed.stdout is not None
+        typed.stdout.read(1)
+        typed.stdout.close()
+        assert typed.wait() == 0
+    assert len(list((tmp_path / "out").iterdir())) == 1
 
 
 def test_numbers_that_json_has_not_are_null():
