@@ -26,6 +26,7 @@ from .words import UNEXPECTED, room_sentence
 log = logging.getLogger(__name__)
 Notify = Callable[[Mapping[str, Any]], None]
 ABOUT_RESOURCES = ("resources:add", "resources:remove")  # what pages draw among the activities
+ID_OF_ANOTHER = "Another command has this id; each needs an id of its own."
 _WHOLE = "*"
 _LONGEST_SUBJECT = 200
 _LARGEST_KEPT = 20_000  # bytes of a final status with a row for each resource; of larger ones the rows are not kept
@@ -160,8 +161,8 @@ class Jobs:
         try:
             if not resumed and (known := await self._begun(job)) is not None:
                 self.now.pop(job.command.id, None)
-                if known:  # it was obeyed long ago; how it ended is said again
-                    self.outbox.put(json.loads(known))
+                if known:
+                    self._repeat(job, json.loads(known))
                 return None
             self._say(job)
             context = await self._context(job)
@@ -178,6 +179,12 @@ class Jobs:
             log.exception("A command of CivitAI Link failed.")
             return "error", {"error": UNEXPECTED}
         return "success", {"progress": 100, **fields}
+
+    def _repeat(self, job: Job, final: dict[str, Any]) -> None:
+        """It was obeyed long ago: how it ended is said again."""
+        if str(final.get("type")).lower() != job.command.type:
+            final = {**job.status, "status": "error", "error": ID_OF_ANOTHER}
+        self.outbox.put(final)
 
     async def _begun(self, job: Job) -> str | None:
         """Write it down; what is known of it already, see `LinkBook.begin`. A cancel waits until that is done."""
