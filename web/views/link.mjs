@@ -42,6 +42,7 @@ export class LinkSection {
   async load() {
     const given = await server.get(PATH);
     this.element.hidden = given.status === 404; // a server without it
+    if (given.status === 401) return void server.whenToken(() => this.load());
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
     return this.draw(linkOf(given.data));
   }

@@ -4,7 +4,7 @@ import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
 import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, rowsOf, summaryOf } from "../lib/models.mjs";
+import { isAddable, isLoadable, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -68,6 +68,7 @@ export class ModelsView {
     const { output, workflow } = await currentPrompt().catch(() => ({}));
     if (!output) return void this.take({ status: 400, data: { error: t("models.no_graph") } });
     const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" });
+    if (quick.status === 200) quick.data.models = withWhatIsKnown(quick.data.models, answer?.models);
     if (turn === this.turn) this.take(quick);
     if (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing))) {
       const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" });
