@@ -162,7 +162,7 @@ class Jobs:
             if not resumed and (known := await self._begun(job)) is not None:
                 self.now.pop(job.command.id, None)
                 if known:
-                    self._repeat(job, json.loads(known))
+                    self.outbox.put(_repeated(job, json.loads(known)))
                 return None
             self._say(job)
             context = await self._context(job)
@@ -179,12 +179,6 @@ class Jobs:
             log.exception("A command of CivitAI Link failed.")
             return "error", {"error": UNEXPECTED}
         return "success", {"progress": 100, **fields}
-
-    def _repeat(self, job: Job, final: dict[str, Any]) -> None:
-        """It was obeyed long ago: how it ended is said again."""
-        if str(final.get("type")).lower() != job.command.type:
-            final = {**job.status, "status": "error", "error": ID_OF_ANOTHER}
-        self.outbox.put(final)
 
     async def _begun(self, job: Job) -> str | None:
         """Write it down; what is known of it already, see `LinkBook.begin`. A cancel waits until that is done."""
@@ -264,6 +258,12 @@ def _folders(services: LinkServices) -> list[str]:
     roots = services.catalog.catalogs.folders
     paths = [str(path) for several in roots.folders.values() for path in several]
     return [*paths, str(services.settings.home), *([str(roots.root)] if roots.root else [])]
+
+
+def _repeated(job: Job, final: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status of a command that was obeyed long ago: how it ended, unless that was another one of its id."""
+    is_same = str(final.get("type")).lower() == job.command.type
+    return final if is_same else {**job.status, "status": "error", "error": ID_OF_ANOTHER}
 
 
 def _kept(status: Mapping[str, Any]) -> dict[str, Any]:
