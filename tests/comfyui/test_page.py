@@ -30,7 +30,6 @@ TEMPLATES = ROOT / "example_workflows"
 KEY = "0123456789abcdef0123456789abcdef"
 CANVASES = [pytest.param(False, id="classic"), pytest.param(True, id="nodes2")]
 NEWEST = VERSIONS[-1]
-MODELS = (128078, 300001)
 SHOWN = """app => app.graph._nodes.map(node => {
   const inside = [...document.querySelectorAll(`[data-node-id="${node.id}"] img`)];
   return [...(node.imgs ?? []), ...inside].filter(image => image.naturalWidth > 0).length;
@@ -200,9 +199,7 @@ def buy(comfy: ComfyPage, panel: Locator) -> None:
 
 
 def load_the_models(comfy: ComfyPage, panel: Locator) -> None:
-    comfy.load(
-        {str(number): {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": str(number)}} for number in MODELS}
-    )
+    comfy.load(template("CivitAI image to local sampler", CivitaiBridgeImageData="https://civitai.com/images/900001"))
     panel.get_by_role("tab", name="Models").click()
     expect(panel.locator("#cb-models-summary")).to_have_text("2 models, 2 missing")
     panel.get_by_role("button", name="Get all missing").click()
