@@ -38,7 +38,7 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 MARGIN = 12  # pixels around a node
 ABOVE = 54  # of its bar and the badge on it, above its position
 QUALITY = 72
-CANVAS = {"x": 70, "y": 60, "width": 1420, "height": 860}  # without ComfyUI's own bars
+ORIGIN = [120, 120]  # where a whole graph begins, in pixels of the canvas
 GRAPH = {  # something bought, beside something that is sampled here
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}},
     "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse at dusk", "clip": ["1", 1]}},
@@ -63,6 +63,19 @@ _CENTRED = """(app, type) => {
   app.canvas.ds.offset = [420, 90];
   app.canvas.setDirty(true, true);
   return [...node.size];
+}"""
+_LAID_OUT = """(app, origin) => {
+  const nodes = app.graph._nodes, scale = 0.8, margin = 24, above = 40;
+  const least = axis => Math.min(...nodes.map(node => node.pos[axis]));
+  const most = axis => Math.max(...nodes.map(node => node.pos[axis] + node.size[axis]));
+  app.canvas.deselectAll?.();
+  app.canvas.ds.scale = scale;
+  app.canvas.ds.offset = [0, 1].map(axis => origin[axis] / scale - least(axis));
+  app.canvas.setDirty(true, true);
+  const box = app.canvas.canvas.getBoundingClientRect();
+  const start = [box.left + origin[0], box.top + origin[1]];
+  const end = [0, 1].map(axis => start[axis] + (most(axis) - least(axis)) * scale);
+  return [start[0] - margin, start[1] - above, end[0] + margin, end[1] + margin];
 }"""
 _CORNER = "app => { const box = app.canvas.canvas.getBoundingClientRect(); return [box.left + 420, box.top + 90]; }"
 
@@ -104,13 +117,19 @@ def nodes(browser: Browser, server: PageServer) -> None:
 
 
 def templates(browser: Browser, server: PageServer) -> None:
-    """One picture per template: the whole graph."""
+    """One picture per template that has none yet: the whole graph. Delete a picture to have it taken anew."""
+    server.nodes["CivitaiBridgeReadImage"]["input"]["required"]["image"][1]["options"] = ["example.png"]
     for path in sorted((ROOT / "example_workflows").glob("*.json")):
+        if path.with_suffix(".jpg").exists():
+            continue
         with opened(browser, server) as page:
-            page.page.set_viewport_size({"width": 1500, "height": 980})
+            page.page.set_viewport_size({"width": 2400, "height": 1500})  # ComfyUI's own notes stand at its right
             page.load(json.loads(path.read_text(encoding="utf-8")))
-            page.page.wait_for_timeout(1500)  # until FitView has arrived
-            keep(page.page.screenshot(clip=CANVAS), path.with_suffix(".jpg"), width=640)
+            page.page.wait_for_timeout(1000)  # until FitView has arrived
+            left, top, right, bottom = page.evaluate(_LAID_OUT, ORIGIN)
+            page.settle()
+            clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+            keep(page.page.screenshot(clip=clip), path.with_suffix(".jpg"), width=640)
 
 
 def views(browser: Browser, server: PageServer) -> None:
