@@ -193,7 +193,7 @@ def enter_the_key_that_lacked(comfy: ComfyPage) -> Locator:
 
 def buy(comfy: ComfyPage, panel: Locator) -> None:
     run(comfy)
-    assert until_shown(comfy) == 1
+    assert until_shown(comfy) > 0
     (charge,) = real_of(comfy).ledger()
     expect(panel.get_by_text(f"{charge['amount']} of 5,000 Buzz were spent")).to_be_visible()
 
