@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,9 @@ class ProgressBar:
 
             columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
             columns += [DownloadColumn(), TransferSpeedColumn()] if self._bytes else []
-            self._bar = Progress(*columns, console=console, transient=True)
+            # Left to itself rich sends what is written to stdout to the bar's terminal, also where stdout is a file.
+            both = sys.stdout.isatty()
+            self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=both)
             self._task = self._bar.add_task("", total=None)
         return self
 
