@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isAddable, isLoadable, otherName, rowsOf, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
+import { isAddable, isLoadable, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
 import { rowAfterKey, scrollTo, windowOf } from "../../web/lib/list.mjs";
 import { sizeText, translator } from "../../web/lib/words.js";
 
@@ -76,4 +76,10 @@ test("texts fall back to English and then to their key", () => {
   const t = translator({ en: { civitai_bridge: { a: "A {x}", n: "{count} s", n_one: "1" } }, zh: { civitai_bridge: { a: "甲 {x}" } } }, "zh-TW");
   assert.deepEqual([t("a", { x: 1 }), t("n", { count: 2 }), t("n", { count: 1 }), t("gone.key"), t("constructor")], ["甲 1", "2 s", "1", "gone.key", "constructor"]);
   assert.deepEqual([sizeText(6_460_000_000), sizeText(999), sizeText(0), sizeText(undefined)], ["6.5 GB", "999 B", "", ""]);
+});
+
+test("a file's name becomes words to look for", () => {
+  for (const [name, words] of [["sdXL_v10VAEFix.safetensors", "sdXL v10VAEFix"], ["a\\b/ink-lines_v1.pt", "ink lines v1"], ["inkLines", "inkLines"], ["<img>", "<img>"]]) {
+    assert.equal(searchWords(name), words);
+  }
 });

@@ -110,3 +110,9 @@ export function otherName(row) {
   const same = row.file.replaceAll("\\", "/") === row.written.replaceAll("\\", "/");
   return row.place === "disk" && row.file && row.input && !same && /\.\w+$/.test(row.written) ? row.file : "";
 }
+
+/** What to look for on CivitAI: a file's name without its folder and ending, as words. */
+export function searchWords(name) {
+  const file = String(name).split(/[\\/]/).pop();
+  return file.replace(/\.(safetensors|sft|ckpt|pth?|bin|gguf)$/i, "").replace(/[_+.-]+/g, " ").trim();
+}

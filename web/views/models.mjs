@@ -34,7 +34,7 @@ export class ModelsView {
     this.element = h("div", { class: "cb-view" },
       h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all)),
       this.body, this.list.element, this.details);
-    this.forget = [onGraph(() => this.later()), onDownload((each) => this.moved(each)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
+    this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
     this.draw();
   }
 
@@ -163,10 +163,10 @@ export class ModelsView {
   }
 
   /** A download went on, or ended. */
-  moved(each) {
+  moved(each, isNews) {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
-    if (each.status === "loading") return;
+    if (each.status === "loading" || !isNews) return;
     this.say(each.error || (each.status === "done" ? t("models.loaded", { name: each.name }) : ""));
     if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
     this.later();
