@@ -141,9 +141,28 @@ def exact(name: str, listed: Sequence[str]) -> str | tuple[str, ...]:
 
     assert exact("ink", ["a/Ink.safetensors", "ink2.safetensors"]) == "a/Ink.safetensors"
     """
-    whole = [file for file in listed if normal_name(file).casefold() == normal_name(name).casefold()]
-    matches = whole or [file for file in listed if name_key(file) == name_key(name)]
-    return matches[0] if len(matches) == 1 else tuple(matches)
+    return ListedNames(listed).exact(name)
+
+
+class ListedNames:
+    """The names that the loaders of a folder offer, sorted once for many look-ups: folders hold thousands."""
+
+    def __init__(self, listed: Sequence[str]) -> None:
+        self._names = frozenset(listed)
+        self._by_path: dict[str, list[str]] = {}
+        self._by_key: dict[str, list[str]] = {}
+        for file in dict.fromkeys(listed):  # two folders may hold one name
+            self._by_path.setdefault(normal_name(file).casefold(), []).append(file)
+            self._by_key.setdefault(name_key(file), []).append(file)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def exact(self, name: str) -> str | tuple[str, ...]:
+        """As the function `exact`."""
+        whole = self._by_path.get(normal_name(name).casefold())
+        matches = whole or self._by_key.get(name_key(name), [])
+        return matches[0] if len(matches) == 1 else tuple(matches)
 
 
 def with_files(data: GenerationData, files: Files, owners: Mapping[str, Ownership]) -> GenerationData:

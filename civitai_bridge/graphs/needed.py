@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +10,21 @@ from ..catalog.add import restriction
 from ..catalog.answers import Answer, Part
 from ..resources.addresses import SITE, download_url
 from ..resources.license import License, license_from_json
+from ..resources.plain_text import one_line
 from ..resources.version import ModelFile, ModelVersion, VersionImage
 from ..website import Model
 from .models import DISK, NamedModel
 from .newer import NewerVersion
+
+_MOST_NAMESAKES = 5  # that are named
 
 
 @dataclass(frozen=True)
 class NeededModel:
     """A model that a graph needs. `is_here`: its file is on this disk, `file` what a loader calls it (`""` where none
     does). `version_id` and `model_id` are CivitAI's, None where nobody knows them; `version` and `model` what CivitAI
-    says, None where it was not asked or knows none. `url` is where a workflow says that it can be had."""
+    says, None where it was not asked or knows none. `url` is where a workflow says that it can be had. `namesakes` are
+    the files here that are called so, where there are several and nobody knows which is meant."""
 
     named: NamedModel
     answer: Answer
@@ -32,6 +37,7 @@ class NeededModel:
     newer: NewerVersion | None = None
     preview: VersionImage | None = None
     url: str = ""
+    namesakes: tuple[str, ...] = ()
 
     @property
     def is_missing(self) -> bool:
@@ -86,8 +92,13 @@ class NeededModel:
             "parts": [self._part(part) for part in located.parts],
             "newer": self.newer.as_json() if self.newer else None,
             "preview": {"url": self.preview.url, "nsfw_level": self.preview.nsfw_level} if self.preview else None,
-            "url": self.url, "notes": [note.text for note in located.notes],
+            "url": self.url, "notes": [*(note.text for note in located.notes), *self._namesakes()],
         }  # fmt: skip
+
+    def _namesakes(self) -> Iterator[str]:
+        if self.namesakes:
+            names = ", ".join(map(one_line, self.namesakes[:_MOST_NAMESAKES]))
+            yield f"{len(self.namesakes)} files here are called so ({names}); choose one of them in the node."
 
     def _part(self, part: Part) -> dict[str, Any]:
         """A file of the version, with what it alone can be loaded by."""

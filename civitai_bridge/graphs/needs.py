@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..catalog.answers import Answer, Checked
-from ..catalog.loader_names import exact
+from ..catalog.loader_names import ListedNames
 from ..catalog.query import Query, Question, questions_from
 from ..catalog.service import CatalogService
 from ..errors import CivitaiError, UnknownReference
@@ -81,19 +81,17 @@ def _on_this_disk(
     listed: Listed,
 ) -> list[NeededModel]:
     """What catalogs, index and ComfyUI's lists say of each."""
-    offered = {folder: listed(folder) for folder in {model.folder for model in named}}
+    offered = {folder: ListedNames(listed(folder)) for folder in {model.folder for model in named}}
     return [
-        _needed(catalog, model, url, answer, offered.get(model.folder, ()))
+        _needed(catalog, model, url, answer, offered[model.folder])
         for model, url, answer in zip(named, urls, answers, strict=True)
     ]
 
 
-def _needed(
-    catalog: CatalogService, named: NamedModel, url: str, answer: Answer, offered: Sequence[str]
-) -> NeededModel:
+def _needed(catalog: CatalogService, named: NamedModel, url: str, answer: Answer, offered: ListedNames) -> NeededModel:
     located, version = answer.located, answer.version
     entry, row = located.entry, catalog.catalogs.row_of(located.place) if located.place else None
-    file = _loader_name(named, answer, offered)
+    file, namesakes = _loader_name(named, answer, offered)
     return NeededModel(
         named,
         answer,
@@ -103,18 +101,20 @@ def _needed(
         model_id=version.model_id if version else (entry.model_id if entry else row.model_id if row else 0) or None,
         version=version,
         url=url if url.startswith("https://") else "",
+        namesakes=namesakes,
     )
 
 
-def _loader_name(named: NamedModel, answer: Answer, offered: Sequence[str]) -> str:
+def _loader_name(named: NamedModel, answer: Answer, offered: ListedNames) -> tuple[str, tuple[str, ...]]:
     """What a loader calls its file: the very name that stands in the graph where ComfyUI lists that, else as the
-    catalogs know it, else the only file of that name in ComfyUI's list; `""` where there is none."""
+    catalogs know it, else the only file of that name in ComfyUI's list; `""` where there is none, and beside it those
+    of that name where there are several."""
     if named.name in offered or answer.located.changed:
-        return named.name if named.name in offered else ""
+        return named.name if named.name in offered else "", ()
     if name := answer.located.loader_name:
-        return name if answer.located.is_here else ""
-    match = () if named.reference else exact(named.name, offered)
-    return match if isinstance(match, str) else ""
+        return name if answer.located.is_here else "", ()
+    match = () if named.reference else offered.exact(named.name)
+    return (match, ()) if isinstance(match, str) else ("", match)
 
 
 async def _described(catalog: CatalogService, models: Sequence[NeededModel]) -> tuple[list[NeededModel], str]:

@@ -11,6 +11,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 TAB = "civitai_bridge"
 STARTED = "window.comfyAPI?.app?.app?.extensionManager && window.comfyAPI.app.app.graph && !document.querySelector('#vue-app:empty')"
+# The workflow that ComfyUI begins with is there; 1.35.9 begins with an empty one.
+BEGUN = """window.graph && (window.graph._nodes.length > 0
+  || performance.now() - (window.cbSince ??= performance.now()) > 600)"""
 APP = "window.comfyAPI.app.app"
 
 
@@ -46,7 +49,7 @@ class ComfyPage:
             self.page.add_init_script(before)
         self.page.goto(server.url)
         self.page.wait_for_function(STARTED, timeout=40_000)
-        self.page.wait_for_function(f"{APP}.graph._nodes.length > 0")  # the workflow that ComfyUI begins with
+        self.page.wait_for_function(BEGUN)
         if server.has_pack:
             self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
 
@@ -70,10 +73,17 @@ class ComfyPage:
 
     def load(self, graph: dict[str, Any]) -> None:
         """Open a workflow in the saved form, or one in the API form."""
-        if "nodes" not in graph:
-            self.page.evaluate(f"async (graph) => {{ await {APP}.loadApiJson(graph, ''); }}", graph)
-            graph = self.page.evaluate(f"{APP}.graph.serialize()")  # Nodes 2.0 mixes up nodes whose ids come again
-        self.page.evaluate(f"async (graph) => {{ await {APP}.loadGraphData(graph); }}", graph)
+        # Twice for the API form: Nodes 2.0 mixes up nodes whose ids come again without a load of its own.
+        self.page.evaluate(
+            """async ([app, graph]) => {
+              if (!graph.nodes) {
+                await app.loadApiJson(graph, "");
+                graph = JSON.parse(JSON.stringify(app.graph.serialize()));
+              }
+              await app.loadGraphData(graph);
+            }""",
+            [self.page.evaluate_handle(APP), graph],
+        )
         self.page.evaluate(f"{APP}.extensionManager.command.execute('Comfy.Canvas.FitView')")
         self.settle()  # Nodes 2.0 mounts its nodes later
 

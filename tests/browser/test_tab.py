@@ -110,4 +110,7 @@ def test_without_a_session_the_admin_token_is_asked_for(server: PageServer, comf
     panel.get_by_label("Admin token of this server").fill("the-admin-token")
     panel.get_by_role("button", name="Continue").click()
     expect(panel.get_by_text("This graph names no model.").or_(panel.get_by_role("grid"))).to_be_visible()
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel.get_by_text("A key is stored on the server")).to_be_visible()
+    expect(panel.get_by_label("Admin token of this server").filter(visible=True)).to_have_count(0)
     comfy.forgive("401")

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ async def run(plan: LinkPlan, home: Path, *, talk: Any = lambda _: None) -> Link
             "messages in the relay's log": len(relay.log),
         }  # fmt: skip
         verdict.faults = dict(sandbox.link.script.drawn)
+        if verdict.wrong:
+            (home / "relay.json").write_text(json.dumps([asdict(line) for line in relay.log], default=str))
         return verdict
 
 

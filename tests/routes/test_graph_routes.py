@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ pytest.importorskip("jsonschema")
 
 from routes_room import CHECKPOINT, LORA, Room
 
+from pack.civitai_bridge.routes.context import Asked
+from pack.civitai_bridge.routes.graph_answers import graph_answer
 from pack.civitai_bridge.sandbox import files, models
 
 
@@ -48,6 +52,28 @@ async def test_a_paying_graph_asks_until_a_person_agreed_and_again_for_more(room
     assert (await ask(room, buying(max_buzz=60)))["asks"] and (await ask(room, buying(quantity=2)))["asks"]
     room.forget(limit_buzz_per_prompt=20)
     assert (await ask(room, buying()))["most_buzz"] == 20
+
+
+async def test_of_files_of_one_name_in_two_folders_none_is_taken_for_the_other(room: Room):
+    many = [f"style {number % 40}/{number}.safetensors" for number in range(4000)]
+    offered = ["a/ink.safetensors", "b/ink.safetensors", "only/fog.safetensors", *many]
+    context = replace(room.context, host=replace(room.context.host, listed=lambda folder: offered))
+    names = [
+        "ink.safetensors",
+        "a/ink.safetensors",
+        "B\\Ink.safetensors",
+        "fog.safetensors",
+        "x/39.safetensors",
+        "no.safetensors",
+    ]
+    prompt = {name: {"class_type": "LoraLoaderModelOnly", "inputs": {"lora_name": name}} for name in names}
+    answer = await asyncio.wrap_future(room.behind.start(graph_answer(context, Asked(body={"prompt": prompt}))))
+    files = {model["name"]: model["file"] for model in answer["models"]}
+    assert list(files.values()) == [
+        "", "a/ink.safetensors", "b/ink.safetensors", "only/fog.safetensors", "style 39/39.safetensors", ""
+    ]  # fmt: skip
+    first = answer["models"][0]
+    assert first["missing"] and "2 files here are called so (a/ink.safetensors, b/ink.safetensors)" in first["notes"][0]
 
 
 @pytest.mark.parametrize(

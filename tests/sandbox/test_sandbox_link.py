@@ -53,10 +53,12 @@ class BareAgent:
         except socketio.exceptions.ConnectionError:
             await self.http.close()
             raise
+        self.websocket = self.sio.eio.ws  # the library forgets one that fell silent without closing it
         return self
 
     async def close(self) -> None:
         await self.sio.disconnect()
+        await self.websocket.close()
         await self.http.close()
 
     async def join(self, key: str) -> Any:

@@ -69,6 +69,18 @@ test("without a session the admin token is asked for once", async () => {
   assert.equal(asked.filter(({ path }) => path.endsWith("/session")).length, 1);
 });
 
+test("a token that is entered in one place is used in all that wait for it", async () => {
+  const { ask } = server();
+  const session = openSession(ask);
+  await session.get("/civitai_bridge/key");
+  const states = [];
+  for (let place = 0; place < 2; place++) session.whenToken(async () => states.push((await session.get("/civitai_bridge/key")).status));
+  assert.ok(!session.useToken("zwei Wörter"));
+  assert.ok(session.useToken("the-token"));
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(states, [200, 200]);
+});
+
 test("a wrong token is forgotten and told of", async () => {
   const { ask } = server();
   const routes = keyRoutes(ask);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isAddable, isLoadable, otherName, rowsOf, stateOf, summaryOf } from "../../web/lib/models.mjs";
+import { isAddable, isLoadable, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
 import { rowAfterKey, scrollTo, windowOf } from "../../web/lib/list.mjs";
 import { sizeText, translator } from "../../web/lib/words.js";
 
@@ -21,6 +21,18 @@ test("another file of a model is loaded by its own address, one that stands in f
   const rows = rowsOf([{ ...here, version_id: 5, air: "urn:air:flux1:checkpoint:civitai:4@5", parts }]);
   assert.deepEqual(rows.map(isLoadable), [false, true, false]);
   assert.equal(rows[1].reference, "urn:air:flux1:checkpoint:civitai:4@5+7");
+});
+
+test("what CivitAI said of a model stays when the disk alone is looked at again", () => {
+  const asked = { ...gone, air: "urn:air:sdxl:lora:civitai:1@300001", model_name: "Style", version_id: 300001 };
+  const [now] = withWhatIsKnown([{ ...gone, here: true, missing: false, air: "", model_name: "300001", version_id: null }], [asked]);
+  assert.deepEqual([now.model_name, now.version_id, now.here], ["Style", 300001, true]);
+  assert.deepEqual(withWhatIsKnown([here], [asked]), [here]);
+  assert.deepEqual(withWhatIsKnown("odd", null), []);
+});
+
+test("what the fleet uses is not missing here", () => {
+  assert.equal(stateOf({ place: "fleet", here: false, status: "not_found" }), "fleet");
 });
 
 test("a filter looks at names, kinds and nodes", () => {
@@ -64,4 +76,10 @@ test("texts fall back to English and then to their key", () => {
   const t = translator({ en: { civitai_bridge: { a: "A {x}", n: "{count} s", n_one: "1" } }, zh: { civitai_bridge: { a: "甲 {x}" } } }, "zh-TW");
   assert.deepEqual([t("a", { x: 1 }), t("n", { count: 2 }), t("n", { count: 1 }), t("gone.key"), t("constructor")], ["甲 1", "2 s", "1", "gone.key", "constructor"]);
   assert.deepEqual([sizeText(6_460_000_000), sizeText(999), sizeText(0), sizeText(undefined)], ["6.5 GB", "999 B", "", ""]);
+});
+
+test("a file's name becomes words to look for", () => {
+  for (const [name, words] of [["sdXL_v10VAEFix.safetensors", "sdXL v10VAEFix"], ["a\\b/ink-lines_v1.pt", "ink lines v1"], ["inkLines", "inkLines"], ["<img>", "<img>"]]) {
+    assert.equal(searchWords(name), words);
+  }
 });

@@ -6,8 +6,10 @@ import { server } from "./server.js";
 export const downloads = new Map();
 const listeners = new Set();
 const again = new Set();
+const linked = new Set();
+const jobs = new Set();
 
-/** Calls back with each change of a download; gives a function that ends it. */
+/** Calls back with each change of a download, and whether it is news to this page; gives a function that ends it. */
 export function onDownload(callback) {
   listeners.add(callback);
   return () => listeners.delete(callback);
@@ -19,10 +21,22 @@ export function onReconnected(callback) {
   return () => again.delete(callback);
 }
 
-function note(download) {
+/** Calls back when something about CivitAI Link changed; gives a function that ends it. */
+export function onLink(callback) {
+  linked.add(callback);
+  return () => linked.delete(callback);
+}
+
+/** Calls back when a job is over, so that what was paid may be another sum; gives a function that ends it. */
+export function onPaid(callback) {
+  jobs.add(callback);
+  return () => jobs.delete(callback);
+}
+
+function note(download, isNews = true) {
   if (typeof download?.reference !== "string") return;
   downloads.set(download.reference, download);
-  for (const callback of listeners) callback(download);
+  for (const callback of listeners) callback(download, isNews);
 }
 
 /** Whether a download is under way. */
@@ -33,7 +47,9 @@ export function isLoading(reference) {
 /** Have the server load a file; gives its answer. */
 export async function startDownload(reference) {
   const given = await server.post("/civitai_bridge/download", { reference, client_id: api.clientId });
-  if (given.status === 200) note(given.data);
+  const last = given.status === 200 ? downloads.get(given.data.reference) : null;
+  const isOver = last?.id === given.data.id && last?.status !== "loading"; // its end may be here before this answer
+  if (given.status === 200 && !isOver) note(given.data);
   return given;
 }
 
@@ -42,12 +58,12 @@ export function cancelDownload(reference) {
   return server.post("/civitai_bridge/download/cancel", { id: downloads.get(reference)?.id ?? "" });
 }
 
-/** Ask how far all downloads are; one that the server does not know any more ended with it. */
+/** Ask how far all downloads are. What ended before this page looked is no news; one that the server does not know any more ended with it. */
 export async function readDownloads() {
   const given = await server.get("/civitai_bridge/downloads");
   if (given.status !== 200) return;
   const told = given.data.downloads ?? [];
-  for (const download of told) note(download);
+  for (const download of told) note(download, download.status === "loading" || isLoading(download.reference));
   for (const [reference, download] of downloads) {
     if (download.status === "loading" && !told.some((each) => each.reference === reference)) note({ ...download, status: "stopped" });
   }
@@ -56,6 +72,12 @@ export async function readDownloads() {
 /** Listen to the server; once. */
 export function listen() {
   api.addEventListener("civitai_bridge.download", ({ detail }) => note(detail));
+  api.addEventListener("civitai_bridge.link", () => {
+    for (const callback of linked) callback();
+  });
+  api.addEventListener("civitai_bridge.job", ({ detail }) => {
+    if (detail?.phase === "done") for (const callback of jobs) callback();
+  });
   api.addEventListener("reconnected", () => {
     if (downloads.size) readDownloads();
     for (const callback of again) callback();

@@ -71,17 +71,26 @@ const RUN = {
   buzz: () => openPage("https://civitai.com/purchase/buzz"),
 };
 
+const notes = new Map(); // of nodes that failed, by their ids, until the node has run
+
 async function failed({ detail }) {
   if (!isOurs(detail?.node_type)) return;
   await loadWords();
   const toast = toastOf(detail, nodeOf(detail.node_id)?.title);
   if (!toast) return;
   const actions = actionsOf(nameOf(detail));
-  if (actions.length) offer(toast.summary, toast.detail, actions.map((name) => ({ label: t(`errors.${name}`), run: RUN[name] })));
+  if (actions.length) notes.set(String(detail.node_id), offer(toast.summary, toast.detail, actions.map((name) => ({ label: t(`errors.${name}`), run: RUN[name] }))));
   else if (hidesErrors(window.__COMFYUI_FRONTEND_VERSION__)) say("error", toast.summary, toast.detail);
 }
 
-/** Listen for nodes of ours that fail. */
+function ran({ detail }) {
+  const id = String(detail?.node);
+  notes.get(id)?.remove(); // it does not hold any more
+  notes.delete(id);
+}
+
+/** Listen for nodes of ours that fail, and for their running after all. */
 export function showErrors() {
   api.addEventListener("execution_error", failed);
+  api.addEventListener("executed", ran);
 }

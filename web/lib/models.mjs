@@ -1,7 +1,9 @@
 // Pure: what the Models view shows of the server's answer about a graph.
 
 const ALTERNATIVES = new Set(["Model", "Pruned Model", ""]); // files that stand in for each other
-const ORDER = { missing: 0, not_found: 1, unknown: 2, present: 3 };
+const ORDER = { missing: 0, not_found: 1, unknown: 2, present: 3, fleet: 4 };
+// What a look at this disk alone tells; the rest is CivitAI's, and stays from the last time that it was asked.
+const LOCAL = ["node", "title", "input", "name", "kind", "folder", "place", "component", "reference", "status", "here", "missing", "file", "url", "notes"];
 
 function text(value) {
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
@@ -65,9 +67,22 @@ function partOf(row, part, number) {
   };
 }
 
-/** `present`, `missing`, `not_found` or `unknown`; what is here is present, whatever the catalogs hold. */
+/** Models as the disk has them now, with what CivitAI said of the same ones before. */
+export function withWhatIsKnown(models, before) {
+  const known = new Map((Array.isArray(before) ? before : []).filter((each) => each?.air).map((each) => [`${each.reference}|${each.name}`, each]));
+  return (Array.isArray(models) ? models : []).map((model) => {
+    const earlier = known.get(`${model?.reference}|${model?.name}`);
+    if (!earlier || model.air) return model;
+    return { ...earlier, ...Object.fromEntries(LOCAL.filter((name) => name in model).map((name) => [name, model[name]])) };
+  });
+}
+
+/** `present`, `missing`, `not_found`, `unknown`, or `fleet` for what is not needed on this disk; what is here is present,
+ * whatever the catalogs hold. */
 export function stateOf(model) {
   if (model?.here === true) return "present";
+  if (model?.place === "fleet") return "fleet";
+  if (model?.missing === true) return "missing";
   const status = text(model?.status);
   if (status === "present" && model?.here === false) return "missing";
   return Object.hasOwn(ORDER, status) ? status : "unknown";
@@ -94,4 +109,10 @@ export function isAddable(row) {
 export function otherName(row) {
   const same = row.file.replaceAll("\\", "/") === row.written.replaceAll("\\", "/");
   return row.place === "disk" && row.file && row.input && !same && /\.\w+$/.test(row.written) ? row.file : "";
+}
+
+/** What to look for on CivitAI: a file's name without its folder and ending, as words. */
+export function searchWords(name) {
+  const file = String(name).split(/[\\/]/).pop();
+  return file.replace(/\.(safetensors|sft|ckpt|pth?|bin|gguf)$/i, "").replace(/[_+.-]+/g, " ").trim();
 }

@@ -12,6 +12,7 @@ const SESSION_PATH = "/civitai_bridge/session";
 export function openSession(ask) {
   let session = "";
   let token = "";
+  const waiting = new Set(); // who asks again when a token was entered
 
   async function send(path, { method = "GET", body, headers = {}, bytes = false, signal }) {
     const content = method === "POST" ? { body: JSON.stringify(body ?? {}) } : {};
@@ -57,9 +58,16 @@ export function openSession(ask) {
     /** Takes the admin token for this page; false for what cannot be one, which no header could carry. */
     useToken(text) {
       token = String(text ?? "").trim();
-      if (/^[\x21-\x7e]+$/.test(token)) return true;
+      if (/^[\x21-\x7e]+$/.test(token)) {
+        const called = [...waiting];
+        waiting.clear();
+        for (const callback of called) queueMicrotask(callback);
+        return true;
+      }
       token = "";
       return false;
     },
+    /** Calls back once, when a token is entered wherever on the page. */
+    whenToken: (callback) => waiting.add(callback),
   };
 }

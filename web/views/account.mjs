@@ -1,6 +1,6 @@
 // Whose key this is, what was spent, what waits to be fetched, and what stands between this machine and CivitAI.
 import { language, number, t } from "../frontend/i18n.js";
-import { onReconnected } from "../frontend/progress.js";
+import { onPaid, onReconnected } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { openSettings } from "../frontend/settings.js";
 import { accountOf, findingOf } from "../lib/account.mjs";
@@ -19,7 +19,7 @@ export class AccountView {
     this.key = h("div", {});
     this.place = h("div", { class: "cb-account" });
     this.element.append(this.place);
-    this.forget = onReconnected(() => this.isShown && this.element.isConnected && this.load());
+    this.forget = [onReconnected(() => this.isShown && this.element.isConnected && this.load()), onPaid(() => this.paid())];
     this.link = new LinkSection(say);
     this.isShown = false;
   }
@@ -38,7 +38,12 @@ export class AccountView {
 
   stop() {
     this.pause();
-    this.forget();
+    for (const forget of this.forget) forget();
+  }
+
+  /** What was spent is another sum; whoever writes in a field here is not interrupted. */
+  paid() {
+    if (this.isShown && this.element.isConnected && !this.element.contains(document.activeElement)) this.load();
   }
 
   async load() {

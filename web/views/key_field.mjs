@@ -29,7 +29,7 @@ export function keyField(box, changed = () => {}) {
   };
   const save = button(t("key.save"), () => change(entered(key.input), (value) => (value.trim() ? routes.save(value) : routes.state())));
   const forget = button(t("key.forget"), () => change("", () => routes.forget()));
-  const use = button(t("common.continue"), () => change(entered(token.input), (value) => (routes.useToken(value) ? routes.state() : null)));
+  const use = button(t("common.continue"), () => change(entered(token.input), (value) => void routes.useToken(value)));
   const key = secretRow(t("key.key"), [save, forget]);
   const token = secretRow(t("key.token"), [use]);
   const status = h("div", { role: "status", class: "cb-soft" }, t("common.asking"));
@@ -46,6 +46,7 @@ export function keyField(box, changed = () => {}) {
     token.row.hidden = !view.needsToken;
     key.row.hidden = link.hidden = !view.canSave;
     forget.hidden = !view.canForget;
+    if (view.needsToken) server.whenToken(() => change("", () => routes.state()));
     if (answer.data?.status) changed();
   }
 

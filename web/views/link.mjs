@@ -1,5 +1,6 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
 import { language, t } from "../frontend/i18n.js";
+import { onLink } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { codeOf, linesOfLog, linkOf } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
@@ -27,18 +28,21 @@ export class LinkSection {
   }
 
   start() {
-    clearInterval(this.timer);
+    this.pause();
     this.timer = setInterval(() => this.element.isConnected && this.isPaired && this.load(), EVERY);
+    this.forget = onLink(() => this.element.isConnected && this.load());
     return this.load();
   }
 
   pause() {
     clearInterval(this.timer);
+    this.forget?.();
   }
 
   async load() {
     const given = await server.get(PATH);
     this.element.hidden = given.status === 404; // a server without it
+    if (given.status === 401) return void server.whenToken(() => this.load());
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
     return this.draw(linkOf(given.data));
   }

@@ -2,7 +2,7 @@
 import { addToPrompt, setInput } from "../frontend/graph.js";
 import { size, t } from "../frontend/i18n.js";
 import { openPage } from "../frontend/toasts.js";
-import { isLoadable, otherName } from "../lib/models.mjs";
+import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
 import { button, h } from "./make.mjs";
 import { preview } from "./preview.mjs";
 
@@ -13,6 +13,7 @@ export function detailsOf(row, { get, show, say }) {
     isLoadable(row) ? button(size(row.size) ? t("models.get_size", { size: size(row.size) }) : t("models.get"), () => get(row), { class: "cb-button cb-main" }) : null,
     row.node ? button(t("models.show_node"), () => show(row)) : null,
     otherName(row) ? button(t("models.use_file"), () => use(row, say)) : null,
+    searchOf(row) ? button(t("models.search"), () => openPage(searchOf(row))) : null,
     pageOf(row) ? button(t("models.open_page"), () => openPage(pageOf(row))) : null,
   ];
   return [...parts, h("div", { class: "cb-row" }, ...actions)].filter(Boolean); // what is added as null would be written as a word
@@ -68,6 +69,11 @@ function newer(row, get) {
 
 function use(row, say) {
   say(t(setInput(row.node, row.input, otherName(row)) ? "models.file_used" : "models.node_gone", { file: otherName(row) }));
+}
+
+function searchOf(row) {
+  if (row.state !== "unknown" || row.modelId) return "";
+  return `https://civitai.com/search/models?query=${encodeURIComponent(searchWords(row.name))}`;
 }
 
 function pageOf(row) {

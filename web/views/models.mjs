@@ -4,7 +4,7 @@ import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
 import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, rowsOf, summaryOf } from "../lib/models.mjs";
+import { isAddable, isLoadable, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -34,7 +34,7 @@ export class ModelsView {
     this.element = h("div", { class: "cb-view" },
       h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all)),
       this.body, this.list.element, this.details);
-    this.forget = [onGraph(() => this.later()), onDownload((each) => this.moved(each)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
+    this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
     this.draw();
   }
 
@@ -68,6 +68,7 @@ export class ModelsView {
     const { output, workflow } = await currentPrompt().catch(() => ({}));
     if (!output) return void this.take({ status: 400, data: { error: t("models.no_graph") } });
     const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" });
+    if (quick.status === 200) quick.data.models = withWhatIsKnown(quick.data.models, answer?.models);
     if (turn === this.turn) this.take(quick);
     if (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing))) {
       const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" });
@@ -162,10 +163,10 @@ export class ModelsView {
   }
 
   /** A download went on, or ended. */
-  moved(each) {
+  moved(each, isNews) {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
-    if (each.status === "loading") return;
+    if (each.status === "loading" || !isNews) return;
     this.say(each.error || (each.status === "done" ? t("models.loaded", { name: each.name }) : ""));
     if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
     this.later();

@@ -22,8 +22,9 @@ export function tokenBox(given, again) {
   const use = button(t("common.continue"), () => {
     const entered = input.value;
     input.value = "";
-    if (server.useToken(entered)) return again();
+    server.useToken(entered);
   });
+  server.whenToken(() => again()); // entered here, or in another box that asks for it
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") use.click();
   });

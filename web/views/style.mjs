@@ -41,6 +41,7 @@ const CSS = `
 .cb-dot { flex: none; width: 10px; height: 10px; border-radius: 50%; background: var(--cb-soft); }
 .cb-dot[data-status="present"] { background: var(--cb-good); }
 .cb-dot[data-status="missing"] { background: var(--cb-bad); }
+.cb-dot[data-status="fleet"] { background: var(--cb-accent); }
 .cb-dot[data-status="unknown"] { background: none; border: 2px solid var(--cb-soft); }
 .cb-cell { flex: none; display: flex; gap: 6px; align-items: center; }
 .cb-meter { width: 74px; height: 6px; border-radius: 3px; background: var(--cb-field); overflow: hidden; border: 1px solid var(--cb-line); }

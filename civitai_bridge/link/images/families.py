@@ -59,7 +59,7 @@ FAMILIES: dict[str, Family] = {
         "Flux.1", "flux1", ("t5xxl", "clip_l"), "DualCLIPLoader", "flux", "16", _FLUX_VAE, cfg=3.5, guidance=True,
     ),
     "chroma": Family(
-        "Chroma", "chroma", ("t5xxl",), "CLIPLoader", "chroma", "16", _FLUX_VAE, scheduler="beta", steps=26, cfg=3.8,
+        "Chroma", "chroma", ("t5xxl",), "CLIPLoader", "chroma", "16", _FLUX_VAE, scheduler="beta", steps=26, cfg=3.5,
         shift=1.0,
     ),
     "qwen": Family(
@@ -68,7 +68,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "zimage": Family(
         "Z-Image", "zimageturbo", ("qwen3_4b",), "CLIPLoader", "lumina2", "16", _FLUX_VAE, sampler="res_multistep",
-        steps=9, cfg=1.0, shift=3.0,
+        steps=8, cfg=1.0, shift=3.0,
     ),
 }  # fmt: skip
 

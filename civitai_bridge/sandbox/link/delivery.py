@@ -108,6 +108,8 @@ class Delivery:
         """Forget everybody, and what was on its way."""
         for task in list(self._later):
             task.cancel()
+        for member in self.members.values():
+            self.note("state", member, "disconnect", "the relay stopped")
         self.members.clear()
 
     def note(self, way: str, member: Member, event: str, data: Any, fate: str = "") -> None:

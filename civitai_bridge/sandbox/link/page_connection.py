@@ -78,6 +78,7 @@ class PageConnection:
 
         while not self._closed:
             self._gone.clear()
+            websocket = None
             session = aiohttp.ClientSession()  # handed in, because the library leaves its own open where it fails
             self._sio = socketio.AsyncClient(reconnection=False, handle_sigint=False, http_session=session)
             for event, handler in (
@@ -88,13 +89,14 @@ class PageConnection:
             try:
                 with contextlib.suppress(socketio.exceptions.SocketIOError, asyncio.TimeoutError, aiohttp.ClientError):
                     await self._sio.connect(self.url, socketio_path=_PATH, transports=["websocket"], wait_timeout=5)
+                    websocket = self._sio.eio.ws
                     await self._enter()
                     await self._gone.wait()
                 self.joined, self.presence = False, {"client": 0, "sd": 0}
                 self.changed.set()
             finally:
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._sio.disconnect(), _PATIENCE)
+                    await asyncio.wait_for(_end(self._sio, websocket), _PATIENCE)
                 await session.close()
             await asyncio.sleep(_AGAIN)
 
@@ -121,3 +123,10 @@ class PageConnection:
     async def _kick(self, *data: Any) -> None:
         self.kicked, self.joined, self.key = True, False, ""
         self.changed.set()
+
+
+async def _end(client: Any, websocket: Any) -> None:
+    """Leave in good order; the library forgets a websocket that fell silent without closing it."""
+    await client.disconnect()
+    if websocket is not None:
+        await websocket.close()
