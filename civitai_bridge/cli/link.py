@@ -94,9 +94,10 @@ async def _pair(context: Context, app: App, link: LinkRunner, arguments: argpars
         )
         return 0
     if pairing.code:
+        before_this = " The link of before is not reached until then." if pairing.key else ""
         raise BadInput(
             "CivitAI's page has not come to the room of this code yet. Keep its page open, start ComfyUI or run "
-            "`civitai-bridge link run`; the code lives for 15 minutes."
+            f"`civitai-bridge link run`; the code is given up after {pairing.code_lives / 60:.0f} minutes.{before_this}"
         )
     raise BadInput(f"The code was not taken. {link.state.detail}".strip())
 
@@ -192,7 +193,11 @@ async def _trash_restore(context: Context, app: App, link: LinkRunner, arguments
     from ..link.runner import restore_file
 
     restored = await restore_file(link, arguments.number)
-    context.data(restored, f"{restored['folder']}/{restored['name']} is back; the next scan lists it.")
+    try:
+        await (await app.catalog()).scan(restored["folder"], identified=False)
+    except CivitaiError as error:  # it is back all the same
+        context.say(f"Until the next scan it is not listed: {error}")
+    context.data(restored, f"{restored['folder']}/{restored['name']} is back.")
     return 0
 
 

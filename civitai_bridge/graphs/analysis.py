@@ -16,15 +16,15 @@ from ..metadata.comfy.nodes import row
 from ..orchestration.limits import Limits
 from ..resources.json_values import text
 from ..resources.plain_text import one_line
-from .deeds import FLEET, MEDIA, SITE, Deed, deed_of
+from .deeds import FLEET, MEDIA, SITE, STORAGE, Deed, deed_of
 from .fingerprint import fingerprint
 from .opened import OpenedGraph
 
 _LONGEST = 200  # characters of a value that is shown
 _MOST_LISTED = 200  # entries of a list for a person
 _LOOPS = re.compile(r"loop|iterat|for ?each|while|repeat.*node|batch.*process", re.I)
-# Classes of other packs that put the graph into the queue again, as often as they like.
 _QUEUES = "A node of another pack may queue the graph again by itself, so the limit of a day counts."
+# Classes of other packs that put the graph into the queue again, as often as they like.
 _QUEUES_AGAIN = re.compile(r"queue.?trigger|auto.?queue|re.?queue|add.?queue|batch.?manager", re.I)
 # Classes of ours and core's whose output is a list that is taken one by one; asked where no server says it.
 LISTS = frozenset({
@@ -227,11 +227,12 @@ _PLAIN = frozenset({
 })  # fmt: skip
 
 
+_SERVICES = (SITE, FLEET, MEDIA, STORAGE)
+
+
 def _hosts(deeds: Iterable[Deed], rules: Rules, *, loads: bool) -> tuple[str, ...]:
-    speaks = {service for deed in deeds for service in deed.speaks}
-    speaks |= {MEDIA} if loads else set()
-    speaks -= set() if loads else {MEDIA}
-    return tuple(dict.fromkeys(host for each in (SITE, FLEET, MEDIA) if each in speaks for host in rules.hosts[each]))
+    speaks = {each for deed in deeds for each in deed.speaks if loads or not deed.downloads or each == SITE}
+    return tuple(dict.fromkeys(host for each in _SERVICES if each in speaks for host in rules.hosts[each]))
 
 
 def _notes(

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..metadata.comfy.nodes import row
 
-SITE, FLEET, MEDIA = "site", "fleet", "media"
+SITE, FLEET, MEDIA, STORAGE = "site", "fleet", "media", "storage"
 _OURS = "CivitaiBridge"
 
 
@@ -33,7 +33,7 @@ class Deed:
     asks: bool = False
 
 
-_BUYS = Deed(pays=True, speaks=(SITE, FLEET), asks=True)
+_BUYS = Deed(pays=True, speaks=(SITE, FLEET, STORAGE), asks=True)
 _LOOKS = Deed(speaks=(SITE,))
 _DEEDS: Mapping[str, Deed] = {
     **{
@@ -50,21 +50,25 @@ _DEEDS: Mapping[str, Deed] = {
         )
     },
     f"{_OURS}Estimate": Deed(speaks=(SITE, FLEET)),
-    f"{_OURS}WorkflowImages": Deed(speaks=(SITE, FLEET)),
+    f"{_OURS}WorkflowImages": Deed(speaks=(SITE, FLEET, STORAGE)),
     f"{_OURS}WorkflowQuery": Deed(speaks=(FLEET,)),
     f"{_OURS}GenerationSettings": Deed(),
     f"{_OURS}PromptSheet": Deed(),
     f"{_OURS}CatalogAdd": Deed(speaks=(SITE,), writes="an entry in models.json", asks=True),
     f"{_OURS}CatalogPromote": Deed(speaks=(SITE,), writes="an entry in loras.json", asks=True),
-    f"{_OURS}Download": Deed(speaks=(SITE, MEDIA), writes="a model file", downloads=True, asks=True),
+    f"{_OURS}Download": Deed(speaks=(SITE, MEDIA, STORAGE), writes="a model file", downloads=True, asks=True),
     f"{_OURS}SaveImage": Deed(writes="pictures in the output folder"),
     f"{_OURS}SaveVideo": Deed(writes="videos in the output folder"),
 }  # fmt: skip
 _APPLIES = f"{_OURS}ApplyLoras"
-_OF_CIVITAI = Deed(pays=True, limited=False, speaks=(FLEET,), asks=True)
+_OF_CIVITAI = Deed(pays=True, limited=False, speaks=(FLEET, STORAGE), asks=True)
 _NOTHING = Deed()
 # Classes of CivitAI's own pack that only name something; the rest of it orders from the fleet.
 _OF_CIVITAI_FREE = frozenset({"CivitaiModelSelector", "CivitaiLoraLoader"})
+_ITS_FAMILIES = (
+    "CivitaiAudio", "CivitaiChat", "CivitaiImage", "CivitaiMedia", "CivitaiPolyGen", "CivitaiPrompt", "CivitaiTextTo",
+    "CivitaiTraining", "CivitaiTranscription", "CivitaiVideo",
+)  # fmt: skip
 _SAVES = re.compile(r"^(?:Save[A-Z]\w*|VHS_VideoCombine|Image ?Save.*|SaveImage.*)$")
 _MADE_BY_CORE = ("SaveLatent", "SaveLoRA", "ModelSave", "CheckpointSave", "CLIPSave", "VAESave", "ModelMergeSave")
 
@@ -75,7 +79,7 @@ def deed_of(kind: str, inputs: Mapping[str, Any]) -> Deed:
     if kind.startswith(_OURS) and kind not in _DEEDS:
         return _BUYS if "max_buzz" in inputs else Deed(speaks=(SITE, FLEET), asks=True)
     if kind == _APPLIES and inputs.get("missing", "error") not in ("error", "skip"):
-        return Deed(speaks=(SITE, MEDIA), writes="LoRA files that are missing", downloads=True, asks=True)
+        return Deed(speaks=(SITE, MEDIA, STORAGE), writes="LoRA files that are missing", downloads=True, asks=True)
     if kind == f"{_OURS}Download" and inputs.get("allow_download", False) is False:
         return _LOOKS
     return deed
@@ -96,4 +100,4 @@ def _is_of_civitai(kind: str) -> bool:
     """Whether a class is of CivitAI's own pack and orders from the fleet; newer ones are told by their names."""
     if kind.startswith(_OURS) or not re.match(r"Civitai[A-Z]", kind) or kind in _OF_CIVITAI_FREE:
         return False
-    return bool(row(kind)) or kind.startswith(("CivitaiImage", "CivitaiVideo", "CivitaiTraining", "CivitaiTextTo"))
+    return bool(row(kind)) or kind.startswith(_ITS_FAMILIES)

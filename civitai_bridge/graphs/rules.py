@@ -9,7 +9,7 @@ from ..orchestration.limits import Limits
 from ..resources.addresses import MEDIA_HOSTS, other_domain
 from ..settings import Settings
 from .analysis import Rules
-from .deeds import FLEET, MEDIA, SITE
+from .deeds import FLEET, MEDIA, SITE, STORAGE
 
 
 def rules_of(settings: Settings, makes_lists: Callable[[str], bool | None] = lambda _: None) -> Rules:
@@ -19,6 +19,7 @@ def rules_of(settings: Settings, makes_lists: Callable[[str], bool | None] = lam
         SITE: tuple(map(_host, site)),
         FLEET: (_host(settings.orchestration_url),),
         MEDIA: tuple(sorted(MEDIA_HOSTS)),
+        STORAGE: ("the storage that CivitAI names for each file",),
     }
     if settings.sandbox:
         hosts = dict.fromkeys(hosts, ("the sandbox on this machine",))

@@ -32,6 +32,7 @@ async def _activities(command: Command, jobs: Jobs, _: Lists) -> Mapping[str, An
 async def _clear(_: Command, jobs: Jobs, __: Lists) -> Mapping[str, Any]:
     """Forget what has ended; what is at work stays."""
     await jobs.aside(jobs.book.clear)
+    jobs.outbox.forget_ended(ABOUT_RESOURCES)
     return {"activities": _fitting(_at_work(jobs))}
 
 

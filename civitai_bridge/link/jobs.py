@@ -260,8 +260,10 @@ def _folders(services: LinkServices) -> list[str]:
 
 
 def _kept(status: Mapping[str, Any]) -> dict[str, Any]:
-    """A final status as it is kept: without pictures, and within a size."""
-    kept = {**status, "images": []} if "images" in status else dict(status)
+    """A final status as it is kept: without pictures, which it says, and within a size."""
+    kept = dict(status)
+    if kept.get("images"):
+        kept |= {"images": [], "notes": [*kept.get("notes", ()), "The pictures are not kept; ask for them again."]}
     if "resources" in kept and len(json.dumps(kept)) > _LARGEST_KEPT:
         del kept["resources"]
     return kept

@@ -10,13 +10,14 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 900_000  # bytes of one message; at 1,000,000 Socket.IO's default closes the connection without a word
 FINAL = frozenset({"success", "error", "canceled"})
 LIST = "resources:list"
+_REPLACING = (LIST, "activities:list", "activities:clear")
 _MOST_LISTS = 3  # of those, for each may be as large as a message can be
 _MOST_KEPT = 200  # ended commands that a rejoin may repeat
 
@@ -48,7 +49,8 @@ class Outbox:
         if kept is not None and kept.ended is not None:
             return  # it has ended; whatever comes late is none of the room's business
         self._kept[key] = _Kept(status, self._clock() if status.get("status") in FINAL else None)
-        self._due[key] = None
+        self._due.pop(key, None)
+        self._due[key] = None  # behind a list that was made before it
         self._wake.set()
         self._puts += 1
         if self._puts * 2 > len(self._kept):  # a look at all of them at each one would take long in a flood
@@ -70,10 +72,18 @@ class Outbox:
             self._wake.set()
 
     def rejoined(self) -> None:
-        """Everything that lives, or ended a moment ago, is due again."""
+        """Everything that lives, or ended a moment ago, is due again: lists first, for a page puts them in the place of
+        all that it knows, and they may be older than the rest."""
         self._forget_old()
-        self._due.update(dict.fromkeys(self._kept))
+        self._due.clear()
+        self._due.update(dict.fromkeys(sorted(self._kept, key=lambda key: key[0] not in _REPLACING)))
         self._wake.set()
+
+    def forget_ended(self, types: Collection[str]) -> None:
+        """Repeat no more how commands of these types ended: the room has cleared them away."""
+        for key in [key for key, kept in self._kept.items() if key[0] in types and kept.ended is not None]:
+            if key not in self._due:
+                del self._kept[key]
 
     @property
     def is_empty(self) -> bool:

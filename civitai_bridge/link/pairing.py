@@ -24,6 +24,7 @@ from ..settings import read_json, write_json
 NAME = "link.json"
 LOCK = ".link.lock"  # held by the one process that is the agent
 CODE_LIVES = 15 * 60.0  # seconds after which a code is given up: later it may be a stranger's
+BESIDE_A_KEY = 3 * 60.0  # the same where there is a key, whose room is left alone meanwhile
 _CODE = re.compile(r"[0-9a-f]{6}")
 _KEY = re.compile(r"[0-9a-f]{128}")
 
@@ -42,6 +43,11 @@ class Pairing:
     def secret(self) -> str:
         """What to join with: a code that was entered, else the key."""
         return self.code or self.key
+
+    @property
+    def code_lives(self) -> float:
+        """Seconds for which the code waits for CivitAI's page."""
+        return BESIDE_A_KEY if self.key else CODE_LIVES
 
     def __bool__(self) -> bool:
         return bool(self.secret)
@@ -86,7 +92,7 @@ class PairingFile:
     def load(self) -> Pairing:
         """What it holds; a code that is too old is none. Raises BadSetting."""
         pairing = _pairing(read_json(self.path))
-        if pairing.code and not 0 <= self._clock() - pairing.code_at <= CODE_LIVES:
+        if pairing.code and not 0 <= self._clock() - pairing.code_at <= pairing.code_lives:
             return replace(pairing, code="", code_at=0.0)
         return pairing
 

@@ -36,7 +36,7 @@ class LinkState:
             pages = {0: "no page of CivitAI is", 1: "one page of CivitAI is"}
             sentence = f"Linked; {pages.get(self.browsers, f'{self.browsers} pages of CivitAI are')} open."
             if self.is_pairing:
-                sentence = "The code is taken; waiting for CivitAI's page to be open. The code lives for 15 minutes."
+                sentence = "The code is taken; waiting for CivitAI's page to be open, for some minutes."
         return f"{sentence} {self.detail}".strip()
 
     def as_json(self) -> dict[str, Any]:

@@ -109,7 +109,11 @@ def queued() -> str:
 def looked_at(row: Callable[..., None]) -> None:
     """What the panel before a paid run needs of a graph."""
     text = queued()
-    rules = Rules(Limits(1000, 5000), {"site": ("s",), "fleet": ("f",), "media": ("m",)}, makes_lists=lambda _: False)
+    rules = Rules(
+        Limits(1000, 5000),
+        {"site": ("s",), "fleet": ("f",), "media": ("m",), "storage": ("x",)},
+        makes_lists=lambda _: False,
+    )
 
     def look() -> tuple[int, int]:
         opened = open_graph(json.loads(text))

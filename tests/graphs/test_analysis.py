@@ -14,7 +14,12 @@ from pack.civitai_bridge.graphs.analysis import Analysis, Rules, analyse
 from pack.civitai_bridge.graphs.opened import open_graph
 from pack.civitai_bridge.orchestration.limits import Limits
 
-HOSTS = {"site": ("civitai.com",), "fleet": ("orchestration.civitai.com",), "media": ("image.civitai.com",)}
+HOSTS = {
+    "site": ("civitai.com",),
+    "fleet": ("orchestration.civitai.com",),
+    "media": ("image.civitai.com",),
+    "storage": ("storage",),
+}
 PER_PROMPT, PER_DAY = 100, 500
 RULES = Rules(Limits(PER_PROMPT, PER_DAY), HOSTS)
 MAY_LOAD = Rules(Limits(PER_PROMPT, PER_DAY), HOSTS, may_download=True)
@@ -92,16 +97,15 @@ def test_pictures_in_the_output_folder_are_named_and_do_not_ask_by_themselves():
 def test_what_loads_files_or_writes_catalogs_asks(kind: str, inputs: Prompt, loads: bool, asks: bool):
     analysis = look({"1": node(f"CivitaiBridge{kind}", **inputs)}, MAY_LOAD)
     assert (bool(analysis.downloads), analysis.asks) == (loads, asks)
-    assert ("image.civitai.com" in analysis.hosts) is loads
+    assert ("image.civitai.com" in analysis.hosts) is ("storage" in analysis.hosts) is loads
+    assert "civitai.com" in analysis.hosts
     if loads:  # where no graph may load, nothing is loaded and nothing is to be agreed to
         refused = look({"1": node(f"CivitaiBridge{kind}", **inputs)})
         assert (refused.downloads, refused.asks) == ((), False) and "graph_downloads" in refused.notes[-1]
 
 
 def test_civitais_own_pack_pays_past_our_limits_and_is_said_to():
-    analysis = look(
-        {"1": node("CivitaiImageGenFlux2CreateImage"), "2": node("CivitaiModelSelector"), "3": generate(max_buzz=5)}
-    )
+    analysis = look({"1": node("CivitaiPolyGenNewer"), "2": node("CivitaiModelSelector"), "3": generate(max_buzz=5)})
     assert [each.most_buzz for each in analysis.paying] == [None, 5] and analysis.is_unlimited
     assert analysis.most_buzz == 5 and "not held by the limits" in analysis.notes[0]
 

@@ -11,7 +11,7 @@ import pytest
 from link_room import LORA, OTHER, QUICK, Machine, sha256, until
 
 from pack.civitai_bridge.errors import BadInput, Unreachable
-from pack.civitai_bridge.link.pairing import CODE_LIVES, Pairing, PairingFile, read_code, read_key
+from pack.civitai_bridge.link.pairing import BESIDE_A_KEY, CODE_LIVES, Pairing, PairingFile, read_code, read_key
 from pack.civitai_bridge.link.runner import LinkRunner
 from pack.civitai_bridge.link.session import Session
 from pack.civitai_bridge.sandbox import Sandbox
@@ -245,6 +245,12 @@ def test_the_pairing_file_forgets_only_what_is_meant_and_codes_grow_old(tmp_path
     file.forget("abcdef")
     assert file.load().secret == KEY
     file.enter("abcdef")
-    now[0] += CODE_LIVES + 1
+    now[0] += BESIDE_A_KEY + 1
     assert file.load().secret == KEY
+    file.forget(KEY)
+    file.enter("abcdef")
+    now[0] += CODE_LIVES - 1
+    assert file.load().secret == "abcdef"
+    now[0] += 2
+    assert not file.load()
     assert file.forget_all() and not file.forget_all() and not file.load()

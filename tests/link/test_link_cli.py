@@ -24,6 +24,7 @@ from pack.civitai_bridge.link.message import Command
 from pack.civitai_bridge.link.pairing import PairingFile
 from pack.civitai_bridge.link.questions import ask, open_questions
 from pack.civitai_bridge.link.trash import trash
+from pack.civitai_bridge.model_files.index import HashIndex
 from pack.civitai_bridge.sandbox import Embedded
 
 TUNING = Tuning(link=replace(QUICK, look=0.05))
@@ -142,6 +143,9 @@ def test_log_questions_and_trash_are_read_and_answered(home: Path, tmp_path: Pat
     assert removed["name"] == "ink.safetensors" and "path" not in removed
     assert run(capsys, "trash", "empty")[0] == 2  # deletes nothing without being told
     assert run(capsys, "trash", "restore", "1")[0] == 0 and (root / "ink.safetensors").exists()
+    index = HashIndex(home / "hashes.sqlite3")
+    assert [file.name for file in index.files().by_hash[sha256(LORA)]] == ["ink.safetensors"]
+    index.close()
     assert run(capsys, "trash", "restore", "1")[0] == 2 and run(capsys, "trash", "list")[1] == []
     assert run(capsys, "trash", "empty", "--yes")[1] == {"freed": 0}
     for words in (["log"], ["status"], ["trash", "list"]):

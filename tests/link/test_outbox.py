@@ -78,6 +78,20 @@ async def test_what_the_connection_took_with_it_goes_out_again_for_a_while():
     assert await sent(outbox) == [] and not outbox.knows("resources:add", "a")
 
 
+async def test_a_list_never_goes_out_behind_what_is_newer_than_it():
+    outbox = Outbox()
+    listed = {"type": "activities:list", "id": "l", "status": "success", "activities": [status("processing")]}
+    outbox.put(status("processing"))
+    outbox.put(listed)
+    outbox.put(status("success"))
+    assert await sent(outbox) == [listed, status("success")]
+    outbox.rejoined()
+    assert await sent(outbox) == [listed, status("success")]
+    outbox.forget_ended(("resources:add",))
+    outbox.rejoined()
+    assert await sent(outbox) == [listed]
+
+
 async def test_a_list_that_nobody_asked_for_takes_the_place_of_an_earlier_one():
     outbox = Outbox()
     for number in range(3):

@@ -240,6 +240,19 @@ async def test_what_is_cancelled_ends_though_the_disk_takes_no_word_of_it(
     blocked.close()
 
 
+async def test_an_answer_whose_pictures_are_not_kept_says_so_when_it_is_said_again(machine: Machine, browser: Browser):
+    agent = await machine.pair(browser)
+
+    async def draw(*_: Any) -> dict[str, Any]:
+        return {"images": ["aGVsbG8="], "notes": []}
+
+    agent.dispatcher.jobs.handlers = {"image:txt2img": draw}
+    name = await browser.send("image:txt2img")
+    assert (await browser.finish(name))["images"] == ["aGVsbG8="]
+    (kept,) = agent.dispatcher.book.finals(("image:txt2img",), 9)
+    assert kept["images"] == [] and "not kept" in kept["notes"][-1]
+
+
 # --- another room
 
 
