@@ -2,7 +2,7 @@
 import { language, t } from "../frontend/i18n.js";
 import { onLink } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
-import { codeOf, linesOfLog, linkOf } from "../lib/link.mjs";
+import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
 import { sentenceOf } from "./refusal.mjs";
 
@@ -44,7 +44,7 @@ export class LinkSection {
     this.element.hidden = given.status === 404; // a server without it
     if (given.status === 401) return void server.whenToken(() => this.load());
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
-    return this.draw(linkOf(given.data));
+    return this.draw({ ...linkOf(given.data), sentence: stateWords(given.data, t) });
   }
 
   draw(link) {
