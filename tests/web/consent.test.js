@@ -11,7 +11,10 @@ test("only a graph with nodes of CivitAI is looked at before a run", () => {
   assert.ok(mayAsk({ 1: { class_type: "KSampler" }, 2: { class_type: "CivitaiBridgeGenerate" } }));
   assert.ok(mayAsk({ 1: { class_type: "CivitaiImageSDXL" } }), "CivitAI's own pack pays too");
   assert.ok(!mayAsk({ 1: { class_type: "KSampler" } }) && !mayAsk({}) && !mayAsk(null));
-  assert.deepEqual(oursIn({ 1: { class_type: "CivitaiBridgeGenerate", _meta: { title: "Buy" } }, 2: { class_type: "X" } }), ["Buy"]);
+  const harmless = { class_type: "CivitaiBridgeResolve" };
+  assert.ok(!mayAsk({ 1: harmless }), "what only looks something up neither pays nor writes");
+  assert.ok(mayAsk({ 1: { class_type: "CivitaiBridgeResolveAndBuy" } }), "a node that is not known here may");
+  assert.deepEqual(oursIn({ 1: { class_type: "CivitaiBridgeGenerate", _meta: { title: "Buy" } }, 2: { class_type: "X" }, 3: harmless }), ["Buy"]);
 });
 
 test("long lists and long names are cut, and say so", () => {
