@@ -140,12 +140,13 @@ def test_comfyui() -> int:
 
 
 def test_browser() -> int:
-    """The page in Chromium, with ComfyUI's real frontend as PyPI has it."""
+    """The page in Chromium, with ComfyUI's real frontends as PyPI has them; with COMFYUI_PATH on a real ComfyUI too."""
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
         print("Chromium is not installed here; on Debian: apt-get install chromium.")
         return 2
     python = environment("browser")
-    return run([python, "-m", "pytest", "-q", "tests/browser"])
+    is_real = (Path(os.environ.get("COMFYUI_PATH", "/nowhere")) / "main.py").is_file()
+    return run([python, "-m", "pytest", "-q", "tests/browser", *(["tests/comfyui/test_page.py"] if is_real else [])])
 
 
 def bench_browser() -> int:

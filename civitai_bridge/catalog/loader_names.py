@@ -151,7 +151,7 @@ class ListedNames:
         self._names = frozenset(listed)
         self._by_path: dict[str, list[str]] = {}
         self._by_key: dict[str, list[str]] = {}
-        for file in listed:
+        for file in dict.fromkeys(listed):  # two folders may hold one name
             self._by_path.setdefault(normal_name(file).casefold(), []).append(file)
             self._by_key.setdefault(name_key(file), []).append(file)
 

@@ -42,7 +42,7 @@ async def _check(context: Context, arguments: argparse.Namespace) -> int:
     settings = context.settings()
     analysis = analyse(opened, rules_of(settings))
     async with context.marked_app() as app:
-        needed = await needs(opened, await app.catalog(), ask=not arguments.offline)
+        needed = await needs(opened, await app.catalog(), ask=not arguments.offline, read=(await app.reader()).image)
     agreed = agreed_to(settings.home, analysis.hash)
     document = {**analysis.as_json(), "agreed": agreed, **needed.as_json()}
     text = "\n".join([*_lines(analysis), "", *_model_lines(needed)]).rstrip()

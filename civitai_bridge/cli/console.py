@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,21 @@ from .context import Context
 
 class ProgressBar:
     """A bar on a terminal. Elsewhere nothing, or with `lines` a line of talk whenever the part of the text before its
-    first " · " changes. Nothing with --json, unless `with_json`. `bytes` shows amount and speed as well."""
+    first " · " changes. Nothing with --json, unless `with_json`. `bytes` shows amount and speed as well.
+    `beside_rows`: rows are written to stdout meanwhile; where that is a terminal too they are all that is shown."""
 
-    def __init__(self, context: Context, *, bytes: bool = False, lines: bool = False, with_json: bool = False) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        bytes: bool = False,
+        lines: bool = False,
+        with_json: bool = False,
+        beside_rows: bool = False,
+    ) -> None:
         self._context = context
         self._bytes = bytes
-        self._hidden = context.json and not with_json
+        self._hidden = (context.json and not with_json) or (beside_rows and sys.stdout.isatty())
         self._lines = lines and not context.json
         self._bar: Any = None
         self._last_line = ""
@@ -38,7 +48,8 @@ class ProgressBar:
 
             columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
             columns += [DownloadColumn(), TransferSpeedColumn()] if self._bytes else []
-            self._bar = Progress(*columns, console=console, transient=True)
+            # Left to itself rich sends what is written to stdout to the bar's terminal, also where stdout is a file.
+            self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
             self._task = self._bar.add_task("", total=None)
         return self
 

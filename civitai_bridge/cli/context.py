@@ -130,7 +130,7 @@ def writing() -> Iterator[None]:
 def write_out(text: str) -> None:
     """Write text to stdout, all of it: where Python does not buffer (PYTHONUNBUFFERED), a write to a pipe that a signal
     interrupts ends early, and what is left would be lost without a word. Raises OutputTrouble."""
-    raw = getattr(sys.stdout, "buffer", None)
+    raw = sys.stdout.buffer if isinstance(sys.stdout, io.TextIOWrapper) else None
     with writing():
         if not isinstance(raw, io.RawIOBase):
             sys.stdout.write(text)

@@ -88,7 +88,7 @@ async def _everything(
     query = replace(query.checked(), take=MOST_AT_ONCE)
     cursor, came, ignored = query.cursor, 0, set[str]()
     with (
-        ProgressBar(context, with_json=True) as bar,
+        ProgressBar(context, with_json=True, beside_rows=True) as bar,
         rows.ended_by_trouble(lambda: (cursor, next_command(query, cursor, *form))),
     ):
         async for page in reader.pages(query):

@@ -23,8 +23,8 @@ from .opened import OpenedGraph
 _LONGEST = 200  # characters of a value that is shown
 _MOST_LISTED = 200  # entries of a list for a person
 _LOOPS = re.compile(r"loop|iterat|for ?each|while|repeat.*node|batch.*process", re.I)
-# Classes of other packs that put the graph into the queue again, as often as they like.
 _QUEUES = "A node of another pack may queue the graph again by itself, so the limit of a day counts."
+# Classes of other packs that put the graph into the queue again, as often as they like.
 _QUEUES_AGAIN = re.compile(r"queue.?trigger|auto.?queue|re.?queue|add.?queue|batch.?manager", re.I)
 # Classes of ours and core's whose output is a list that is taken one by one; asked where no server says it.
 LISTS = frozenset({

@@ -65,21 +65,10 @@ _OF_CIVITAI = Deed(pays=True, limited=False, speaks=(FLEET, STORAGE), asks=True)
 _NOTHING = Deed()
 # Classes of CivitAI's own pack that only name something; the rest of it orders from the fleet.
 _OF_CIVITAI_FREE = frozenset({"CivitaiModelSelector", "CivitaiLoraLoader"})
-_ITS_FAMILIES = tuple(
-    f"Civitai{family}"
-    for family in (
-        "Audio",
-        "Chat",
-        "Image",
-        "Media",
-        "PolyGen",
-        "Prompt",
-        "TextTo",
-        "Training",
-        "Transcription",
-        "Video",
-    )
-)
+_ITS_FAMILIES = (
+    "CivitaiAudio", "CivitaiChat", "CivitaiImage", "CivitaiMedia", "CivitaiPolyGen", "CivitaiPrompt", "CivitaiTextTo",
+    "CivitaiTraining", "CivitaiTranscription", "CivitaiVideo",
+)  # fmt: skip
 _SAVES = re.compile(r"^(?:Save[A-Z]\w*|VHS_VideoCombine|Image ?Save.*|SaveImage.*)$")
 _MADE_BY_CORE = ("SaveLatent", "SaveLoRA", "ModelSave", "CheckpointSave", "CLIPSave", "VAESave", "ModelMergeSave")
 

@@ -25,6 +25,7 @@ _MOST_IN_TEXT = 100  # tags of one text
 _PREFIX = "CivitaiBridge"
 # Our nodes that order from the fleet: what they name is not needed on this disk.
 _REMOTE = re.compile(r"CivitaiBridge(?:Generate\w*|Estimate|Upscale\w*|InterpolateVideo)")
+IS_REMOTE = _REMOTE.fullmatch  # whether a class of that name orders from the fleet
 _OUR_REFERENCES = re.compile(r"(?:.*\.)?(?:model|vae|air|reference(?:_?\d+)?)")
 # (input or class, kind, ComfyUI's folder): the first whose pattern is in `class.input`.
 _KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(

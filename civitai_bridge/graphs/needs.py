@@ -18,6 +18,7 @@ from ..errors import CivitaiError, UnknownReference
 from ..model_files.sidecars import choose_preview
 from ..resources.reference import FileReference, read_reference
 from ..website import Model, describe
+from .images import Read, models_of_images
 from .models import NamedModel, models_of
 from .needed import NeededModel, Needs
 from .newer import newer_versions
@@ -28,13 +29,19 @@ Listed = Callable[[str], Sequence[str]]
 
 
 async def needs(
-    opened: OpenedGraph, catalog: CatalogService, *, ask: bool = False, listed: Listed = lambda _: ()
+    opened: OpenedGraph,
+    catalog: CatalogService,
+    *,
+    ask: bool = False,
+    listed: Listed = lambda _: (),
+    read: Read | None = None,
 ) -> Needs:
     """The models of a graph with their statuses. CivitAI is asked only with `ask`; what it does not answer is said in
-    the note. `listed` are the names that ComfyUI's loaders of a folder offer. Raises StateTrouble."""
-    named = models_of(opened)
+    the note. `listed` are the names that ComfyUI's loaders of a folder offer; `read` tells what made an image on
+    CivitAI that the graph names. Raises StateTrouble."""
+    named, unread = await _named(opened, read if ask else None)
     if not named:
-        return Needs(())
+        return Needs((), unread)
     urls = [opened.hints.get(model.name.replace("\\", "/").rpartition("/")[2], ("", ""))[0] for model in named]
     checked = await _checked(catalog, [_question(*pair) for pair in zip(named, urls, strict=True)], ask=ask)
     models = await asyncio.to_thread(_on_this_disk, catalog, named, urls, checked.answers, listed)
@@ -45,7 +52,17 @@ async def needs(
     newer = await newer_versions(catalog)
     models = [replace(model, newer=newer.get(model.version_id or 0) if model.is_here else None) for model in models]
     unasked = f"CivitAI was asked about the first {MOST_ASKED} models." if len(named) > MOST_ASKED else ""
-    return Needs(tuple(models), " ".join(filter(None, (checked.note, silent or unruled, unasked))))
+    return Needs(tuple(models), " ".join(filter(None, (unread, checked.note, silent or unruled, unasked))))
+
+
+async def _named(opened: OpenedGraph, read: Read | None) -> tuple[tuple[NamedModel, ...], str]:
+    """What the graph names, and what the images that it reads name besides; and why that is not known."""
+    named = models_of(opened)
+    if read is None:
+        return named, ""
+    more, unread = await models_of_images(opened, read)
+    references = {model.reference for model in named}
+    return (*named, *(model for model in more if model.reference not in references)), unread
 
 
 async def _checked(catalog: CatalogService, questions: Sequence[Question], *, ask: bool) -> Checked:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ..settings import read_json, write_json
 from ..website import Model
 
 NAME = "newer.json"
+_ONE_AT_A_TIME = threading.Lock()
 DAY = 24 * 3600.0  # seconds
 MOST_MODELS = 1000  # of this disk that are asked about
 
@@ -42,13 +44,12 @@ async def newer_versions(
     if catalog.settings.newer_versions != "on":
         return {}
     home, now = catalog.settings.home, clock()
-    asked_at, newer = await asyncio.to_thread(_stored, home)
+    _, newer = await asyncio.to_thread(_stored, home)
     versions = await asyncio.to_thread(_here, catalog)
     newer = {old: version for old, version in newer.items() if version.version_id not in versions}
     model_ids = list(dict.fromkeys(versions.values()))[:MOST_MODELS]
-    if 0 <= now - asked_at < DAY or not model_ids or catalog.scanning is not None:
+    if not model_ids or catalog.scanning is not None or not await asyncio.to_thread(_is_due, home, now, newer):
         return newer
-    await asyncio.to_thread(_keep, home, now, newer)  # first: what fails is not asked again today
     try:
         models = await catalog.site.models(model_ids)
     except CivitaiError:
@@ -56,6 +57,16 @@ async def newer_versions(
     newer = _newer(versions, models)
     await asyncio.to_thread(_keep, home, now, newer)
     return newer
+
+
+def _is_due(home: Path, now: float, newer: Mapping[int, NewerVersion]) -> bool:
+    """Whether CivitAI is to be asked now. Written down at once, so that of two pages one asks, and what fails is not
+    asked again today."""
+    with _ONE_AT_A_TIME:
+        if 0 <= now - _stored(home)[0] < DAY:
+            return False
+        _keep(home, now, newer)
+        return True
 
 
 def _here(catalog: CatalogService) -> dict[int, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadInput, StateTrouble
 from ..model_files.atomic import reason
 from ..orchestration.hand_over import pictures_of
+from ..orchestration.purchase import UNDER_WAY
 from ..orchestration.report import place_of
 from ..orchestration.saving import check_folder, save_pictures
 from .context import Asked, Context
@@ -51,6 +52,8 @@ async def _collected(context: Context, fleet: Fleet, key: str, folder: Path) -> 
     count = sum(len(entry["files"]) for entry in collected)
     pictures = "1 picture is" if count == 1 else f"{count} pictures are"
     message = f"{pictures} in {SUBFOLDER}/ of the output folder." if count else "Nothing was there to collect."
+    if working := sum(purchase.state in UNDER_WAY for purchase in purchases):
+        message += f" {'One order is' if working == 1 else f'{working} orders are'} still under way."
     return {"collected": collected, "message": message}
 
 
@@ -59,7 +62,9 @@ async def _saved(fleet: Fleet, purchase: Purchase, folder: Path) -> dict[str, An
     pictures = await asyncio.to_thread(pictures_of, purchase, fleet.results)
     files = await asyncio.to_thread(_written, purchase.workflow_id, pictures, folder)
     is_whole = len(files) == sum(slot.fetched for slot in purchase.slots)  # else a kept one is damaged: fetched again
-    if is_whole and (files or not any(slot.pending for slot in purchase.slots)):
+    # What is not over may have got pictures since it was read; they are written the next time.
+    is_over = purchase.state not in UNDER_WAY and not any(slot.pending for slot in purchase.slots)
+    if is_whole and is_over:
         await fleet.collected(purchase.key)
     return {
         "key": purchase.key,

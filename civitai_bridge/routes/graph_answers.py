@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadInput
 from ..graphs.analysis import analyse
 from ..graphs.consents import agree, agreed_to
+from ..graphs.images import images_of
 from ..graphs.opened import OpenedGraph, open_graph
 from ..graphs.rules import rules_of
 from .context import Asked, Context
@@ -21,7 +22,8 @@ _MODELS = ("none", "local", "asked")
 
 async def graph_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     """`POST /civitai_bridge/graph` with `{prompt, workflow?, batch?, models?}`: what the graph will do in `batch` runs,
-    and the models that it needs: `none`, `local` (by catalogs and disk alone) or `asked` (CivitAI says the rest)."""
+    and the models that it needs: `none`, `local` (by catalogs and disk alone) or `asked` (CivitAI says the rest, and
+    what made the images that the graph reads; `images` are those)."""
     body = asked.body
     models, runs = body.get("models", "local"), body.get("batch", 1)
     if models not in _MODELS:
@@ -35,8 +37,9 @@ async def graph_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     from ..graphs.needs import needs
 
     catalog = await context.catalog()
-    needed = await needs(opened, catalog, ask=models == "asked", listed=context.host.listed)
-    return {**answer, **needed.as_json()}
+    reader = await context.reader()
+    needed = await needs(opened, catalog, ask=models == "asked", listed=context.host.listed, read=reader.image)
+    return {**answer, **needed.as_json(), "images": [reference for _, reference in images_of(opened)]}
 
 
 def _analysed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,25 +11,16 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("jsonschema")
 pytest.importorskip("playwright")
 
-from chromium import FLAGS, chromium
+from chromium import launched
 from comfy_page import ComfyPage
 from frontends import VERSIONS, frontend
 from page_server import PageServer
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = chromium()
-    if program is None:
-        message = "Chromium is not installed here; on Debian: apt-get install chromium."
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
+    yield from launched()
 
 
 @pytest.fixture(scope="module", params=[VERSIONS[1]])

@@ -1,7 +1,11 @@
 """The pictures of the help pages and of the documentation, taken of the real page:  python3 tools/dev.py pictures
 
-Each node alone on the classic canvas, as its help page shows it (web/docs/NODE.webp), and the page's views on the
-sandbox (docs/page-*.webp). WebP, so that all of them together stay small.
+Each node alone on the classic canvas, as its help page shows it (web/docs/NODE.webp), the page's views on the sandbox
+(docs/page-*.webp), and each template (example_workflows/NAME.jpg; ComfyUI's list of templates wants JPEG). WebP, so that
+all of them together stay small.
+
+    python3 tools/dev.py pictures               # all
+    .venv/bin/python tests/browser/pictures.py templates
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 MARGIN = 12  # pixels around a node
 ABOVE = 54  # of its bar and the badge on it, above its position
 QUALITY = 72
+ORIGIN = [120, 120]  # where a whole graph begins, in pixels of the canvas
 GRAPH = {  # something bought, beside something that is sampled here
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}},
     "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse at dusk", "clip": ["1", 1]}},
@@ -59,6 +64,19 @@ _CENTRED = """(app, type) => {
   app.canvas.setDirty(true, true);
   return [...node.size];
 }"""
+_LAID_OUT = """(app, origin) => {
+  const nodes = app.graph._nodes, scale = 0.8, margin = 24, above = 40;
+  const least = axis => Math.min(...nodes.map(node => node.pos[axis]));
+  const most = axis => Math.max(...nodes.map(node => node.pos[axis] + node.size[axis]));
+  app.canvas.deselectAll?.();
+  app.canvas.ds.scale = scale;
+  app.canvas.ds.offset = [0, 1].map(axis => origin[axis] / scale - least(axis));
+  app.canvas.setDirty(true, true);
+  const box = app.canvas.canvas.getBoundingClientRect();
+  const start = [box.left + origin[0], box.top + origin[1]];
+  const end = [0, 1].map(axis => start[axis] + (most(axis) - least(axis)) * scale);
+  return [start[0] - margin, start[1] - above, end[0] + margin, end[1] + margin];
+}"""
 _CORNER = "app => { const box = app.canvas.canvas.getBoundingClientRect(); return [box.left + 420, box.top + 90]; }"
 
 
@@ -77,7 +95,7 @@ def keep(picture: bytes, path: Path, *, width: int | None = None) -> None:
         image = image.convert("RGB")
         if width and image.width > width:
             image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-        image.save(path, "WEBP", quality=QUALITY, method=6)
+        image.save(path, "JPEG" if path.suffix == ".jpg" else "WEBP", quality=QUALITY, method=6, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
 
 
@@ -98,6 +116,22 @@ def nodes(browser: Browser, server: PageServer) -> None:
             keep(page.page.screenshot(clip=clip), ROOT / "web" / "docs" / f"{name}.webp")
 
 
+def templates(browser: Browser, server: PageServer) -> None:
+    """One picture per template that has none yet: the whole graph. Delete a picture to have it taken anew."""
+    server.nodes["CivitaiBridgeReadImage"]["input"]["required"]["image"][1]["options"] = ["example.png"]
+    for path in sorted((ROOT / "example_workflows").glob("*.json")):
+        if path.with_suffix(".jpg").exists():
+            continue
+        with opened(browser, server) as page:
+            page.page.set_viewport_size({"width": 2400, "height": 1500})  # ComfyUI's own notes stand at its right
+            page.load(json.loads(path.read_text(encoding="utf-8")))
+            page.page.wait_for_timeout(1000)  # until FitView has arrived
+            left, top, right, bottom = page.evaluate(_LAID_OUT, ORIGIN)
+            page.settle()
+            clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+            keep(page.page.screenshot(clip=clip), path.with_suffix(".jpg"), width=640)
+
+
 def views(browser: Browser, server: PageServer) -> None:
     """What a person sees of the page: the models of a graph, the account, the question before a run."""
     with opened(browser, server) as page:
@@ -116,7 +150,10 @@ def views(browser: Browser, server: PageServer) -> None:
         keep(page.page.locator("dialog[open]").screenshot(), ROOT / "docs" / "page-consent.webp", width=700)
 
 
-def main() -> int:
+PARTS = {"nodes": nodes, "templates": templates, "views": views}
+
+
+def main(parts: list[str]) -> int:
     program = chromium()
     if program is None:
         print("Chromium is not installed here; on Debian: apt-get install chromium.")
@@ -124,11 +161,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         with PageServer(frontend(VERSIONS[1]), Path(folder)) as server:
-            nodes(browser, server)
-            views(browser, server)
+            for part in parts or PARTS:
+                PARTS[part](browser, server)
         browser.close()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

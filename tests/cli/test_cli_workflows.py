@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import os
 import shlex
 import subprocess
@@ -88,6 +90,27 @@ def test_a_reader_that_goes_away_is_no_trouble(sandbox: Sandbox, key: str, tmp_p
         process.stdout.read(10)
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo terminals of this kind")
+def test_a_bar_on_the_terminal_takes_nothing_of_what_goes_into_a_file(sandbox: Sandbox, key: str, tmp_path: Path):
+    import pty
+
+    fill(sandbox.orchestrator, str(user_id(key)), count=220)
+    command = [sys.executable, "-m", "civitai_bridge", "workflows", "--all", "--json"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "PYTHONUNBUFFERED": ""}
+    terminal, end = pty.openpty()
+    with open(tmp_path / "all.json", "wb") as file:
+        with subprocess.Popen(command, stdout=file, stderr=end, stdin=end, env=environ) as process:
+            os.close(end)
+            shown = b""
+            with contextlib.suppress(OSError):  # how a terminal ends on Linux
+                while chunk := os.read(terminal, 65536):
+                    shown += chunk
+            assert process.wait() == 0
+    os.close(terminal)
+    assert b"220 workflows" in shown and b"lighthouse" not in shown
+    assert len(json.loads((tmp_path / "all.json").read_bytes())["workflows"]) == 220
 
 
 def test_a_filter_that_the_service_ignores_is_kept_here_and_said(sandbox: Sandbox, shell: Shell, key: str):

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +140,14 @@ class Run:
 
 
 def start(
-    tmp: Path, more: Path | None = None, before: Callable[[dict[str, str]], None] = lambda _: None, **environment: str
+    tmp: Path,
+    more: Path | None = None,
+    before: Callable[[dict[str, str]], None] = lambda _: None,
+    options: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[Server]:
     """A server until the test is over; `more` is what the sandbox's site has besides, as sandbox_process reads it;
-    `before` is called with the server's environment before it starts."""
+    `before` is called with the server's environment before it starts; `options` are more of ComfyUI's own."""
     where = Path(os.environ.get("COMFYUI_PATH", ""))
     if not (where / "main.py").is_file():
         pytest.skip("needs COMFYUI_PATH; `make test-comfyui` runs it")
@@ -175,7 +179,7 @@ def start(
         **environment,
     }
     command = [comfyui_python(where), "main.py", "--cpu", "--base-directory", str(base), "--port", str(port)]
-    command += ["--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+    command += ["--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:", *options]
     try:
         before(env)
     except BaseException:

@@ -74,18 +74,22 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     tmp = tmp_path_factory.mktemp("road")
     (tmp / "more.json").write_text(json.dumps(SITE), encoding="utf-8")
     for server in start(tmp, tmp / "more.json"):
-        models = folders(server) / "models"
-        (models / "loras" / "deep").mkdir(parents=True)
-        known = VERSIONS[KNOWN_LORA].files[0]
-        (models / "loras" / "deep" / known.name).write_bytes(files.content(known))
-        where = Path(os.environ["COMFYUI_PATH"])
-        maker = Path(__file__).parent / "random_weights.py"
-        made = [str(models / "checkpoints" / CHECKPOINT_FILE), str(models / "loras" / LORA_FILE)]
-        command = [comfyui_python(where), str(maker), str(where), *made]
-        subprocess.run(command, cwd=where, check=True, capture_output=True, timeout=300)
+        furnish(folders(server) / "models")
         yield server
         log = server.log.read_text(encoding="utf-8", errors="replace")
         assert "lora key not loaded" not in log and "missing keys" not in log and "unet missing" not in log
+
+
+def furnish(models: Path) -> None:
+    """The files that SITE's image was made with."""
+    (models / "loras" / "deep").mkdir(parents=True)
+    known = VERSIONS[KNOWN_LORA].files[0]
+    (models / "loras" / "deep" / known.name).write_bytes(files.content(known))
+    where = Path(os.environ["COMFYUI_PATH"])
+    maker = Path(__file__).parent / "random_weights.py"
+    made = [str(models / "checkpoints" / CHECKPOINT_FILE), str(models / "loras" / LORA_FILE)]
+    command = [comfyui_python(where), str(maker), str(where), *made]
+    subprocess.run(command, cwd=where, check=True, capture_output=True, timeout=300)
 
 
 def local_template(server: Server) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,14 @@ async def test_a_newer_version_of_the_same_base_model_is_told_once_a_day(tmp_pat
     assert site.asked == [[1, 2, 3, 4]]
     assert await newer_versions(shelf, clock=lambda: 1e9 + DAY - 1) == newer and len(site.asked) == 1
     assert await newer_versions(shelf, clock=lambda: 1e9 + DAY + 1) == newer and len(site.asked) == 2
+
+
+async def test_of_several_pages_at_once_one_asks(tmp_path: Path):
+    site = Site(model(1, (11, "Pony", "Published"), (10, "Pony", "Published")))
+    shelf = catalog(tmp_path, site, (10, 1))
+    await asyncio.gather(*(newer_versions(shelf, clock=lambda: 1e9) for _ in range(8)))
+    assert site.asked == [[1]]
+    assert list(await newer_versions(shelf, clock=lambda: 1e9 + 5)) == [10]
 
 
 async def test_a_service_that_is_away_is_not_asked_again_today_and_what_was_known_stays(tmp_path: Path):

@@ -20,13 +20,14 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FLEET, LOCAL = "CivitAI image to the fleet", "CivitAI image to local sampler"
+ALL = tuple(path.stem for path in sorted((ROOT / "example_workflows").glob("*.json")))
 WIDGETS = ("STRING", "INT", "FLOAT", "BOOLEAN", "COMBO")
 INFO = json.loads((HERE / "object_info.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one template ended for one image: `price`, `sentence` or `fault`, and its words."""
+    """How one template ended for one image: `price`, `sentence`, `done` (each of our nodes ran) or `fault`, and its words."""
 
     kind: str
     text: str
@@ -83,6 +84,8 @@ def run(pack: Any, name: str, reference: str) -> Result:
                     continue
                 value = values[value[0]][value[1]]
             inputs[key] = value
+        if any(type(value).__name__ == "ExecutionBlocker" for value in inputs.values()):
+            continue
         if node["type"] in ("CivitaiBridgeGenerate", "CivitaiBridgeSaveImage"):
             continue
         try:
@@ -95,12 +98,15 @@ def run(pack: Any, name: str, reference: str) -> Result:
             return Result("sentence", str(error))
         except Exception as error:
             return Result("fault", f"{type(error).__name__}: {error}")
-        values[node["id"]] = out.args
-        blocked += [value.message for value in out.args if type(value).__name__ == "ExecutionBlocker"]
+        lists = INFO[node["type"]]["output_is_list"]  # ComfyUI hands on one after the other; here the first
+        values[node["id"]] = tuple(v[0] if is_list else v for v, is_list in zip(out.args, lists, strict=True))
+        blocked += [value.message for value in values[node["id"]] if type(value).__name__ == "ExecutionBlocker"]
         if node["type"] == "CivitaiBridgeEstimate":
             result = Result("price", out.args[2].replace("\n", " "))
     if name == LOCAL:
         return Result("sentence", " ".join(blocked)) if blocked else Result("price", "everything is here")
+    if name != FLEET and values:
+        return Result("sentence", " ".join(blocked)) if blocked else Result("done", f"{len(values)} nodes ran")
     return result
 
 
@@ -117,7 +123,7 @@ def main() -> int:
         pack = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
         images = importlib.import_module("pack.civitai_bridge.sandbox.images").IMAGES
         counts: Counter[tuple[str, str]] = Counter()
-        for name in (FLEET, LOCAL):
+        for name in ALL:
             print(f"\n{name}")
             for image_id in sorted(images):
                 result = run(pack, name, str(image_id))

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from templates import FLEET, INFO, LOCAL, ROOT, nodes_of, run, values_of, widgets_of
+from templates import ALL, FLEET, INFO, LOCAL, ROOT, nodes_of, run, values_of, widgets_of
 
 from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.sandbox.images import IMAGES
@@ -36,6 +36,18 @@ def test_the_local_template_names_the_files_it_lacks(pack: Any):
     for image_id in IMAGES:
         result = run(pack, LOCAL, str(image_id))
         assert result.kind == "sentence" and ("not here" in result.text or "No model" in result.text), image_id
+
+
+def test_every_other_template_runs_or_names_what_is_lacking(pack: Any):
+    results = {name: run(pack, name, "900001") for name in ALL if name not in (FLEET, LOCAL)}
+    words = {
+        "bring in what was ordered before": "No workflow of your account",
+        "check and download the models of an image": "graphs may not download",
+        "generate from a model version": "not here",
+        "picture file to local sampler": "example.png",
+    }
+    for name, result in results.items():
+        assert result.kind == "sentence" and words[name] in result.text, (name, result)
 
 
 def test_templates_fit_the_nodes_as_they_are():

@@ -119,6 +119,31 @@ async def test_its_models_have_the_catalogs_statuses_and_what_civitai_says(room:
     assert (lora["status"], lora["here"], lora["file"]) == ("present", True, "storybookLight_v2.safetensors")
 
 
+@pytest.mark.parametrize(("beside", "place"), [("ApplyLoras", "disk"), ("Generate", "fleet"), ("SaveImage", "disk")])
+async def test_what_made_the_images_that_a_graph_reads_is_needed_where_it_is_used(room: Room, beside: str, place: str):
+    prompt = {
+        "1": {"class_type": "CivitaiBridgeImageData", "inputs": {"reference": "https://civitai.com/images/900001"}},
+        "2": {"class_type": f"CivitaiBridge{beside}", "inputs": {"loras": ["1", 4]}},
+    }
+    local = await ask(room, prompt)
+    assert (local["models"], local["images"]) == ([], ["https://civitai.com/images/900001"])
+    answer = await ask(room, prompt, models="asked")
+    needed = {model["version_id"]: (model["node"], model["place"]) for model in answer["models"]}
+    assert needed == {CHECKPOINT: ("1", place), LORA: ("1", place)}
+    assert answer["missing"] == (2 if place == "disk" else 0)
+    prompt["3"] = {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": str(LORA)}}
+    assert [model["version_id"] for model in (await ask(room, prompt, models="asked"))["models"]].count(LORA) == 1
+
+
+async def test_an_image_that_nobody_has_leaves_the_other_models_and_is_said(room: Room):
+    prompt = {
+        "1": {"class_type": "CivitaiBridgeImageData", "inputs": {"reference": "999999999"}},
+        "2": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": str(LORA)}},
+    }
+    answer = await ask(room, prompt, models="asked")
+    assert [model["version_id"] for model in answer["models"]] == [LORA] and answer["models_note"]
+
+
 @pytest.mark.parametrize("body", [{}, {"prompt": 7}, {"prompt": [], "workflow": {}}, {"prompt": {}, "models": "all"}])
 async def test_what_is_no_graph_is_said(room: Room, body: dict[str, Any]):
     answer = await room.admin("POST", "/civitai_bridge/graph", json=body)

@@ -212,7 +212,8 @@ async def test_what_has_no_picture_yet_is_not_taken_for_collected(room: Room):
 
         async def resume(self, key: str) -> list[Any]:
             slots = (PurchasedImage(0, None, pending=True, reason="not there yet"),)
-            return [SimpleNamespace(key="k", workflow_id="w", slots=slots, state="finished", cost=1, error="")]
+            row = SimpleNamespace(key="k", workflow_id="w", slots=slots, state="finished", cost=1, error="")
+            return [row, SimpleNamespace(**{**vars(row), "key": "other", "state": "accepted", "slots": ()})]
 
         async def collected(self, key: str) -> None:
             collected.append(key)
@@ -221,8 +222,8 @@ async def test_what_has_no_picture_yet_is_not_taken_for_collected(room: Room):
         return SlowFleet()
 
     answer = await collect_answer(replace(room.context, fleet=fleet), Asked())
-    assert answer["collected"][0]["files"] == [] and collected == []
-    assert answer["message"] == "Nothing was there to collect."
+    assert [entry["files"] for entry in answer["collected"]] == [[], []] and collected == []
+    assert answer["message"] == "Nothing was there to collect. One order is still under way."
 
 
 async def test_an_output_folder_that_cannot_be_written_is_said_without_its_path(room: Room):

@@ -4,14 +4,17 @@ import { cut, linesOf, mayAsk, oursIn } from "../../web/lib/consent.js";
 import { actionsOf, nameOf } from "../../web/lib/errors.js";
 import { isAbovePg } from "../../web/lib/pictures.mjs";
 import { accountOf } from "../../web/lib/account.mjs";
-import { codeOf, linesOfLog, linkOf } from "../../web/lib/link.mjs";
+import { codeOf, linesOfLog, linkOf, stateWords } from "../../web/lib/link.mjs";
 import { pricesIn } from "../../web/lib/prices.mjs";
 
 test("only a graph with nodes of CivitAI is looked at before a run", () => {
   assert.ok(mayAsk({ 1: { class_type: "KSampler" }, 2: { class_type: "CivitaiBridgeGenerate" } }));
   assert.ok(mayAsk({ 1: { class_type: "CivitaiImageSDXL" } }), "CivitAI's own pack pays too");
   assert.ok(!mayAsk({ 1: { class_type: "KSampler" } }) && !mayAsk({}) && !mayAsk(null));
-  assert.deepEqual(oursIn({ 1: { class_type: "CivitaiBridgeGenerate", _meta: { title: "Buy" } }, 2: { class_type: "X" } }), ["Buy"]);
+  const harmless = { class_type: "CivitaiBridgeResolve" };
+  assert.ok(!mayAsk({ 1: harmless }), "what only looks something up neither pays nor writes");
+  assert.ok(mayAsk({ 1: { class_type: "CivitaiBridgeResolveAndBuy" } }), "a node that is not known here may");
+  assert.deepEqual(oursIn({ 1: { class_type: "CivitaiBridgeGenerate", _meta: { title: "Buy" } }, 2: { class_type: "X" }, 3: harmless }), ["Buy"]);
 });
 
 test("long lists and long names are cut, and say so", () => {
@@ -50,4 +53,12 @@ test("a link is shown as the server tells it, its log from the newest", () => {
 test("prices add up, unless one is not known", () => {
   assert.equal(pricesIn({ nodes: [{ node: "1", cost: 3 }, { node: "2", cost: 4 }] }).total, 7);
   assert.equal(pricesIn({ nodes: [{ node: "1", cost: 3 }, { node: "2", error: "No." }] }).total, null);
+});
+
+test("how the link stands is said in the page's language, with what the network said", () => {
+  const t = (key, { count } = {}) => `${key} ${count}`;
+  assert.equal(stateWords({ state: "joined", browsers: 2, sentence: "x", detail: "Away." }, t), "link.state.joined 2 Away.");
+  assert.equal(stateWords({ state: "joined", browsers: 0 }, t), "link.state.joined_none 0");
+  assert.equal(stateWords({ state: "joined", browsers: 1, is_pairing: true }, t), "link.state.pairing 1");
+  assert.equal(stateWords({ state: "new one", sentence: "Something." }, t), "Something.");
 });

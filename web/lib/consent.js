@@ -3,13 +3,16 @@
 
 /** Whether a graph in the API form has a node that may pay or write for CivitAI, so that the server must look at it. */
 export function mayAsk(prompt) {
-  return Object.values(prompt ?? {}).some((node) => /^Civitai[A-Z]/.test(String(node?.class_type ?? "")));
+  return oursIn(prompt).length > 0;
 }
 
-/** The nodes of ours in a graph, as their titles, for when the server cannot be asked. */
+// Nodes of ours that never make a person be asked, whatever their inputs are; any other may pay or write.
+const HARMLESS = /^CivitaiBridge(Resolve|ImageData|ReadImage|ReadText|GenerationSettings|LoraStack|Estimate|CatalogCheck|WorkflowQuery)$/;
+
+/** The nodes of ours in a graph that may pay or write, as their titles, for when the server cannot be asked. */
 export function oursIn(prompt) {
   return Object.values(prompt ?? {})
-    .filter((node) => /^Civitai[A-Z]/.test(String(node?.class_type ?? "")))
+    .filter((node) => /^Civitai[A-Z]/.test(String(node?.class_type ?? "")) && !HARMLESS.test(node.class_type))
     .map((node) => String(node?._meta?.title || node.class_type));
 }
 

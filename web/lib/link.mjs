@@ -14,6 +14,17 @@ export function codeOf(entered) {
   return /^[\w-]{4,40}$/.test(code) ? code : "";
 }
 
+const STATES = new Set(["unpaired", "waiting", "elsewhere", "connecting", "joined", "refused"]);
+
+/** How the link stands, in the page's language; the server's own sentence where the page has no words for it. */
+export function stateWords(answer, t) {
+  const state = text(answer?.state);
+  if (!STATES.has(state)) return text(answer?.sentence);
+  const count = Number(answer?.browsers) || 0;
+  const name = state !== "joined" ? state : answer?.is_pairing === true ? "pairing" : count === 0 ? "joined_none" : "joined";
+  return [t(`link.state.${name}`, { count }), text(answer?.detail)].filter(Boolean).join(" ");
+}
+
 /** `{isPaired, sentence, state, questions, activities, trash}`. */
 export function linkOf(answer) {
   return {

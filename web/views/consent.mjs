@@ -1,5 +1,5 @@
 // "What will this graph do": the panel before the first run of a graph that pays or writes.
-import { number, t } from "../frontend/i18n.js";
+import { fromServer, number, t } from "../frontend/i18n.js";
 import { server } from "../frontend/server.js";
 import { cut, linesOf } from "../lib/consent.js";
 import { button, h } from "./make.mjs";
@@ -54,12 +54,12 @@ function paying(view) {
 }
 
 function lists(view) {
-  const deed = (each) => [each.title, each.what, each.name].filter(Boolean).join(": ");
+  const deed = (each) => [each.title, fromServer(each.what), each.name].filter(Boolean).join(": ");
   return [
     section("consent.writes", view.writes, deed),
     section("consent.downloads", view.downloads, deed),
-    section("consent.hosts", view.hosts, (host) => host),
-    section("consent.notes", view.notes, (note) => note),
+    section("consent.hosts", view.hosts, fromServer),
+    section("consent.notes", view.notes, fromServer),
   ];
 }
 

@@ -1,8 +1,8 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
-import { language, t } from "../frontend/i18n.js";
+import { fromServer, language, t } from "../frontend/i18n.js";
 import { onLink } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
-import { codeOf, linesOfLog, linkOf } from "../lib/link.mjs";
+import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
 import { sentenceOf } from "./refusal.mjs";
 
@@ -44,12 +44,13 @@ export class LinkSection {
     this.element.hidden = given.status === 404; // a server without it
     if (given.status === 401) return void server.whenToken(() => this.load());
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
-    return this.draw(linkOf(given.data));
+    return this.draw({ ...linkOf(given.data), sentence: stateWords(given.data, t) });
   }
 
   draw(link) {
     this.isPaired = link.isPaired;
-    if (this.status.textContent !== link.sentence) this.status.textContent = link.sentence;
+    const state = fromServer(link.sentence);
+    if (this.status.textContent !== state) this.status.textContent = state;
     this.help.hidden = link.isPaired;
     this.code.hidden = link.isPaired;
     const shape = JSON.stringify(link);

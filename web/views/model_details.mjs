@@ -1,6 +1,6 @@
 // One model of the graph: all that is known of it, its trigger words, its other files, a newer version.
 import { addToPrompt, setInput } from "../frontend/graph.js";
-import { size, t } from "../frontend/i18n.js";
+import { fromServer, size, t } from "../frontend/i18n.js";
 import { openPage } from "../frontend/toasts.js";
 import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
 import { button, h } from "./make.mjs";
@@ -30,7 +30,7 @@ function facts(row) {
     ["models.file", row.file],
     ["models.size", size(row.size)],
     ["models.base_model", row.baseModel],
-    ["models.license", row.license.join(" ")],
+    ["models.license", row.license.map(fromServer).join(" ")],
     ["models.early_access_until", row.earlyAccess && (row.earlyAccess.until || t("common.yes"))],
     ["models.restricted", row.restricted],
     ["models.named", row.written !== row.name ? row.written : ""],

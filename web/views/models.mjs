@@ -69,10 +69,12 @@ export class ModelsView {
     if (!output) return void this.take({ status: 400, data: { error: t("models.no_graph") } });
     const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" });
     if (quick.status === 200) quick.data.models = withWhatIsKnown(quick.data.models, answer?.models);
-    if (turn === this.turn) this.take(quick);
-    if (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing))) {
+    const images = (quick.status === 200 && quick.data.images) || []; // only CivitAI knows what made them
+    const isKnown = images.length > 0 && JSON.stringify(images) === JSON.stringify(answer?.images);
+    if (turn === this.turn && !isKnown) this.take(quick);
+    if (images.length || (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing)))) {
       const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" });
-      if (turn === this.turn && whole.status === 200) this.take(whole);
+      if (turn === this.turn) this.take(whole.status === 200 ? whole : quick);
     }
     if (turn === this.turn) this.element.removeAttribute("aria-busy");
   }

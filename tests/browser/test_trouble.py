@@ -1,0 +1,120 @@
+"""What goes wrong around the page is said calmly where the person looks, and the page goes on by itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from typing import Any
+
+from comfy_page import ComfyPage
+from faces import both_canvases
+from fake_answers import HOSTILE
+from page_server import KEY, PageServer
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from playwright.sync_api import Browser, expect
+from test_canvas import BESIDE, TEXT, drop, types
+from test_consent import panel as consent
+from test_consent import paying
+
+from pack.civitai_bridge.settings import save_key
+
+DELETED, TAKEN_DOWN, NOBODYS = 300055, 300053, 999999999
+
+
+def test_a_key_that_is_refused_is_said_beside_the_field_for_another(server: PageServer, comfy: ComfyPage):
+    save_key(server.home, "wrong")
+    panel = comfy.open_tab()
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel.get_by_text("does not accept the API key").first).to_be_visible()
+    panel.get_by_label("CivitAI API key").fill(KEY)
+    panel.get_by_role("button", name="Save", exact=True).click()
+    expect(panel.get_by_text("sandbox-")).to_be_visible()
+    expect(panel.get_by_text("does not accept the API key")).to_have_count(0)
+
+
+def test_a_slow_answer_holds_nothing_else_up(server: PageServer, comfy: ComfyPage):
+    come = threading.Event()
+    server.answers["GET", "/civitai_bridge/account"] = lambda _: come.wait(20) and {}
+    panel = comfy.open_tab()
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel.get_by_text("Asking").first).to_be_visible()
+    panel.get_by_role("tab", name="Models").click()
+    expect(panel.locator("#cb-models-summary")).to_contain_text("models")
+    panel.get_by_role("tab", name="Account").click()
+    come.set()
+    expect(panel.get_by_role("region", name="Buzz")).to_be_visible()
+
+
+def test_a_second_tab_knows_what_was_agreed_to_and_changed_in_the_first(
+    server: PageServer, comfy: ComfyPage, browser: Browser
+):
+    second = ComfyPage(browser, server)
+    for page in (comfy, second):
+        page.load(paying(50))
+    comfy.queue()
+    consent(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 1)
+    second.queue()
+    second.until(lambda: len(server.queued) == 2)
+    panel = second.open_tab()
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel.get_by_role("button", name="Forget")).to_be_visible()
+    server.forget_key()  # as the first tab does
+    panel.get_by_role("tab", name="Models").click()
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel.get_by_text("No key is set")).to_be_visible()
+    second.close()
+    assert second.complaints() == []
+
+
+def test_a_picture_of_100_megapixels_is_read_by_its_texts(server: PageServer, comfy: ComfyPage):
+    info = PngInfo()
+    info.add_text("parameters", TEXT)
+    content = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(content, "PNG", pnginfo=info)
+    comfy.load(BESIDE)
+    encoded = base64.b64encode(content.getvalue()).decode()
+    drop(comfy, file={"name": "large.png", "type": "image/png", "content": encoded})
+    comfy.until(lambda: "CivitaiBridgeReadImage" in types(comfy), 20)
+
+
+def resolve(*references: Any) -> dict[str, Any]:
+    return {
+        str(number): {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": str(reference)}}
+        for number, reference in enumerate(references, 1)
+    }
+
+
+def test_models_that_are_gone_are_named_and_the_others_can_be_had(server: PageServer, comfy: ComfyPage):
+    comfy.load(resolve(DELETED, TAKEN_DOWN, NOBODYS, 300001))
+    panel = comfy.open_tab()
+    expect(panel.get_by_role("row")).to_have_count(4)
+    panel.get_by_role("button", name="Get all missing").click()
+    expect(panel.locator("#cb-models-summary")).to_have_text("4 models, 3 missing", timeout=20_000)
+    expect(panel.get_by_role("progressbar")).to_have_count(0)
+    assert (server.models / "loras" / "storybookLight_v2.safetensors").is_file()
+    for row in panel.get_by_role("row").all()[:3]:
+        row.click()
+        expect(panel.get_by_role("region")).to_contain_text("Status")
+
+
+@both_canvases
+def test_a_strangers_workflow_with_odd_values_opens_is_asked_about_and_is_shown_as_text(
+    server: PageServer, comfy: ComfyPage
+):
+    comfy.load(paying())
+    graph = comfy.evaluate("app => app.graph.serialize()")
+    for node in graph["nodes"]:
+        if node["type"] == "CivitaiBridgeGenerate":
+            odd: list[Any] = [{"a": 1}, None, [1, [2]], 1e300, "", -5, HOSTILE, "x" * 50_000, True]
+            node["widgets_values"] = (odd * 4)[: len(node["widgets_values"])]
+            node["title"] = HOSTILE
+    comfy.load(graph)
+    panel = comfy.open_tab()
+    expect(panel.get_by_role("button", name="Refresh")).to_be_visible()
+    comfy.queue()
+    comfy.until(lambda: consent(comfy).is_visible() or len(server.queued) == 1)
+    comfy.settle()
+    assert comfy.page.evaluate("window.cbHurt") is None
