@@ -115,9 +115,13 @@ def run(comfy: ComfyPage) -> None:
     button = consent(comfy).get_by_role("button", name="Run", exact=True)
     comfy.queue()
 
+    has_agreed = False
+
     def is_over() -> bool:
+        nonlocal has_agreed
         let_in(comfy, consent(comfy))
-        if button.is_visible():
+        if not has_agreed and button.is_visible():
+            has_agreed = True
             button.click()
         return len(server.get("/history")) > before
 
