@@ -18,6 +18,7 @@ from .message import Command
 
 LINK_BOOK = "link.sqlite3"
 LONGEST_LOG = 5000  # lines
+_LONGEST_TEXT = 2000  # characters in a column of one
 MOST_JOBS = 500  # ended ones that are remembered, so that a command that comes again is not obeyed again
 
 _SCHEMA = """
@@ -128,6 +129,7 @@ class LinkBook:
         """Keep that nobody wants any open job: the room is no more."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE jobs SET canceled = 1 WHERE ended IS NULL")
+            connection.execute("UPDATE questions SET open = 0")
 
     def end(self, id_: str, final: Mapping[str, Any], line: int, subject: str, detail: str) -> None:
         """Keep the final status of a job before it is sent, finish its line in the log (0 = another one, about
@@ -212,8 +214,8 @@ class LinkBook:
 
 
 def _text(value: str) -> str:
-    """As the database takes it: JSON may hold half a character."""
-    return value.encode("utf-8", "replace").decode()
+    """As the database takes it, within a length: JSON may hold half a character."""
+    return value[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
 def _command_text(command: Command) -> str:

@@ -16,7 +16,7 @@ from .aside import Aside
 from .book import LinkBook
 from .command import Handler, LinkServices
 from .commands import HANDLERS, RESUMED
-from .jobs import ABOUT_RESOURCES, Jobs, Notify
+from .jobs import ABOUT_RESOURCES, ID_OF_ANOTHER, Jobs, Notify
 from .kinds import echoed
 from .limits import MOST_JOBS, RateLimits
 from .lists import Lists
@@ -72,6 +72,8 @@ class Dispatcher:
             return
         handlers, jobs = self.jobs.handlers, self.jobs.now
         if command.id in jobs and command.type in handlers:
+            if jobs[command.id].command.type != command.type:
+                self._refuse(command, ID_OF_ANOTHER)
             return  # the same one again, while it is at work
         is_free = self._limits.take(command.type)
         if self.outbox.knows(command.type, command.id):

@@ -26,6 +26,7 @@ from .words import UNEXPECTED, room_sentence
 log = logging.getLogger(__name__)
 Notify = Callable[[Mapping[str, Any]], None]
 ABOUT_RESOURCES = ("resources:add", "resources:remove")  # what pages draw among the activities
+ID_OF_ANOTHER = "Another command has this id; each needs an id of its own."
 _WHOLE = "*"
 _LONGEST_SUBJECT = 200
 _LARGEST_KEPT = 20_000  # bytes of a final status with a row for each resource; of larger ones the rows are not kept
@@ -160,8 +161,8 @@ class Jobs:
         try:
             if not resumed and (known := await self._begun(job)) is not None:
                 self.now.pop(job.command.id, None)
-                if known:  # it was obeyed long ago; how it ended is said again
-                    self.outbox.put(json.loads(known))
+                if known:
+                    self.outbox.put(_repeated(job, json.loads(known)))
                 return None
             self._say(job)
             context = await self._context(job)
@@ -257,6 +258,12 @@ def _folders(services: LinkServices) -> list[str]:
     roots = services.catalog.catalogs.folders
     paths = [str(path) for several in roots.folders.values() for path in several]
     return [*paths, str(services.settings.home), *([str(roots.root)] if roots.root else [])]
+
+
+def _repeated(job: Job, final: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status of a command that was obeyed long ago: how it ended, unless that was another one of its id."""
+    is_same = str(final.get("type")).lower() == job.command.type
+    return final if is_same else {**job.status, "status": "error", "error": ID_OF_ANOTHER}
 
 
 def _kept(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,8 @@ def test_a_word_on_one_question_is_none_on_another_of_the_same_command(book: Lin
     second = ask(book, "a", "Load one, two?")
     assert [each.sentence for each in open_questions(book)] == ["Load one, two?"] and second != first
     assert not answer(book, first, ALLOW)
+    book.cancel_all()  # the room is forgotten, and nothing of it waits any more
+    assert open_questions(book) == []
 
 
 async def test_with_ask_what_could_not_be_looked_up_when_the_person_was_asked_is_not_loaded(tmp_path: Path):
@@ -162,7 +165,7 @@ async def test_the_log_says_how_a_command_ended_that_another_process_had_begun(
 # --- one end each
 
 
-@pytest.mark.parametrize(("kind", "fields"), [
+HALVES: list[tuple[str, dict[str, Any]]] = [
     ("resources:add", {"resource": {"type": "LORA", "hash": "ab" * 32, "modelName": HALF}}),
     ("resources:add", {"resource": {"type": HALF, "hash": HALF, "name": HALF, "path": HALF}}),
     ("image:txt2img", {"model": "ab" * 32, "params": {"prompt": HALF, "sampler": HALF}}),
@@ -172,10 +175,10 @@ async def test_the_log_says_how_a_command_ended_that_another_process_had_begun(
     }),
     ("activities:cancel", {"activityId": HALF}),
     (f"odd {HALF}", {}),
-])  # fmt: skip
-async def test_half_characters_take_no_commands_end_away(
-    machine: Machine, browser: Browser, kind: str, fields: dict[str, Any]
-):
+]  # fmt: skip
+
+
+async def test_half_characters_take_no_commands_end_away(machine: Machine, browser: Browser):
     agent = await machine.pair(browser)
     machine.change(link_generate=True)
 
@@ -185,17 +188,16 @@ async def test_half_characters_take_no_commands_end_away(
     services = agent.dispatcher.jobs._open_services
 
     async def with_pictures() -> Any:
-        from dataclasses import replace
-
         return replace(await services(), generate=generate)
 
     agent.dispatcher.jobs._open_services = with_pictures
-    await browser.send_raw({"type": kind, "id": f"id {HALF}", **fields})  # nobody can be answered
-    name = await browser.send(kind, **fields)
-    answered = name if HALF not in kind else f"{name} odd ?"
-    assert (await browser.finish(answered))["status"] == "error"
+    for kind, fields in HALVES:
+        await browser.send_raw({"type": kind, "id": f"id {HALF}", **fields})  # nobody can be answered
+        name = await browser.send(kind, **fields)
+        answered = name if HALF not in kind else f"{name} odd ?"
+        assert (await browser.finish(answered))["status"] == "error", kind
     assert agent.dispatcher.jobs.now == {}
-    await until(lambda: len(agent.dispatcher.book.lines()) >= 2)
+    await until(lambda: {line.type for line in agent.dispatcher.book.lines()} >= {"odd ?", "image:txt2img"})
 
 
 async def test_a_cancel_that_comes_while_the_end_is_written_does_not_take_it_away(
@@ -238,6 +240,25 @@ async def test_what_is_cancelled_ends_though_the_disk_takes_no_word_of_it(
     blocked.execute("DROP TRIGGER full")
     blocked.commit()
     blocked.close()
+
+
+async def test_another_command_with_the_id_of_one_that_ran_is_answered_and_not_obeyed(
+    machine: Machine, browser: Browser, sandbox: Sandbox
+):
+    agent = await machine.pair(browser)
+    sandbox.script.fault("storage", "slow", seconds=0.3)
+    resource = sandbox.link.resource(LORA)
+    name = await browser.send("resources:add", resource=resource)
+    await until(lambda: name in agent.dispatcher.jobs.now)
+    await browser.send("resources:remove", id=name, resource=resource)
+    removal = f"{name} resources:remove"
+    assert "id of its own" in (await browser.finish(removal))["error"]
+    assert (await browser.finish(name))["status"] == "success"
+    agent.dispatcher.outbox._kept.clear()  # as long after
+    await browser.send("resources:remove", id=name, resource=resource)
+    await until(lambda: len(browser.page.statuses[removal]) == 2)
+    assert "id of its own" in browser.page.statuses[removal][-1]["error"]
+    assert (machine.models / "loras" / "storybookLight_v2.safetensors").is_file()
 
 
 async def test_an_answer_whose_pictures_are_not_kept_says_so_when_it_is_said_again(machine: Machine, browser: Browser):
