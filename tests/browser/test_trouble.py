@@ -69,6 +69,21 @@ def test_a_second_tab_knows_what_was_agreed_to_and_changed_in_the_first(
     assert second.complaints() == []
 
 
+def test_a_service_that_is_down_is_said_and_the_page_goes_on_when_it_is_back(server: PageServer, comfy: ComfyPage):
+    up = dict(server.environ)
+    server.environ |= dict.fromkeys(up, "http://127.0.0.1:9")  # where nobody listens
+    try:
+        comfy.load(resolve(300001))
+        panel = comfy.open_tab()
+        expect(panel.get_by_text("could not be reached").first).to_be_visible(timeout=20_000)
+        expect(panel.get_by_role("row")).to_have_count(1)
+    finally:
+        server.environ |= up
+    panel.get_by_role("button", name="Refresh").click()
+    expect(panel.get_by_role("row").first).to_contain_text("Storybook Light", timeout=20_000)
+    expect(panel.get_by_text("could not be reached")).to_have_count(0)
+
+
 def test_a_picture_of_100_megapixels_is_read_by_its_texts(server: PageServer, comfy: ComfyPage):
     info = PngInfo()
     info.add_text("parameters", TEXT)

@@ -30,9 +30,10 @@ export class ModelsView {
     });
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
+    this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
-      h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all)),
+      h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all), this.note),
       this.body, this.list.element, this.details);
     this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
     this.draw();
@@ -94,6 +95,8 @@ export class ModelsView {
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     setBadge(missing);
+    this.note.textContent = this.trouble ? "" : String(answer?.models_note ?? "");
+    this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
     this.list.show(rows);
