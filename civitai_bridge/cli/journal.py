@@ -74,6 +74,7 @@ async def _export(context: Context, arguments: argparse.Namespace) -> int:
 async def _resume(context: Context, arguments: argparse.Namespace) -> int:
     from ..orchestration.accounts import buyer_in
     from ..orchestration.hand_over import pictures_of
+    from ..orchestration.purchase import UNDER_WAY
 
     if arguments.output is not None:
         check_folder(arguments.output)
@@ -87,7 +88,8 @@ async def _resume(context: Context, arguments: argparse.Namespace) -> int:
             if arguments.output is not None:
                 pictures = pictures_of(purchase, fleet.results)
                 document["files"] = list(map(str, save_pictures(purchase.workflow_id, pictures, arguments.output)))
-                await fleet.collected(purchase.key)
+                if purchase.state not in UNDER_WAY:  # one that ends only now has pictures that were not written
+                    await fleet.collected(purchase.key)
                 document["state"] = (fleet.journal.get(purchase.key) or purchase).state
             documents.append(document)
     files = {document["key"]: document["files"] for document in documents}
