@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from ..settings import Settings
 
 PATH = "api/socketio"
 LARGEST_IN = 80 * 1024 * 1024  # bytes of one message: what is too large for a command is answered, not cut off
-_QUIET = logging.getLogger(f"{__name__}.wire")
+_QUIET: Any = logging.getLogger(f"{__name__}.wire")  # the library takes a logger too, though its types say bool
 _QUIET.setLevel(logging.CRITICAL)  # what it would log may hold keys
 _MISSING = "CivitAI Link needs the Python package python-socketio; install this pack's requirements.txt."
 
@@ -63,6 +64,7 @@ async def _connect(settings: Settings, on_event: OnEvent, timeout: float, transp
     try:
         import aiohttp
         import socketio
+        from socketio.exceptions import SocketIOError
     except ImportError as error:
         raise BadSetting(_MISSING) from error
 
@@ -80,7 +82,7 @@ async def _connect(settings: Settings, on_event: OnEvent, timeout: float, transp
     client.on("*", lambda event, *data: on_event(event, data[0] if data else None))
     client.on("disconnect", lambda *_: on_event("disconnect", None))
     connecting = client.connect(
-        settings.link_url, socketio_path=PATH, transports=[transport], wait_timeout=timeout, namespaces=["/"]
+        settings.link_url, socketio_path=PATH, transports=[transport], wait_timeout=math.ceil(timeout), namespaces=["/"]
     )
     try:
         await asyncio.wait_for(connecting, timeout)
@@ -88,7 +90,7 @@ async def _connect(settings: Settings, on_event: OnEvent, timeout: float, transp
         with contextlib.suppress(Exception):
             await client.disconnect()
         await session.close()
-        known = (socketio.exceptions.SocketIOError, aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError)
+        known = (SocketIOError, aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError)
         if not isinstance(error, (*known, _Redirected)):
             raise
         host = urlsplit(settings.link_url).hostname

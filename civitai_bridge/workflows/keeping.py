@@ -269,11 +269,11 @@ def _write_text(folder: Path, stem: str, output: Output, earlier: Sequence[Path]
 
 
 def safe_part(name: str) -> str:
-    """A part of a file's name: letters, digits, dashes; at most 60 of them.
+    """A part of a file's name: letters, digits, dashes; at most 60 bytes, so that two of them fit in any name.
 
     assert safe_part("$0") == "0" and safe_part("../../etc") == "etc"
     """
-    return safe_name(re.sub(r"[^\w-]+", "_", name).strip("_")[:_LONGEST_PART]).replace(".", "_")
+    return safe_name(re.sub(r"[^\w-]+", "_", name).strip("_"), longest=_LONGEST_PART).replace(".", "_")
 
 
 def _name(part: Path, folder: Path, stem: str, ending: str) -> Path:

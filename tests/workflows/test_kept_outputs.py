@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pack.civitai_bridge.errors import BlobDamaged
@@ -18,6 +18,7 @@ def output(kind: str = "image", id_: str = "", **more: object) -> Output:
     return Output("s", 0, 0, kind, "", id=id_, **more)  # type: ignore[arg-type]
 
 
+@example("0:" + "𝕊" * 60, ["𝕊" * 50])  # letters of four bytes
 @given(st.text(max_size=80), st.lists(st.text(max_size=50), min_size=1, max_size=5))
 def test_every_name_is_safe_and_no_two_are_alike(workflow: str, steps: list[str]):
     made = [Output(name, place, index, "image", "") for place, name in enumerate(steps) for index in range(2)]

@@ -13,7 +13,7 @@ from ...errors import BadSetting
 from .script import RelayFault, RelayScript
 
 PATH = "/api/socketio"
-_QUIET = logging.getLogger(f"{__name__}.wire")
+_QUIET: Any = logging.getLogger(f"{__name__}.wire")  # the library takes a logger too, though its types say bool
 _QUIET.setLevel(logging.CRITICAL)  # what goes wrong goes wrong on purpose
 
 

@@ -75,6 +75,7 @@ class PageConnection:
     async def _stay(self) -> None:
         """Connect again after every end, whatever its reason."""
         import socketio
+        from socketio.exceptions import SocketIOError
 
         while not self._closed:
             self._gone.clear()
@@ -87,7 +88,7 @@ class PageConnection:
             ):  # fmt: skip
                 self._sio.on(event, handler)
             try:
-                with contextlib.suppress(socketio.exceptions.SocketIOError, asyncio.TimeoutError, aiohttp.ClientError):
+                with contextlib.suppress(SocketIOError, asyncio.TimeoutError, aiohttp.ClientError):
                     await self._sio.connect(self.url, socketio_path=_PATH, transports=["websocket"], wait_timeout=5)
                     websocket = self._sio.eio.ws
                     await self._enter()
