@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from comfy_page import ComfyPage
-from faces import both_canvases, every_frontend
+from faces import both_canvases
 from playwright.sync_api import expect
 
 
-@every_frontend
 @both_canvases
 def test_help_of_a_node_shows_its_picture(comfy: ComfyPage):
     comfy.load({"1": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "128078"}}})

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isAddable, isLoadable, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
+import { isAddable, isLoadable, noteOf, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
 import { rowAfterKey, scrollTo, windowOf } from "../../web/lib/list.mjs";
 import { sizeText, translator } from "../../web/lib/words.js";
 
@@ -82,4 +82,9 @@ test("a file's name becomes words to look for", () => {
   for (const [name, words] of [["sdXL_v10VAEFix.safetensors", "sdXL v10VAEFix"], ["a\\b/ink-lines_v1.pt", "ink lines v1"], ["inkLines", "inkLines"], ["<img>", "<img>"]]) {
     assert.equal(searchWords(name), words);
   }
+});
+
+test("why CivitAI's word is lacking is said once for the graph", () => {
+  const silent = { ...gone, status: "unknown", notes: ["CivitAI could not be asked."] };
+  assert.deepEqual([noteOf({ models: [here, silent] }), noteOf({ models: [silent], models_note: "Away." }), noteOf({ models: [here] }), noteOf(null)], ["CivitAI could not be asked.", "Away.", "", ""]);
 });

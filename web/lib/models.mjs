@@ -116,3 +116,9 @@ export function searchWords(name) {
   const file = String(name).split(/[\\/]/).pop();
   return file.replace(/\.(safetensors|sft|ckpt|pth?|bin|gguf)$/i, "").replace(/[_+.-]+/g, " ").trim();
 }
+
+/** Why more may be known than the server's answer says: of the whole graph, else of a model that nobody could say of. */
+export function noteOf(answer) {
+  const unasked = (Array.isArray(answer?.models) ? answer.models : []).find((model) => model?.status === "unknown" && texts(model.notes).length);
+  return text(answer?.models_note) || texts(unasked?.notes)[0] || "";
+}

@@ -4,7 +4,7 @@ import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
 import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -95,7 +95,7 @@ export class ModelsView {
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : String(answer?.models_note ?? "");
+    this.note.textContent = this.trouble ? "" : noteOf(answer);
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
