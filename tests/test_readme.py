@@ -104,3 +104,10 @@ def test_every_command_option_setting_and_variable_is_named():
     assert len(asked) >= 8
     for variable in sorted(asked):
         assert f"`{variable}`" in page, variable
+
+
+def test_what_the_readme_shows_of_commands_is_what_they_print():
+    """docs/workflows.md is compared with the commands themselves."""
+    shown = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    page = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    assert len(shown) >= 4 and all(block in page for block in shown)
