@@ -9,7 +9,6 @@ not confirmed · 130 stopped waiting
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import sys
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .. import VERSION
 from ..errors import CivitaiError, OutputTrouble
 from ..wording import at_a_shell
-from .context import Context, accept_json, writing
+from .context import Context, accept_json, to_nowhere, writing
 
 if TYPE_CHECKING:
     from ..app import Tuning
@@ -36,11 +35,11 @@ def main(argv: Sequence[str] | None = None, *, tuning: Tuning | None = None) -> 
             sys.stdout.flush()  # here, where a reader that has gone is no trouble; at the end of Python it would be
         return code
     except OutputTrouble as error:
-        _close_output()
+        to_nowhere(sys.stdout)
         Context(json=False).fail(error.code, str(error))
         return error.exit_code
     except BrokenPipeError:  # whoever read stdout has seen enough (`| head`); the work is done
-        _close_output()
+        to_nowhere(sys.stdout)  # what Python still flushes at its end
         return 0
 
 
@@ -85,12 +84,6 @@ def _prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _close_output() -> None:
-    """Let what Python still flushes at its end go nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class WrongUsage(Exception):

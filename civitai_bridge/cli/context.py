@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -15,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import OutputTrouble
+from ..resources.json_values import finite
 from ..resources.plain_text import printable
 from ..settings import BADGE, Settings, load_settings
 
@@ -91,10 +91,15 @@ def _talk_class() -> type[Console]:
         """Talk that nobody reads any more (`2>&1 | head`) ends no command: what was ordered goes on to its files."""
 
         def on_broken_pipe(self) -> None:
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            to_nowhere(sys.stderr)
 
     return Talk
+
+
+def to_nowhere(stream: Any) -> None:
+    """Let what is still written to a stream of this process go nowhere."""
+    with suppress(OSError, ValueError):  # one without a descriptor, or a closed one, takes nothing anyway
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def as_json(document: Any, indent: int | None = None) -> str:
@@ -104,15 +109,7 @@ def as_json(document: Any, indent: int | None = None) -> str:
     try:
         return json.dumps(document, ensure_ascii=not is_utf8, indent=indent, default=str, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(document), ensure_ascii=not is_utf8, indent=indent, default=str)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return json.dumps(finite(document), ensure_ascii=not is_utf8, indent=indent, default=str)
 
 
 @contextmanager
@@ -136,9 +133,21 @@ def write_out(text: str) -> None:
             sys.stdout.write(text)
             return
         sys.stdout.flush()
-        rest = memoryview(text.replace("\n", os.linesep).encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
-        while rest:
-            rest = rest[raw.write(rest) or 0 :]
+        _write_all(raw, text.replace("\n", os.linesep).encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+
+
+def write_bytes_out(content: bytes) -> None:
+    """Write bytes to stdout as they are, all of them. Raises OutputTrouble."""
+    with writing():
+        sys.stdout.flush()
+        _write_all(sys.stdout.buffer, content)
+        sys.stdout.buffer.flush()
+
+
+def _write_all(binary: Any, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[binary.write(rest) or 0 :]
 
 
 Command = Callable[[Context, argparse.Namespace], int]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, Interrupted, StillRunning, Unreadable
 from .console import ProgressBar
-from .context import Context, runs, writing
+from .context import Context, runs, write_bytes_out
 
 if TYPE_CHECKING:
     from ..workflows.client import Answer
@@ -47,16 +47,10 @@ def print_raw(answer: Answer) -> None:
     OutputTrouble."""
     if not answer.content:
         raise Unreadable("CivitAI has no JSON of its own for this; leave --raw out.", status=200)
-    binary = getattr(sys.stdout, "buffer", None)
-    if binary is None:  # a stand-in for a terminal
+    if not hasattr(sys.stdout, "buffer"):  # a stand-in for a terminal
         print(answer.content.decode("utf-8", "replace"))
         return
-    with writing():
-        sys.stdout.flush()
-        rest = memoryview(answer.content + b"\n")
-        while rest:
-            rest = rest[binary.write(rest) or 0 :]
-        binary.flush()
+    write_bytes_out(answer.content + b"\n")
 
 
 def _workflow(context: Context, arguments: argparse.Namespace) -> int:

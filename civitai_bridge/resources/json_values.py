@@ -93,3 +93,16 @@ def number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return parsed if math.isfinite(parsed) else None
+
+
+def finite(value: Any) -> Any:
+    """A value as JSON takes it: the site's wire and `1e999` give `nan` and infinities, of which JSON has none; null
+    stands in for them.
+
+    assert finite({"a": (float("inf"), 1.5)}) == {"a": [None, 1.5]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): finite(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(element) for element in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

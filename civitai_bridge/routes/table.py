@@ -41,6 +41,7 @@ from ..errors import (
     Unreadable,
 )
 from ..network.background import wait_for
+from ..resources.json_values import finite
 from ..resources.reference import LARGEST_ID
 from ..wording import at_a_graph
 from .access import TOKEN_COMMAND, TOKEN_NEEDED
@@ -227,15 +228,6 @@ def _refused(reason: str) -> web.Response:
     if reason == TOKEN_NEEDED:
         answer["command"] = TOKEN_COMMAND
     return web.json_response(answer, status=401, headers={"WWW-Authenticate": "Bearer"})
-
-
-def finite(value: Any) -> Any:
-    """A value as JSON takes it; the wire of the site knows `nan` and infinities, JSON does not."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(member) for key, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(element) for element in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _session(context: Context) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -14,7 +14,7 @@ pytest.importorskip("jsonschema")
 from aiohttp.test_utils import TestServer
 from routes_room import CHECKPOINT, EVERY, IMAGE, LORA, Room, serving
 
-from pack.civitai_bridge.routes.table import finite
+from pack.civitai_bridge.resources.json_values import finite
 from pack.civitai_bridge.sandbox import files, models
 from pack.civitai_bridge.sandbox.images import IMAGES
 
