@@ -96,11 +96,18 @@ def test_the_servers_fixed_sentences_are_in_every_language():
         for without_credit, derivatives, other in ((False, False, None), (True, True, False))
         for sentence in License(words, without_credit, derivatives, other).sentences
     ]
-    states = [LinkState(state).sentence for state in _SENTENCES]
-    states += [LinkState(JOINED, browsers=1).sentence, LinkState(JOINED, is_pairing=True).sentence]
     writes = [deed.writes for deed in _DEEDS.values() if deed.writes]
     for language in LANGUAGES:
-        table = json.loads((LOCALES / language / "main.json").read_text(encoding="utf-8"))["civitai_bridge"][
-            "sentences"
-        ]
-        assert not {*rules, *states, *writes} - table.keys(), language
+        page = json.loads((LOCALES / language / "main.json").read_text(encoding="utf-8"))["civitai_bridge"]
+        assert not {*rules, *writes} - page["sentences"].keys(), language
+
+
+def test_the_page_has_words_for_every_state_of_the_link_and_in_english_they_are_the_servers():
+    """The page chooses them by the state's name; that every language has the same names is a test of its own."""
+    states = [LinkState(state).sentence for state in _SENTENCES]
+    states += [LinkState(JOINED, browsers=1).sentence, LinkState(JOINED, is_pairing=True).sentence]
+    words = {text for key, text in texts("en", "main.json").items() if ".link.state." in key}
+    assert not set(states) - words
+    assert _SENTENCES.keys() <= set(
+        json.loads((LOCALES / "en" / "main.json").read_text())["civitai_bridge"]["link"]["state"]
+    )

@@ -1,5 +1,5 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
-import { fromServer, language, t } from "../frontend/i18n.js";
+import { language, t } from "../frontend/i18n.js";
 import { onLink } from "../frontend/progress.js";
 import { server } from "../frontend/server.js";
 import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
@@ -49,8 +49,7 @@ export class LinkSection {
 
   draw(link) {
     this.isPaired = link.isPaired;
-    const state = fromServer(link.sentence);
-    if (this.status.textContent !== state) this.status.textContent = state;
+    if (this.status.textContent !== link.sentence) this.status.textContent = link.sentence;
     this.help.hidden = link.isPaired;
     this.code.hidden = link.isPaired;
     const shape = JSON.stringify(link);
