@@ -12,7 +12,7 @@ from .kinds import read_resources
 from .listing import types_of
 from .lists import Lists
 from .message import Command
-from .outbox import LARGEST
+from .outbox import LARGEST, first_that_fit
 
 MOST_LISTED = 60  # activities
 _ENVELOPE = 1000  # bytes of a message beside its activities
@@ -38,16 +38,13 @@ async def _clear(_: Command, jobs: Jobs, __: Lists) -> Mapping[str, Any]:
 
 def _fitting(activities: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first ones that have room in one message; of one about many resources the first resource alone."""
-    room, fitting = LARGEST - _ENVELOPE, []
-    for activity in activities:
-        if (size := len(json.dumps(activity))) > _LARGEST_ACTIVITY:
-            activity = {name: value for name, value in activity.items() if name != "resources"}
-            size = len(json.dumps(activity))
-        room -= size + 2
-        if room < 0:
-            break
-        fitting.append(activity)
-    return fitting
+    return first_that_fit(map(_short, activities), LARGEST - _ENVELOPE)
+
+
+def _short(activity: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(activity)) <= _LARGEST_ACTIVITY:
+        return activity
+    return {name: value for name, value in activity.items() if name != "resources"}
 
 
 def nothing_of(command: Command, jobs: Jobs) -> dict[str, Any]:

@@ -135,9 +135,14 @@ def read_resource(data: object, *, site_url: str = "", loads: bool = True) -> Re
     return replace(_shown(data), hash=hash_.lower(), type=type_, preview=_text(preview, _LONGEST_ADDRESS))
 
 
+def listed_path(file: ModelPath) -> str:
+    """What a list calls a file: ComfyUI's name for it below the folder's key."""
+    return f"{file.folder}/{file.name}".replace("\\", "/")
+
+
 def shown_path(file: ModelPath) -> str:
-    """What a list calls a file, as it comes back in a command: ComfyUI's name for it below the folder's key."""
-    return _text(f"{file.folder}/{file.name}".replace("\\", "/"), _LONGEST_TEXT)
+    """That name as it comes back in a command, of which texts are cut."""
+    return _text(listed_path(file), _LONGEST_TEXT)
 
 
 def echoed(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from operator import attrgetter
 from typing import Any
 
 from ..model_files.indexed import ModelPath
-from .kinds import LISTED_FOLDERS, Resource, listed_type, site_type
-from .outbox import LARGEST
+from .kinds import LISTED_FOLDERS, Resource, listed_path, listed_type, site_type
+from .outbox import LARGEST, first_that_fit
 
 _ENVELOPE = 4_000  # bytes of a message beside its resources: ids and dates
 
@@ -39,11 +38,11 @@ def list_files(
     known.sort(key=attrgetter("mtime_ns"), reverse=True)
     first = [_loading_entry(each) for each in busy.values() if not types or each.type in types]
     count = len(first) + len(known)
-    entries = _fitting(chain(first, map(_entry, known)), largest)
+    entries = first_that_fit(chain(first, map(_entry, known)), largest - _ENVELOPE)
     if len(entries) == count:
         return Listed(entries, 0)
     known.sort(key=_LastUse().of, reverse=True)
-    entries = _fitting(chain(first, map(_short_entry, known)), largest)
+    entries = first_that_fit(chain(first, map(_short_entry, known)), largest - _ENVELOPE)
     return Listed(entries, count - len(entries))
 
 
@@ -54,20 +53,9 @@ def types_of(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(folders.get(name, name) for name in names if name))
 
 
-def _fitting(entries: Iterable[dict[str, Any]], largest: int) -> list[dict[str, Any]]:
-    """The first ones that have room in one message."""
-    room, fitting = largest - _ENVELOPE, []
-    for entry in entries:
-        room -= len(json.dumps(entry)) + 2
-        if room < 0:
-            break
-        fitting.append(entry)
-    return fitting
-
-
 def _entry(file: ModelPath) -> dict[str, Any]:
     """`path` is what ComfyUI calls the file; no folder of this machine is told."""
-    return {**_short_entry(file), "path": f"{file.folder}/{file.name}".replace("\\", "/")}
+    return {**_short_entry(file), "path": listed_path(file)}
 
 
 def _short_entry(file: ModelPath) -> dict[str, Any]:
@@ -95,5 +83,5 @@ class _LastUse(dict[str, bool]):
                 status = os.stat(file.path)
                 return max(status.st_atime_ns, status.st_mtime_ns)
         except (OSError, ValueError):
-            pass
+            pass  # it has gone meanwhile, or its name is none on this system
         return file.mtime_ns

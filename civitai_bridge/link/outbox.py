@@ -10,9 +10,9 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 LARGEST = 900_000  # bytes of one message; at 1,000,000 Socket.IO's default closes the connection without a word
 FINAL = frozenset({"success", "error", "canceled"})
@@ -22,6 +22,7 @@ _MOST_LISTS = 3  # of those, for each may be as large as a message can be
 _MOST_KEPT = 200  # ended commands that a rejoin may repeat
 
 Status = Mapping[str, Any]
+Entry = TypeVar("Entry")
 Key = tuple[str, str]  # type in lower case, id: a cancel may have the id of the command that it cancels
 
 
@@ -118,6 +119,17 @@ class Outbox:
         for number, (key, moment) in enumerate(ended.items()):
             if number < spare or now - moment > self._resend:
                 del self._kept[key]
+
+
+def first_that_fit(entries: Iterable[Entry], room: int) -> list[Entry]:
+    """The first entries of a list that have `room` bytes together; no later one is looked at."""
+    fit = []
+    for entry in entries:
+        room -= len(json.dumps(entry)) + 2  # a comma and a space
+        if room < 0:
+            break
+        fit.append(entry)
+    return fit
 
 
 def fitting(status: Status) -> Status:
