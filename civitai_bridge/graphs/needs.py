@@ -136,12 +136,12 @@ def _loader_name(named: NamedModel, answer: Answer, offered: ListedNames) -> tup
 
 async def _described(catalog: CatalogService, models: Sequence[NeededModel]) -> tuple[list[NeededModel], str]:
     """With what CivitAI says of the versions that are not here and were not asked about yet, and why it does not."""
-    lacking = [model for model in models if model.version is None and not model.is_here and model.version_id]
-    ids = list(dict.fromkeys(model.version_id for model in lacking if model.version_id))[:MOST_ASKED]
+    lacking = (model.version_id for model in models if model.version is None and not model.is_here)
+    ids = dict.fromkeys(list(dict.fromkeys(filter(None, lacking)))[:MOST_ASKED])
     versions = await describe(catalog.site, ids, catalog.lookups)
     described, trouble = [], ""
     for model in models:
-        if model in lacking and model.version_id in ids:
+        if model.version is None and not model.is_here and model.version_id in ids:
             try:
                 model = replace(model, version=versions[model.version_id])
             except CivitaiError as error:
