@@ -7,10 +7,11 @@ that no row knows is said to be unknown; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import UnknownLabel
+from ..resources.json_values import text
 
 AUTO = "auto"
 
@@ -213,6 +214,15 @@ def from_dialect(method: str, schedule: str = "") -> Sampling:
     assert from_dialect("euler_a", "discrete") == Sampling("euler_ancestral", "normal")
     """
     return Sampling(_FROM_SDCPP.get(method, method), _SCHEDULE_FROM_SDCPP.get(schedule, schedule))
+
+
+def sampling_of_order(asked: Mapping[str, Any]) -> Sampling:
+    """Sampler and scheduler of an imageGen input, whichever of its two dialects it speaks, in ComfyUI's names.
+
+    assert sampling_of_order({"sampler": "euler"}) == Sampling("euler", "")
+    """
+    other = from_dialect(text(asked.get("sampleMethod")), text(asked.get("schedule")))
+    return Sampling(text(asked.get("sampler")) or other.sampler, text(asked.get("scheduler")) or other.scheduler)
 
 
 def for_dialect(sampler: str, choices: Sequence[str], dialect: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..metadata.generation import GenerationData, UsedResource
-from ..metadata.samplers import from_dialect
+from ..metadata.samplers import sampling_of_order
 from ..settings import BADGE, Settings
 from . import report
 from .accounts import waiting
@@ -129,7 +129,7 @@ def _generation(
     """What was really asked and came back, from the body that was sent."""
     sent, model = order.input, order.model
     guided = order.variant.guidance_field if order.request.guidance else None
-    sdcpp = from_dialect(str(sent.get("sampleMethod") or ""), str(sent.get("schedule") or ""))
+    sampling = sampling_of_order(sent)
     return GenerationData(
         prompt=order.request.prompt,
         negative_prompt=str(sent.get("negativePrompt") or ""),
@@ -144,8 +144,8 @@ def _generation(
         or order.request.cfg
         or None,
         guidance=sent.get(guided) if guided else None,
-        sampler=str(sent.get("sampler") or sdcpp.sampler),
-        scheduler=str(sent.get("scheduler") or sdcpp.scheduler),
+        sampler=sampling.sampler,
+        scheduler=sampling.scheduler,
         width=pictures[0].width,
         height=pictures[0].height,
         clip_skip=sent.get("clipSkip"),

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InvalidAir
 from ..metadata.comfy.reader import read_graph
 from ..metadata.generation import GenerationData, UsedResource, by_list
-from ..metadata.samplers import Sampling, from_dialect, read_label
+from ..metadata.samplers import read_label, sampling_of_order
 from ..orchestration.variants import MODEL_FIELDS, Variant, variants
 from ..resources.air import Air
 from ..resources.json_values import decimal, items, mapping, text, whole
@@ -37,8 +37,9 @@ _KINDS = {"lora": "lora", "dora": "lora", "lycoris": "lyco", "embedding": "embed
 def generation_of(
     workflow: WorkflowDetails, pictures: Sequence[Output], missing: Mapping[int, str], source: str
 ) -> GenerationData:
-    """What made these pictures of a workflow. `arrived` are their places in their step; the seed is that of place 0,
-    and is left out where the pictures do not come from one step that counts it up. Never raises for odd content."""
+    """What made these pictures of a workflow; `missing` are the reasons of others by their places in the step, `source`
+    is who says it. The seed is that of place 0, and is left out where the pictures do not come from one step that
+    counts it up. Never raises for odd content."""
     makers = [step for step in workflow.steps if step.index in {picture.step_index for picture in pictures}]
     maker = _maker(workflow, makers)
     if maker is None:
@@ -79,7 +80,7 @@ def _maker(workflow: WorkflowDetails, makers: Sequence[StepDetails]) -> StepDeta
 def _image_gen(step: StepDetails) -> dict[str, Any]:
     asked, variant = step.input, _variant_of(step.input)
     guided = variant.guidance_field if variant else "guidanceScale"
-    sampling = _sampling(asked)
+    sampling = sampling_of_order(asked)
     air = next((text(asked.get(name)) for name in MODEL_FIELDS if _air(asked.get(name))), "")
     return {
         **_common(asked),
@@ -162,14 +163,6 @@ def _path_of(asked: Mapping[str, Any]) -> str:
     """An engine that the table does not have yet, by its words as far as they name no resource."""
     words = (text(asked.get(name)) for name in ("engine", "ecosystem", "model", "version"))
     return "/".join(word for word in words if word and not _air(word))
-
-
-def _sampling(asked: Mapping[str, Any]) -> Sampling:
-    """ComfyUI's names; a word that no table has stays as it is."""
-    sampler, scheduler = text(asked.get("sampler")), text(asked.get("scheduler"))
-    method, schedule = text(asked.get("sampleMethod")), text(asked.get("schedule"))
-    other = from_dialect(method, schedule)
-    return Sampling(sampler or other.sampler, scheduler or other.scheduler)
 
 
 def _air(value: Any) -> Air | None:
