@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from ..errors import BadRequest, CivitaiError
+from ..resources.moments import moment_of
 from .body import TAG
 from .client import OrchestrationClient
 from .timings import Timings, pause_before
@@ -25,7 +25,7 @@ from .workflow import Workflow
 PAGE = 100  # workflows; the service's own default, and as many as its pages are known to hold
 _PAGES_BESIDE = 3  # beyond those that our jobs fill, for what the account ordered elsewhere meanwhile
 _EARLIER = timedelta(minutes=1)  # than the oldest job: how the service rounds its dates is not known
-_DATE = re.compile(r"(2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-]\d\d:\d\d))?")
+_FIRST_YEAR = 2000  # an earlier date of a job is none
 
 log = logging.getLogger(__name__)
 
@@ -229,10 +229,6 @@ class WatchedJob:
 
 
 def moment(text: str) -> datetime | None:
-    """A date of the service, in UTC; it has up to seven digits behind the second. None for anything else, the year 1 of
-    an empty .NET date among it."""
-    match = _DATE.fullmatch(text)
-    try:
-        return match and datetime.fromisoformat(match[1] + (match[2] or "+00:00")).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None
+    """When the service says that it made a job; None where it says nothing, or the year 1 of an empty .NET date."""
+    when = moment_of(text)
+    return when if when is not None and when.year >= _FIRST_YEAR else None

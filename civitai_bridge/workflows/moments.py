@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from ..errors import BadInput
+from ..resources.moments import moment_of
 
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2})?(\.\d+)?\s*(Z|z|[+-]\d{2}:?\d{2})?")
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,6 @@ def written(moment: datetime) -> str:
     """
     text = moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
     return f"{text}Z"
-
-
-def moment_of(text: str) -> datetime | None:
-    """What the service writes as a moment, with however many digits; None where it is none."""
-    match = _MOMENT.fullmatch(text.strip())
-    if match is None:
-        return None
-    day, minutes, seconds, fraction, zone = match.groups()
-    fraction = (fraction or ".0")[:7].ljust(7, "0")
-    offset = "+00:00" if zone in (None, "Z", "z") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
-    try:
-        return datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{fraction}{offset}").astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _read(text: str, name: str) -> tuple[datetime, bool]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ..errors import BadInput
+from ..resources.moments import moment_of
 from .details import FAILED, WorkflowDetails
-from .moments import ALWAYS, Window, moment_of, written
+from .moments import ALWAYS, Window, written
 
 MOST = 200  # workflows a page, as CivitAI's own pack asks at most; 100 is the service's default
 USUAL, MOST_AT_ONCE = 20, 100  # a page for a person, and one of everything

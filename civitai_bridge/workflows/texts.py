@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..resources.json_values import mapping, text
+from ..resources.moments import moment_of
 from ..resources.plain_text import one_line, printable
 from .details import StepDetails, WorkflowDetails
 from .documents import JOB, STEP, V1_JOB, WORKFLOW, snake
 from .job_details import JobDetails
-from .moments import moment_of
 from .outputs import TEXT, Output, is_blob
 
 LONGEST, LONGEST_UNKNOWN = 2000, 200  # characters of a value

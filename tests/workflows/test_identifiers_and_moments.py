@@ -7,9 +7,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from pack.civitai_bridge.errors import BadInput
+from pack.civitai_bridge.resources.moments import moment_of
 from pack.civitai_bridge.workflows.details import details_from_json
 from pack.civitai_bridge.workflows.identifiers import checked_id, checked_step, kind_of_id
-from pack.civitai_bridge.workflows.moments import moment_of, window
+from pack.civitai_bridge.workflows.moments import window
 from pack.civitai_bridge.workflows.query import WorkflowFilter
 
 
