@@ -9,29 +9,25 @@ const again = new Set();
 const linked = new Set();
 const jobs = new Set();
 
-/** Calls back with each change of a download, and whether it is news to this page; gives a function that ends it. */
-export function onDownload(callback) {
-  listeners.add(callback);
-  return () => listeners.delete(callback);
+// A function that takes a callback into a set and gives one that takes it out again.
+function subscription(callbacks) {
+  return (callback) => {
+    callbacks.add(callback);
+    return () => callbacks.delete(callback);
+  };
 }
+
+/** Calls back with each change of a download, and whether it is news to this page; gives a function that ends it. */
+export const onDownload = subscription(listeners);
 
 /** Calls back when the server is here again after it was away: events in between are lost. */
-export function onReconnected(callback) {
-  again.add(callback);
-  return () => again.delete(callback);
-}
+export const onReconnected = subscription(again);
 
 /** Calls back when something about CivitAI Link changed; gives a function that ends it. */
-export function onLink(callback) {
-  linked.add(callback);
-  return () => linked.delete(callback);
-}
+export const onLink = subscription(linked);
 
 /** Calls back when a job is over, so that what was paid may be another sum; gives a function that ends it. */
-export function onPaid(callback) {
-  jobs.add(callback);
-  return () => jobs.delete(callback);
-}
+export const onPaid = subscription(jobs);
 
 function note(download, isNews = true) {
   if (typeof download?.reference !== "string") return;

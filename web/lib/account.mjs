@@ -1,15 +1,8 @@
 // Pure: the server's answer about the account as the page shows it; whatever is not there is left out.
-
-function text(value) {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
-}
+import { list, text } from "./values.mjs";
 
 function whole(value) {
   return Number.isFinite(value) ? value : null;
-}
-
-function list(value) {
-  return Array.isArray(value) ? value : [];
 }
 
 /** `{user, note, wallets, spent, left, perDay, perPrompt, waiting, waitingCount, findings, sandbox}`; Buzz, null where

@@ -1,12 +1,5 @@
 // Pure: how CivitAI Link stands, as the page shows it.
-
-function text(value) {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
-}
-
-function list(value) {
-  return Array.isArray(value) ? value : [];
-}
+import { list, text } from "./values.mjs";
 
 /** A pairing code as a person may have copied it; `""` where it cannot be one. */
 export function codeOf(entered) {

@@ -1,22 +1,19 @@
 // Pure: what the Models view shows of the server's answer about a graph.
+import { list, text } from "./values.mjs";
 
 const ALTERNATIVES = new Set(["Model", "Pruned Model", ""]); // files that stand in for each other
 const ORDER = { missing: 0, not_found: 1, unknown: 2, present: 3, fleet: 4 };
 // What a look at this disk alone tells; the rest is CivitAI's, and stays from the last time that it was asked.
 const LOCAL = ["node", "title", "input", "name", "kind", "folder", "place", "component", "reference", "status", "here", "missing", "file", "url", "notes"];
 
-function text(value) {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
-}
-
 function texts(value) {
-  return (Array.isArray(value) ? value : []).map(text).filter(Boolean);
+  return list(value).map(text).filter(Boolean);
 }
 
 /** Rows of a list, what needs a person first; the other files of a model stand under it. */
 export function rowsOf(models, filter = "") {
   const wanted = String(filter).trim().toLowerCase();
-  const rows = (Array.isArray(models) ? models : []).map(rowOf);
+  const rows = list(models).map(rowOf);
   const shown = rows.filter((row) => !wanted || `${row.name} ${row.kind} ${row.title}`.toLowerCase().includes(wanted));
   shown.sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.at - b.at);
   return shown.flatMap((row) => [row, ...row.parts]);
@@ -53,7 +50,7 @@ function rowOf(model, at) {
     rating: model.preview?.nsfw_level,
     isPart: false,
   };
-  row.parts = (Array.isArray(model.parts) ? model.parts : []).map((part, number) => partOf(row, part, number));
+  row.parts = list(model.parts).map((part, number) => partOf(row, part, number));
   return row;
 }
 
@@ -69,8 +66,8 @@ function partOf(row, part, number) {
 
 /** Models as the disk has them now, with what CivitAI said of the same ones before. */
 export function withWhatIsKnown(models, before) {
-  const known = new Map((Array.isArray(before) ? before : []).filter((each) => each?.air).map((each) => [`${each.reference}|${each.name}`, each]));
-  return (Array.isArray(models) ? models : []).map((model) => {
+  const known = new Map(list(before).filter((each) => each?.air).map((each) => [`${each.reference}|${each.name}`, each]));
+  return list(models).map((model) => {
     const earlier = known.get(`${model?.reference}|${model?.name}`);
     if (!earlier || model.air) return model;
     return { ...earlier, ...Object.fromEntries(LOCAL.filter((name) => name in model).map((name) => [name, model[name]])) };
@@ -119,6 +116,6 @@ export function searchWords(name) {
 
 /** Why more may be known than the server's answer says: of the whole graph, else of a model that nobody could say of. */
 export function noteOf(answer) {
-  const unasked = (Array.isArray(answer?.models) ? answer.models : []).find((model) => model?.status === "unknown" && texts(model.notes).length);
+  const unasked = list(answer?.models).find((model) => model?.status === "unknown" && texts(model.notes).length);
   return text(answer?.models_note) || texts(unasked?.notes)[0] || "";
 }

@@ -1,4 +1,5 @@
 // Pure: which nodes stand for something that was pasted, where, and how they are wired.
+import { list } from "./values.mjs";
 
 const READERS = {
   image: (reading) => ["CivitaiBridgeImageData", { reference: reading.reference }],
@@ -32,7 +33,7 @@ export function planFrom({ nodes, links }) {
   const ids = new Map(nodes.map((node, place) => [String(node?.id ?? place), place]));
   const isNode = (node) => typeof node?.type === "string";
   if (!nodes.every(isNode)) return null;
-  const wires = (Array.isArray(links) ? links : []).map(([from, output, to, input]) => ({
+  const wires = list(links).map(([from, output, to, input]) => ({
     from: ids.get(String(from)), output: String(output), to: ids.get(String(to)), input: String(input),
   }));
   if (wires.some(({ from, to }) => from === undefined || to === undefined)) return null;
