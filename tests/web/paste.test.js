@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { addressOf, firstAddress, isGenerationText, marksOf, readingOf } from "../../web/lib/paste.js";
+import { addressOf, firstAddress, isGenerationText, marksOf, readingOf } from "../../web/lib/paste.mjs";
 import { planFrom, planOf } from "../../web/lib/plan.mjs";
 
 const TEXT = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512";

@@ -1,10 +1,10 @@
 // The nodes for what was pasted or dropped, put on the canvas.
 import { planOf } from "../lib/plan.mjs";
-import { addNodes, upload } from "./graph.js";
-import { loadWords, t } from "./i18n.js";
-import { server } from "./server.js";
+import { addNodes, upload } from "./graph.mjs";
+import { loadWords, t } from "./i18n.mjs";
+import { server } from "./server.mjs";
 import { pageSetting } from "./settings.js";
-import { say } from "./toasts.js";
+import { say } from "./toasts.mjs";
 
 /** Put the nodes for a reading on the canvas; `place` is in the canvas' own units. */
 export async function addReading(reading, place) {

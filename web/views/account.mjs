@@ -1,7 +1,7 @@
 // Whose key this is, what was spent, what waits to be fetched, and what stands between this machine and CivitAI.
-import { language, number, t } from "../frontend/i18n.js";
-import { onPaid, onReconnected } from "../frontend/progress.js";
-import { server } from "../frontend/server.js";
+import { language, number, t } from "../frontend/i18n.mjs";
+import { onPaid, onReconnected } from "../frontend/progress.mjs";
+import { server } from "../frontend/server.mjs";
 import { openSettings } from "../frontend/settings.js";
 import { accountOf, findingOf } from "../lib/account.mjs";
 import { keyField } from "./key_field.mjs";

@@ -1,7 +1,7 @@
 // "What will this graph do": the panel before the first run of a graph that pays or writes.
-import { fromServer, number, t } from "../frontend/i18n.js";
-import { server } from "../frontend/server.js";
-import { cut, linesOf } from "../lib/consent.js";
+import { fromServer, number, t } from "../frontend/i18n.mjs";
+import { server } from "../frontend/server.mjs";
+import { cut, linesOf } from "../lib/consent.mjs";
 import { button, h } from "./make.mjs";
 import { refusal } from "./refusal.mjs";
 import { openDialog } from "./dialog.mjs";

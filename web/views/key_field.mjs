@@ -1,6 +1,6 @@
 // One field for the CivitAI API key. It goes to our route, and nothing ever comes back but whether there is one.
-import { loadWords, t } from "../frontend/i18n.js";
-import { server } from "../frontend/server.js";
+import { loadWords, t } from "../frontend/i18n.mjs";
+import { server } from "../frontend/server.mjs";
 import { keyRoutes, viewOf, warningOf } from "../lib/key.mjs";
 import { button, h, sentence } from "./make.mjs";
 import { dress } from "./style.mjs";

@@ -1,7 +1,7 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
-import { language, t } from "../frontend/i18n.js";
-import { onLink } from "../frontend/progress.js";
-import { server } from "../frontend/server.js";
+import { language, t } from "../frontend/i18n.mjs";
+import { onLink } from "../frontend/progress.mjs";
+import { server } from "../frontend/server.mjs";
 import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
 import { sentenceOf } from "./refusal.mjs";

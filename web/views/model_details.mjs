@@ -1,7 +1,7 @@
 // One model of the graph: all that is known of it, its trigger words, its other files, a newer version.
-import { addToPrompt, setInput } from "../frontend/graph.js";
-import { fromServer, size, t } from "../frontend/i18n.js";
-import { openPage } from "../frontend/toasts.js";
+import { addToPrompt, setInput } from "../frontend/graph.mjs";
+import { fromServer, size, t } from "../frontend/i18n.mjs";
+import { openPage } from "../frontend/toasts.mjs";
 import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
 import { button, h } from "./make.mjs";
 import { preview } from "./preview.mjs";

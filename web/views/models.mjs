@@ -1,8 +1,8 @@
 // What the graph on the canvas needs: each model with its state, what is missing with a press to get it.
-import { size, t } from "../frontend/i18n.js";
-import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
-import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
-import { server } from "../frontend/server.js";
+import { size, t } from "../frontend/i18n.mjs";
+import { currentPrompt, onGraph, showNode } from "../frontend/graph.mjs";
+import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.mjs";
+import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";

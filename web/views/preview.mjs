@@ -1,6 +1,6 @@
 // A stranger's picture: fetched through our own route, and blurred until it is clicked when it is rated above PG.
-import { t } from "../frontend/i18n.js";
-import { server } from "../frontend/server.js";
+import { t } from "../frontend/i18n.mjs";
+import { server } from "../frontend/server.mjs";
 import { pageSetting } from "../frontend/settings.js";
 import { isAbovePg } from "../lib/pictures.mjs";
 import { h } from "./make.mjs";

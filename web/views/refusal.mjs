@@ -1,6 +1,6 @@
 // Why the server gave no answer, in a calm sentence where the person looks, with what can be done about it.
-import { t } from "../frontend/i18n.js";
-import { server } from "../frontend/server.js";
+import { t } from "../frontend/i18n.mjs";
+import { server } from "../frontend/server.mjs";
 import { tokenSentence } from "../lib/key.mjs";
 import { button, h, keepKeys, notice, sentence } from "./make.mjs";
 

@@ -1,6 +1,6 @@
 // One setting of the server in ComfyUI's dialog. What loosens a safety setting needs the admin token, once per server.
-import { t } from "../frontend/i18n.js";
-import { server } from "../frontend/server.js";
+import { t } from "../frontend/i18n.mjs";
+import { server } from "../frontend/server.mjs";
 import { controlOf, needsAdmin } from "../lib/settings.js";
 import { button, h, keepKeys } from "./make.mjs";
 import { sentenceOf, tokenBox } from "./refusal.mjs";

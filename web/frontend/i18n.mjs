@@ -1,7 +1,7 @@
 // The page's words: read from ComfyUI's own /i18n, in ComfyUI's own language.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { numberText, sentenceTranslator, sizeText, translator } from "../lib/words.js";
+import { numberText, sentenceTranslator, sizeText, translator } from "../lib/words.mjs";
 
 let languages = {};
 let loading = null;

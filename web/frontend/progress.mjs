@@ -1,6 +1,6 @@
 // What the server tells while it works: downloads as they go on, and the state again after the connection was lost.
 import { api } from "../../../scripts/api.js";
-import { server } from "./server.js";
+import { server } from "./server.mjs";
 
 /** Downloads by reference, as the server tells them: `{id, reference, status, name, bytes, of_bytes, text, error}`. */
 export const downloads = new Map();
