@@ -72,8 +72,8 @@ export class AccountView {
     };
     const lines = waiting.slice(0, MOST).map((each) => waitingLine(each, collect));
     const more = waitingCount > MOST ? h("div", { class: "cb-soft" }, t("common.more", { count: waitingCount - MOST })) : null;
-    const all = button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" });
-    return section("account.waiting", ...lines, more, h("div", { class: "cb-row" }, all), status);
+    const all = waitingCount > 1 ? h("div", { class: "cb-row" }, button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" })) : null;
+    return section("account.waiting", ...lines, more, all, status);
   }
 
   doctor({ findings }) {
@@ -120,7 +120,6 @@ function money({ spent, today, month, perDay, perPrompt, sandbox }) {
   const rows = [
     ["account.today", today],
     ["account.month", month],
-    ["account.limit_day", perDay],
     ["account.limit_prompt", perPrompt],
   ].filter(([, buzz]) => buzz !== null);
   return section("account.money",

@@ -72,7 +72,7 @@ function use(row, say) {
 }
 
 function searchOf(row) {
-  if (row.state !== "unknown" || row.modelId) return "";
+  if (row.modelId || row.reference || !["unknown", "missing", "not_found"].includes(row.state)) return "";
   return `https://civitai.com/search/models?query=${encodeURIComponent(searchWords(row.name))}`;
 }
 

@@ -58,7 +58,7 @@ export class ModelsView {
 
   later() {
     clearTimeout(this.timer);
-    if (!this.isShown || !this.element.isConnected) return; // the tab may be gone without a word
+    if (!this.element.isConnected) return void setBadge(0); // the tab may be gone without a word, and its number is of the graph before
     this.timer = setTimeout(() => this.load(false), REST);
   }
 
@@ -73,6 +73,7 @@ export class ModelsView {
     const images = (quick.status === 200 && quick.data.images) || []; // only CivitAI knows what made them
     const isKnown = images.length > 0 && JSON.stringify(images) === JSON.stringify(answer?.images);
     if (turn === this.turn && !isKnown) this.take(quick);
+    if (!this.isShown) return void this.element.removeAttribute("aria-busy"); // CivitAI is asked when somebody looks
     if (images.length || (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing)))) {
       const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" });
       if (turn === this.turn) this.take(whole.status === 200 ? whole : quick);
@@ -84,7 +85,7 @@ export class ModelsView {
     this.trouble = given.status === 200 ? null : given;
     if (given.status === 200) answer = given.data;
     this.draw();
-    if (!this.trouble) this.say(this.summary.textContent);
+    if (!this.trouble && this.isShown) this.say(this.summary.textContent);
   }
 
   draw() {
