@@ -10,9 +10,14 @@ import { registerTab } from "./frontend/tab.js";
 
 const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 500));
 
+const AGAIN = 5000; // milliseconds until what could not be loaded is tried again
+
 function startTheRest() {
-  const failed = (error) => console.warn("Civitai Bridge: a part of the page could not be loaded.", error);
-  import("./frontend/later.mjs").then(({ start }) => start()).catch(failed);
+  const failed = (error) => {
+    console.warn("Civitai Bridge: a part of the page could not be loaded; it is tried again.", error);
+    setTimeout(startTheRest, AGAIN);
+  };
+  import("./frontend/later.mjs").then(({ start }) => start(), failed);
 }
 
 app.registerExtension({

@@ -11,7 +11,7 @@ from aiohttp import web
 from comfy_page import ComfyPage
 from faces import both_canvases
 from fake_answers import HOSTILE
-from page_server import KEY, PageServer
+from page_server import FOLDER, KEY, PageServer
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, expect
@@ -190,3 +190,28 @@ def test_a_strangers_workflow_with_odd_values_opens_is_asked_about_and_is_shown_
     comfy.until(lambda: consent(comfy).is_visible() or len(server.queued) == 1)
     comfy.settle()
     assert comfy.page.evaluate("window.cbHurt") is None
+
+
+def test_a_part_of_the_page_that_could_not_be_loaded_comes_by_itself(server: PageServer, browser: Browser):
+    server.forget()
+    part = ("GET", f"/extensions/{FOLDER}/frontend/later.mjs")
+    server.answers[part] = lambda _: (503, server.answers.pop(part) and {})
+    page = ComfyPage(browser, server)  # waits for what that part registers
+    assert sum(asked == " ".join(part) for asked in server.requests) == 2
+    page.forgive("is tried again", "503")
+    assert page.complaints() == []
+    page.close()
+
+
+def test_a_run_is_not_sent_where_its_question_cannot_be_loaded(server: PageServer, comfy: ComfyPage):
+    part = ("GET", f"/extensions/{FOLDER}/frontend/question.mjs")
+    server.answers[part] = lambda _: (503, {})
+    comfy.load(paying(50))
+    comfy.queue()
+    expect(comfy.page.get_by_text("so nothing was sent").first).to_be_visible()
+    assert server.queued == []
+    del server.answers[part]
+    comfy.queue()
+    consent(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 1)
+    comfy.forgive("could not be loaded", "503")
