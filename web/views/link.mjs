@@ -4,7 +4,7 @@ import { onLink } from "../frontend/progress.mjs";
 import { server } from "../frontend/server.mjs";
 import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
-import { sentenceOf } from "./refusal.mjs";
+import { goOn, sentenceOf } from "./refusal.mjs";
 
 const PATH = "/civitai_bridge/link";
 const EVERY = 3000; // milliseconds between two looks while it is paired and shown
@@ -12,6 +12,7 @@ const EVERY = 3000; // milliseconds between two looks while it is paired and sho
 export class LinkSection {
   constructor(say) {
     this.say = say;
+    this.again = () => this.isAsking || this.load();
     this.status = h("div", { role: "status" });
     this.place = h("div", { style: "display:flex;flex-direction:column;gap:8px" });
     this.log = h("ul", { class: "cb-log", "aria-label": t("link.log") });
@@ -29,7 +30,7 @@ export class LinkSection {
 
   start() {
     this.pause();
-    this.timer = setInterval(() => this.element.isConnected && this.isPaired && this.load(), EVERY);
+    this.timer = setInterval(() => this.element.isConnected && this.isPaired && !this.isAsking && this.load(), EVERY);
     this.forget = onLink(() => this.element.isConnected && this.load());
     return this.load();
   }
@@ -40,9 +41,11 @@ export class LinkSection {
   }
 
   async load() {
-    const given = await server.get(PATH);
+    this.isAsking = true; // questions to a server that hangs would fill the browser's few connections
+    const given = await server.get(PATH).finally(() => (this.isAsking = false));
     this.element.hidden = given.status === 404; // a server without it
-    if (given.status === 401) return void server.whenToken(() => this.load());
+    if (given.status === 401) return void server.whenToken(this.again);
+    goOn(given, this.status, this.again);
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
     return this.draw({ ...linkOf(given.data), sentence: stateWords(given.data, t) });
   }
