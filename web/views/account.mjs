@@ -46,7 +46,8 @@ export class AccountView {
 
   /** What was spent is another sum; whoever writes in a field here is not interrupted. */
   paid() {
-    if (this.isShown && this.element.isConnected && !this.element.contains(document.activeElement)) this.load();
+    const focused = document.activeElement;
+    if (this.isShown && this.element.isConnected && !(this.element.contains(focused) && focused.matches("input"))) this.load();
   }
 
   /** Another tab may have changed the key and what is spent. */
@@ -67,7 +68,9 @@ export class AccountView {
     this.isAway = given.status !== 200;
     const sections = given.status === 200 ? this.sections(accountOf(given.data)) : [refusal(given, () => this.load())];
     const key = given.status === 401 || given.status === 0 ? [] : [section("account.key", this.key)];
+    const focused = this.place.contains(document.activeElement) ? document.activeElement : null;
     this.place.replaceChildren(...key, ...sections.filter(Boolean));
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
   }
 
   sections(account) {

@@ -21,20 +21,22 @@ export class ModelsView {
     this.isShown = false;
     this.summary = h("div", { class: "cb-grow", id: "cb-models-summary" });
     this.all = button(t("models.get_all"), () => this.getAll(), { class: "cb-button cb-main" });
-    this.again = button(t("common.refresh"), () => this.load(true));
+    this.again = button(h("i", { class: "pi pi-refresh", "aria-hidden": "true" }), () => this.load(true), { class: "cb-button cb-icon", "aria-label": t("common.refresh"), title: t("common.refresh") });
     const field = h("input", { class: "cb-field", type: "search", placeholder: t("models.filter"), "aria-label": t("models.filter") });
     field.value = filter;
     field.addEventListener("input", () => {
       filter = field.value;
       this.draw();
     });
+    const search = h("div", { class: "cb-search" }, h("i", { class: "pi pi-search", "aria-hidden": "true" }), keepKeys(field));
+    this.bar = h("div", { class: "cb-head-bar" }, h("div", { class: "cb-row" }, search, this.again), h("div", { class: "cb-row" }, this.summary, this.all));
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
     this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
     this.failure = h("div", { role: "alert", hidden: true }); // stays until it is closed, whatever is drawn meanwhile
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
-      h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all), this.note),
+      h("div", { class: "cb-head" }, this.bar, this.note),
       this.body, this.list.element, this.failure, this.details);
     this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.lookAgain()), onLook(() => this.lookAgain())];
     this.draw();
@@ -108,6 +110,7 @@ export class ModelsView {
     const loadable = rowsOf(answer?.models).filter(isLoadable);
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
+    this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
     this.note.textContent = this.trouble ? "" : noteOf(answer);
     this.note.hidden = !this.note.textContent;
