@@ -1,5 +1,6 @@
 // One field for the CivitAI API key. It goes to our route, and nothing ever comes back but whether there is one.
 import { loadWords, t } from "../frontend/i18n.js";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.js";
 import { keyRoutes, viewOf, warningOf } from "../lib/key.mjs";
 import { button, h, sentence } from "./make.mjs";
@@ -41,7 +42,7 @@ export function keyField(box, changed = () => {}) {
     const answer = await asking(value);
     if (!answer) return;
     const view = viewOf(answer, t);
-    status.replaceChildren(...sentence(view.sentence));
+    status.replaceChildren(...sentence(fromServer(view.sentence)));
     status.className = view.trouble && !view.needsToken ? "cb-bad" : "cb-soft";
     token.row.hidden = !view.needsToken;
     key.row.hidden = link.hidden = !view.canSave;

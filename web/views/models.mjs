@@ -2,6 +2,7 @@
 import { size, t } from "../frontend/i18n.js";
 import { currentPrompt, onGraph, showNode } from "../frontend/graph.js";
 import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.js";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.js";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
@@ -95,7 +96,7 @@ export class ModelsView {
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : noteOf(answer);
+    this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
@@ -112,7 +113,7 @@ export class ModelsView {
 
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
-    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && row.license[0], row.newer && t("models.has_newer")];
+    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
@@ -172,7 +173,7 @@ export class ModelsView {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
     if (each.status === "loading" || !isNews) return;
-    this.say(each.error || (each.status === "done" ? t("models.loaded", { name: each.name }) : ""));
+    this.say(fromServer(each.error) || (each.status === "done" ? t("models.loaded", { name: each.name }) : ""));
     if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
     this.later();
   }

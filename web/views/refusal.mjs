@@ -1,5 +1,6 @@
 // Why the server gave no answer, in a calm sentence where the person looks, with what can be done about it.
 import { t } from "../frontend/i18n.js";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.js";
 import { tokenSentence } from "../lib/key.mjs";
 import { button, h, keepKeys, notice, sentence } from "./make.mjs";
@@ -13,7 +14,7 @@ export function refusal(given, again) {
 /** The sentence of an answer that is not 200. */
 export function sentenceOf({ status, data }) {
   if (status === 0) return t("common.no_server");
-  return data?.error ? String(data.error) : t("common.no_words", { status });
+  return data?.error ? fromServer(String(data.error)) : t("common.no_words", { status });
 }
 
 /** A field for the admin token of this server; it stays in this page's memory. */
@@ -28,5 +29,5 @@ export function tokenBox(given, again) {
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") use.click();
   });
-  return h("div", { class: "cb-notice" }, h("p", {}, ...sentence(tokenSentence(given.data, given.wrongToken, t))), keepKeys(h("div", { class: "cb-row" }, input, use)));
+  return h("div", { class: "cb-notice" }, h("p", {}, ...sentence(fromServer(tokenSentence(given.data, given.wrongToken, t)))), keepKeys(h("div", { class: "cb-row" }, input, use)));
 }

@@ -1,0 +1,32 @@
+// What the server wrote, in the page's language. English needs nothing of it; another language's table is loaded with the
+// first view that shows such a sentence.
+import { inOneLine, sentencesIn, tableFor } from "../lib/sentences.mjs";
+import { language } from "./i18n.js";
+
+let loaded = { name: "", of: (sentence) => sentence };
+let loading = null;
+
+/** Resolves when the table for ComfyUI's language is here, or cannot be had now: then the sentences stay English. */
+export function loadSentences() {
+  const name = tableFor(language());
+  if (name === loaded.name) return Promise.resolve();
+  loading ??= load(name).finally(() => (loading = null));
+  return loading;
+}
+
+async function load(name) {
+  const table = name ? await fetch(new URL(`../sentences/${name}.json`, import.meta.url)).then((answer) => (answer.ok ? answer.json() : null), () => null) : {};
+  if (table) loaded = { name, of: sentencesIn(table) };
+}
+
+/** A sentence of the server's, in the page's language where it is known there. */
+export function fromServer(sentence) {
+  return tableFor(language()) === loaded.name ? loaded.of(sentence) : sentence;
+}
+
+/** Sentences of the server's, one after the other. */
+export function allFromServer(sentences) {
+  return inOneLine(sentences.map(fromServer));
+}
+
+await loadSentences();
