@@ -52,6 +52,9 @@ class ComfyPage:
         self.page.wait_for_function(BEGUN)
         if server.has_pack:
             self.page.wait_for_function(f"{APP}.extensionManager.getSidebarTabs().some(tab => tab.id === '{TAB}')")
+            self.page.wait_for_function(
+                f"{APP}.extensionManager.command.commands.some(each => each.id === '{TAB}.models')"
+            )
 
     def close(self) -> None:
         self.context.close()

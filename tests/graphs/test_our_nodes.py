@@ -41,10 +41,10 @@ def test_what_makes_lists_and_what_pays_is_known(kind: str):
 
 @pytest.mark.parametrize("kind", NODES)
 def test_the_page_asks_the_server_about_every_node_that_asks_a_person(kind: str):
-    """A graph of such nodes alone is queued without a look; web/lib/consent.js names them."""
+    """A graph of such nodes alone is queued without a look; web/lib/kinds.js names them."""
     names = {name: "" for group in NODES[kind]["input"].values() for name in group}
     prompt = {"1": {"class_type": kind, "inputs": {**names, "allow_download": True, "missing": "download"}}}
     asks = analyse(open_graph(prompt), rules_of(Settings(graph_downloads="on"))).asks
-    script = (ROOT / "web" / "lib" / "consent.js").read_text(encoding="utf-8")
+    script = (ROOT / "web" / "lib" / "kinds.js").read_text(encoding="utf-8")
     (harmless,) = re.findall(r"HARMLESS = /\^CivitaiBridge\(([\w|]+)\)\$/", script)
     assert not asks or kind.removeprefix("CivitaiBridge") not in harmless.split("|")

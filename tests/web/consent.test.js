@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cut, linesOf, mayAsk, oursIn } from "../../web/lib/consent.js";
-import { actionsOf, nameOf } from "../../web/lib/errors.js";
+import { cut, linesOf } from "../../web/lib/consent.mjs";
+import { mayAsk, oursIn } from "../../web/lib/kinds.js";
+import { actionsOf, nameOf } from "../../web/lib/errors.mjs";
 import { isAbovePg } from "../../web/lib/pictures.mjs";
 import { accountOf } from "../../web/lib/account.mjs";
 import { codeOf, detailOf, linesOfLog, linkOf, stateWords, wireWord } from "../../web/lib/link.mjs";

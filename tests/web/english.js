@@ -1,6 +1,6 @@
 // The page's words in English, as the page has them.
 import { readFileSync } from "node:fs";
-import { translator } from "../../web/lib/words.js";
+import { translator } from "../../web/lib/words.mjs";
 
 const main = JSON.parse(readFileSync(new URL("../../locales/en/main.json", import.meta.url), "utf8"));
 

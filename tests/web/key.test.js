@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { readFileSync } from "node:fs";
 import { keyRoutes as routesOf, tokenSentence as askedWith, viewOf as view, warningOf } from "../../web/lib/key.mjs";
-import { openSession } from "../../web/lib/session.js";
+import { openSession } from "../../web/lib/session.mjs";
 import { t } from "./english.js";
 
 const keyRoutes = (ask) => routesOf(openSession(ask));
@@ -115,7 +115,8 @@ test("a server that does not answer, or not in JSON, breaks nothing", async () =
   const dead = keyRoutes(async () => Promise.reject(new TypeError("fetch failed")));
   assert.equal((await dead.save(KEY)).status, 0);
   const page = keyRoutes(async () => ({ status: 404, json: async () => JSON.parse("<html>") }));
-  assert.deepEqual(await page.state(), { status: 404, data: {}, wrongToken: false });
+  const { status, data, wrongToken } = await page.state();
+  assert.deepEqual({ status, data, wrongToken }, { status: 404, data: {}, wrongToken: false });
 });
 
 test("plain http over a network is warned of", () => {
@@ -124,7 +125,7 @@ test("plain http over a network is warned of", () => {
 });
 
 test("the field stores nothing in ComfyUI, the browser or the console", () => {
-  for (const name of ["views/key_field.mjs", "lib/key.mjs", "lib/session.js", "frontend/server.js"]) {
+  for (const name of ["views/key_field.mjs", "lib/key.mjs", "lib/session.mjs", "frontend/server.mjs"]) {
     const source = readFileSync(new URL(`../../web/${name}`, import.meta.url), "utf8");
     assert.ok(!/localStorage|sessionStorage|indexedDB|document\.cookie|console\.|innerHTML|setSetting|\.setting\b/.test(source));
   }

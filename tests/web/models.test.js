@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { isAddable, isLoadable, noteOf, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
 import { rowAfterKey, scrollTo, windowOf } from "../../web/lib/list.mjs";
-import { sizeText, translator } from "../../web/lib/words.js";
+import { sizeText, translator } from "../../web/lib/words.mjs";
 
 const here = { node: "1", input: "ckpt_name", name: "a.safetensors", status: "present", here: true, missing: false, place: "disk", file: "a.safetensors" };
 const gone = { node: "2", input: "lora_name", name: "b.safetensors", status: "missing", here: false, missing: true, reference: "300001", size: 1000, place: "disk" };

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { clearToasts, hidesErrors, showToast, toastOf } from "../../web/lib/errors.js";
-import { heightFor, heightNeeded, isOurs, textOf } from "../../web/lib/report.js";
+import { clearToasts, hidesErrors, showToast, toastOf } from "../../web/lib/errors.mjs";
+import { heightFor, heightNeeded, textOf } from "../../web/lib/report.mjs";
+import { isOurs } from "../../web/lib/kinds.js";
 
 test("text comes as lines, and nothing is no text", () => {
   assert.equal(textOf({ text: ["a", "b"] }), "a\nb");

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { readdirSync, readFileSync } from "node:fs";
-import { badgeText } from "../../web/lib/badges.js";
+import { badgeText } from "../../web/lib/badges.mjs";
 import { controlOf, needsAdmin, SERVER_SETTINGS } from "../../web/lib/settings.js";
-import { numberText } from "../../web/lib/words.js";
+import { numberText } from "../../web/lib/words.mjs";
 import { t } from "./english.js";
 
 const WEB = new URL("../../web/", import.meta.url);

@@ -1,12 +1,12 @@
 // Commands, for menus, the toolbox over a selection and keys. They are registered when the words for them are here.
 import { app } from "../../../scripts/app.js";
 import { addReading } from "./pasted.mjs";
-import { currentPrompt, middle } from "./graph.js";
-import { loadWords, t } from "./i18n.js";
+import { currentPrompt, middle } from "./graph.mjs";
+import { loadWords, t } from "./i18n.mjs";
 import { openTab } from "./tab.js";
-import { pays } from "../lib/report.js";
-import { readingOf } from "../lib/paste.js";
-import { say } from "./toasts.js";
+import { pays } from "../lib/kinds.js";
+import { readingOf } from "../lib/paste.mjs";
+import { say } from "./toasts.mjs";
 
 const MODELS = "civitai_bridge.models";
 const ACCOUNT = "civitai_bridge.account";

@@ -1,8 +1,9 @@
 // What the server wrote, in the page's language. English needs nothing of it; another language's table is loaded with the
 // first view that shows such a sentence.
 import { inOneLine, sentencesIn, tableFor } from "../lib/sentences.mjs";
-import { language } from "./i18n.js";
+import { language } from "./i18n.mjs";
 
+const PATIENCE = 10_000; // milliseconds until the English ones are shown
 let loaded = { name: "", of: (sentence) => sentence };
 let loading = null;
 
@@ -15,13 +16,19 @@ export function loadSentences() {
 }
 
 async function load(name) {
-  const table = name ? await fetch(new URL(`../sentences/${name}.json`, import.meta.url)).then((answer) => (answer.ok ? answer.json() : null), () => null) : {};
-  if (table) loaded = { name, of: sentencesIn(table) };
+  try {
+    const answer = name ? await fetch(new URL(`../sentences/${name}.json`, import.meta.url), { signal: AbortSignal.timeout(PATIENCE) }) : null;
+    loaded = { name, of: sentencesIn(await answer?.json()) };
+  } catch {
+    // the server does not answer, or something in between does
+  }
 }
 
 /** A sentence of the server's, in the page's language where it is known there. */
 export function fromServer(sentence) {
-  return tableFor(language()) === loaded.name ? loaded.of(sentence) : sentence;
+  if (tableFor(language()) === loaded.name) return loaded.of(sentence);
+  loadSentences(); // for the next one
+  return sentence;
 }
 
 /** Sentences of the server's, one after the other. */

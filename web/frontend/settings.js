@@ -1,9 +1,7 @@
 // The pack's part of ComfyUI's settings dialog. What the server holds is shown and changed through our own routes and
 // never stored by ComfyUI; the looks of this page are ComfyUI's own settings.
 import { app } from "../../../scripts/app.js";
-import { clearToasts } from "../lib/errors.js";
 import { SERVER_SETTINGS } from "../lib/settings.js";
-import { loadWords } from "./i18n.js";
 
 const PACK = "Civitai Bridge";
 const PAGE = { blur: ["civitai_bridge.preview.blur", true], pictures: ["civitai_bridge.canvas.pictures", true], pasteTo: ["civitai_bridge.canvas.paste_to", "settings"] };
@@ -20,12 +18,18 @@ export function openSettings() {
   app.extensionManager?.command?.execute?.("Comfy.ShowSettingsDialog");
 }
 
+// What every field needs: the words, and none of our toasts, which lie over the place that they name.
+async function prepare() {
+  const [{ loadWords }, { clearOurs }] = await Promise.all([import("./i18n.mjs"), import("./toasts.mjs")]);
+  clearOurs();
+  await loadWords();
+}
+
 // The dialog waits for no field: what is inside is loaded when it is opened.
 function field(load) {
   return () => {
-    clearToasts(app.extensionManager?.toast); // they lie over what they name
     const box = document.createElement("div");
-    Promise.all([load(), loadWords()]).then(([fill]) => fill(box), (error) => console.warn("Civitai Bridge:", error));
+    Promise.all([load(), prepare()]).then(([fill]) => fill(box), (error) => console.warn("Civitai Bridge:", error));
     return box;
   };
 }

@@ -1,6 +1,5 @@
 // The tab in ComfyUI's sidebar. What it shows is loaded when it is opened for the first time.
 import { app } from "../../../scripts/app.js";
-import { loadWords, t } from "./i18n.js";
 
 const ID = "civitai_bridge";
 const PLAIN = "padding:16px;font-size:13px;color:var(--descrip-text,#999);";
@@ -12,16 +11,24 @@ function manager() {
   return app.extensionManager;
 }
 
+/** The text of a key, where a part of the page could not be loaded; the words may be what is missing. */
+export async function notLoaded(key) {
+  const { t } = await import("./i18n.mjs").catch(() => ({}));
+  return t?.(key) ?? "A part of this page could not be loaded, so nothing was done. Reload the page when the server runs.";
+}
+
 async function fill(element) {
   try {
-    [panel] = await Promise.all([panel ?? import("../views/panel.mjs"), loadWords()]);
+    const [views, { loadWords }] = await Promise.all([import("../views/panel.mjs"), import("./i18n.mjs")]);
+    await loadWords();
+    panel = views;
     panel.mount(element, wanted);
     wanted = null;
   } catch (error) {
     console.warn("Civitai Bridge: the tab could not be loaded.", error);
     const note = document.createElement("div");
     note.style.cssText = PLAIN;
-    note.textContent = t("panel.not_loaded");
+    note.textContent = await notLoaded("panel.not_loaded");
     element.replaceChildren(note);
   }
 }

@@ -28,9 +28,10 @@ export function sentencesIn(table) {
   const fixed = new Map();
   const patterns = [];
   for (const [english, own] of Object.entries(table ?? {})) {
-    const pattern = patternOf(english.trim(), own);
+    if (typeof own !== "string") continue;
+    const pattern = patternOf(english, own);
     if (pattern.names.length) patterns.push(pattern);
-    else fixed.set(english.trim(), own);
+    else fixed.set(english, own);
   }
   patterns.sort((a, b) => b.length - a.length); // the one with most letters of its own is meant
   const book = { fixed, patterns };

@@ -1,11 +1,11 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
-import { language, t } from "../frontend/i18n.js";
-import { onLink } from "../frontend/progress.js";
+import { language, t } from "../frontend/i18n.mjs";
+import { onLink } from "../frontend/progress.mjs";
 import { fromServer } from "../frontend/sentences.mjs";
-import { server } from "../frontend/server.js";
+import { server } from "../frontend/server.mjs";
 import { codeOf, detailOf, linesOfLog, linkOf, stateWords, wireWord } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
-import { sentenceOf } from "./refusal.mjs";
+import { goOn, sentenceOf } from "./refusal.mjs";
 
 const PATH = "/civitai_bridge/link";
 const EVERY = 3000; // milliseconds between two looks while it is paired and shown
@@ -13,6 +13,7 @@ const EVERY = 3000; // milliseconds between two looks while it is paired and sho
 export class LinkSection {
   constructor(say) {
     this.say = say;
+    this.again = () => this.isAsking || this.load();
     this.status = h("div", { role: "status" });
     this.place = h("div", { style: "display:flex;flex-direction:column;gap:8px" });
     this.log = h("ul", { class: "cb-log", "aria-label": t("link.log") });
@@ -30,7 +31,7 @@ export class LinkSection {
 
   start() {
     this.pause();
-    this.timer = setInterval(() => this.element.isConnected && this.isPaired && this.load(), EVERY);
+    this.timer = setInterval(() => this.element.isConnected && this.isPaired && !this.isAsking && this.load(), EVERY);
     this.forget = onLink(() => this.element.isConnected && this.load());
     return this.load();
   }
@@ -41,9 +42,11 @@ export class LinkSection {
   }
 
   async load() {
-    const given = await server.get(PATH);
+    this.isAsking = true; // questions to a server that hangs would fill the browser's few connections
+    const given = await server.get(PATH).finally(() => (this.isAsking = false));
     this.element.hidden = given.status === 404; // a server without it
-    if (given.status === 401) return void server.whenToken(() => this.load());
+    if (given.status === 401) return void server.whenToken(this.again);
+    goOn(given, this.status, this.again);
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
     return this.draw({ ...linkOf(given.data), sentence: [fromServer(stateWords(given.data, t)), fromServer(detailOf(given.data))].filter(Boolean).join(" ") });
   }

@@ -1,8 +1,8 @@
 // One model of the graph: all that is known of it, its trigger words, its other files, a newer version.
-import { addToPrompt, setInput } from "../frontend/graph.js";
-import { size, t } from "../frontend/i18n.js";
+import { addToPrompt, setInput } from "../frontend/graph.mjs";
+import { size, t } from "../frontend/i18n.mjs";
 import { allFromServer, fromServer } from "../frontend/sentences.mjs";
-import { openPage } from "../frontend/toasts.js";
+import { openPage } from "../frontend/toasts.mjs";
 import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
 import { button, h, sentence } from "./make.mjs";
 import { preview } from "./preview.mjs";

@@ -1,5 +1,5 @@
 // The tab's frame: two views, of which one is shown, and the line that screen readers hear.
-import { onLanguage, t } from "../frontend/i18n.js";
+import { onLanguage, t } from "../frontend/i18n.mjs";
 import { loadSentences } from "../frontend/sentences.mjs";
 import { AccountView } from "./account.mjs";
 import { h } from "./make.mjs";

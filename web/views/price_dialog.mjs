@@ -1,5 +1,5 @@
 // The prices of a graph, in a dialog.
-import { loadWords, t } from "../frontend/i18n.js";
+import { loadWords, t } from "../frontend/i18n.mjs";
 import { openDialog } from "./dialog.mjs";
 import { button, h } from "./make.mjs";
 import { pricesOf } from "./prices.mjs";

@@ -1,8 +1,8 @@
 // What the paying nodes of a graph would cost now, as CivitAI says; nothing is bought.
-import { showPrice } from "../frontend/badges.js";
-import { number, t } from "../frontend/i18n.js";
+import { showPrice } from "../frontend/jobs.mjs";
+import { number, t } from "../frontend/i18n.mjs";
 import { allFromServer, fromServer } from "../frontend/sentences.mjs";
-import { server } from "../frontend/server.js";
+import { server } from "../frontend/server.mjs";
 import { pricesIn } from "../lib/prices.mjs";
 import { h } from "./make.mjs";
 import { sentenceOf } from "./refusal.mjs";

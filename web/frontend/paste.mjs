@@ -1,8 +1,8 @@
 // Paste and drop of what CivitAI's pictures are told by: an address, a text with `Steps:`, a picture that carries such a
 // text and no graph. Everything else, and every field that takes text, stays core's.
 import { app } from "../../../scripts/app.js";
-import { firstAddress, marksOf, readingOf } from "../lib/paste.js";
-import { canvasPlace, middle, mousePlace } from "./graph.js";
+import { firstAddress, marksOf, readingOf } from "../lib/paste.mjs";
+import { canvasPlace, middle, mousePlace } from "./graph.mjs";
 import { pageSetting } from "./settings.js";
 
 const LARGEST = 64 * 2 ** 20; // bytes of a picture that is looked into here

@@ -1,8 +1,8 @@
 // What the page says in passing: ComfyUI's toasts, and a note of our own where there is something to press, which the
 // toasts of older frontends cannot hold.
 import { app } from "../../../scripts/app.js";
-import { showToast } from "../lib/errors.js";
-import { t } from "./i18n.js";
+import { clearToasts, showToast } from "../lib/errors.mjs";
+import { t } from "./i18n.mjs";
 
 const LIFE = 15000; // milliseconds
 const NOTE =
@@ -17,6 +17,11 @@ const BUTTON =
 /** A toast of ComfyUI's. `severity` is `success`, `info`, `warn` or `error`; `life` is in milliseconds. */
 export function say(severity, summary, detail = "", life = LIFE) {
   showToast(app.extensionManager?.toast, { severity, summary, detail, life });
+}
+
+/** Take our toasts away. */
+export function clearOurs() {
+  clearToasts(app.extensionManager?.toast);
 }
 
 let shown = null;

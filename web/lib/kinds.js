@@ -1,5 +1,15 @@
-// Pure: whether a run may have to be asked about before it is sent. The server analyses and remembers; its limits hold
+// Pure: which node classes are ours and which of them pay or write. The server analyses and remembers; its limits hold
 // with or without this page.
+
+/** Whether a node is one of ours. */
+export function isOurs(name) {
+  return typeof name === "string" && name.startsWith("CivitaiBridge");
+}
+
+/** Whether a node class of ours orders from CivitAI's fleet, so that a price can be asked for it. */
+export function pays(type) {
+  return /^CivitaiBridge(?:Generate|Upscale|RemoveBackground|TagImage|CaptionImage|EnhancePrompt|InterpolateVideo)/.test(String(type ?? ""));
+}
 
 /** Whether a graph in the API form has a node that may pay or write for CivitAI, so that the server must look at it. */
 export function mayAsk(prompt) {
@@ -14,18 +24,4 @@ export function oursIn(prompt) {
   return Object.values(prompt ?? {})
     .filter((node) => /^Civitai[A-Z]/.test(String(node?.class_type ?? "")) && !HARMLESS.test(node.class_type))
     .map((node) => String(node?._meta?.title || node.class_type));
-}
-
-/**
- * What the panel lists of an answer about a graph: `paying`, `writes` and `downloads` as texts with how many more there
- * are. Everything is a stranger's: it is shown as text, cut at `longest` letters.
- */
-export function linesOf(list, text, most = 12, longest = 160) {
-  const lines = (Array.isArray(list) ? list : []).map((entry) => cut(text(entry), longest));
-  return { lines: lines.slice(0, most), more: Math.max(0, lines.length - most) };
-}
-
-export function cut(text, longest = 160) {
-  const whole = String(text ?? "").replace(/\s+/g, " ").trim();
-  return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
 }

@@ -1,7 +1,9 @@
 // The page's words: read from ComfyUI's own /i18n, in ComfyUI's own language.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { numberText, sizeText, translator } from "../lib/words.js";
+import { numberText, sizeText, translator } from "../lib/words.mjs";
+
+const PATIENCE = 10_000; // milliseconds until keys stand in for words
 
 let languages = {};
 let loading = null;
@@ -9,16 +11,24 @@ let current = { language: "", t: (key) => key };
 
 /** Resolves when the words are here; they are asked for once, and again after a failure. */
 export function loadWords() {
-  loading ??= api.getCustomNodesI18n().then(
+  loading ??= Promise.race([api.getCustomNodesI18n(), tooLate()]).then(
     (all) => {
-      languages = all ?? {};
+      if (typeof all !== "object" || all === null) return notNow(); // a page of something in between
+      languages = all;
       current = { language: "", t: (key) => key };
     },
-    () => {
-      loading = null; // the server does not answer: keys stand in until it does
-    },
+    notNow,
   );
   return loading;
+}
+
+function tooLate() {
+  return new Promise((_, reject) => setTimeout(reject, PATIENCE));
+}
+
+// The server does not answer: keys stand in until it does.
+function notNow() {
+  loading = null;
 }
 
 /** ComfyUI's language, like `en` or `zh-TW`. */

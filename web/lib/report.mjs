@@ -24,13 +24,3 @@ export function heightFor(text, line = LINE, letters = LETTERS) {
 export function heightNeeded(measured, text) {
   return Math.min(HIGHEST, (measured || heightFor(text)) + MARGIN);
 }
-
-/** Whether a node is one of ours. */
-export function isOurs(name) {
-  return typeof name === "string" && name.startsWith("CivitaiBridge");
-}
-
-/** Whether a node class of ours orders from CivitAI's fleet, so that a price can be asked for it. */
-export function pays(type) {
-  return /^CivitaiBridge(?:Generate|Upscale|RemoveBackground|TagImage|CaptionImage|EnhancePrompt|InterpolateVideo)/.test(String(type ?? ""));
-}

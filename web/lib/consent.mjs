@@ -1,0 +1,26 @@
+// Pure: the lines of the question before a run.
+import { shown } from "./values.mjs";
+
+/** Whether the server has said of a graph that nobody needs to be asked; whatever else was answered says no such thing. */
+export function asksNothing({ status, data }) {
+  return status === 200 && data?.asks === false;
+}
+
+/** Whether an answer says what a graph will do, so that it can be shown. */
+export function tellsOfGraph({ status, data }) {
+  return status === 200 && typeof data?.asks === "boolean" && typeof data.hash === "string" && Number.isFinite(data.most_buzz);
+}
+
+/**
+ * What the panel lists of an answer about a graph: `paying`, `writes` and `downloads` as texts with how many more there
+ * are. Everything is a stranger's: it is shown as text, cut at `longest` letters.
+ */
+export function linesOf(list, text, most = 12, longest = 160) {
+  const lines = (Array.isArray(list) ? list : []).map((entry) => cut(text(entry), longest));
+  return { lines: lines.slice(0, most), more: Math.max(0, lines.length - most) };
+}
+
+export function cut(text, longest = 160) {
+  const whole = shown(text ?? "").replace(/\s+/g, " ").trim();
+  return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
+}
