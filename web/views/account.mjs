@@ -1,6 +1,7 @@
 // Whose key this is, what was spent, what waits to be fetched, and what stands between this machine and CivitAI.
 import { language, number, t } from "../frontend/i18n.mjs";
 import { onLook, onPaid, onReconnected } from "../frontend/progress.mjs";
+import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { openSettings } from "../frontend/settings.js";
 import { accountOf, findingOf } from "../lib/account.mjs";
@@ -83,7 +84,7 @@ export class AccountView {
     const collect = async (key) => {
       status.textContent = t("account.collecting");
       const given = await server.post("/civitai_bridge/collect", key ? { key } : {}, { patience: LONG });
-      const words = given.status === 200 ? String(given.data.message ?? "") : sentenceOf(given);
+      const words = given.status === 200 ? fromServer(String(given.data.message ?? "")) : sentenceOf(given);
       if (given.status === 200) await this.load();
       status.textContent = words;
       this.say(words);
@@ -96,7 +97,7 @@ export class AccountView {
 
   doctor({ findings }) {
     const place = h("div", { class: "cb-list-plain" });
-    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, text }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, `${topic}: `), ...sentence(text))));
+    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, lines }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, topicOf(topic)), ...sentence(allFromServer(lines)))));
     const look = button(t("account.check"), async () => {
       place.textContent = t("common.asking");
       const given = await server.get("/civitai_bridge/doctor", { patience: LONG });
@@ -113,7 +114,7 @@ function waitingLine(each, collect) {
   const when = each.created ? new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" }).format(each.created) : "";
   const about = [when, each.cost === null ? "" : t("account.buzz", { buzz: number(each.cost) }), t("consent.quantity", { count: each.pictures }), each.workflow].filter(Boolean);
   return h("div", { class: "cb-row" },
-    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, each.error) : null),
+    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, fromServer(each.error)) : null),
     button(t("account.collect"), () => collect(each.key), { "aria-label": t("account.collect_of", { name: each.name }) }));
 }
 
@@ -124,7 +125,13 @@ export function section(key, ...children) {
 function whose({ user, wallets, notes }) {
   if (!user && !wallets.length && !notes.length) return null;
   const purse = wallets.flatMap(({ name, buzz }) => [h("dt", {}, walletName(name)), h("dd", {}, t("account.buzz", { buzz: number(buzz) }))]);
-  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(note))));
+  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(fromServer(note)))));
+}
+
+function topicOf(topic) {
+  const key = `account.topics.${topic}`;
+  const text = t(key);
+  return t("account.topic", { topic: text === key ? topic : text });
 }
 
 function walletName(name) {

@@ -1,5 +1,6 @@
 // "What will this graph do": the panel before the first run of a graph that pays or writes.
-import { fromServer, number, t } from "../frontend/i18n.mjs";
+import { number, t } from "../frontend/i18n.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { asksNothing, cut, linesOf, tellsOfGraph } from "../lib/consent.mjs";
 import { button, h, notice } from "./make.mjs";
@@ -56,7 +57,7 @@ function cost(view) {
   const most = view.unlimited ? t("consent.unlimited") : view.most_buzz > 0 ? t("consent.most", { buzz: number(view.most_buzz) }) : t("consent.free");
   const before = Number.isFinite(view.agreed) ? h("div", { class: "cb-soft" }, t("consent.agreed_before", { buzz: number(view.agreed) })) : null;
   const sandbox = view.sandbox ? h("div", { class: "cb-soft" }, t("consent.sandbox")) : null;
-  const damage = view.damage ? h("div", { class: "cb-bad" }, String(view.damage)) : null;
+  const damage = view.damage ? h("div", { class: "cb-bad" }, fromServer(String(view.damage))) : null;
   return h("section", {}, h("div", { class: "cb-big" }, most), sandbox, before, damage, view.most_buzz > 0 ? h("div", { class: "cb-soft" }, t("consent.limits_hold")) : null);
 }
 

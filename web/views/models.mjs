@@ -2,6 +2,7 @@
 import { size, t } from "../frontend/i18n.mjs";
 import { currentPrompt, onGraph, showNode } from "../frontend/graph.mjs";
 import { cancelDownload, downloads, isLoading, onDownload, onLook, onReconnected, readDownloads, startDownload } from "../frontend/progress.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
@@ -112,7 +113,7 @@ export class ModelsView {
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : noteOf(answer);
+    this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
@@ -129,7 +130,7 @@ export class ModelsView {
 
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
-    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && row.license[0], row.newer && t("models.has_newer")];
+    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
@@ -202,7 +203,7 @@ export class ModelsView {
     this.list.refresh((row) => row.reference === each.reference);
     if (each.status === "loading" || !isNews) return;
     const name = each.name || each.reference;
-    const error = each.status === "lost" ? t("models.interrupted", { name }) : each.error;
+    const error = each.status === "lost" ? t("models.interrupted", { name }) : fromServer(each.error);
     this.say(error || (each.status === "done" ? t("models.loaded", { name }) : ""));
     if (each.status === "failed" || each.status === "lost") this.object({ status: 500, data: { error } }, () => this.get({ ...each, name }));
     this.later();
