@@ -131,18 +131,19 @@ export class ModelsView {
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
     const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
+    const isUnderWay = row.reference && isLoading(row.reference);
+    const words = isUnderWay ? [percent(row), size(row.size)] : [t(`models.state.${row.state}`), ...about];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
-        h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
+        h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, words.filter(Boolean).join(" · "))),
       h("div", { class: "cb-cell", role: "gridcell" }, ...this.actions(row)));
   }
 
   actions(row) {
     if (row.reference && isLoading(row.reference)) {
-      const load = downloads.get(row.reference);
-      const share = load.of_bytes ? Math.round((100 * load.bytes) / load.of_bytes) : null;
+      const share = shareOf(row);
       const inside = h("div", { style: `width:${share ?? 30}%` });
       return [
         h("div", { class: "cb-meter", role: "progressbar", "aria-label": t("models.loading", { name: row.name }), "aria-valuenow": share, "aria-valuemin": 0, "aria-valuemax": 100 }, inside),
@@ -158,6 +159,7 @@ export class ModelsView {
 
   choose(row) {
     this.chosen = row;
+    this.chosenLoads = Boolean(row?.reference) && isLoading(row.reference);
     this.details.hidden = !row;
     if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
   }
@@ -201,6 +203,7 @@ export class ModelsView {
   moved(each, isNews) {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
+    if (this.chosen?.reference === each.reference && this.chosenLoads !== isLoading(each.reference)) this.choose(this.chosen);
     if (each.status === "loading" || !isNews) return;
     const name = each.name || each.reference;
     const error = each.status === "lost" ? t("models.interrupted", { name }) : fromServer(each.error);
@@ -208,6 +211,16 @@ export class ModelsView {
     if (each.status === "failed" || each.status === "lost") this.object({ status: 500, data: { error } }, () => this.get({ ...each, name }));
     this.later();
   }
+}
+
+function shareOf(row) {
+  const load = downloads.get(row.reference);
+  return load.of_bytes ? Math.round((100 * load.bytes) / load.of_bytes) : null;
+}
+
+function percent(row) {
+  const share = shareOf(row);
+  return share === null ? "" : `${share} %`;
 }
 
 export function kindText(kind) {
