@@ -81,6 +81,10 @@ const CSS = `
 .cb-dialog footer { padding: 12px 20px 16px; display: flex; gap: 8px; justify-content: flex-end; flex-wrap: wrap; flex: none; border-top: 1px solid var(--cb-line); }
 .cb-dialog ul { margin: 4px 0 0; padding-left: 18px; } .cb-dialog li { overflow-wrap: anywhere; }
 .cb-big { font-size: 22px; font-weight: 600; }
+.cb-settings .cb-notice { padding: 4px 0; } .cb-settings select.cb-field { min-width: 120px; }
+.cb-panel input[type="checkbox"] { appearance: none; flex: none; position: relative; width: 36px; height: 20px; margin: 2px 0; border-radius: 10px; background: var(--cb-hover); cursor: pointer; }
+.cb-panel input[type="checkbox"]::before { content: ""; position: absolute; left: 3px; top: 3px; width: 14px; height: 14px; border-radius: 50%; background: var(--cb-fieldtext); }
+.cb-panel input[type="checkbox"]:checked { background: var(--cb-accent); } .cb-panel input[type="checkbox"]:checked::before { left: 19px; background: #fff; }
 .cb-settings { display: flex; flex-direction: column; gap: 6px; align-items: flex-start; width: min(440px, 100%); min-width: min(280px, 100%); }
 @media (prefers-reduced-motion: no-preference) { .cb-meter > div { transition: width .2s; } }
 `;
