@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cut, linesOf } from "../../web/lib/consent.mjs";
+import { cut, linesOf, withWrittenNames } from "../../web/lib/consent.mjs";
 import { mayAsk, oursIn } from "../../web/lib/kinds.js";
 import { actionsOf, nameOf } from "../../web/lib/errors.mjs";
 import { isAbovePg } from "../../web/lib/pictures.mjs";
@@ -62,4 +62,15 @@ test("how the link stands is said in the page's language, with what the network 
   assert.equal(stateWords({ state: "joined", browsers: 0 }, t), "link.state.joined_none 0");
   assert.equal(stateWords({ state: "joined", browsers: 1, is_pairing: true }, t), "link.state.pairing 1");
   assert.equal(stateWords({ state: "new one", sentence: "Something." }, t), "Something.");
+});
+
+test("a name that is filled in for each run counts as it is written", () => {
+  const output = JSON.parse('{"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "cat-11", "images": ["2", 0]}}, "__proto__": {"class_type": "CivitaiBridgeGenerate"}}');
+  const named = withWrittenNames(output, () => "cat-%date:mm%");
+  assert.equal(named[1].inputs.filename_prefix, "cat-%date:mm%");
+  assert.equal(output[1].inputs.filename_prefix, "cat-11", "what is sent stays");
+  assert.ok(Object.hasOwn(named, "__proto__"), "no node is lost by its id");
+  const plain = (_, input) => (input === "filename_prefix" ? "another" : undefined);
+  assert.equal(withWrittenNames(output, plain)[1].inputs.filename_prefix, "cat-11");
+  assert.deepEqual(withWrittenNames(null, plain), {});
 });

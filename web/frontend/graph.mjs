@@ -81,6 +81,11 @@ export function nodeAt(id) {
   return node;
 }
 
+/** What a widget of a node holds, by the id that runs have; undefined where there is none. */
+export function widgetValue(id, name) {
+  return nodeAt(id)?.widgets?.find((each) => each.name === name)?.value;
+}
+
 /** Select a node and move the canvas to it; false where it is gone. */
 export function showNode(id) {
   const node = nodeOf(id);

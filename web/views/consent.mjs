@@ -9,7 +9,8 @@ import { pricesOf } from "./prices.mjs";
 
 /**
  * Ask a person about a run. `given` is the server's answer about the graph; `nodes` are the names of ours in it, for when
- * there is none. Resolves with true for Run alone; a yes is kept by the server, with the most Buzz that was shown.
+ * there is none. Resolves with `{hash, most}` of what was agreed to (`{}` where nobody knows what it costs), and with false
+ * for anything but Run; a yes is kept by the server, with the most Buzz that was shown.
  */
 export function askAbout(given, { prompt, nodes, again }) {
   return openDialog(t("consent.title"), (dialog, close) => draw(dialog, close, given, { prompt, nodes, again }));
@@ -20,10 +21,10 @@ function draw(dialog, close, given, context) {
   if (given.status !== 200) {
     const retry = async () => {
       const next = await context.again();
-      if (next.status === 200 && !next.data.asks) close(true);
+      if (next.status === 200 && !next.data.asks) close(answerOf(next.data));
       else draw(dialog, close, next, context);
     };
-    const anyway = button(t("consent.run_anyway"), () => close(true));
+    const anyway = button(t("consent.run_anyway"), () => close({}));
     dialog.fill([h("p", {}, t("consent.not_known", { nodes: cut(context.nodes.join(", "), 400) })), refusal(given, retry)], [refuse, anyway]);
     refuse.focus();
     return;
@@ -31,10 +32,14 @@ function draw(dialog, close, given, context) {
   const view = given.data;
   const run = button(t("consent.run"), async () => {
     await server.post("/civitai_bridge/consent", { hash: view.hash, most_buzz: view.most_buzz });
-    close(true); // a yes is a yes, remembered or not
+    close(answerOf(view)); // a yes is a yes, remembered or not
   }, { class: "cb-button cb-main" });
   dialog.fill([cost(view), paying(view), ...lists(view), price(context)], [refuse, run]);
   refuse.focus(); // Enter does nothing that costs
+}
+
+function answerOf({ hash, most_buzz: most }) {
+  return { hash, most };
 }
 
 function cost(view) {
