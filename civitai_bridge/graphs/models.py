@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidAir, UnknownReference
-from ..metadata.comfy.graph import Node
+from ..metadata.comfy.graph import Graph, Node
 from ..metadata.comfy.loras import OFF, loras_at
 from ..metadata.comfy.models import MODEL_INPUTS
 from ..metadata.comfy.remarks import Remarks
@@ -26,6 +26,9 @@ _PREFIX = "CivitaiBridge"
 # Our nodes that order from the fleet: what they name is not needed on this disk.
 _REMOTE = re.compile(r"CivitaiBridge(?:Generate\w*|Estimate|Upscale\w*|InterpolateVideo)")
 IS_REMOTE = _REMOTE.fullmatch  # whether a class of that name orders from the fleet
+# Our nodes that use files of this disk.
+NEEDS_FILES = re.compile(r"CivitaiBridge(?:ApplyLoras|Catalog\w+|Download|LoraStack)").fullmatch
+_LOOKUP, _FILE_OUTPUT = "CivitaiBridgeResolve", 7  # the output `file`
 _OUR_REFERENCES = re.compile(r"(?:.*\.)?(?:model|vae|air|reference(?:_?\d+)?)")
 # (input or class, kind, ComfyUI's folder): the first whose pattern is in `class.input`.
 _KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
@@ -76,23 +79,34 @@ def models_of(opened: OpenedGraph) -> tuple[NamedModel, ...]:
     """Every model that the graph names, each once for a node and input, in the order of the nodes."""
     named: dict[tuple[str, str, str], NamedModel] = {}
     for key, node in opened.graph.nodes.items():
-        for model in _named_by(key, opened.titles.get(key) or node.kind, node):
+        place = FLEET if _REMOTE.fullmatch(node.kind) or _looks_up_for_the_fleet(opened.graph, key) else DISK
+        for model in _named_by(key, opened.titles.get(key) or node.kind, node, place):
             named.setdefault((model.node, model.input, model.reference or model.name), model)
         if len(named) >= MOST_MODELS:
             break
     return tuple(list(named.values())[:MOST_MODELS])
 
 
-def _named_by(key: str, title: str, node: Node) -> Iterator[NamedModel]:
+def _looks_up_for_the_fleet(graph: Graph, key: str) -> bool:
+    """Whether a node only looks up what the fleet is asked for: its file is not used here, and what it tells goes to
+    nodes that order, and to no node of ours that needs the file."""
+    if graph.kind(key) != _LOOKUP:
+        return False
+    takers = [(graph.nodes[taker], wire) for taker in graph.takers[key] for wire in graph.nodes[taker].wires()]
+    uses = [(node.kind, wire.slot) for node, wire in takers if wire.node == key]
+    is_needed = any(slot == _FILE_OUTPUT or NEEDS_FILES(kind) for kind, slot in uses)
+    return not is_needed and any(_REMOTE.fullmatch(kind) for kind, _ in uses)
+
+
+def _named_by(key: str, title: str, node: Node, place: str) -> Iterator[NamedModel]:
     if node.kind.startswith(_PREFIX):
-        yield from _by_reference(key, title, node)
+        yield from _by_reference(key, title, node, place)
     else:
         yield from _by_loader(key, title, node)
     yield from _in_texts(key, title, node)
 
 
-def _by_reference(key: str, title: str, node: Node) -> Iterator[NamedModel]:
-    place = FLEET if _REMOTE.fullmatch(node.kind) else DISK
+def _by_reference(key: str, title: str, node: Node, place: str) -> Iterator[NamedModel]:
     for name, value in node.inputs.items():
         if not isinstance(value, str) or not _OUR_REFERENCES.fullmatch(name) or node.kind == f"{_PREFIX}ImageData":
             continue

@@ -13,7 +13,7 @@ from ..catalog.name_loras import name_loras
 from ..errors import BadInput, CivitaiError
 from ..metadata.comfy.graph import Graph, Wire
 from ..metadata.comfy.remarks import Remarks
-from ..metadata.comfy.values import written
+from ..metadata.comfy.values import version_in_words, written
 from ..metadata.comfy.wires import resolved
 from ..metadata.generation import GenerationData
 from ..orchestration.fill import completed
@@ -34,6 +34,8 @@ MOST_PRICED = 50  # nodes of one graph that are asked about
 _AT_ONCE = 4
 _STAND_IN = 512  # pixels a side of the picture that stands in for one that only a run makes
 _NOT_TYPED = ("loras", "image", "mask", "extra", "tags")
+_REFERENCES = ("model", "vae")
+_LOOKUP = "CivitaiBridgeResolve"
 _TYPED = {entry.name: entry.default for entry in fields(GenerationRequest) if entry.name not in _NOT_TYPED}
 
 
@@ -85,7 +87,7 @@ async def _price(graph: Graph, key: str, title: str, sources: Sources) -> Priced
     kind, inputs = graph.kind(key), graph.inputs(key)
     if kind not in PRICED:
         raise BadInput(f"What {kind} costs is asked when it runs.")
-    request, notes = _request(inputs)
+    request, notes = _request({**inputs, **_references(graph, inputs)})
     generation, unread = await _generation(graph, inputs.get("generation"), sources.reader)
 
     async def names(loras: Any) -> list[str]:
@@ -95,6 +97,21 @@ async def _price(graph: Graph, key: str, title: str, sources: Sources) -> Priced
     estimate = await sources.fleet.estimate(request, Terms(max_buzz=own_limit(inputs.get("max_buzz"))))
     sentences = (*notes, *unread, *left_out, *estimate.notes)
     return PricedNode(key, title, estimate.cost, estimate.affordable, notes=tuple(dict.fromkeys(sentences)))
+
+
+def _references(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that name a model and arrive from a lookup, as what is looked up: a version's id without the words
+    that stand around it in a graph, or the reference as it is written where only the site knows the version."""
+    looked_up: dict[str, Any] = {}
+    for name in _REFERENCES:
+        value = inputs.get(name)
+        if isinstance(value, Wire) and graph.kind(value.node) == _LOOKUP:
+            value = written(graph.inputs(value.node).get("reference"))
+            if isinstance(value, str):
+                looked_up[name] = value
+        elif (version := version_in_words(value)) is not None:
+            looked_up[name] = str(version)
+    return looked_up
 
 
 def _request(inputs: Mapping[str, Any]) -> tuple[GenerationRequest, list[str]]:

@@ -40,8 +40,10 @@ async def download_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
     return context.downloads.begin(reference, client, load, tell, every=every).as_json()
 
 
-async def downloads_answer(context: Context, _: Asked) -> Mapping[str, Any]:
-    """`GET /civitai_bridge/downloads`: those under way and the last that are over."""
+async def downloads_answer(context: Context, asked: Asked) -> Mapping[str, Any]:
+    """`GET /civitai_bridge/downloads?client_id=…`: those under way and the last that are over; the page of that client
+    is told from now on how the former go on."""
+    context.downloads.follow(asked.query.get("client_id", "")[:_LONGEST_REFERENCE])
     return {"downloads": [download.as_json() for download in context.downloads.all()]}
 
 

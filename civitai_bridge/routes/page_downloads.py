@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class PageDownloads:
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._numbers = itertools.count(1)
+        self._process = secrets.token_hex(4)  # a page still has the ids of the process before
         self._downloads: dict[str, Download] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._monotonic = monotonic
@@ -81,17 +83,21 @@ class PageDownloads:
         for download in self.loading():
             is_same = download.reference == reference and (download.every or not every)
             if is_same and not download.is_cancelled:
-                if client and client not in download.clients:
-                    download.clients = [*download.clients, client][-MOST_CLIENTS:]
+                _follow(download, client)
                 return download
         return None
+
+    def follow(self, client: str) -> None:
+        """Tell this client too how those under way go on."""
+        for download in self.loading():
+            _follow(download, client)
 
     def begin(self, reference: str, client: str, load: Load, tell: Tell, *, every: bool = False) -> Download:
         """Start one; it goes on by itself, and `tell` gets it now and then and at its end. Raises BadInput where too
         many are under way."""
         if len(self.loading()) >= AT_ONCE:
             raise BadInput(f"{AT_ONCE} downloads are under way; wait for one of them to end.")
-        download = Download(str(next(self._numbers)), reference, [client] if client else [], every)
+        download = Download(f"{self._process}-{next(self._numbers)}", reference, [client] if client else [], every)
         self._downloads[download.id] = download
         task = asyncio.get_running_loop().create_task(self._run(download, load, tell))
         self._tasks.add(task)
@@ -143,6 +149,11 @@ class PageDownloads:
             log.exception("A download of the page failed.")
             _end(download, FAILED, "It failed; the server's console says why.", "error")
         tell(download)
+
+
+def _follow(download: Download, client: str) -> None:
+    if client and client not in download.clients:
+        download.clients = [*download.clients, client][-MOST_CLIENTS:]
 
 
 def _end(download: Download, status: str, error: str, code: str) -> None:

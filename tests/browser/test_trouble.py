@@ -7,6 +7,7 @@ import io
 import threading
 from typing import Any
 
+from aiohttp import web
 from comfy_page import ComfyPage
 from faces import both_canvases
 from fake_answers import HOSTILE
@@ -93,6 +94,62 @@ def test_a_picture_of_100_megapixels_is_read_by_its_texts(server: PageServer, co
     encoded = base64.b64encode(content.getvalue()).decode()
     drop(comfy, file={"name": "large.png", "type": "image/png", "content": encoded})
     comfy.until(lambda: "CivitaiBridgeReadImage" in types(comfy), 20)
+
+
+def test_a_page_of_a_proxy_in_the_servers_place_runs_nothing_and_all_is_well_when_it_is_gone(
+    server: PageServer, comfy: ComfyPage
+):
+    login = {("GET", f"/civitai_bridge/{name}"): _login for name in ("account", "link", "key", "downloads")}
+    server.answers |= login | {("POST", "/civitai_bridge/graph"): _login}
+    comfy.load(paying(50))
+    comfy.queue()
+    expect(consent(comfy)).to_contain_text("Something else answered")
+    server.answers.clear()
+    comfy.page.evaluate("window.dispatchEvent(new Event('online'))")  # else it takes some seconds
+    expect(consent(comfy)).to_contain_text("At most 50 Buzz")
+    comfy.page.keyboard.press("Escape")
+    server.answers |= login
+    comfy.open_tab()
+    panel = comfy.page.locator(".cb-panel:not(.cb-settings)")
+    panel.get_by_role("tab", name="Account").click()
+    expect(panel).to_contain_text("Something else answered")
+    server.answers.clear()
+    comfy.page.evaluate("window.dispatchEvent(new Event('online'))")
+    expect(panel.get_by_text("A key is stored on the server")).to_be_visible()
+    expect(panel).not_to_contain_text("Something else answered")
+    assert server.queued == []
+
+
+def _login(_: object) -> web.Response:
+    return web.Response(text="<html>Please log in</html>", content_type="text/html")
+
+
+def test_a_server_that_hangs_when_run_is_pressed_is_said_and_nothing_is_sent_after_a_no(
+    server: PageServer, comfy: ComfyPage
+):
+    come = threading.Event()
+    server.answers["POST", "/civitai_bridge/graph"] = lambda _: come.wait(20) and {"asks": False}
+    comfy.load(paying(50))
+    comfy.queue()
+    expect(consent(comfy)).to_contain_text("Asking the server")
+    consent(comfy).get_by_role("button", name="Do not run").click()
+    come.set()
+    comfy.settle()
+    assert server.queued == []
+    comfy.queue()
+    comfy.until(lambda: len(server.queued) == 1)
+
+
+def test_what_came_of_collecting_stays_where_it_was_pressed(server: PageServer, comfy: ComfyPage):
+    waiting = [{"key": "k", "workflow_id": "w", "state": "finished", "cost": 8, "pictures": 1}]
+    server.answers["GET", "/civitai_bridge/account"] = lambda _: {"waiting": list(waiting)}
+    server.answers["POST", "/civitai_bridge/collect"] = lambda _: waiting.clear() or {"message": "1 picture is here."}
+    panel = comfy.open_tab()
+    panel.get_by_role("tab", name="Account").click()
+    panel.get_by_role("button", name="Collect all").click()
+    section = panel.get_by_role("region", name="To be collected")
+    expect(section).to_contain_text("has been collected")
+    expect(section).to_contain_text("1 picture is here.")
 
 
 def resolve(*references: Any) -> dict[str, Any]:

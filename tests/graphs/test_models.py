@@ -53,6 +53,24 @@ def test_what_the_fleet_uses_is_not_needed_here_and_its_prompt_holds_no_tags():
     assert (row.place, row.reference, other.reference) == ("disk", "128078", "7")
 
 
+@pytest.mark.parametrize(
+    ("takers", "place"),
+    [
+        ({"2": ("CivitaiBridgeGenerate", "model", 0)}, "fleet"),
+        ({"2": ("CivitaiBridgeGenerate", "model", 0), "3": ("PreviewAny", "source", 8)}, "fleet"),
+        ({"2": ("CivitaiBridgeGenerate", "model", 0), "3": ("CheckpointLoaderSimple", "ckpt_name", 7)}, "disk"),
+        ({"2": ("CivitaiBridgeGenerate", "model", 0), "3": ("CivitaiBridgeDownload", "reference", 0)}, "disk"),
+        ({"3": ("PreviewAny", "source", 8)}, "disk"),
+        ({}, "disk"),
+    ],
+)
+def test_what_is_looked_up_for_the_fleet_alone_is_not_needed_here(takers: dict[str, Any], place: str):
+    graph = {"1": {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": "128078"}}}
+    graph |= {key: {"class_type": kind, "inputs": {name: ["1", slot]}} for key, (kind, name, slot) in takers.items()}
+    (model,) = models_of(open_graph(graph))
+    assert (model.node, model.place) == ("1", place)
+
+
 def test_a_workflow_beside_the_prompt_says_where_its_models_are():
     workflow = {
         "nodes": [{"id": 1, "type": "X", "properties": {"models": [{"name": "a.safetensors", "url": "https://civitai.com/api/download/models/300001", "directory": "loras"}, 7, {"name": 3}]}}],

@@ -49,6 +49,17 @@ async def test_wires_are_followed_to_what_is_written_and_the_rest_has_a_stand_in
     assert nodes["6"]["cost"] and not nodes["6"]["error"]
 
 
+async def test_a_model_that_a_lookup_hands_on_costs_what_it_costs_when_it_is_typed(room: Room):
+    references = [str(CHECKPOINT), f"https://civitai.com/models/101055?modelVersionId={CHECKPOINT}",
+                  "https://civitai.com/models/101055", f"urn:air:sdxl:checkpoint:civitai:101055@{CHECKPOINT}"]  # fmt: skip
+    prompt: dict[str, Any] = {"typed": generate()}
+    for number, reference in enumerate(references):
+        prompt[f"lookup {number}"] = {"class_type": "CivitaiBridgeResolve", "inputs": {"reference": reference}}
+        prompt[f"wired {number}"] = generate(model=[f"lookup {number}", 0])
+    nodes = (await priced(room, prompt))["nodes"]
+    assert [(node["error"], node["cost"]) for node in nodes] == [("", nodes[0]["cost"])] * (len(references) + 1)
+
+
 async def test_what_cannot_be_priced_says_why(room: Room):
     prompt = {"1": generate(model=""), "2": generate(width={"odd": 1}), "3": generate(quantity=99),
               "4": {"class_type": "KSampler", "inputs": {}}}  # fmt: skip

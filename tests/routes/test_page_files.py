@@ -167,6 +167,7 @@ async def test_two_pages_are_told_of_one_download_and_one_that_was_stopped_is_be
     first = downloads.begin("1", "a", load, tell)
     assert downloads.joined("1", "b", every=False) is first and downloads.joined("1", "a", every=False) is first
     assert downloads.joined("2", "b", every=False) is None and downloads.joined("1", "b", every=True) is None
+    downloads.follow("c")
     downloads.cancel(first.id)
     assert downloads.joined("1", "b", every=False) is None, "it loads nothing any more"
     whole = downloads.begin("1", "b", load, tell, every=True)
@@ -175,7 +176,8 @@ async def test_two_pages_are_told_of_one_download_and_one_that_was_stopped_is_be
     while downloads.loading():
         await asyncio.sleep(0.01)
     assert (first.status, whole.status) == ("stopped", "done")
-    assert sorted(told) == [("1", "a"), ("1", "b"), ("2", "b")]
+    assert sorted(told) == [(first.id, "a"), (first.id, "b"), (first.id, "c"), (whole.id, "b")]
+    assert PageDownloads().begin("1", "", load, tell).id != first.id, "a page still has the ids of a server before"
 
 
 async def test_what_was_paid_and_not_fetched_is_written_to_the_output_folder_once(room: Room):

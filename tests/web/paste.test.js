@@ -59,7 +59,7 @@ test("a picture with a text and no graph is ours, one with a graph is core's", (
   assert.deepEqual(marksOf(png(["iTXt", "prompt\0{}"])), { generation: false, graph: true });
   assert.deepEqual(marksOf(png()), { generation: false, graph: false });
   const wide = (value) => [...value].flatMap((letter) => [0, letter.charCodeAt(0)]);
-  assert.deepEqual(marksOf(new Uint8Array([0xff, 0xd8, ...wide("UNICODE\0a cat\nSteps: 20, Seed: 1")])), { generation: true, graph: false });
+  assert.deepEqual(marksOf(new Uint8Array([0xff, 0xd8, 0xff, ...wide("UNICODE\0a cat\nSteps: 20, Seed: 1")])), { generation: true, graph: false });
   assert.deepEqual(marksOf(new TextEncoder().encode('RIFF....WEBP workflow:{"nodes":[]}')), { generation: false, graph: true });
 });
 
@@ -83,4 +83,17 @@ test("a plan of the server's is taken whole or not at all", () => {
   for (const bad of [{}, { nodes: [] }, { nodes: [{}] }, { nodes, links: [["a", "x", "gone", "y"]] }, { nodes: Array(99).fill(nodes[0]) }]) {
     assert.equal(planFrom(bad), null);
   }
+});
+
+test("what is called a picture and is none is core's, and a broken one breaks nothing", () => {
+  const bytes = (...parts) => new Uint8Array(parts.flatMap((part) => (typeof part === "string" ? [...part].map((letter) => letter.charCodeAt(0)) : part)));
+  const none = { generation: false, graph: false };
+  for (const text of ["<svg onload='x'>\nSteps: 20, ", "<!doctype html>\nSteps: 20, Seed: 1", "", "GIF89a\nSteps: 20, "]) assert.deepEqual(marksOf(bytes(text)), none);
+  const head = "\x89PNG\r\n\x1a\n";
+  for (const rest of ["", "\xff\xff\xff\xfftEXt", "\0\0\0\x09tE", "\xff\xff\xff\xffIDATxxxxxxxx"]) assert.deepEqual(marksOf(bytes(head, rest)), none);
+  assert.ok(marksOf(bytes(head, "\xff\xff\xff\xfftEXtparameters\0cut off")).generation, "the server says what is wrong with it");
+});
+
+test("a long text of empty lines, spaces or commas is looked at once", () => {
+  for (const part of ["\n", "\r", "\u2028", " ", "\n ", ",", ", \n", "\nSteps: 1 "]) readingOf(part.repeat(99_000 / part.length)); // squared, it would take a minute
 });

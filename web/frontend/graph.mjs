@@ -2,6 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
+const PATIENCE = 120_000; // milliseconds for a picture on its way into the input folder
 const SETTLES = 600; // milliseconds until Nodes 2.0 has laid new nodes out, which an undo step is to hold
 
 /** What a run would send, as `{output, workflow}`. */
@@ -154,11 +155,11 @@ export function middle() {
   return canvasPlace(box.left + box.width / 2 - 150, box.top + box.height / 3);
 }
 
-/** Put a file into ComfyUI's input folder; gives its name for a picture widget. Throws where the server says no. */
+/** Put a file into ComfyUI's input folder; gives its name for a picture widget. Throws `HTTP …` where the server says no. */
 export async function upload(file) {
   const form = new FormData();
   form.append("image", file, file.name || "picture.png");
-  const answer = await api.fetchApi("/upload/image", { method: "POST", body: form });
+  const answer = await api.fetchApi("/upload/image", { method: "POST", body: form, signal: AbortSignal.timeout(PATIENCE) });
   if (answer.status !== 200) throw new Error(`HTTP ${answer.status}`);
   const { name, subfolder } = await answer.json();
   return subfolder ? `${subfolder}/${name}` : name;

@@ -1,7 +1,9 @@
 // The page's words: read from ComfyUI's own /i18n, in ComfyUI's own language.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { numberText, sentenceTranslator, sizeText, translator } from "../lib/words.mjs";
+import { numberText, sizeText, translator } from "../lib/words.mjs";
+
+const PATIENCE = 10_000; // milliseconds until keys stand in for words
 
 let languages = {};
 let loading = null;
@@ -9,16 +11,24 @@ let current = { language: "", t: (key) => key };
 
 /** Resolves when the words are here; they are asked for once, and again after a failure. */
 export function loadWords() {
-  loading ??= api.getCustomNodesI18n().then(
+  loading ??= Promise.race([api.getCustomNodesI18n(), tooLate()]).then(
     (all) => {
-      languages = all ?? {};
+      if (typeof all !== "object" || all === null) return notNow(); // a page of something in between
+      languages = all;
       current = { language: "", t: (key) => key };
     },
-    () => {
-      loading = null; // the server does not answer: keys stand in until it does
-    },
+    notNow,
   );
   return loading;
+}
+
+function tooLate() {
+  return new Promise((_, reject) => setTimeout(reject, PATIENCE));
+}
+
+// The server does not answer: keys stand in until it does.
+function notNow() {
+  loading = null;
 }
 
 /** ComfyUI's language, like `en` or `zh-TW`. */
@@ -31,11 +41,6 @@ export function t(key, values) {
   const now = language();
   if (current.language !== now) current = { language: now, t: translator(languages, now) };
   return current.t(key, values);
-}
-
-/** What the server wrote, in the page's language where it is one of its fixed sentences. */
-export function fromServer(sentence) {
-  return sentenceTranslator(languages, language())(sentence);
 }
 
 export const number = (value) => numberText(value, language());

@@ -6,12 +6,14 @@ import { server } from "./server.mjs";
 import { pageSetting } from "./settings.js";
 import { say } from "./toasts.mjs";
 
+const PATIENCE = 6; // seconds until the page makes the nodes as it thinks right itself
+
 /** Put the nodes for a reading on the canvas; `place` is in the canvas' own units. */
 export async function addReading(reading, place) {
   await loadWords();
   const { kind, ...what } = reading;
   const body = kind === "picture" ? { image: what.name } : what;
-  const given = await server.post("/civitai_bridge/paste", { ...body, to: pageSetting("pasteTo") });
+  const given = await server.post("/civitai_bridge/paste", { ...body, to: pageSetting("pasteTo") }, { patience: PATIENCE });
   const plan = planOf(reading, given.status === 200 ? given.data : null);
   const made = addNodes(plan, place);
   if (!made) return say("error", t("title"), t("paste.no_nodes"));
@@ -24,6 +26,7 @@ export async function addPicture(file, place) {
   try {
     return await addReading({ kind: "picture", name: await upload(file) }, place);
   } catch (error) {
-    return say("error", t("title"), t("paste.no_upload", { reason: error.message }));
+    const isAnswered = /^HTTP \d+$/.test(error.message);
+    return say("error", t("title"), isAnswered ? t("paste.no_upload", { reason: error.message }) : t("paste.no_answer"));
   }
 }

@@ -8,6 +8,8 @@ const listeners = new Set();
 const again = new Set();
 const linked = new Set();
 const jobs = new Set();
+const looks = new Set();
+const BETWEEN = 5000; // milliseconds between two looks
 
 // A function that takes a callback into a set and gives one that takes it out again.
 function subscription(callbacks) {
@@ -22,6 +24,9 @@ export const onDownload = subscription(listeners);
 
 /** Calls back when the server is here again after it was away: events in between are lost. */
 export const onReconnected = subscription(again);
+
+/** Calls back when a person looks at the page again: another tab may have changed what is shown; gives a function that ends it. */
+export const onLook = subscription(looks);
 
 /** Calls back when something about CivitAI Link changed; gives a function that ends it. */
 export const onLink = subscription(linked);
@@ -54,14 +59,15 @@ export function cancelDownload(reference) {
   return server.post("/civitai_bridge/download/cancel", { id: downloads.get(reference)?.id ?? "" });
 }
 
-/** Ask how far all downloads are. What ended before this page looked is no news; one that the server does not know any more ended with it. */
+/** Ask how far all downloads are, and to be told how those under way go on. What ended before this page looked is no news;
+ * one that the server does not know any more is lost: it was started again. */
 export async function readDownloads() {
-  const given = await server.get("/civitai_bridge/downloads");
+  const given = await server.get(`/civitai_bridge/downloads?client_id=${encodeURIComponent(api.clientId ?? "")}`);
   if (given.status !== 200) return;
   const told = given.data.downloads ?? [];
   for (const download of told) note(download, download.status === "loading" || isLoading(download.reference));
   for (const [reference, download] of downloads) {
-    if (download.status === "loading" && !told.some((each) => each.reference === reference)) note({ ...download, status: "stopped" });
+    if (download.status === "loading" && !told.some((each) => each.reference === reference)) note({ ...download, status: "lost" });
   }
 }
 
@@ -78,4 +84,12 @@ export function listen() {
     if (downloads.size) readDownloads();
     for (const callback of again) callback();
   });
+  let lookedAt = performance.now();
+  const look = () => {
+    if (document.hidden || performance.now() - lookedAt < BETWEEN) return;
+    lookedAt = performance.now();
+    for (const callback of looks) callback();
+  };
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("focus", look);
 }

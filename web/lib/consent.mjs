@@ -1,4 +1,15 @@
 // Pure: the lines of the question before a run.
+import { shown } from "./values.mjs";
+
+/** Whether the server has said of a graph that nobody needs to be asked; whatever else was answered says no such thing. */
+export function asksNothing({ status, data }) {
+  return status === 200 && data?.asks === false;
+}
+
+/** Whether an answer says what a graph will do, so that it can be shown. */
+export function tellsOfGraph({ status, data }) {
+  return status === 200 && typeof data?.asks === "boolean" && typeof data.hash === "string" && Number.isFinite(data.most_buzz);
+}
 
 /**
  * What the panel lists of an answer about a graph: `paying`, `writes` and `downloads` as texts with how many more there
@@ -10,7 +21,7 @@ export function linesOf(list, text, most = 12, longest = 160) {
 }
 
 export function cut(text, longest = 160) {
-  const whole = String(text ?? "").replace(/\s+/g, " ").trim();
+  const whole = shown(text ?? "").replace(/\s+/g, " ").trim();
   return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
 }
 

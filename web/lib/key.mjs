@@ -1,5 +1,6 @@
 // Pure helpers of the field for the API key: asking the server, and what is said of its answers. A key passes through and
 // stays nowhere; the admin token stays in the page's memory alone.
+import { troubleText } from "./trouble.mjs";
 
 const KEY_PATH = "/civitai_bridge/key";
 const SOURCES = ["none", "file", "environment", "sandbox"];
@@ -19,13 +20,11 @@ export function keyRoutes(server) {
  * What the field shows of an answer: a sentence, whether it tells of trouble, whether the admin token is asked for, and
  * whether there may be something to forget or to enter.
  */
-export function viewOf({ status, data, wrongToken }, t) {
+export function viewOf({ status, data, wrongToken, why }, t) {
   const asked = { sentence: "", trouble: true, needsToken: false, canSave: false, canForget: false };
   if (status === 401) return { ...asked, needsToken: true, sentence: tokenSentence(data, wrongToken, t) };
-  if (status === 0) return { ...asked, sentence: t("common.no_server") };
   if (status !== 200 || !SOURCES.includes(data.source)) {
-    const sentence = data.error ? String(data.error) : t("common.no_words", { status });
-    return { ...asked, sentence, canSave: status !== 404 };
+    return { ...asked, sentence: troubleText({ status, data, why }, t), canSave: status !== 404 && status !== 0 };
   }
   const change = CHANGES.includes(data.status) ? `${t(`key.${data.status}`)} ` : "";
   const changes = data.source !== "sandbox";

@@ -2,7 +2,7 @@
 
 const HOSTS = /^(?:www\.)?civitai\.(?:com|red|green)$/;
 const LONGEST = 100_000; // letters of a text with generation data
-const STEPS = /(?:^|[\n,])\s*Steps: ?\d+\s*(?:,|$)/m;
+const STEPS = /(?:^|[\n,])[ \t]*Steps: ?\d+\s*(?:,|$)/m; // of one line: looking over empty lines costs their number squared
 
 /** The CivitAI image, post or model that a text is the address of, as `{kind, reference}`; null for any other text. */
 export function addressOf(text) {
@@ -52,9 +52,14 @@ export function firstAddress(list) {
  * the server reads the picture. `bytes` is a Uint8Array of the whole file.
  */
 export function marksOf(bytes) {
-  const isPng = bytes[0] === 0x89 && bytes[1] === 0x50;
-  return isPng ? marksOfPng(bytes) : marksOfOther(bytes);
+  const begins = (at, ...values) => values.every((value, place) => bytes[at + place] === value);
+  if (begins(0, 0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10)) return marksOfPng(bytes);
+  const isWebp = begins(0, ...[..."RIFF"].map(code)) && begins(8, ...[..."WEBP"].map(code));
+  const isOther = begins(0, 0xff, 0xd8, 0xff) || isWebp; // whatever its type says
+  return isOther ? marksOfOther(bytes) : { generation: false, graph: false };
 }
+
+const code = (letter) => letter.charCodeAt(0);
 
 function marksOfPng(bytes) {
   const marks = { generation: false, graph: false };

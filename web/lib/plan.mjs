@@ -33,7 +33,7 @@ export function planFrom({ nodes, links }) {
   const ids = new Map(nodes.map((node, place) => [String(node?.id ?? place), place]));
   const isNode = (node) => typeof node?.type === "string";
   if (!nodes.every(isNode)) return null;
-  const wires = list(links).map(([from, output, to, input]) => ({
+  const wires = list(links).filter(Array.isArray).map(([from, output, to, input]) => ({
     from: ids.get(String(from)), output: String(output), to: ids.get(String(to)), input: String(input),
   }));
   if (wires.some(({ from, to }) => from === undefined || to === undefined)) return null;

@@ -1,9 +1,11 @@
 // Whose key this is, what was spent, what waits to be fetched, and what stands between this machine and CivitAI.
 import { language, number, t } from "../frontend/i18n.mjs";
-import { onPaid, onReconnected } from "../frontend/progress.mjs";
+import { onLook, onPaid, onReconnected } from "../frontend/progress.mjs";
+import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { openSettings } from "../frontend/settings.js";
 import { accountOf, findingOf } from "../lib/account.mjs";
+import { LONG } from "../lib/session.mjs";
 import { keyField } from "./key_field.mjs";
 import { LinkSection } from "./link.mjs";
 import { button, h, notice, sentence } from "./make.mjs";
@@ -17,15 +19,17 @@ export class AccountView {
     this.say = say;
     this.element = h("div", { class: "cb-view" });
     this.key = h("div", {});
+    this.fetched = h("div", { role: "status", class: "cb-soft" }); // what came of collecting; outlives its section
     this.place = h("div", { class: "cb-account" });
     this.element.append(this.place);
-    this.forget = [onReconnected(() => this.isShown && this.element.isConnected && this.load()), onPaid(() => this.paid())];
+    this.forget = [onReconnected(() => this.isShown && this.element.isConnected && this.load()), onPaid(() => this.paid()), onLook(() => this.looked())];
     this.link = new LinkSection(say);
     this.isShown = false;
   }
 
   start() {
-    if (!this.isShown) keyField(this.key, () => this.load());
+    if (!this.isShown) this.lookAtKey = keyField(this.key, () => this.load());
+    this.fetched.textContent = "";
     this.isShown = true;
     this.load();
     this.link.start();
@@ -46,10 +50,22 @@ export class AccountView {
     if (this.isShown && this.element.isConnected && !this.element.contains(document.activeElement)) this.load();
   }
 
+  /** Another tab may have changed the key and what is spent. */
+  looked() {
+    if (this.isShown && this.element.isConnected) this.lookAtKey();
+    this.paid();
+  }
+
   async load() {
     if (!this.place.childElementCount) this.place.replaceChildren(notice(t("common.asking")));
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     const given = await server.get(PATH);
-    if (!this.isShown) return;
+    if (!this.isShown || turn !== this.turn) return; // what was asked before a change is not shown after it
+    if (this.isAway && given.status === 200) {
+      this.lookAtKey(); // neither was in the page meanwhile
+      this.link.load();
+    }
+    this.isAway = given.status !== 200;
     const sections = given.status === 200 ? this.sections(accountOf(given.data)) : [refusal(given, () => this.load())];
     const key = given.status === 401 || given.status === 0 ? [] : [section("account.key", this.key)];
     this.place.replaceChildren(...key, ...sections.filter(Boolean));
@@ -60,12 +76,12 @@ export class AccountView {
   }
 
   waiting({ waiting, waitingCount }) {
-    if (!waiting.length) return section("account.waiting", h("div", { class: "cb-soft" }, t("account.nothing_waits")));
-    const status = h("div", { role: "status", class: "cb-soft" });
+    const status = this.fetched;
+    if (!waiting.length) return section("account.waiting", status, h("div", { class: "cb-soft" }, t("account.nothing_waits")));
     const collect = async (key) => {
       status.textContent = t("account.collecting");
-      const given = await server.post("/civitai_bridge/collect", key ? { key } : {});
-      const words = given.status === 200 ? String(given.data.message ?? "") : sentenceOf(given);
+      const given = await server.post("/civitai_bridge/collect", key ? { key } : {}, { patience: LONG });
+      const words = given.status === 200 ? fromServer(String(given.data.message ?? "")) : sentenceOf(given);
       if (given.status === 200) await this.load();
       status.textContent = words;
       this.say(words);
@@ -78,10 +94,10 @@ export class AccountView {
 
   doctor({ findings }) {
     const place = h("div", { class: "cb-list-plain" });
-    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, text }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, `${topic}: `), ...sentence(text))));
+    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, lines }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, topicOf(topic)), ...sentence(allFromServer(lines)))));
     const look = button(t("account.check"), async () => {
       place.textContent = t("common.asking");
-      const given = await server.get("/civitai_bridge/doctor");
+      const given = await server.get("/civitai_bridge/doctor", { patience: LONG });
       if (given.status === 200) show((given.data.findings ?? []).map(findingOf));
       else place.textContent = sentenceOf(given);
       this.say(t("account.checked"));
@@ -95,7 +111,7 @@ function waitingLine(each, collect) {
   const when = each.created ? new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" }).format(each.created) : "";
   const about = [when, each.cost === null ? "" : t("account.buzz", { buzz: number(each.cost) }), t("consent.quantity", { count: each.pictures }), each.workflow].filter(Boolean);
   return h("div", { class: "cb-row" },
-    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, each.error) : null),
+    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, fromServer(each.error)) : null),
     button(t("account.collect"), () => collect(each.key), { "aria-label": t("account.collect_of", { name: each.name }) }));
 }
 
@@ -106,7 +122,13 @@ export function section(key, ...children) {
 function whose({ user, wallets, notes }) {
   if (!user && !wallets.length && !notes.length) return null;
   const purse = wallets.flatMap(({ name, buzz }) => [h("dt", {}, walletName(name)), h("dd", {}, t("account.buzz", { buzz: number(buzz) }))]);
-  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(note))));
+  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(fromServer(note)))));
+}
+
+function topicOf(topic) {
+  const key = `account.topics.${topic}`;
+  const text = t(key);
+  return t("account.topic", { topic: text === key ? topic : text });
 }
 
 function walletName(name) {

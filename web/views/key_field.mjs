@@ -1,8 +1,10 @@
 // One field for the CivitAI API key. It goes to our route, and nothing ever comes back but whether there is one.
 import { loadWords, t } from "../frontend/i18n.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { keyRoutes, viewOf, warningOf } from "../lib/key.mjs";
 import { button, h, sentence } from "./make.mjs";
+import { goOn } from "./refusal.mjs";
 import { dress } from "./style.mjs";
 
 const ACCOUNT = "https://civitai.com/user/account";
@@ -19,7 +21,10 @@ function secretRow(label, buttons) {
   return { row: h("div", { class: "cb-row cb-wide" }, input, ...buttons), input };
 }
 
-/** Fill an element with the field; `changed` is told when there is another key, or none. */
+/**
+ * Fill an element with the field; `changed` is told when there is another key, or none. Gives a function that looks again
+ * how things stand.
+ */
 export function keyField(box, changed = () => {}) {
   dress();
   const entered = (input) => {
@@ -27,7 +32,7 @@ export function keyField(box, changed = () => {}) {
     input.value = "";
     return value;
   };
-  const save = button(t("key.save"), () => change(entered(key.input), (value) => (value.trim() ? routes.save(value) : routes.state())));
+  const save = button(t("key.save"), () => saveKey(entered(key.input)));
   const forget = button(t("key.forget"), () => change("", () => routes.forget()));
   const use = button(t("common.continue"), () => change(entered(token.input), (value) => void routes.useToken(value)));
   const key = secretRow(t("key.key"), [save, forget]);
@@ -37,16 +42,31 @@ export function keyField(box, changed = () => {}) {
   const warning = warned ? h("div", { class: "cb-bad" }, t(warned)) : null;
   const link = h("a", { href: ACCOUNT, target: "_blank", rel: "noopener noreferrer", style: "color:inherit;text-decoration:underline" }, t("key.make"));
 
+  async function saveKey(value) {
+    const answer = await change(value, (entry) => (entry.trim() ? routes.save(entry) : routes.state()));
+    if (answer.status !== 0 || !value.trim()) return;
+    key.input.value ||= value; // nobody has it: it need not be looked for again
+    status.textContent = t("common.not_saved");
+  }
+
+  const look = () => change("", () => routes.state());
+
   async function change(value, asking) {
     const answer = await asking(value);
-    if (!answer) return;
+    if (answer) show(answer);
+    return answer;
+  }
+
+  function show(answer) {
     const view = viewOf(answer, t);
-    status.replaceChildren(...sentence(view.sentence));
+    status.replaceChildren(...sentence(fromServer(view.sentence)));
+    goOn(answer, status, look);
+    if (answer.status === 0) return; // what can be pressed stays as it was
     status.className = view.trouble && !view.needsToken ? "cb-bad" : "cb-soft";
     token.row.hidden = !view.needsToken;
     key.row.hidden = link.hidden = !view.canSave;
     forget.hidden = !view.canForget;
-    if (view.needsToken) server.whenToken(() => change("", () => routes.state()));
+    if (view.needsToken) server.whenToken(look);
     if (answer.data?.status) changed();
   }
 
@@ -54,6 +74,6 @@ export function keyField(box, changed = () => {}) {
   box.style.cssText = "height:auto;overflow:visible;background:none;";
   for (const each of [key.row, token.row, link]) each.hidden = true;
   box.replaceChildren(status, key.row, token.row, link, ...(warning ? [warning] : []));
-  loadWords().then(() => change("", () => routes.state()));
-  return box;
+  loadWords().then(look);
+  return look;
 }

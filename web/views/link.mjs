@@ -1,10 +1,11 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
 import { language, t } from "../frontend/i18n.mjs";
 import { onLink } from "../frontend/progress.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
-import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
+import { codeOf, detailOf, linesOfLog, linkOf, stateWords, wireWord } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
-import { sentenceOf } from "./refusal.mjs";
+import { goOn, sentenceOf } from "./refusal.mjs";
 
 const PATH = "/civitai_bridge/link";
 const EVERY = 3000; // milliseconds between two looks while it is paired and shown
@@ -12,6 +13,7 @@ const EVERY = 3000; // milliseconds between two looks while it is paired and sho
 export class LinkSection {
   constructor(say) {
     this.say = say;
+    this.again = () => this.isAsking || this.load();
     this.status = h("div", { role: "status" });
     this.place = h("div", { style: "display:flex;flex-direction:column;gap:8px" });
     this.log = h("ul", { class: "cb-log", "aria-label": t("link.log") });
@@ -29,7 +31,7 @@ export class LinkSection {
 
   start() {
     this.pause();
-    this.timer = setInterval(() => this.element.isConnected && this.isPaired && this.load(), EVERY);
+    this.timer = setInterval(() => this.element.isConnected && this.isPaired && !this.isAsking && this.load(), EVERY);
     this.forget = onLink(() => this.element.isConnected && this.load());
     return this.load();
   }
@@ -40,11 +42,13 @@ export class LinkSection {
   }
 
   async load() {
-    const given = await server.get(PATH);
+    this.isAsking = true; // questions to a server that hangs would fill the browser's few connections
+    const given = await server.get(PATH).finally(() => (this.isAsking = false));
     this.element.hidden = given.status === 404; // a server without it
-    if (given.status === 401) return void server.whenToken(() => this.load());
+    if (given.status === 401) return void server.whenToken(this.again);
+    goOn(given, this.status, this.again);
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
-    return this.draw({ ...linkOf(given.data), sentence: stateWords(given.data, t) });
+    return this.draw({ ...linkOf(given.data), sentence: [fromServer(stateWords(given.data, t)), fromServer(detailOf(given.data))].filter(Boolean).join(" ") });
   }
 
   draw(link) {
@@ -59,13 +63,14 @@ export class LinkSection {
     if (this.logBox.open) this.readLog();
   }
 
-  question({ number, sentence }) {
+  question({ number, sentence: asked }) {
+    const sentence = fromServer(asked);
     const answer = (allow) => this.post("answer", { number, allow });
     return h("div", { class: "cb-row", role: "group", "aria-label": sentence }, h("span", { class: "cb-grow" }, sentence), button(t("link.allow"), () => answer(true)), button(t("link.deny"), () => answer(false)));
   }
 
   activity({ id, type, status, share }) {
-    const words = [type, status, share === null ? "" : `${share} %`].filter(Boolean).join(" · ");
+    const words = [wireWord("type", type, t), wireWord("status", status, t), share === null ? "" : `${share} %`].filter(Boolean).join(" · ");
     return h("div", { class: "cb-row" }, h("span", { class: "cb-grow" }, words), id ? button(t("common.cancel"), () => this.post("cancel", { id }), { "aria-label": t("link.cancel_of", { name: words }) }) : null);
   }
 
@@ -109,6 +114,10 @@ export class LinkSection {
     if (given.status !== 200) return void this.log.replaceChildren(h("li", {}, sentenceOf(given)));
     const lines = linesOfLog(given.data);
     const when = new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" });
-    this.log.replaceChildren(...(lines.length ? lines.map(({ at, text }) => h("li", {}, at ? `${when.format(at)} · ${text}` : text)) : [h("li", { class: "cb-soft" }, t("link.no_log"))]));
+    this.log.replaceChildren(...(lines.length ? lines.map((line) => h("li", {}, logLine(line, when))) : [h("li", { class: "cb-soft" }, t("link.no_log"))]));
   }
+}
+
+function logLine({ at, type, subject, outcome, detail }, when) {
+  return [at ? when.format(at) : "", wireWord("type", type, t), subject, wireWord("status", outcome, t), fromServer(detail)].filter(Boolean).join(" · ");
 }

@@ -1,4 +1,5 @@
 // Elements, made of names, properties and children. A child that is a string becomes text, never HTML.
+import { shown } from "../lib/values.mjs";
 
 /** `h("button", { class: "cb-button", onclick, "aria-label": … }, "Text", element)`; null children are left out. */
 export function h(name, properties = {}, ...children) {
@@ -7,9 +8,10 @@ export function h(name, properties = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "style") element.style.cssText = value;
-    else element.setAttribute(key, value === true ? "" : String(value));
+    else element.setAttribute(key, value === true ? "" : shown(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  const present = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  element.append(...present.map((child) => (child instanceof Node ? child : shown(child))));
   return element;
 }
 

@@ -1,9 +1,10 @@
 // One model of the graph: all that is known of it, its trigger words, its other files, a newer version.
 import { addToPrompt, setInput } from "../frontend/graph.mjs";
-import { fromServer, size, t } from "../frontend/i18n.mjs";
+import { size, t } from "../frontend/i18n.mjs";
+import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { openPage } from "../frontend/toasts.mjs";
 import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
-import { button, h } from "./make.mjs";
+import { button, h, sentence } from "./make.mjs";
 import { preview } from "./preview.mjs";
 
 /** The elements of the details of a row; `get`, `show` and `say` are what the view does. */
@@ -30,9 +31,9 @@ function facts(row) {
     ["models.file", row.file],
     ["models.size", size(row.size)],
     ["models.base_model", row.baseModel],
-    ["models.license", row.license.map(fromServer).join(" ")],
+    ["models.license", allFromServer(row.license)],
     ["models.early_access_until", row.earlyAccess && (row.earlyAccess.until || t("common.yes"))],
-    ["models.restricted", row.restricted],
+    ["models.restricted", fromServer(row.restricted)],
     ["models.named", row.written !== row.name ? row.written : ""],
     ["models.reference", row.reference],
   ];
@@ -40,7 +41,7 @@ function facts(row) {
 }
 
 function notes(row) {
-  return row.notes.length ? h("div", { class: "cb-soft" }, ...row.notes.map((line) => h("div", {}, line))) : null;
+  return row.notes.length ? h("div", { class: "cb-soft" }, ...row.notes.map((line) => h("div", {}, ...sentence(fromServer(line))))) : null;
 }
 
 function triggerWords(row, say) {

@@ -1,14 +1,15 @@
 // What the graph on the canvas needs: each model with its state, what is missing with a press to get it.
 import { size, t } from "../frontend/i18n.mjs";
 import { currentPrompt, onGraph, showNode } from "../frontend/graph.mjs";
-import { cancelDownload, downloads, isLoading, onDownload, onReconnected, readDownloads, startDownload } from "../frontend/progress.mjs";
+import { cancelDownload, downloads, isLoading, onDownload, onLook, onReconnected, readDownloads, startDownload } from "../frontend/progress.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
-import { refusal } from "./refusal.mjs";
+import { goOn, refusal, sentenceOf } from "./refusal.mjs";
 
 const ROW = 56; // pixels
 const REST = 700; // milliseconds after the last change of the graph
@@ -31,11 +32,12 @@ export class ModelsView {
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
     this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
+    this.failure = h("div", { role: "alert", hidden: true }); // stays until it is closed, whatever is drawn meanwhile
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
       h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all), this.note),
-      this.body, this.list.element, this.details);
-    this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.isShown && this.element.isConnected && this.load(false))];
+      this.body, this.list.element, this.failure, this.details);
+    this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.lookAgain()), onLook(() => this.lookAgain())];
     this.draw();
   }
 
@@ -50,8 +52,16 @@ export class ModelsView {
     clearTimeout(this.timer);
   }
 
+  /** What is here, and what loads, may have changed meanwhile. */
+  lookAgain() {
+    if (!this.isShown || !this.element.isConnected) return;
+    this.load(false);
+    readDownloads();
+  }
+
   stop() {
     this.pause();
+    this.asking?.abort();
     this.list.stop();
     for (const forget of this.forget) forget?.();
   }
@@ -65,25 +75,29 @@ export class ModelsView {
   /** Ask the server about the graph as it is; `ask` also asks CivitAI about what is not known here. */
   async load(ask) {
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.asking?.abort(); // a browser has few connections, and a run needs one
+    const { signal } = (this.asking = new AbortController());
     this.element.setAttribute("aria-busy", "true");
     const { output, workflow } = await currentPrompt().catch(() => ({}));
     if (!output) return void this.take({ status: 400, data: { error: t("models.no_graph") } });
-    const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" });
+    const quick = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "local" }, { signal });
     if (quick.status === 200) quick.data.models = withWhatIsKnown(quick.data.models, answer?.models);
     const images = (quick.status === 200 && quick.data.images) || []; // only CivitAI knows what made them
     const isKnown = images.length > 0 && JSON.stringify(images) === JSON.stringify(answer?.images);
     if (turn === this.turn && !isKnown) this.take(quick);
     if (images.length || (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing)))) {
-      const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" });
-      if (turn === this.turn) this.take(whole.status === 200 ? whole : quick);
+      const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" }, { signal });
+      if (turn === this.turn) this.take(whole.status === 200 ? whole : quick, whole);
     }
     if (turn === this.turn) this.element.removeAttribute("aria-busy");
   }
 
-  take(given) {
+  /** Show an answer; `whole` is the one with what CivitAI says, where it was asked. */
+  take(given, whole = given) {
     this.trouble = given.status === 200 ? null : given;
-    if (given.status === 200) answer = given.data;
+    if (given.status === 200) answer = whole.status === 200 ? given.data : { ...given.data, models_note: sentenceOf(whole) };
     this.draw();
+    if (!this.trouble) goOn(whole, this.note, () => this.isShown && this.load(true));
     if (!this.trouble) this.say(this.summary.textContent);
   }
 
@@ -95,7 +109,7 @@ export class ModelsView {
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : noteOf(answer);
+    this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
@@ -112,7 +126,7 @@ export class ModelsView {
 
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
-    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && row.license[0], row.newer && t("models.has_newer")];
+    const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
@@ -144,10 +158,13 @@ export class ModelsView {
     if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
   }
 
+  /** Have a file loaded; gives whether the server answered. */
   async get(row) {
+    this.failure.hidden = true;
     this.say(t("models.loading", { name: row.name }));
     const given = await startDownload(row.reference);
     if (given.status !== 200) this.object(given, () => this.get(row));
+    return given.status !== 0;
   }
 
   /** Write a file that is here into the catalog. */
@@ -159,12 +176,21 @@ export class ModelsView {
   }
 
   object(given, again) {
-    this.details.hidden = false;
-    this.details.replaceChildren(refusal(given, again));
+    const close = () => {
+      this.failure.hidden = true;
+      this.failure.replaceChildren();
+    };
+    const box = refusal(given, () => {
+      close();
+      return again();
+    });
+    box.append(button(t("common.close"), close));
+    this.failure.replaceChildren(box);
+    this.failure.hidden = false;
   }
 
   async getAll() {
-    for (const row of rowsOf(answer?.models).filter(isLoadable)) await this.get(row);
+    for (const row of rowsOf(answer?.models).filter(isLoadable)) if (!(await this.get(row))) return;
   }
 
   /** A download went on, or ended. */
@@ -172,8 +198,10 @@ export class ModelsView {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
     if (each.status === "loading" || !isNews) return;
-    this.say(each.error || (each.status === "done" ? t("models.loaded", { name: each.name }) : ""));
-    if (each.status === "failed") this.object({ status: 500, data: each }, () => this.get({ ...each, name: each.name || each.reference }));
+    const name = each.name || each.reference;
+    const error = each.status === "lost" ? t("models.interrupted", { name }) : fromServer(each.error);
+    this.say(error || (each.status === "done" ? t("models.loaded", { name }) : ""));
+    if (each.status === "failed" || each.status === "lost") this.object({ status: 500, data: { error } }, () => this.get({ ...each, name }));
     this.later();
   }
 }

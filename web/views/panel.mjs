@@ -1,5 +1,6 @@
 // The tab's frame: two views, of which one is shown, and the line that screen readers hear.
 import { onLanguage, t } from "../frontend/i18n.mjs";
+import { loadSentences } from "../frontend/sentences.mjs";
 import { AccountView } from "./account.mjs";
 import { h } from "./make.mjs";
 import { ModelsView } from "./models.mjs";
@@ -64,6 +65,7 @@ function moved(event) {
   show(names[(names.indexOf(current) + step + names.length) % names.length], true);
 }
 
-onLanguage(() => {
+onLanguage(async () => {
+  await loadSentences();
   if (open?.panel.isConnected) mount(open.element);
 });

@@ -7,6 +7,7 @@ import { h } from "./make.mjs";
 
 const remembered = new Map(); // address → object URL, of the last few
 const MOST = 60;
+let asking = null; // ends the question for a picture
 
 /** A button with the picture of an address; nothing where there is none. `rating` is CivitAI's word or number. */
 export function preview(address, rating, name) {
@@ -24,6 +25,7 @@ export function preview(address, rating, name) {
   blur(isHidden);
   if (isHidden) box.addEventListener("click", () => blur(box.dataset.blurred !== "true"));
   else box.disabled = true;
+  image.addEventListener("error", () => box.remove());
   fetched(address).then((url) => {
     if (url) image.src = url;
     else box.remove();
@@ -32,8 +34,10 @@ export function preview(address, rating, name) {
 }
 
 async function fetched(address) {
+  asking?.abort(); // of the one that was looked at before: a browser has few connections, and a run needs one
   if (remembered.has(address)) return remembered.get(address);
-  const { status, data } = await server.bytes(`/civitai_bridge/preview?url=${encodeURIComponent(address)}`);
+  asking = new AbortController();
+  const { status, data } = await server.bytes(`/civitai_bridge/preview?url=${encodeURIComponent(address)}`, { signal: asking.signal });
   if (status !== 200 || !(data instanceof Blob) || !data.type.startsWith("image/")) return "";
   const url = URL.createObjectURL(data);
   remembered.set(address, url);

@@ -1,9 +1,10 @@
 // One setting of the server in ComfyUI's dialog. What loosens a safety setting needs the admin token, once per server.
 import { t } from "../frontend/i18n.mjs";
+import { onLook } from "../frontend/progress.mjs";
 import { server } from "../frontend/server.mjs";
 import { controlOf, needsAdmin } from "../lib/settings.js";
 import { button, h, keepKeys } from "./make.mjs";
-import { sentenceOf, tokenBox } from "./refusal.mjs";
+import { goOn, sentenceOf, tokenBox } from "./refusal.mjs";
 import { dress } from "./style.mjs";
 
 const PATH = "/civitai_bridge/settings";
@@ -26,12 +27,18 @@ export async function settingField(box, name) {
   const status = h("div", { role: "status", class: "cb-soft" });
   const place = h("div", { class: "cb-row cb-wide" });
   box.replaceChildren(place, status);
+  const forget = onLook(() => (box.isConnected ? isUntouched() && load() : forget())); // another tab may have changed it
   await load();
+
+  function isUntouched() {
+    return !box.contains(document.activeElement) && !box.querySelector("button:not([hidden])");
+  }
 
   async function load(fresh = false) {
     if (fresh) asked = null;
     const given = await state();
     if (needsAdmin(given)) return ask(given, () => load(true));
+    goOn(given, status, () => load(true));
     if (given.status !== 200) return void (status.textContent = sentenceOf(given));
     const setting = settingOf(given.data, name);
     if (!setting) return void (status.textContent = t("settings.unknown"));
@@ -45,7 +52,7 @@ export async function settingField(box, name) {
     asked = null;
     status.className = given.status === 200 ? "cb-soft" : "cb-bad";
     if (given.status === 200) await load(true);
-    status.textContent = given.status === 200 ? t("settings.saved") : sentenceOf(given);
+    status.textContent = given.status === 200 ? t("settings.saved") : given.status === 0 ? t("common.not_saved") : sentenceOf(given);
   }
 
   function ask(given, again) {

@@ -17,7 +17,7 @@ from .graph import Node, Unwritten
 from .inputs import numeric, word
 from .nodes import row
 from .remarks import WEIGHT_OF, Remarks
-from .values import VERSION, is_wired, truth, written
+from .values import is_wired, truth, version_in_words, written
 
 OFF = ("none", "", "disabled", "[none]")
 _WEIGHTS = ("strength_model", "lora_model_strength", "lora_strength", "strength", "model_strength", "weight")
@@ -36,7 +36,6 @@ _NUMBERED_CLIPS = (
 )  # fmt: skip
 _NUMBERED_SWITCHES = ("switch_{}", "on_{}", "enabled_{}", "enable_{}", "toggle_{}", "lora_{}_enabled")
 _NAMES_ONE = re.compile(r"lora|hypernet|ildcard", re.I)
-_VERSION = re.compile(VERSION.format(r"(\d{1,12})"))
 _AIR_TAIL = re.compile(r"\d@\d")
 
 
@@ -45,8 +44,8 @@ def resource(file: str, kind: str, weight: float = 1.0, clip: float | None = Non
     clip = None if clip == weight else clip
     if "@" in file and (used := from_air(file, weight=weight, clip_weight=clip, source="comfy")) is not None:
         return used if used.kind != "other" else replace(used, kind=kind)
-    if (version := _VERSION.fullmatch(file)) is not None:
-        return UsedResource("", weight, "", kind, int(version[1]), clip, "", "comfy")
+    if (version := version_in_words(file)) is not None:
+        return UsedResource("", weight, "", kind, version, clip, "", "comfy")
     return UsedResource("", weight, file, kind, None, clip, "", "comfy")
 
 

@@ -11,6 +11,7 @@ from .graph import Bundle, Unwritten, Wire
 
 # A version that is known by its id alone, where a file's name would stand.
 VERSION = "CivitAI version {}"
+_VERSION = re.compile(VERSION.format(r"(\d{1,12})"))
 _SIZE = re.compile(r"(?<![\d.:])(\d{2,5})\s*[x×X]\s*(\d{2,5})(?!\d)")
 _YES = ("true", "on", "yes", "enable", "enabled", "1")
 
@@ -18,6 +19,12 @@ _YES = ("true", "on", "yes", "enable", "enabled", "1")
 def written(value: object) -> Any:
     """A value that is written; None for a wire, and for what is not written or only in part."""
     return None if isinstance(value, (Wire, Unwritten, Bundle)) else value
+
+
+def version_in_words(value: object) -> int | None:
+    """The version's id of a value that is `VERSION`; None for every other."""
+    match = _VERSION.fullmatch(value) if isinstance(value, str) else None
+    return int(match[1]) if match else None
 
 
 def is_wired(value: object) -> bool:
