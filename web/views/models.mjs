@@ -5,7 +5,7 @@ import { cancelDownload, downloads, isLoading, onDownload, onLook, onReconnected
 import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { isAddable, isLoadable, isWanted, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -108,7 +108,7 @@ export class ModelsView {
     const rows = rowsOf(answer?.models, filter);
     const { count, missing, bytes } = summaryOf(rowsOf(answer?.models));
     this.summary.textContent = count ? t(missing ? "models.summary_missing" : "models.summary", { count, missing }) : "";
-    const loadable = rowsOf(answer?.models).filter(isLoadable);
+    const loadable = rowsOf(answer?.models).filter(isWanted);
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
@@ -194,7 +194,7 @@ export class ModelsView {
   }
 
   async getAll() {
-    for (const row of rowsOf(answer?.models).filter(isLoadable)) if (!(await this.get(row))) return;
+    for (const row of rowsOf(answer?.models).filter(isWanted)) if (!(await this.get(row))) return;
   }
 
   /** A download went on, or ended. */
