@@ -132,7 +132,7 @@ export class ModelsView {
     element.classList.toggle("cb-part", row.isPart);
     const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
     element.append(
-      h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
+      h("div", { class: "cb-dot", "data-status": row.state, "aria-hidden": "true", title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
         h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
@@ -159,7 +159,10 @@ export class ModelsView {
   choose(row) {
     this.chosen = row;
     this.details.hidden = !row;
-    if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
+    const shape = JSON.stringify(row);
+    if (!row || shape === this.shape) return; // the focus, and a picture that was looked at, stay
+    this.shape = shape;
+    this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
   }
 
   /** Have a file loaded; gives whether the server answered. */
