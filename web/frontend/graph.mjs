@@ -148,6 +148,12 @@ export function addToPrompt(words) {
   return node;
 }
 
+/** Whether a selected node takes a picture that is pasted, as Load Image does. */
+export function takesPicture() {
+  const selected = Object.values(app.canvas?.selected_nodes ?? {});
+  return selected.some((node) => typeof (node.pasteFiles ?? node.pasteFile) === "function");
+}
+
 /** Where the mouse is, or the middle of what is seen, in the canvas' own units. */
 export function mousePlace() {
   const [x, y] = app.canvas?.graph_mouse ?? [0, 0];
