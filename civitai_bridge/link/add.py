@@ -87,7 +87,7 @@ async def add(command: Command, context: LinkContext, report: Report) -> Mapping
     if settings.link_downloads == "ask":
         loads = await _missing(context, resources)
         if files := [text for text in loads.values() if isinstance(text, str)]:
-            await context.ask(f"Load {', '.join(files)}?")
+            await context.ask(f"Load {', '.join(files)} into this ComfyUI?")
     work = [asyncio.ensure_future(_add_one(context, each, table[each.hash], loads, tell)) for each in resources]
     try:
         await asyncio.wait(work)

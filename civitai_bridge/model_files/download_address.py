@@ -21,7 +21,7 @@ _LONGEST_PAUSE = 30.0  # seconds
 
 # What the site refuses, by status and a word of its message; the first that fits.
 _REFUSALS: tuple[tuple[int, str, str], ...] = (
-    (403, "early access", "{name} {access}"),
+    (403, "early access", "{access}"),
     (403, "do not have access", "{name} is private, and its creator has not let your account in."),
     (403, "forbidden", "CivitAI has blocked downloads for your account or your address. Contact support@civitai.com."),
     (403, "", "CivitAI does not let {name} be downloaded (HTTP 403). {detail}"),
@@ -97,7 +97,11 @@ def _refusal(response: Response, version_id: int, file: ModelFile, settings: Set
     if response.status == 404 and "no-store" in response.headers.get("cache-control", ""):
         sentence = "CivitAI lists {name}, but its storage cannot find it. Try again later, or take another file."
     text = sentence.format(
-        name=file.name, status=response.status, access=_access(response, version_id), id=version_id, detail=detail
+        name=file.name,
+        status=response.status,
+        access=_access(response, file.name, version_id),
+        id=version_id,
+        detail=detail,
     )
     return DownloadRefused(text.rstrip(), status=response.status, detail=detail)
 
@@ -112,16 +116,16 @@ def _log_in(file: ModelFile, settings: Settings, detail: str) -> LogInNeeded:
     )
 
 
-def _access(response: Response, version_id: int) -> str:
-    """The end of a sentence about a file that must be bought: until when, as the site's answer says it, or for good."""
+def _access(response: Response, name: str, version_id: int) -> str:
+    """A sentence about a file that must be bought: until when, as the site's answer says it, or for good."""
     try:
         until = json.loads(response.content).get("deadline", "")
     except (ValueError, AttributeError):
         until = ""
     buy = f"Buy access on its page (version {version_id})"
     if isinstance(until, str) and until:
-        return f"is in early access until {until}. {buy}, or wait."
-    return f"is sold by its creator. {buy}."
+        return f"{name} is in early access until {until}. {buy}, or wait."
+    return f"{name} is sold by its creator. {buy}."
 
 
 def _is_of_site(location: str, site_url: str) -> bool:

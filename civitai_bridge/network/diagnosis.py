@@ -86,7 +86,7 @@ async def _name(host: str) -> Finding:
         )
     addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
     if any(is_public(address) for address in addresses):
-        return Finding("name", OK, f"{host} is {', '.join(addresses[:2])}.")
+        return Finding("name", OK, f"{host} has the address {', '.join(addresses[:2])}.")
     if any(is_stand_in(address) for address in addresses):
         return Finding(
             "name",

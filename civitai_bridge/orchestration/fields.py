@@ -112,10 +112,10 @@ def guidance(request: GenerationRequest, variant: Variant) -> Part:
         cfg = number(variant, "cfg", request.cfg, ("cfgScale", "guidanceScale"))
         return Part(cfg.fields, unused=(*cfg.unused, *(("guidance",) if request.guidance else ())))
     check_range(variant, name, request.guidance, "guidance")
-    note = f"The guidance {request.guidance:g} is sent as {name}, which is the guidance of {variant.path}"
+    notes = [f"The guidance {request.guidance:g} is sent as {name}, which is the guidance of {variant.path}."]
     if request.cfg:
-        note += f"; the cfg of {request.cfg:g} has no field there"
-    return Part({name: request.guidance}, (f"{note}.",))
+        notes.append(f"The cfg of {request.cfg:g} has no field there.")
+    return Part({name: request.guidance}, tuple(notes))
 
 
 def sampling(request: GenerationRequest, variant: Variant) -> Part:
@@ -163,7 +163,7 @@ def still_required(variant: Variant, filled: Mapping[str, Any]) -> Part:
         if own.type == "style-references":
             fields[name] = []
         elif own.type != "air":  # sdcpp/flux1 lists four component AIRs as required, but takes the model alone
-            raise BadInput(f"{variant.path} needs {name}.")
+            raise BadInput(f"{variant.path} needs the input {name}.")
     return Part(fields)
 
 

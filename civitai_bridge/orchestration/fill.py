@@ -108,8 +108,7 @@ async def _with_references(
             named.append(replace(lora, reference=reference))
             notes.append(f"LoRA {called} is ordered as version {reference}, by what is known of it here.")
         else:
-            where = f" ({_SOURCES[lora.source]})" if lora.source in _SOURCES else ""
-            lost.append(f"LoRA {called}{where} cannot be named to CivitAI.")
+            lost.append(_cannot_be_named(called, _SOURCES.get(lora.source)))
     versions: dict[object, LoraInput] = {}
     for lora in named:
         versions.setdefault(_version_of(lora.reference), lora)
@@ -118,6 +117,12 @@ async def _with_references(
 
 def _names(lora: LoraInput) -> set[str]:
     return {name_key(name) for name in (lora.name, lora.file) if name}
+
+
+def _cannot_be_named(called: str, where: str | None) -> str:
+    if where is None:
+        return f"LoRA {called} cannot be named to CivitAI."
+    return f"LoRA {called} ({where}) cannot be named to CivitAI."
 
 
 def _version_of(reference: str) -> object:

@@ -54,6 +54,7 @@ def test_a_list_of_hundreds_is_walked_with_keys_and_has_few_rows(server: PageSer
     panel = comfy.open_tab()
     grid = panel.get_by_role("grid", name="Models")
     expect(grid).to_have_attribute("aria-rowcount", "300")
+    expect(grid.get_by_role("row", selected=True)).to_have_count(0)
     grid.get_by_role("row").first.focus()
     for key in ("ArrowDown", "PageDown", "End"):
         comfy.page.keyboard.press(key)
@@ -95,7 +96,7 @@ def test_a_server_that_was_away_is_asked_again(server: PageServer, comfy: ComfyP
     expect(panel.get_by_text("CivitAI is away")).to_be_visible()
     server.answers[MODELS] = lambda _: graph([model(1)])
     server.cut()
-    expect(panel.locator("#cb-models-summary")).to_have_text("1 model, it is here")
+    expect(panel.locator("#cb-models-summary")).to_have_text("1 model, none missing")
     comfy.forgive("503")
 
 
@@ -114,3 +115,21 @@ def test_without_a_session_the_admin_token_is_asked_for(server: PageServer, comf
     expect(panel.get_by_text("A key is stored on the server")).to_be_visible()
     expect(panel.get_by_label("Admin token of this server").filter(visible=True)).to_have_count(0)
     comfy.forgive("401")
+
+
+def test_what_waits_and_what_is_missing_are_of_now_when_a_run_is_over(server: PageServer, comfy: ComfyPage):
+    waiting = [{"key": "k", "workflow_id": "w", "state": "finished", "cost": 8, "pictures": 1}]
+    server.answers["GET", "/civitai_bridge/account"] = lambda _: {"waiting": list(waiting)}
+    comfy.load(lora_graph())
+    panel = comfy.open_tab()
+    expect(panel.locator("#cb-models-summary")).to_have_text("2 models, 2 missing")
+    panel.get_by_role("tab", name="Account").click()
+    server.send("civitai_bridge.job", {"node": "1", "phase": "done", "workflow_id": "w", "price": 8})
+    expect(panel.get_by_role("button", name="Collect")).to_have_count(1)
+    waiting.clear()
+    server.send("execution_success", {"prompt_id": "p"})
+    expect(panel.get_by_text("Nothing waits to be collected.")).to_be_visible()
+    number = "app => app.extensionManager.getSidebarTabs().find(tab => tab.id === 'civitai_bridge').iconBadge"
+    assert comfy.evaluate(number) == "2"
+    comfy.load({"1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat"}}})
+    comfy.until(lambda: comfy.evaluate(number) is None)

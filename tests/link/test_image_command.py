@@ -46,7 +46,7 @@ async def test_pictures_come_with_the_seed_and_the_values_that_made_them(room: A
     assert [opened(text).size for text in answer["images"]] == [(64, 64)] * 2
     assert answer["params"] == {**PARAMS, "sampler": "Euler a Normal", "seed": 4242, "cfgScale": 7.0}
     assert answer["notes"] == [] and room.progress == [50.0]
-    assert room.log == ["2 with model.safetensors: a cat"]
+    assert room.log == ["2 × model.safetensors: a cat"]
 
 
 async def test_two_equal_commands_are_two_jobs_for_core(room: Any):

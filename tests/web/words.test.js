@@ -3,7 +3,7 @@ import test from "node:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { badgeText } from "../../web/lib/badges.mjs";
 import { controlOf, needsAdmin, SERVER_SETTINGS } from "../../web/lib/settings.js";
-import { numberText, sentenceTranslator } from "../../web/lib/words.mjs";
+import { numberText } from "../../web/lib/words.mjs";
 import { t } from "./english.js";
 
 const WEB = new URL("../../web/", import.meta.url);
@@ -46,11 +46,4 @@ test("a setting is shown by its kind, a kind of a newer server as text", () => {
   assert.deepEqual(["choice", "list", "switch", "number", "text", "map", undefined].map((type) => controlOf({ type })), ["choice", "list", "switch", "number", "text", "text", "text"]);
   assert.ok(needsAdmin({ status: 401, data: {} }) && needsAdmin({ status: 403, data: { code: "admin_needed" } }));
   assert.ok(!needsAdmin({ status: 403, data: {} }) && !needsAdmin({ status: 200, data: {} }));
-});
-
-test("the server's fixed sentences are shown in the page's language, all others as they came", () => {
-  const languages = { en: { civitai_bridge: { sentences: { "Linked.": "Linked." } } }, zh: { civitai_bridge: { sentences: { "Linked.": "已连接。" } } } };
-  const zh = sentenceTranslator(languages, "zh");
-  assert.deepEqual(["Linked.", "constructor", "__proto__", "Some error of today."].map(zh), ["已连接。", "constructor", "__proto__", "Some error of today."]);
-  assert.equal(sentenceTranslator({}, "zh")("Linked."), "Linked.");
 });

@@ -20,9 +20,10 @@ const notes = new Map(); // of nodes that failed, by their ids, until the node h
 
 async function failed({ detail }) {
   if (!isOurs(detail?.node_type)) return;
-  await loadWords();
+  const [{ fromServer }] = await Promise.all([import("./sentences.mjs"), loadWords()]);
   const toast = toastOf(detail, nodeOf(detail.node_id)?.title);
   if (!toast) return;
+  toast.detail = fromServer(toast.detail);
   const actions = actionsOf(nameOf(detail));
   if (actions.length) notes.set(String(detail.node_id), offer(toast.summary, toast.detail, actions.map((name) => ({ label: t(`errors.${name}`), run: RUN[name] }))));
   else if (hidesErrors(window.__COMFYUI_FRONTEND_VERSION__)) say("error", toast.summary, toast.detail);

@@ -1,7 +1,7 @@
 // The page's words: read from ComfyUI's own /i18n, in ComfyUI's own language.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { numberText, sentenceTranslator, sizeText, translator } from "../lib/words.mjs";
+import { numberText, sizeText, translator } from "../lib/words.mjs";
 
 const PATIENCE = 10_000; // milliseconds until keys stand in for words
 
@@ -41,11 +41,6 @@ export function t(key, values) {
   const now = language();
   if (current.language !== now) current = { language: now, t: translator(languages, now) };
   return current.t(key, values);
-}
-
-/** What the server wrote, in the page's language where it is one of its fixed sentences. */
-export function fromServer(sentence) {
-  return sentenceTranslator(languages, language())(sentence);
 }
 
 export const number = (value) => numberText(value, language());

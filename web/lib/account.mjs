@@ -41,8 +41,8 @@ function waitingOf(row) {
   };
 }
 
-/** A finding of the doctor as `{topic, isWell, text}`; a warning is no trouble. */
+/** A finding of the doctor as `{topic, state, isWell, lines}`; a warning is no trouble. */
 export function findingOf(finding) {
   const lines = [text(finding?.sentence), text(finding?.remedy)].filter(Boolean);
-  return { topic: text(finding?.topic), state: text(finding?.state), isWell: finding?.state !== "trouble", text: lines.join(" ") };
+  return { topic: text(finding?.topic), state: text(finding?.state), isWell: finding?.state !== "trouble", lines };
 }

@@ -33,15 +33,6 @@ export function translator(languages, language) {
   };
 }
 
-/**
- * A function that gives one of the server's fixed sentences in a language, by the table `sentences` of main.json; one that
- * is not in it stays as the server wrote it.
- */
-export function sentenceTranslator(languages, language) {
-  const own = dictionaryOf(languages, language).sentences;
-  return (sentence) => (own && Object.hasOwn(own, sentence) && typeof own[sentence] === "string" ? own[sentence] : sentence);
-}
-
 /** A whole number with its language's separators. */
 export function numberText(value, language = "en") {
   return new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(Number(value) || 0);

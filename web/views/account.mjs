@@ -1,6 +1,7 @@
 // Whose key this is, what was spent, what waits to be fetched, and what stands between this machine and CivitAI.
 import { language, number, t } from "../frontend/i18n.mjs";
 import { onLook, onPaid, onReconnected } from "../frontend/progress.mjs";
+import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { openSettings } from "../frontend/settings.js";
 import { accountOf, findingOf } from "../lib/account.mjs";
@@ -46,7 +47,8 @@ export class AccountView {
 
   /** What was spent is another sum; whoever writes in a field here is not interrupted. */
   paid() {
-    if (this.isShown && this.element.isConnected && !this.element.contains(document.activeElement)) this.load();
+    const focused = document.activeElement;
+    if (this.isShown && this.element.isConnected && !(this.element.contains(focused) && focused.matches("input"))) this.load();
   }
 
   /** Another tab may have changed the key and what is spent. */
@@ -67,7 +69,9 @@ export class AccountView {
     this.isAway = given.status !== 200;
     const sections = given.status === 200 ? this.sections(accountOf(given.data)) : [refusal(given, () => this.load())];
     const key = given.status === 401 || given.status === 0 ? [] : [section("account.key", this.key)];
+    const focused = this.place.contains(document.activeElement) ? document.activeElement : null;
     this.place.replaceChildren(...key, ...sections.filter(Boolean));
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
   }
 
   sections(account) {
@@ -80,20 +84,20 @@ export class AccountView {
     const collect = async (key) => {
       status.textContent = t("account.collecting");
       const given = await server.post("/civitai_bridge/collect", key ? { key } : {}, { patience: LONG });
-      const words = given.status === 200 ? String(given.data.message ?? "") : sentenceOf(given);
+      const words = given.status === 200 ? fromServer(String(given.data.message ?? "")) : sentenceOf(given);
       if (given.status === 200) await this.load();
       status.textContent = words;
       this.say(words);
     };
     const lines = waiting.slice(0, MOST).map((each) => waitingLine(each, collect));
     const more = waitingCount > MOST ? h("div", { class: "cb-soft" }, t("common.more", { count: waitingCount - MOST })) : null;
-    const all = button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" });
-    return section("account.waiting", ...lines, more, h("div", { class: "cb-row" }, all), status);
+    const all = waitingCount > 1 ? h("div", { class: "cb-row" }, button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" })) : null;
+    return section("account.waiting", ...lines, more, all, status);
   }
 
   doctor({ findings }) {
     const place = h("div", { class: "cb-list-plain" });
-    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, text }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, `${topic}: `), ...sentence(text))));
+    const show = (list) => place.replaceChildren(...list.map(({ topic, isWell, lines }) => h("div", { class: isWell ? "cb-soft" : "cb-bad" }, h("strong", {}, topicOf(topic)), ...sentence(allFromServer(lines)))));
     const look = button(t("account.check"), async () => {
       place.textContent = t("common.asking");
       const given = await server.get("/civitai_bridge/doctor", { patience: LONG });
@@ -110,7 +114,7 @@ function waitingLine(each, collect) {
   const when = each.created ? new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" }).format(each.created) : "";
   const about = [when, each.cost === null ? "" : t("account.buzz", { buzz: number(each.cost) }), t("consent.quantity", { count: each.pictures }), each.workflow].filter(Boolean);
   return h("div", { class: "cb-row" },
-    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, each.error) : null),
+    h("div", { class: "cb-text" }, h("div", { class: "cb-name", title: each.prompt || each.name }, each.name), h("div", { class: "cb-sub" }, about.join(" · ")), each.error ? h("div", { class: "cb-bad" }, fromServer(each.error)) : null),
     button(t("account.collect"), () => collect(each.key), { "aria-label": t("account.collect_of", { name: each.name }) }));
 }
 
@@ -121,7 +125,13 @@ export function section(key, ...children) {
 function whose({ user, wallets, notes }) {
   if (!user && !wallets.length && !notes.length) return null;
   const purse = wallets.flatMap(({ name, buzz }) => [h("dt", {}, walletName(name)), h("dd", {}, t("account.buzz", { buzz: number(buzz) }))]);
-  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(note))));
+  return section("account.whose", user ? h("div", {}, user) : null, purse.length ? h("dl", { class: "cb-facts" }, ...purse) : null, ...notes.map((note) => h("div", { class: "cb-soft" }, ...sentence(fromServer(note)))));
+}
+
+function topicOf(topic) {
+  const key = `account.topics.${topic}`;
+  const text = t(key);
+  return t("account.topic", { topic: text === key ? topic : text });
 }
 
 function walletName(name) {
@@ -135,7 +145,6 @@ function money({ spent, today, month, perDay, perPrompt, sandbox }) {
   const rows = [
     ["account.today", today],
     ["account.month", month],
-    ["account.limit_day", perDay],
     ["account.limit_prompt", perPrompt],
   ].filter(([, buzz]) => buzz !== null);
   return section("account.money",

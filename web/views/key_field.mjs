@@ -1,5 +1,6 @@
 // One field for the CivitAI API key. It goes to our route, and nothing ever comes back but whether there is one.
 import { loadWords, t } from "../frontend/i18n.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { keyRoutes, viewOf, warningOf } from "../lib/key.mjs";
 import { button, h, sentence } from "./make.mjs";
@@ -58,7 +59,7 @@ export function keyField(box, changed = () => {}) {
 
   function show(answer) {
     const view = viewOf(answer, t);
-    status.replaceChildren(...sentence(view.sentence));
+    status.replaceChildren(...sentence(fromServer(view.sentence)));
     goOn(answer, status, look);
     if (answer.status === 0) return; // what can be pressed stays as it was
     status.className = view.trouble && !view.needsToken ? "cb-bad" : "cb-soft";

@@ -1,8 +1,9 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
 import { language, t } from "../frontend/i18n.mjs";
 import { onLink } from "../frontend/progress.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
-import { codeOf, linesOfLog, linkOf, stateWords } from "../lib/link.mjs";
+import { codeOf, detailOf, linesOfLog, linkOf, stateWords, wireWord } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
 import { goOn, sentenceOf } from "./refusal.mjs";
 
@@ -47,7 +48,7 @@ export class LinkSection {
     if (given.status === 401) return void server.whenToken(this.again);
     goOn(given, this.status, this.again);
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
-    return this.draw({ ...linkOf(given.data), sentence: stateWords(given.data, t) });
+    return this.draw({ ...linkOf(given.data), sentence: [fromServer(stateWords(given.data, t)), fromServer(detailOf(given.data))].filter(Boolean).join(" ") });
   }
 
   draw(link) {
@@ -62,13 +63,14 @@ export class LinkSection {
     if (this.logBox.open) this.readLog();
   }
 
-  question({ number, sentence }) {
+  question({ number, sentence: asked }) {
+    const sentence = fromServer(asked);
     const answer = (allow) => this.post("answer", { number, allow });
     return h("div", { class: "cb-row", role: "group", "aria-label": sentence }, h("span", { class: "cb-grow" }, sentence), button(t("link.allow"), () => answer(true)), button(t("link.deny"), () => answer(false)));
   }
 
   activity({ id, type, status, share }) {
-    const words = [type, status, share === null ? "" : `${share} %`].filter(Boolean).join(" · ");
+    const words = [wireWord("type", type, t), wireWord("status", status, t), share === null ? "" : `${share} %`].filter(Boolean).join(" · ");
     return h("div", { class: "cb-row" }, h("span", { class: "cb-grow" }, words), id ? button(t("common.cancel"), () => this.post("cancel", { id }), { "aria-label": t("link.cancel_of", { name: words }) }) : null);
   }
 
@@ -112,6 +114,10 @@ export class LinkSection {
     if (given.status !== 200) return void this.log.replaceChildren(h("li", {}, sentenceOf(given)));
     const lines = linesOfLog(given.data);
     const when = new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" });
-    this.log.replaceChildren(...(lines.length ? lines.map(({ at, text }) => h("li", {}, at ? `${when.format(at)} · ${text}` : text)) : [h("li", { class: "cb-soft" }, t("link.no_log"))]));
+    this.log.replaceChildren(...(lines.length ? lines.map((line) => h("li", {}, logLine(line, when))) : [h("li", { class: "cb-soft" }, t("link.no_log"))]));
   }
+}
+
+function logLine({ at, type, subject, outcome, detail }, when) {
+  return [at ? when.format(at) : "", wireWord("type", type, t), subject, wireWord("status", outcome, t), fromServer(detail)].filter(Boolean).join(" · ");
 }

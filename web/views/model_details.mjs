@@ -1,14 +1,15 @@
 // One model of the graph: all that is known of it, its trigger words, its other files, a newer version.
 import { addToPrompt, setInput } from "../frontend/graph.mjs";
-import { fromServer, size, t } from "../frontend/i18n.mjs";
+import { size, t } from "../frontend/i18n.mjs";
+import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { openPage } from "../frontend/toasts.mjs";
 import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
-import { button, h } from "./make.mjs";
+import { button, h, sentence } from "./make.mjs";
 import { preview } from "./preview.mjs";
 
 /** The elements of the details of a row; `get`, `show` and `say` are what the view does. */
 export function detailsOf(row, { get, show, say }) {
-  const parts = [heading(row), facts(row), notes(row), triggerWords(row, say), newer(row, get)];
+  const parts = [facts(row), notes(row), triggerWords(row, say), newer(row, get)];
   const actions = [
     isLoadable(row) ? button(size(row.size) ? t("models.get_size", { size: size(row.size) }) : t("models.get"), () => get(row), { class: "cb-button cb-main" }) : null,
     row.node ? button(t("models.show_node"), () => show(row)) : null,
@@ -16,7 +17,7 @@ export function detailsOf(row, { get, show, say }) {
     searchOf(row) ? button(t("models.search"), () => openPage(searchOf(row))) : null,
     pageOf(row) ? button(t("models.open_page"), () => openPage(pageOf(row))) : null,
   ];
-  return [...parts, h("div", { class: "cb-row" }, ...actions)].filter(Boolean); // what is added as null would be written as a word
+  return [heading(row), h("div", { class: "cb-row" }, ...actions), ...parts].filter(Boolean); // what is added as null would be written as a word
 }
 
 function heading(row) {
@@ -30,17 +31,17 @@ function facts(row) {
     ["models.file", row.file],
     ["models.size", size(row.size)],
     ["models.base_model", row.baseModel],
-    ["models.license", row.license.map(fromServer).join(" ")],
+    ["models.license", allFromServer(row.license)],
     ["models.early_access_until", row.earlyAccess && (row.earlyAccess.until || t("common.yes"))],
-    ["models.restricted", row.restricted],
+    ["models.restricted", fromServer(row.restricted)],
     ["models.named", row.written !== row.name ? row.written : ""],
-    ["models.reference", row.reference],
+    ["models.reference", row.reference !== row.written ? row.reference : ""],
   ];
   return h("dl", { class: "cb-facts" }, ...pairs.filter(([, value]) => value).flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, String(value))]));
 }
 
 function notes(row) {
-  return row.notes.length ? h("div", { class: "cb-soft" }, ...row.notes.map((line) => h("div", {}, line))) : null;
+  return row.notes.length ? h("div", { class: "cb-soft" }, ...row.notes.map((line) => h("div", {}, ...sentence(fromServer(line))))) : null;
 }
 
 function triggerWords(row, say) {
@@ -72,7 +73,7 @@ function use(row, say) {
 }
 
 function searchOf(row) {
-  if (row.state !== "unknown" || row.modelId) return "";
+  if (row.modelId || row.reference || !["unknown", "missing", "not_found"].includes(row.state)) return "";
   return `https://civitai.com/search/models?query=${encodeURIComponent(searchWords(row.name))}`;
 }
 

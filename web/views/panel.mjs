@@ -1,5 +1,6 @@
 // The tab's frame: two views, of which one is shown, and the line that screen readers hear.
 import { onLanguage, t } from "../frontend/i18n.mjs";
+import { loadSentences } from "../frontend/sentences.mjs";
 import { AccountView } from "./account.mjs";
 import { h } from "./make.mjs";
 import { ModelsView } from "./models.mjs";
@@ -27,7 +28,7 @@ export function mount(element, wanted) {
     view.element.setAttribute("role", "tabpanel");
     view.element.setAttribute("aria-labelledby", `cb-tab-${name}`);
   }
-  const panel = h("div", { class: "cb-panel" }, bar, ...Object.values(views).map((view) => view.element), live);
+  const panel = h("div", { class: "cb-panel" }, h("div", { class: "cb-title" }, t("title")), bar, ...Object.values(views).map((view) => view.element), live);
   open = { panel, views, tabs, element };
   element.replaceChildren(panel);
   show(current, false);
@@ -64,6 +65,7 @@ function moved(event) {
   show(names[(names.indexOf(current) + step + names.length) % names.length], true);
 }
 
-onLanguage(() => {
+onLanguage(async () => {
+  await loadSentences();
   if (open?.panel.isConnected) mount(open.element);
 });

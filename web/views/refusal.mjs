@@ -1,5 +1,6 @@
 // Why the server gave no answer, in a calm sentence where the person looks, with what can be done about it.
 import { t } from "../frontend/i18n.mjs";
+import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { tokenSentence } from "../lib/key.mjs";
 import { secondsUntilNext, troubleText } from "../lib/trouble.mjs";
@@ -39,7 +40,7 @@ export function goOn(given, element, again) {
 
 /** The sentence of an answer that is not 200. */
 export function sentenceOf(given) {
-  return troubleText(given, t);
+  return fromServer(troubleText(given, t));
 }
 
 /** A field for the admin token of this server; it stays in this page's memory. */
@@ -54,6 +55,6 @@ export function tokenBox(given, again) {
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") use.click();
   });
-  const box = h("div", { class: "cb-notice" }, h("p", {}, ...sentence(tokenSentence(given.data, given.wrongToken, t))), keepKeys(h("div", { class: "cb-row" }, input, use)));
+  const box = h("div", { class: "cb-notice" }, h("p", {}, ...sentence(fromServer(tokenSentence(given.data, given.wrongToken, t)))), keepKeys(h("div", { class: "cb-row" }, input, use)));
   return box;
 }

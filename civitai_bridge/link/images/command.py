@@ -56,7 +56,7 @@ async def generate_images(
         sources = await asyncio.to_thread(canvas.sources) if canvas else None
         return build_graph(request, files, prompts, values, sources, again=uuid.uuid4().hex)
 
-    context.note(f"{request.count} with {files.model}: {request.prompt[:_LOGGED]}")
+    context.note(f"{request.count} × {files.model}: {request.prompt[:_LOGGED]}")
     pictures = await context.generate(make_job, lambda fraction: report(max(1.0, min(99.0, 100 * fraction))))
     fields: dict[str, Any] = {"params": _params(request, values), "notes": notes + _remarks(request, files, canvas)}
     return await asyncio.to_thread(_final, fields, pictures, canvas)
