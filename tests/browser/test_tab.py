@@ -133,3 +133,26 @@ def test_what_waits_and_what_is_missing_are_of_now_when_a_run_is_over(server: Pa
     assert comfy.evaluate(number) == "2"
     comfy.load({"1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat"}}})
     comfy.until(lambda: comfy.evaluate(number) is None)
+
+
+def test_the_keyboard_stays_where_it_was_when_the_graph_is_looked_at_again(server: PageServer, comfy: ComfyPage):
+    server.answers[MODELS] = lambda _: graph([model(number) for number in range(0, 300, 3)])
+    panel = comfy.open_tab()
+    focused = comfy.page.locator(":focus")
+
+    def look_again() -> None:
+        asked = len(server.requests)
+        comfy.evaluate("app => { comfyAPI.api.api.dispatchCustomEvent('graphChanged', {}) }")
+        comfy.until(lambda: any("civitai_bridge/graph" in path for path in server.requests[asked:]))
+        comfy.settle()
+
+    panel.get_by_role("button", name="Download Style 0", exact=True).focus()
+    look_again()
+    expect(focused).to_have_accessible_name("Download Style 0")
+    panel.get_by_role("row").first.click()
+    panel.get_by_role("button", name="some style").focus()
+    look_again()
+    expect(focused).to_have_text("some style")
+    panel.get_by_role("grid").evaluate("list => { list.scrollTop = list.scrollHeight }")
+    expect(panel.get_by_role("grid")).to_contain_text("Style 297")
+    expect(panel.locator(".cb-item[tabindex='0']")).to_have_attribute("aria-rowindex", "1")

@@ -146,7 +146,7 @@ def test_what_came_of_collecting_stays_where_it_was_pressed(server: PageServer, 
     server.answers["POST", "/civitai_bridge/collect"] = lambda _: waiting.clear() or {"message": "1 picture is here."}
     panel = comfy.open_tab()
     panel.get_by_role("tab", name="Account").click()
-    panel.get_by_role("button", name="Collect all").click()
+    panel.get_by_role("button", name="Collect").click()
     section = panel.get_by_role("region", name="To be collected")
     expect(section).to_contain_text("has been collected")
     expect(section).to_contain_text("1 picture is here.")

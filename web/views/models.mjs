@@ -5,7 +5,7 @@ import { cancelDownload, downloads, isLoading, onDownload, onLook, onReconnected
 import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { isAddable, isLoadable, isWanted, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { short } from "../lib/values.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
@@ -109,7 +109,7 @@ export class ModelsView {
     const rows = rowsOf(answer?.models, filter);
     const { count, missing, bytes } = summaryOf(rowsOf(answer?.models));
     this.summary.textContent = count ? t(missing ? "models.summary_missing" : "models.summary", { count, missing }) : "";
-    const loadable = rowsOf(answer?.models).filter(isLoadable);
+    const loadable = rowsOf(answer?.models).filter(isWanted);
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
@@ -133,7 +133,7 @@ export class ModelsView {
     element.classList.toggle("cb-part", row.isPart);
     const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
     element.append(
-      h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
+      h("div", { class: "cb-dot", "data-status": row.state, "aria-hidden": "true", title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
         h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
@@ -160,7 +160,10 @@ export class ModelsView {
   choose(row) {
     this.chosen = row;
     this.details.hidden = !row;
-    if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
+    const shape = JSON.stringify(row);
+    if (!row || shape === this.shape) return; // the focus, and a picture that was looked at, stay
+    this.shape = shape;
+    this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
   }
 
   /** Have a file loaded; gives whether the server answered. */
@@ -195,7 +198,7 @@ export class ModelsView {
   }
 
   async getAll() {
-    for (const row of rowsOf(answer?.models).filter(isLoadable)) if (!(await this.get(row))) return;
+    for (const row of rowsOf(answer?.models).filter(isWanted)) if (!(await this.get(row))) return;
   }
 
   /** A download went on, or ended. */
