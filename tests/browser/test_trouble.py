@@ -148,13 +148,15 @@ def test_what_came_of_collecting_stays_where_it_was_pressed(server: PageServer, 
     panel.get_by_role("tab", name="Account").click()
     panel.get_by_role("button", name="Collect").click()
     section = panel.get_by_role("region", name="To be collected")
-    expect(section).to_contain_text("has been collected")
+    expect(section).to_contain_text("Nothing waits")
     expect(section).to_contain_text("1 picture is here.")
 
 
 def test_a_download_that_ended_with_its_server_is_said_and_can_go_on(server: PageServer, comfy: ComfyPage):
     loading = {"id": "old-1", "reference": "300001", "status": "loading", "name": "light.safetensors", "bytes": 5}
-    server.answers["POST", "/civitai_bridge/graph"] = lambda _: graph([model(300001 - 300000, missing=True, here=False)])
+    server.answers["POST", "/civitai_bridge/graph"] = lambda _: graph(
+        [model(300001 - 300000, missing=True, here=False)]
+    )
     server.answers["POST", "/civitai_bridge/download"] = lambda _: loading
     server.answers["GET", "/civitai_bridge/downloads"] = lambda _: {"downloads": [loading]}
     panel = comfy.open_tab()
