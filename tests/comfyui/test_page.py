@@ -209,7 +209,7 @@ def load_the_models(comfy: ComfyPage, panel: Locator) -> None:
     panel.get_by_role("tab", name="Models").click()
     expect(panel.locator("#cb-models-summary")).to_have_text("2 models, 2 missing")
     panel.get_by_role("button", name="Get all missing").click()
-    expect(panel.locator("#cb-models-summary")).to_have_text("2 models, all here", timeout=30_000)
+    expect(panel.locator("#cb-models-summary")).to_have_text("2 models, none missing", timeout=30_000)
     assert len([*(folders(real_of(comfy)) / "models").rglob("*.safetensors")]) == 2
 
 

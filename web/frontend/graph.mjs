@@ -11,10 +11,20 @@ export async function currentPrompt() {
   return { output, workflow };
 }
 
-/** Calls back after the graph was changed; gives a function that ends it. */
+const loaded = new Set();
+let isTold = false;
+
+/** Calls back after the graph was changed, or another one was opened; gives a function that ends it. */
 export function onGraph(callback) {
+  // ComfyUI has no event for another graph, but calls its extensions.
+  if (!isTold) app.registerExtension({ name: "civitai_bridge.graph", afterConfigureGraph: () => loaded.forEach((each) => each()) });
+  isTold = true;
+  loaded.add(callback);
   api.addEventListener("graphChanged", callback);
-  return () => api.removeEventListener("graphChanged", callback);
+  return () => {
+    loaded.delete(callback);
+    api.removeEventListener("graphChanged", callback);
+  };
 }
 
 /** One step for undo, for what was done to the graph until now. */
@@ -80,6 +90,11 @@ export function nodeAt(id) {
     graph = node?.subgraph;
   }
   return node;
+}
+
+/** What a widget of a node holds, by the id that runs have; undefined where there is none. */
+export function widgetValue(id, name) {
+  return nodeAt(id)?.widgets?.find((each) => each.name === name)?.value;
 }
 
 /** Select a node and move the canvas to it; false where it is gone. */

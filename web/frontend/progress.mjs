@@ -8,6 +8,7 @@ const listeners = new Set();
 const again = new Set();
 const linked = new Set();
 const jobs = new Set();
+let hasPaid = false; // a job of the run that goes on is over; what it made is collected by the run's end
 const looks = new Set();
 const BETWEEN = 5000; // milliseconds between two looks
 
@@ -31,7 +32,7 @@ export const onLook = subscription(looks);
 /** Calls back when something about CivitAI Link changed; gives a function that ends it. */
 export const onLink = subscription(linked);
 
-/** Calls back when a job is over, so that what was paid may be another sum; gives a function that ends it. */
+/** Calls back when a job is over, and when its run is, so that what was paid or waits may be another sum; gives a function that ends it. */
 export const onPaid = subscription(jobs);
 
 function note(download, isNews = true) {
@@ -71,6 +72,11 @@ export async function readDownloads() {
   }
 }
 
+function paid(isRunning) {
+  hasPaid = isRunning;
+  for (const callback of jobs) callback();
+}
+
 /** Listen to the server; once. */
 export function listen() {
   api.addEventListener("civitai_bridge.download", ({ detail }) => note(detail));
@@ -78,8 +84,11 @@ export function listen() {
     for (const callback of linked) callback();
   });
   api.addEventListener("civitai_bridge.job", ({ detail }) => {
-    if (detail?.phase === "done") for (const callback of jobs) callback();
+    if (detail?.phase === "done") paid(true);
   });
+  for (const event of ["execution_success", "execution_error", "execution_interrupted"]) {
+    api.addEventListener(event, () => hasPaid && paid(false));
+  }
   api.addEventListener("reconnected", () => {
     if (downloads.size) readDownloads();
     for (const callback of again) callback();

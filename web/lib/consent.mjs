@@ -24,3 +24,17 @@ export function cut(text, longest = 160) {
   const whole = shown(text ?? "").replace(/\s+/g, " ").trim();
   return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
 }
+
+/**
+ * A graph in the API form with names of files as they stand in their widgets: in what is sent, `%date%` and the like are
+ * filled in, another name in each run. `written(id, input)` is what a widget holds.
+ */
+export function withWrittenNames(output, written) {
+  const named = ([id, node]) => {
+    const sent = node?.inputs?.filename_prefix;
+    const name = typeof sent === "string" ? written(id, "filename_prefix") : null;
+    const isFilledIn = typeof name === "string" && name !== sent && name.includes("%");
+    return [id, isFilledIn ? { ...node, inputs: { ...node.inputs, filename_prefix: name } } : node];
+  };
+  return Object.fromEntries(Object.entries(output ?? {}).map(named));
+}

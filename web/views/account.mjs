@@ -47,7 +47,8 @@ export class AccountView {
 
   /** What was spent is another sum; whoever writes in a field here is not interrupted. */
   paid() {
-    if (this.isShown && this.element.isConnected && !this.element.contains(document.activeElement)) this.load();
+    const focused = document.activeElement;
+    if (this.isShown && this.element.isConnected && !(this.element.contains(focused) && focused.matches("input"))) this.load();
   }
 
   /** Another tab may have changed the key and what is spent. */
@@ -68,7 +69,9 @@ export class AccountView {
     this.isAway = given.status !== 200;
     const sections = given.status === 200 ? this.sections(accountOf(given.data)) : [refusal(given, () => this.load())];
     const key = given.status === 401 || given.status === 0 ? [] : [section("account.key", this.key)];
+    const focused = this.place.contains(document.activeElement) ? document.activeElement : null;
     this.place.replaceChildren(...key, ...sections.filter(Boolean));
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
   }
 
   sections(account) {
@@ -88,8 +91,8 @@ export class AccountView {
     };
     const lines = waiting.slice(0, MOST).map((each) => waitingLine(each, collect));
     const more = waitingCount > MOST ? h("div", { class: "cb-soft" }, t("common.more", { count: waitingCount - MOST })) : null;
-    const all = button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" });
-    return section("account.waiting", ...lines, more, h("div", { class: "cb-row" }, all), status);
+    const all = waitingCount > 1 ? h("div", { class: "cb-row" }, button(t("account.collect_all", { count: waitingCount }), () => collect(""), { class: "cb-button cb-main" })) : null;
+    return section("account.waiting", ...lines, more, all, status);
   }
 
   doctor({ findings }) {
@@ -142,7 +145,6 @@ function money({ spent, today, month, perDay, perPrompt, sandbox }) {
   const rows = [
     ["account.today", today],
     ["account.month", month],
-    ["account.limit_day", perDay],
     ["account.limit_prompt", perPrompt],
   ].filter(([, buzz]) => buzz !== null);
   return section("account.money",

@@ -9,7 +9,7 @@ export class VirtualList {
    * Items are told apart by `key`, a property of theirs.
    */
   constructor({ label, rowHeight, fill, select, key = "key" }) {
-    Object.assign(this, { rowHeight, fill, select, key, items: [], current: 0, rows: new Map(), waiting: 0 });
+    Object.assign(this, { rowHeight, fill, select, key, items: [], current: 0, isChosen: false, rows: new Map(), waiting: 0 });
     this.space = h("div", { class: "cb-space", role: "presentation" });
     this.element = h("div", { class: "cb-list", role: "grid", "aria-label": label, tabindex: -1 }, this.space);
     this.element.addEventListener("scroll", () => this.later(), { passive: true });
@@ -23,14 +23,18 @@ export class VirtualList {
   show(items) {
     const now = this.items[this.current]?.[this.key];
     this.items = items;
-    this.current = Math.max(0, items.findIndex((item) => item[this.key] === now));
+    const place = items.findIndex((item) => item[this.key] === now);
+    this.current = Math.max(0, place);
+    this.isChosen &&= place >= 0; // the first row can be reached, and is chosen only by whoever chooses it
     this.space.style.height = `${items.length * this.rowHeight}px`;
     this.element.setAttribute("aria-rowcount", items.length);
-    const hadFocus = this.space.contains(document.activeElement);
+    const focused = [...this.rows.values()].find((row) => row.contains(document.activeElement));
+    const stop = focused ? [...focused.querySelectorAll("button")].indexOf(document.activeElement) : -1;
     for (const row of this.rows.values()) row.remove();
     this.rows.clear();
     this.draw();
-    if (hadFocus) this.rows.get(this.current)?.focus({ preventScroll: true });
+    const row = focused && this.rows.get(this.current);
+    if (row) (row.querySelectorAll("button")[stop] ?? row).focus({ preventScroll: true });
   }
 
   /** Fill one row again, when what it tells has changed. */
@@ -57,13 +61,15 @@ export class VirtualList {
     const { scrollTop, clientHeight } = this.element;
     const { first, after } = windowOf(scrollTop, clientHeight, this.rowHeight, this.items.length);
     for (const [index, row] of this.rows) {
-      const isFocused = row.contains(document.activeElement);
-      if ((index < first || index >= after) && !isFocused) {
+      const isKept = index === this.current || row.contains(document.activeElement);
+      if ((index < first || index >= after) && !isKept) {
         row.remove();
         this.rows.delete(index);
       }
     }
     for (let index = first; index < after; index++) if (!this.rows.has(index)) this.add(index);
+    // The current row is there wherever the list was scrolled to: it is the one that Tab reaches.
+    if (this.items.length > 0 && !this.rows.has(this.current)) this.add(this.current);
   }
 
   add(index) {
@@ -80,7 +86,7 @@ export class VirtualList {
   reachable(row, index) {
     const isCurrent = index === this.current;
     row.tabIndex = isCurrent ? 0 : -1;
-    row.setAttribute("aria-selected", String(isCurrent));
+    row.setAttribute("aria-selected", String(isCurrent && this.isChosen));
     for (const inner of row.querySelectorAll("button")) inner.tabIndex = isCurrent ? 0 : -1;
   }
 
@@ -88,6 +94,7 @@ export class VirtualList {
     if (!this.items[index]) return;
     const before = this.current;
     this.current = index;
+    this.isChosen = true;
     const { scrollTop, clientHeight } = this.element;
     this.element.scrollTop = scrollTo(index, scrollTop, clientHeight, this.rowHeight);
     if (!this.rows.has(index)) this.draw();

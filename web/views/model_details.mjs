@@ -9,7 +9,7 @@ import { preview } from "./preview.mjs";
 
 /** The elements of the details of a row; `get`, `show` and `say` are what the view does. */
 export function detailsOf(row, { get, show, say }) {
-  const parts = [heading(row), facts(row), notes(row), triggerWords(row, say), newer(row, get)];
+  const parts = [facts(row), notes(row), triggerWords(row, say), newer(row, get)];
   const actions = [
     isLoadable(row) ? button(size(row.size) ? t("models.get_size", { size: size(row.size) }) : t("models.get"), () => get(row), { class: "cb-button cb-main" }) : null,
     row.node ? button(t("models.show_node"), () => show(row)) : null,
@@ -17,7 +17,7 @@ export function detailsOf(row, { get, show, say }) {
     searchOf(row) ? button(t("models.search"), () => openPage(searchOf(row))) : null,
     pageOf(row) ? button(t("models.open_page"), () => openPage(pageOf(row))) : null,
   ];
-  return [...parts, h("div", { class: "cb-row" }, ...actions)].filter(Boolean); // what is added as null would be written as a word
+  return [heading(row), h("div", { class: "cb-row" }, ...actions), ...parts].filter(Boolean); // what is added as null would be written as a word
 }
 
 function heading(row) {
@@ -35,7 +35,7 @@ function facts(row) {
     ["models.early_access_until", row.earlyAccess && (row.earlyAccess.until || t("common.yes"))],
     ["models.restricted", fromServer(row.restricted)],
     ["models.named", row.written !== row.name ? row.written : ""],
-    ["models.reference", row.reference],
+    ["models.reference", row.reference !== row.written ? row.reference : ""],
   ];
   return h("dl", { class: "cb-facts" }, ...pairs.filter(([, value]) => value).flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, String(value))]));
 }
@@ -73,7 +73,7 @@ function use(row, say) {
 }
 
 function searchOf(row) {
-  if (row.state !== "unknown" || row.modelId) return "";
+  if (row.modelId || row.reference || !["unknown", "missing", "not_found"].includes(row.state)) return "";
   return `https://civitai.com/search/models?query=${encodeURIComponent(searchWords(row.name))}`;
 }
 

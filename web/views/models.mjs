@@ -5,7 +5,7 @@ import { cancelDownload, downloads, isLoading, onDownload, onLook, onReconnected
 import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { isAddable, isLoadable, isWanted, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -22,20 +22,22 @@ export class ModelsView {
     this.isShown = false;
     this.summary = h("div", { class: "cb-grow", id: "cb-models-summary" });
     this.all = button(t("models.get_all"), () => this.getAll(), { class: "cb-button cb-main" });
-    this.again = button(t("common.refresh"), () => this.load(true));
+    this.again = button(h("i", { class: "pi pi-refresh", "aria-hidden": "true" }), () => this.load(true), { class: "cb-button cb-icon", "aria-label": t("common.refresh"), title: t("common.refresh") });
     const field = h("input", { class: "cb-field", type: "search", placeholder: t("models.filter"), "aria-label": t("models.filter") });
     field.value = filter;
     field.addEventListener("input", () => {
       filter = field.value;
       this.draw();
     });
+    const search = h("div", { class: "cb-search" }, h("i", { class: "pi pi-search", "aria-hidden": "true" }), keepKeys(field));
+    this.bar = h("div", { class: "cb-head-bar" }, h("div", { class: "cb-row" }, search, this.again), h("div", { class: "cb-row" }, this.summary, this.all));
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
     this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
     this.failure = h("div", { role: "alert", hidden: true }); // stays until it is closed, whatever is drawn meanwhile
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
-      h("div", { class: "cb-head" }, h("div", { class: "cb-row" }, this.summary, this.again), h("div", { class: "cb-row" }, keepKeys(field), this.all), this.note),
+      h("div", { class: "cb-head" }, this.bar, this.note),
       this.body, this.list.element, this.failure, this.details);
     this.forget = [onGraph(() => this.later()), onDownload((each, isNews) => this.moved(each, isNews)), onReconnected(() => this.lookAgain()), onLook(() => this.lookAgain())];
     this.draw();
@@ -68,7 +70,7 @@ export class ModelsView {
 
   later() {
     clearTimeout(this.timer);
-    if (!this.isShown || !this.element.isConnected) return; // the tab may be gone without a word
+    if (!this.element.isConnected) return void setBadge(0); // the tab may be gone without a word, and its number is of the graph before
     this.timer = setTimeout(() => this.load(false), REST);
   }
 
@@ -85,6 +87,7 @@ export class ModelsView {
     const images = (quick.status === 200 && quick.data.images) || []; // only CivitAI knows what made them
     const isKnown = images.length > 0 && JSON.stringify(images) === JSON.stringify(answer?.images);
     if (turn === this.turn && !isKnown) this.take(quick);
+    if (!this.isShown) return void this.element.removeAttribute("aria-busy"); // CivitAI is asked when somebody looks
     if (images.length || (quick.status === 200 && quick.data.models?.length && (ask || turn === 1 || rowsOf(quick.data.models).some((row) => row.isMissing)))) {
       const whole = await server.post("/civitai_bridge/graph", { prompt: output, workflow, models: "asked" }, { signal });
       if (turn === this.turn) this.take(whole.status === 200 ? whole : quick, whole);
@@ -98,16 +101,17 @@ export class ModelsView {
     if (given.status === 200) answer = whole.status === 200 ? given.data : { ...given.data, models_note: sentenceOf(whole) };
     this.draw();
     if (!this.trouble) goOn(whole, this.note, () => this.isShown && this.load(true));
-    if (!this.trouble) this.say(this.summary.textContent);
+    if (!this.trouble && this.isShown) this.say(this.summary.textContent);
   }
 
   draw() {
     const rows = rowsOf(answer?.models, filter);
     const { count, missing, bytes } = summaryOf(rowsOf(answer?.models));
     this.summary.textContent = count ? t(missing ? "models.summary_missing" : "models.summary", { count, missing }) : "";
-    const loadable = rowsOf(answer?.models).filter(isLoadable);
+    const loadable = rowsOf(answer?.models).filter(isWanted);
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
+    this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
     this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
     this.note.hidden = !this.note.textContent;
@@ -128,7 +132,7 @@ export class ModelsView {
     element.classList.toggle("cb-part", row.isPart);
     const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
     element.append(
-      h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
+      h("div", { class: "cb-dot", "data-status": row.state, "aria-hidden": "true", title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
         h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
@@ -155,7 +159,10 @@ export class ModelsView {
   choose(row) {
     this.chosen = row;
     this.details.hidden = !row;
-    if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
+    const shape = JSON.stringify(row);
+    if (!row || shape === this.shape) return; // the focus, and a picture that was looked at, stay
+    this.shape = shape;
+    this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
   }
 
   /** Have a file loaded; gives whether the server answered. */
@@ -190,7 +197,7 @@ export class ModelsView {
   }
 
   async getAll() {
-    for (const row of rowsOf(answer?.models).filter(isLoadable)) if (!(await this.get(row))) return;
+    for (const row of rowsOf(answer?.models).filter(isWanted)) if (!(await this.get(row))) return;
   }
 
   /** A download went on, or ended. */

@@ -28,7 +28,7 @@ export function mount(element, wanted) {
     view.element.setAttribute("role", "tabpanel");
     view.element.setAttribute("aria-labelledby", `cb-tab-${name}`);
   }
-  const panel = h("div", { class: "cb-panel" }, bar, ...Object.values(views).map((view) => view.element), live);
+  const panel = h("div", { class: "cb-panel" }, h("div", { class: "cb-title" }, t("title")), bar, ...Object.values(views).map((view) => view.element), live);
   open = { panel, views, tabs, element };
   element.replaceChildren(panel);
   show(current, false);
