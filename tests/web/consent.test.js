@@ -33,8 +33,8 @@ test("an error leads to what can be done about it", () => {
 });
 
 test("what is not known to be harmless is blurred", () => {
-  for (const safe of ["PG", "None", 1, 0, "1"]) assert.ok(!isAbovePg(safe), String(safe));
-  for (const other of ["PG-13", "R", "X", 2, 32, undefined, null, "?"]) assert.ok(isAbovePg(other), String(other));
+  for (const safe of ["PG", "None", 1, "1"]) assert.ok(!isAbovePg(safe), String(safe));
+  for (const other of ["PG-13", "R", "X", 0, 2, 32, false, undefined, null, "?"]) assert.ok(isAbovePg(other), String(other));
 });
 
 test("an account with half of its members is shown as far as it goes", () => {

@@ -31,8 +31,8 @@ const CSS = `
 .cb-button:hover { background: var(--cb-hover); }
 .cb-button[aria-disabled="true"] { opacity: .5; cursor: default; }
 .cb-icon { width: 32px; padding: 0; background: none; color: var(--cb-soft); flex: none; }
-.cb-main { background: var(--cb-accent); color: #fff; }
-.cb-main:hover { background: var(--cb-accent); filter: brightness(1.1); }
+.cb-main { background: color-mix(in srgb, var(--cb-accent) 66%, #000); color: #fff; }
+.cb-main:hover { background: color-mix(in srgb, var(--cb-accent) 60%, #000); }
 .cb-field { flex: 1 1 120px; min-width: 0; min-height: 32px; padding: 4px 10px; border-radius: 8px; border: 0; background: var(--cb-raised); color: var(--cb-fieldtext); font: inherit; }
 .cb-search { position: relative; flex: 1 1 120px; display: flex; } .cb-search i { position: absolute; left: 10px; top: 9px; font-size: 14px; color: var(--cb-soft); pointer-events: none; }
 .cb-search input { padding-left: 32px; }
