@@ -70,12 +70,13 @@ function paying(view) {
   return section("consent.pays", view.paying, (node) => {
     const most = Number.isFinite(node.most_buzz) ? t("consent.node_most", { buzz: number(node.most_buzz) }) : t("consent.node_unlimited");
     const what = [node.engine && node.engine !== "auto" ? node.engine : "", node.model, node.quantity ? t("consent.quantity", { count: node.quantity }) : ""].filter(Boolean);
-    return `${cut(node.title || node.type, 80)}: ${most}${what.length ? ` (${what.join(", ")})` : ""}${node.repeats ? ` ${t("consent.repeats")}` : ""}`;
+    const line = t(what.length ? "consent.node_of" : "consent.node", { name: cut(node.title || node.type, 80), most, what: what.join(", ") });
+    return node.repeats ? `${line} ${t("consent.repeats")}` : line;
   });
 }
 
 function lists(view) {
-  const deed = (each) => [each.title, fromServer(each.what), each.name].filter(Boolean).join(": ");
+  const deed = (each) => [each.title, fromServer(each.what), each.name].filter(Boolean).join(t("common.colon"));
   return [
     section("consent.writes", view.writes, deed),
     section("consent.downloads", view.downloads, deed),

@@ -6,6 +6,7 @@ import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, isWanted, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { short } from "../lib/values.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -33,7 +34,7 @@ export class ModelsView {
     this.bar = h("div", { class: "cb-head-bar" }, h("div", { class: "cb-row" }, search, this.again), h("div", { class: "cb-row" }, this.summary, this.all));
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
-    this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
+    this.note = h("div", { class: "cb-soft cb-note-line", hidden: true }); // why more may be known than is shown
     this.failure = h("div", { role: "alert", hidden: true }); // stays until it is closed, whatever is drawn meanwhile
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
@@ -113,7 +114,7 @@ export class ModelsView {
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
+    this.note.textContent = this.trouble ? "" : short(fromServer(noteOf(answer)), 400);
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
