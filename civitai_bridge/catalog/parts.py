@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from ..resources.ecosystems import folder_of
 from ..resources.json_values import identifier, objects, text
 from ..resources.version import ModelFile
 from .answers import MISSING, Note, Part
@@ -12,6 +13,7 @@ from .entries import FILES, Entry
 from .file_lookup import Snapshot, file_of_entry, with_bytes
 from .query import Query
 
+_NOT_NEEDED = ("", "configs")  # folders of what no loader asks for: training data, archives, settings of a trainer
 _ALTERNATIVES = frozenset({"Model", "Pruned Model", ""})  # files of these types stand in for each other
 # Two models that sample one after the other: the experts of Wan 2.2, whose files are alike but for this word.
 _HALF = re.compile(r"(?i)(?<![a-z])(high|low)(?:[ _.-]?noise)?(?![a-z])")
@@ -60,13 +62,22 @@ def missing_parts(parts: Sequence[Part]) -> Iterable[Note]:
     """That a part is missing without which the rest does not work: a text encoder, a VAE, the other half of a pair.
     Another precision or format of a file that is here is none."""
     present = [part for part in parts if part.status != MISSING]
-    missing = [part for part in parts if part.status == MISSING and _is_needed(part, present)]
+    missing = needed_parts(parts)
     if present and missing:
         names = ", ".join(f"{part.name} ({part.type})" if part.type else part.name for part in missing)
         yield Note("parts", f"{len(present)} of the {len(parts)} files of this version are here; not here: {names}.")
 
 
+def needed_parts(parts: Sequence[Part], meant: int = 0) -> list[Part]:
+    """The parts that are not here and without which the rest does not work; `meant` is the id of a file that will be
+    loaded for the model itself, and counts as here."""
+    present = [part for part in parts if part.status != MISSING or (meant and part.file_id == meant)]
+    return [part for part in parts if part not in present and _is_needed(part, present)]
+
+
 def _is_needed(part: Part, present: Sequence[Part]) -> bool:
+    if part.type not in _ALTERNATIVES and folder_of("", part.type) in _NOT_NEEDED:
+        return False
     if part.type in _ALTERNATIVES:
         half = _HALF.search(part.name)
         return half is not None and not any(_half(other) == half[1].lower() for other in present)

@@ -66,8 +66,8 @@ _NOTHING = Deed()
 # Classes of CivitAI's own pack that only name something; the rest of it orders from the fleet.
 _OF_CIVITAI_FREE = frozenset({"CivitaiModelSelector", "CivitaiLoraLoader"})
 _ITS_FAMILIES = (
-    "CivitaiAudio", "CivitaiChat", "CivitaiImage", "CivitaiMedia", "CivitaiPolyGen", "CivitaiPrompt", "CivitaiTextTo",
-    "CivitaiTraining", "CivitaiTranscription", "CivitaiVideo",
+    "CivitaiAudio", "CivitaiChat", "CivitaiImage", "CivitaiMedia", "CivitaiOffload", "CivitaiPolyGen", "CivitaiPrompt",
+    "CivitaiTextTo", "CivitaiTraining", "CivitaiTranscription", "CivitaiVideo",
 )  # fmt: skip
 _SAVES = re.compile(r"^(?:Save[A-Z]\w*|VHS_VideoCombine|Image ?Save.*|SaveImage.*)$")
 _MADE_BY_CORE = ("SaveLatent", "SaveLoRA", "ModelSave", "CheckpointSave", "CLIPSave", "VAESave", "ModelMergeSave")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..catalog.add import restriction
 from ..catalog.answers import Answer, Part
+from ..catalog.parts import needed_parts
 from ..resources.addresses import SITE, download_url
 from ..resources.license import License, license_from_json
 from ..resources.plain_text import one_line
@@ -89,7 +90,7 @@ class NeededModel:
             "license": self.license.as_json() if self.license else None,
             "early_access": {"until": version.paid_until} if version and version.paid else None,
             "restricted": restriction(version) if version else "", "trigger_words": list(self.trigger_words),
-            "parts": [self._part(part) for part in located.parts],
+            "parts": list(self._parts()),
             "newer": self.newer.as_json() if self.newer else None,
             "preview": {"url": self.preview.url, "nsfw_level": self.preview.nsfw_level} if self.preview else None,
             "url": self.url, "notes": [*(note.text for note in located.notes), *self._namesakes()],
@@ -99,6 +100,15 @@ class NeededModel:
         if self.namesakes:
             names = ", ".join(map(one_line, self.namesakes[:_MOST_NAMESAKES]))
             yield f"{len(self.namesakes)} files here are called so ({names}); choose one of them in the node."
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        """The files of the version; `needed`: to be loaded here too, so that the model works."""
+        parts, file = self.answer.located.parts, self._file_meant()
+        first = parts[0].file_id if parts else 0
+        meant = (file.id if file else first) if self.is_missing else 0
+        needed = needed_parts(parts, meant) if self.named.place == DISK else []
+        for part in parts:
+            yield {**self._part(part), "needed": part in needed}
 
     def _part(self, part: Part) -> dict[str, Any]:
         """A file of the version, with what it alone can be loaded by."""

@@ -20,6 +20,7 @@ from ..website import Model
 
 NAME = "newer.json"
 _ONE_AT_A_TIME = threading.Lock()
+_ASKED: dict[Path, float] = {}  # when this process asked last, by state folder
 DAY = 24 * 3600.0  # seconds
 MOST_MODELS = 1000  # of this disk that are asked about
 
@@ -63,8 +64,10 @@ def _is_due(home: Path, now: float, newer: Mapping[int, NewerVersion]) -> bool:
     """Whether CivitAI is to be asked now. Written down at once, so that of two pages one asks, and what fails is not
     asked again today."""
     with _ONE_AT_A_TIME:
-        if 0 <= now - _stored(home)[0] < DAY:
+        asked = _stored(home)[0], _ASKED.get(home, now - DAY)  # the file may not be there to be written
+        if any(0 <= now - at < DAY for at in asked):
             return False
+        _ASKED[home] = now
         _keep(home, now, newer)
         return True
 
@@ -105,4 +108,4 @@ def _keep(home: Path, asked_at: float, newer: Mapping[int, NewerVersion]) -> Non
     try:
         write_json(home / NAME, {"asked": asked_at, "newer": entries})
     except BadSetting:
-        pass  # then it is asked again the next time
+        pass  # then this process alone remembers it

@@ -123,7 +123,7 @@ def digest_file(
         with open(path, "rb", buffering=0) as source:
             before = os.fstat(source.fileno())
             if not stat.S_ISREG(before.st_mode):
-                raise FileTrouble(f"{path} is no file.")
+                raise FileTrouble(f"{path} is not a file.")
             spans = _spans(payload_start(source, before.st_size), kinds, optional)
             source.seek(0)
             size = _read(source, spans, chunk_size, two_threads, on_chunk)

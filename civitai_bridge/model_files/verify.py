@@ -64,7 +64,7 @@ def contradiction(file: ModelFile, sha256: str, path: Path) -> str:
     else:
         actual = {kind.upper(): value for kind, value in digest_file(path, kinds=EVERY).by_kind().items()}
     wrong = (kind for kind, value in stated.items() if actual.get(kind) != value)
-    return next((f"{kind} {actual.get(kind, 'none')[:12]}, not {stated[kind][:12]}" for kind in wrong), "")
+    return next((f"{kind} {actual.get(kind, 'none')[:12]} in place of {stated[kind][:12]}" for kind in wrong), "")
 
 
 def is_file(path: Path, file: ModelFile) -> bool:

@@ -29,7 +29,7 @@ def _versions() -> list[Finding]:
             present.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             missing.append(package)
-    python = f"Python {platform.python_version()} on {platform.system()}, {', '.join(present)}."
+    python = f"Python {platform.python_version()} runs on {platform.system()}, with {', '.join(present)}."
     findings = [Finding("versions", OK, python)]
     if missing:
         command = f"{sys.executable} -m pip install -r requirements.txt"

@@ -73,11 +73,11 @@ def _fitting(name: str, named: list[str], model: ModelVersion) -> str:
     fitting = [path for path in named if path in own or _runs(path, model)]
     with_the_word = [path for path in fitting if name.lower() in path.lower().split("/")] or fitting
     if not with_the_word:
-        instead = f" Without `engine` it runs on {own[0]}." if own else ""
+        instead = f"Without `engine` it runs on {own[0]}." if own else ""
         called = model.title or model.air
         raise WrongFamily(
             f"{name!r} names no engine that runs {called}, which is of the family {model.family}: there "
-            f"{'is' if len(named) == 1 else 'are'} {', '.join(named)}.{instead}"
+            f"{'is' if len(named) == 1 else 'are'} {', '.join(named)}. {instead}".rstrip()
         )
     chosen = [path for path in with_the_word if path in own]
     if len(chosen) > 1:

@@ -59,10 +59,8 @@ def _in_pixels(request: GenerationRequest, variant: Variant) -> Part:
         limits = [variant.fields[name] for name in asked]
         ranges = " and ".join(dict.fromkeys(range_in_words(limit.minimum, limit.maximum) for limit in limits))
         size_asked, size_sent = (" x ".join(str(side) for side in each.values()) for each in (asked, sides))
-        subject = "The size" if len(asked) == 2 else f"The {next(iter(asked))}"
-        return Part(
-            sides, (f"{subject} {size_asked} became {size_sent}: {variant.path} takes {ranges} pixels a side.",)
-        )
+        what = f"The size {size_asked}" if len(asked) == 2 else f"The {next(iter(asked))} {size_asked}"
+        return Part(sides, (f"{what} became {size_sent}: {variant.path} takes {ranges} pixels a side.",))
     notes = [
         f"{name} {side} became {sides[name]}: {variant.path} takes multiples of {step}."
         for name, side in asked.items()

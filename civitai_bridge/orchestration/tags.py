@@ -31,7 +31,7 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     checked: dict[str, None] = {}
     for tag in (tag.strip() for tag in tags):
         if problem := _problem(tag):
-            raise BadInput(f"The tag {_shown(tag)} {problem}. Nothing was ordered.")
+            raise BadInput(f"The tag {_shown(tag)} cannot be used: it {problem}. Nothing was ordered.")
         if tag.lower() != TAG:
             checked[tag] = None
     if len(checked) > MOST_TAGS:

@@ -105,8 +105,8 @@ def find(path: str, kind: str) -> Variant:
     """The variant of a path for create, variant or edit. Raises UnknownVariant with what there is."""
     if path not in variants():
         close = [offered for offered in paths() if path.lower() in offered.lower()]
-        hint = f" Did you mean {', '.join(close[:4])}?" if path and close else f" There are: {', '.join(paths())}."
-        raise UnknownVariant(f"There is no engine {path!r}.{hint}")
+        hint = f"Did you mean {', '.join(close[:4])}?" if path and close else f"There are: {', '.join(paths())}."
+        raise UnknownVariant(f"There is no engine {path!r}. {hint}")
     operations = variants()[path]
     for variant in operations.values():
         if variant.kind == kind or variant.kind == "":

@@ -191,9 +191,10 @@ class SiteClient:
         try:
             return expect(response)
         except NotFound as error:
-            without_file = "missing model file" in error.detail.lower()
-            reason = "has no file yet" if without_file else "is unknown, not published or not visible"
-            raise NotFound(f"CivitAI's {subject} {reason} to this account.", status=404, detail=error.detail) from error
+            sentence = f"CivitAI's {subject} is unknown, not published or not visible to this account."
+            if "missing model file" in error.detail.lower():
+                sentence = f"CivitAI's {subject} has no file yet."
+            raise NotFound(sentence, status=404, detail=error.detail) from error
         except BadRequest as error:
             raise BadRequest(
                 f"CivitAI does not take {subject}: {error.detail or 'no reason given'}.",

@@ -128,3 +128,85 @@ def test_the_template_for_the_fleet_asks(server: PageServer, comfy: ComfyPage):
     comfy.queue()
     expect(panel(comfy)).to_contain_text("These nodes pay")
     assert server.queued == []
+
+
+# A number of the graph's own into `max_buzz`, which changes with each run.
+CHANGING = """async (app, control) => {
+  const generate = app.graph._nodes.find(node => node.type === 'CivitaiBridgeGenerate');
+  const number = LiteGraph.createNode('PrimitiveNode');
+  app.graph.add(number);
+  number.connect(0, generate, generate.inputs.findIndex(input => input.name === 'max_buzz'));
+  await new Promise(resolve => setTimeout(resolve, 300));
+  number.widgets[0].value = 5;
+  number.widgets.find(widget => widget.name === 'control_after_generate').value = control;
+}"""
+
+
+def limits_sent(server: PageServer) -> list[int]:
+    return [body["prompt"]["1"]["inputs"]["max_buzz"] for body in server.queued]
+
+
+@every_frontend
+def test_a_batch_whose_limit_grows_sends_nothing_that_nobody_agreed_to(server: PageServer, comfy: ComfyPage):
+    comfy.load(paying(5))
+    comfy.evaluate(CHANGING, "increment")
+    comfy.evaluate("app => { app.queuePrompt(0, 3) }")
+    expect(panel(comfy)).to_contain_text("At most 15 Buzz")
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    expect(panel(comfy)).to_contain_text("At most 6 Buzz")
+    assert limits_sent(server) == [5]
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    expect(panel(comfy)).to_contain_text("At most 7 Buzz")
+    panel(comfy).get_by_role("button", name="Do not run").click()
+    expect(comfy.page.get_by_text("nobody agreed to that").first).to_be_visible()
+    assert limits_sent(server) == [5, 6]
+    comfy.forgive("nobody agreed")
+
+
+def test_a_value_that_changes_as_the_run_begins_is_asked_about(server: PageServer, comfy: ComfyPage):
+    comfy.evaluate("app => app.extensionManager.setting.set('Comfy.WidgetControlMode', 'before')")
+    comfy.load(paying(5))
+    comfy.evaluate(CHANGING, "increment")
+    comfy.queue()
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: limits_sent(server) == [5])
+    comfy.queue()
+    expect(panel(comfy)).to_contain_text("At most 6 Buzz")
+    comfy.page.keyboard.press("Escape")
+    comfy.settle()
+    assert limits_sent(server) == [5]
+    comfy.forgive("nobody agreed")
+
+
+def test_a_batch_of_other_seeds_is_one_question_whatever_the_server_remembers(server: PageServer, comfy: ComfyPage):
+    server.answers[CONSENT] = lambda _: (500, {"error": "consents.json cannot be written."})
+    comfy.load(paying(5))
+    comfy.evaluate(
+        """app => {
+          const node = app.graph._nodes.find(node => node.type === 'CivitaiBridgeGenerate');
+          const seed = node.widgets.find(widget => widget.name === 'seed');
+          seed.afterQueued = () => { seed.value += 1; };
+        }"""
+    )
+    comfy.evaluate("app => { app.queuePrompt(0, 3) }")
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 3)
+    assert len({body["prompt"]["1"]["inputs"]["seed"] for body in server.queued}) == 3
+    comfy.forgive("500")
+
+
+def test_a_name_with_the_time_in_it_is_the_same_graph(server: PageServer, comfy: ComfyPage):
+    graph = paying()
+    graph["2"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["1", 0], "filename_prefix": "%date:hhmmss%-%CivitAI Generate.seed%"},
+    }
+    comfy.load(graph)
+    comfy.queue()
+    panel(comfy).get_by_role("button", name="Run", exact=True).click()
+    comfy.until(lambda: len(server.queued) == 1)
+    comfy.page.wait_for_timeout(1100)  # the page's clock names the file
+    comfy.queue()
+    comfy.until(lambda: len(server.queued) == 2)
+    names = [body["prompt"]["2"]["inputs"]["filename_prefix"] for body in server.queued]
+    assert len(set(names)) == 2 and "%date" not in names[0]

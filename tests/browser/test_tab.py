@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import re
 from typing import Any
 
+import pytest
+from aiohttp import web
 from comfy_page import ComfyPage
 from faces import both_canvases, every_frontend
 from fake_answers import HOSTILE, graph, model
 from page_server import PageServer
+from PIL import Image
 from playwright.sync_api import expect
 
 MODELS = "POST", "/civitai_bridge/graph"
@@ -133,3 +138,65 @@ def test_what_waits_and_what_is_missing_are_of_now_when_a_run_is_over(server: Pa
     assert comfy.evaluate(number) == "2"
     comfy.load({"1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat"}}})
     comfy.until(lambda: comfy.evaluate(number) is None)
+
+
+def test_the_keyboard_stays_where_it_was_when_the_graph_is_looked_at_again(server: PageServer, comfy: ComfyPage):
+    server.answers[MODELS] = lambda _: graph([model(number) for number in range(0, 300, 3)])
+    panel = comfy.open_tab()
+    focused = comfy.page.locator(":focus")
+
+    def look_again() -> None:
+        asked = len(server.requests)
+        comfy.evaluate("app => { comfyAPI.api.api.dispatchCustomEvent('graphChanged', {}) }")
+        comfy.until(lambda: any("civitai_bridge/graph" in path for path in server.requests[asked:]))
+        comfy.settle()
+
+    panel.get_by_role("button", name="Download Style 0", exact=True).focus()
+    look_again()
+    expect(focused).to_have_accessible_name("Download Style 0")
+    panel.get_by_role("row").first.click()
+    panel.get_by_role("button", name="some style").focus()
+    look_again()
+    expect(focused).to_have_text("some style")
+    panel.get_by_role("grid").evaluate("list => { list.scrollTop = list.scrollHeight }")
+    expect(panel.get_by_role("grid")).to_contain_text("Style 297")
+    expect(panel.locator(".cb-item[tabindex='0']")).to_have_attribute("aria-rowindex", "1")
+
+
+@pytest.mark.parametrize(("level", "blurred"), [(1, "false"), (0, "true"), (8, "true")])
+def test_a_picture_that_may_be_mature_is_blurred_until_it_is_clicked(
+    server: PageServer, comfy: ComfyPage, level: int, blurred: str
+):
+    drawn = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(drawn, "PNG")
+    server.answers["GET", "/civitai_bridge/preview"] = lambda _: web.Response(
+        body=drawn.getvalue(), content_type="image/png"
+    )
+    picture = {"url": "https://image.civitai.com/x/width=320/1.jpeg", "nsfw_level": level}
+    server.answers[MODELS] = lambda _: graph([model(1, preview=picture)])
+    panel = comfy.open_tab()
+    panel.get_by_role("row").click()
+    shown = panel.get_by_role("button", name="Picture of Style 1")
+    expect(shown).to_have_attribute("data-blurred", blurred)
+    expect(shown.locator("img")).to_have_attribute("src", re.compile("^blob:"))
+    if blurred == "true":
+        shown.click()
+        expect(shown).to_have_attribute("data-blurred", "false")
+
+
+CONTRAST = """button => {
+  const parts = color => color.match(/[\\d.]+/g).slice(0, 3).map(number => color.startsWith('color(') ? +number : number / 255);
+  const light = color => parts(color).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, place) => sum + c * [0.2126, 0.7152, 0.0722][place], 0);
+  const { color, backgroundColor } = getComputedStyle(button);
+  const [less, more] = [light(color), light(backgroundColor)].sort((a, b) => a - b);
+  return (more + 0.05) / (less + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("comfy", [{"theme": "light"}, {"theme": "dark"}], indirect=True, ids=["light", "dark"])
+def test_the_main_button_can_be_read_in_both_themes(server: PageServer, comfy: ComfyPage):
+    server.answers[MODELS] = lambda _: graph([model(0)])
+    panel = comfy.open_tab()
+    button = panel.get_by_role("button", name="Get all missing")
+    assert button.evaluate(CONTRAST) >= 4.5

@@ -104,8 +104,9 @@ def test_what_loads_files_or_writes_catalogs_asks(kind: str, inputs: Prompt, loa
         assert (refused.downloads, refused.asks) == ((), False) and "graph_downloads" in refused.notes[-1]
 
 
-def test_civitais_own_pack_pays_past_our_limits_and_is_said_to():
-    analysis = look({"1": node("CivitaiPolyGenNewer"), "2": node("CivitaiModelSelector"), "3": generate(max_buzz=5)})
+@pytest.mark.parametrize("kind", ["CivitaiPolyGenNewer", "CivitaiOffloadStart", "CivitaiOffloadEnd"])
+def test_civitais_own_pack_pays_past_our_limits_and_is_said_to(kind: str):
+    analysis = look({"1": node(kind), "2": node("CivitaiModelSelector"), "3": generate(max_buzz=5)})
     assert [each.most_buzz for each in analysis.paying] == [None, 5] and analysis.is_unlimited
     assert analysis.most_buzz == 5 and "not held by the limits" in analysis.notes[0]
 

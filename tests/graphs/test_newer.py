@@ -91,3 +91,12 @@ async def test_it_is_off_by_a_setting_and_asks_nobody_where_nothing_is_here(tmp_
     shelf.settings = replace(shelf.settings, newer_versions="off")
     assert await newer_versions(shelf) == {} and site.asked == []
     assert await newer_versions(catalog(tmp_path, site), clock=lambda: 1.0) == {} and site.asked == []
+
+
+async def test_a_state_folder_that_cannot_be_written_is_no_reason_to_ask_again(tmp_path: Path):
+    (tmp_path / "newer.json").mkdir()
+    site = Site(model(1, (11, "Pony", "Published"), (10, "Pony", "Published")))
+    disk = catalog(tmp_path, site, (10, 1))
+    for seconds in (0, 1, DAY - 1, DAY):
+        await newer_versions(disk, clock=lambda at=seconds: 2 * DAY + at)
+    assert len(site.asked) == 2

@@ -166,6 +166,10 @@ async def test_a_newer_version_the_parts_of_a_model_and_early_access_are_told(ro
     assert set(kinds) == {"Diffusion Model", "Text Encoder", "VAE", "Config"}
     assert kinds["VAE"]["status"] == "missing" and kinds["VAE"]["size"] > 0
     assert kinds["VAE"]["reference"].endswith(f"/300027?fileId={kinds['VAE']['file_id']}")
+    needed = {kind for kind, part in kinds.items() if part["needed"]}
+    assert needed == {"Text Encoder", "VAE"}, "beside the model itself; a trainer's settings are nothing to load"
+    fleet = {"1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"model": "300027"}}}
+    assert not any(part["needed"] for part in (await ask(room, fleet, models="asked"))["models"][0]["parts"])
     assert early["early_access"]["until"].startswith("2099") and "early access" in early["restricted"]
     begun = await room.admin("POST", "/civitai_bridge/download", json={"reference": kinds["VAE"]["reference"]})
     assert begun.status == 200

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cut, linesOf } from "../../web/lib/consent.mjs";
+import { cut, linesOf, withWrittenNames } from "../../web/lib/consent.mjs";
 import { mayAsk, oursIn } from "../../web/lib/kinds.js";
 import { actionsOf, nameOf } from "../../web/lib/errors.mjs";
 import { isAbovePg } from "../../web/lib/pictures.mjs";
@@ -33,8 +33,8 @@ test("an error leads to what can be done about it", () => {
 });
 
 test("what is not known to be harmless is blurred", () => {
-  for (const safe of ["PG", "None", 1, 0, "1"]) assert.ok(!isAbovePg(safe), String(safe));
-  for (const other of ["PG-13", "R", "X", 2, 32, undefined, null, "?"]) assert.ok(isAbovePg(other), String(other));
+  for (const safe of ["PG", "None", 1, "1"]) assert.ok(!isAbovePg(safe), String(safe));
+  for (const other of ["PG-13", "R", "X", 0, 2, 32, false, undefined, null, "?"]) assert.ok(isAbovePg(other), String(other));
 });
 
 test("an account with half of its members is shown as far as it goes", () => {
@@ -65,4 +65,15 @@ test("how the link stands is said in the page's language, with what the network 
   assert.equal(stateWords({ state: "new one", sentence: "Something." }, t), "Something.");
   assert.deepEqual([{ state: "refused", detail: "Away." }, { state: "new one", detail: "Away." }, null].map(detailOf), ["Away.", "", ""]);
   assert.deepEqual(["resources:add", "Made:up"].map((word) => wireWord("type", word, english)), ["download", "Made:up"]);
+});
+
+test("a name that is filled in for each run counts as it is written", () => {
+  const output = JSON.parse('{"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "cat-11", "images": ["2", 0]}}, "__proto__": {"class_type": "CivitaiBridgeGenerate"}}');
+  const named = withWrittenNames(output, () => "cat-%date:mm%");
+  assert.equal(named[1].inputs.filename_prefix, "cat-%date:mm%");
+  assert.equal(output[1].inputs.filename_prefix, "cat-11", "what is sent stays");
+  assert.ok(Object.hasOwn(named, "__proto__"), "no node is lost by its id");
+  const plain = (_, input) => (input === "filename_prefix" ? "another" : undefined);
+  assert.equal(withWrittenNames(output, plain)[1].inputs.filename_prefix, "cat-11");
+  assert.deepEqual(withWrittenNames(null, plain), {});
 });

@@ -81,6 +81,16 @@ test("a token that is entered in one place is used in all that wait for it", asy
   assert.deepEqual(states, [200, 200]);
 });
 
+test("a token that loosens a setting is shown with the page's session, which the server then remembers", async () => {
+  const { ask, asked } = server({ sessions: ["s1"] });
+  const session = openSession(ask);
+  await session.get("/civitai_bridge/key");
+  session.useToken("the-token");
+  await session.get("/civitai_bridge/key");
+  const { headers } = asked.at(-1);
+  assert.deepEqual([headers.Authorization, headers["X-Civitai-Bridge-Session"]], ["Bearer the-token", "s1"]);
+});
+
 test("a wrong token is forgotten and told of", async () => {
   const { ask } = server();
   const routes = keyRoutes(ask);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isAddable, isLoadable, noteOf, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
+import { isAddable, isLoadable, isWanted, noteOf, otherName, rowsOf, searchWords, stateOf, summaryOf, withWhatIsKnown } from "../../web/lib/models.mjs";
 import { rowAfterKey, scrollTo, windowOf } from "../../web/lib/list.mjs";
 import { sizeText, translator } from "../../web/lib/words.mjs";
 
@@ -21,6 +21,15 @@ test("another file of a model is loaded by its own address, one that stands in f
   const rows = rowsOf([{ ...here, version_id: 5, air: "urn:air:flux1:checkpoint:civitai:4@5", parts }]);
   assert.deepEqual(rows.map(isLoadable), [false, true, false]);
   assert.equal(rows[1].reference, "urn:air:flux1:checkpoint:civitai:4@5+7");
+});
+
+test("all that is missing is what the graph needs on this disk, and its size is told whole", () => {
+  const parts = [{ file_id: 7, name: "t5", type: "Text Encoder", status: "missing", needed: true, size: 500 }, { file_id: 8, name: "t.zip", type: "Training Data", status: "missing", needed: false, size: 9 }, { file_id: 9, name: "low", type: "Model", status: "missing", needed: true, size: 700 }];
+  const model = { ...gone, air: "urn:air:wan:checkpoint:civitai:4@300001", parts };
+  assert.deepEqual(rowsOf([model]).filter(isWanted).map(({ name }) => name), ["b.safetensors", "t5", "low"]);
+  assert.equal(summaryOf(rowsOf([model])).bytes, 2200);
+  assert.ok(isLoadable(rowsOf([model])[2]), "what nobody needs can still be had by itself");
+  assert.deepEqual(rowsOf([{ ...model, missing: false, place: "fleet" }]).filter(isLoadable), []);
 });
 
 test("what CivitAI said of a model stays when the disk alone is looked at again", () => {

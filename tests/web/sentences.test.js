@@ -31,6 +31,17 @@ test("every sentence of a table is known by its own pattern, whatever the others
   }
 });
 
+test("what a Chinese sentence holds of the server's words is Chinese too", () => {
+  const [sentence, words] = ["Nothing was changed.", "the connection broke off"];
+  for (const [english, own] of Object.entries(chinese)) {
+    const names = [...english.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+    if (!names.some((name) => /^(sentence|words)/.test(name)) || !/^[A-Z{`]/.test(english)) continue;
+    const values = (english_) => new Map(names.map((name, place) => [name, /^sentence/.test(name) ? english_[0] : /^words/.test(name) ? english_[1] : /^number/.test(name) ? "7" : `Qx${place}`]));
+    const expected = fill(own, values([chinese[sentence], chinese[words]]));
+    assert.equal(zh(fill(english, values([sentence, words]))).replaceAll(" ", ""), expected.replaceAll(" ", ""), english);
+  }
+});
+
 test("sentences in sentences, words in them, lists and several in a row are in the page's language", () => {
   const cases = {
     "CivitAI's orchestrator could not be reached: the connection broke off. Trying again.": "无法连接 CivitAI 的云端：连接中断。正在重试。",
@@ -58,6 +69,8 @@ test("a hostile value stays the text that it is", () => {
 
 test("no text takes long, however it is made", () => {
   const parts = Object.keys(chinese).flatMap((text) => text.split(/\{\w+\}/)).filter((part) => part.length > 3);
-  const texts = [parts.join("").slice(0, 3999), parts.join(". A ").slice(0, 3999), "(".repeat(3999), " must be ".repeat(440), "X is a. ".repeat(499), "A".repeat(1e6)];
+  const texts = [parts.join("").slice(0, 1999), parts.join(". A ").slice(0, 1999), "(".repeat(1999), " must be ".repeat(220), "X is a. ".repeat(249), "A".repeat(1e6)];
+  const nested = (text, depth) => (depth ? text.replaceAll("{words}", nested(text, depth - 1)) : text.replaceAll("{words}", "y"));
+  texts.push(...["{words} cannot be used: {words}. {words}", "{words} could not be reached: {words}."].map((text) => nested(text, 4))); // would be looked at without end
   for (const text of texts) assert.equal(typeof zh(text), "string");
 });

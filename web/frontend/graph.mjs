@@ -103,6 +103,11 @@ export function nodeAt(id) {
   return node;
 }
 
+/** What a widget of a node holds, by the id that runs have; undefined where there is none. */
+export function widgetValue(id, name) {
+  return nodeAt(id)?.widgets?.find((each) => each.name === name)?.value;
+}
+
 /** Select a node and move the canvas to it; false where it is gone. */
 export function showNode(id) {
   const node = nodeOf(id);
@@ -154,6 +159,12 @@ export function addToPrompt(words) {
     noteStep();
   }
   return node;
+}
+
+/** Whether a selected node takes a picture that is pasted, as Load Image does. */
+export function takesPicture() {
+  const selected = Object.values(app.canvas?.selected_nodes ?? {});
+  return selected.some((node) => typeof (node.pasteFiles ?? node.pasteFile) === "function");
 }
 
 /** Where the mouse is, or the middle of what is seen, in the canvas' own units. */

@@ -1,5 +1,5 @@
 // Pure: the lines of the question before a run.
-import { shown } from "./values.mjs";
+import { short, shown } from "./values.mjs";
 
 /** Whether the server has said of a graph that nobody needs to be asked; whatever else was answered says no such thing. */
 export function asksNothing({ status, data }) {
@@ -21,6 +21,19 @@ export function linesOf(list, text, most = 12, longest = 160) {
 }
 
 export function cut(text, longest = 160) {
-  const whole = shown(text ?? "").replace(/\s+/g, " ").trim();
-  return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
+  return short(shown(text ?? "").replace(/\s+/g, " ").trim(), longest);
+}
+
+/**
+ * A graph in the API form with names of files as they stand in their widgets: in what is sent, `%date%` and the like are
+ * filled in, another name in each run. `written(id, input)` is what a widget holds.
+ */
+export function withWrittenNames(output, written) {
+  const named = ([id, node]) => {
+    const sent = node?.inputs?.filename_prefix;
+    const name = typeof sent === "string" ? written(id, "filename_prefix") : null;
+    const isFilledIn = typeof name === "string" && name !== sent && name.includes("%");
+    return [id, isFilledIn ? { ...node, inputs: { ...node.inputs, filename_prefix: name } } : node];
+  };
+  return Object.fromEntries(Object.entries(output ?? {}).map(named));
 }

@@ -56,11 +56,12 @@ function rowOf(model, at) {
 
 function partOf(row, part, number) {
   const reference = row.air && part.file_id && !row.air.includes("+") ? `${row.air}+${text(part.file_id)}` : "";
-  const isMissing = stateOf(part) === "missing" && !ALTERNATIVES.has(text(part.type));
+  const isNeeded = part.needed === true && row.place !== "fleet";
+  const isMissing = stateOf(part) === "missing" && row.place !== "fleet" && (isNeeded || !ALTERNATIVES.has(text(part.type)));
   return {
     ...row, key: `${row.key}|${number}`, name: text(part.name), written: "", kind: text(part.type), state: stateOf(part),
     reference, file: "", size: Number(part.size) || 0, license: [], words: [], notes: [], parts: [], newer: null,
-    preview: "", earlyAccess: null, restricted: "", isMissing, isPart: true,
+    preview: "", earlyAccess: null, restricted: "", isMissing, isNeeded, isPart: true,
   };
 }
 
@@ -85,16 +86,21 @@ export function stateOf(model) {
   return Object.hasOwn(ORDER, status) ? status : "unknown";
 }
 
-/** How many models there are, how many of them are not here, and the bytes that loading those takes, as far as known. */
+/** How many models there are, how many of them are not here, and the bytes of all that is to be loaded, as far as known. */
 export function summaryOf(rows) {
   const whole = rows.filter((row) => !row.isPart);
-  const missing = whole.filter((row) => row.isMissing);
-  return { count: whole.length, missing: missing.length, bytes: missing.reduce((sum, row) => sum + row.size, 0) };
+  const bytes = rows.filter(isWanted).reduce((sum, row) => sum + row.size, 0);
+  return { count: whole.length, missing: whole.filter((row) => row.isMissing).length, bytes };
 }
 
 /** Whether it can be loaded with one press: it is missing, and something names it to CivitAI. */
 export function isLoadable(row) {
   return row.isMissing && Boolean(row.reference);
+}
+
+/** Whether "get all" loads it: a missing model, and of its other files those without which it does not work. */
+export function isWanted(row) {
+  return isLoadable(row) && (!row.isPart || row.isNeeded);
 }
 
 /** Whether it is here and could be written into the catalog. */

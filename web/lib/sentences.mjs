@@ -9,9 +9,10 @@ const IS_NUMBER = /^number\d*$/;
 const DIGITS = /^[\d.,]+$/;
 const SEVERAL = /([.?!]) (?=[A-Z0-9"'`…])/; // between two sentences
 const CUTS = new RegExp(SEVERAL.source, "g");
-const LONGEST = 4000; // letters of a text that is looked at
+const LONGEST = 2000; // letters of a text that is looked at
 const MOST_PARTS = 16; // sentences of one text
 const DEEPEST = 4; // sentences in sentences
+const MOST_LOOKS = 60; // at texts and parts of one, however they are made
 const LEAST = 9; // letters of its own that a sentence with places must have to be known by them
 const HAN = "[\\u2e80-\\u9fff\\uff00-\\uffef\\u3000-\\u303f“”]";
 const BEGINS_HAN = new RegExp(`^${HAN}`);
@@ -34,8 +35,10 @@ export function sentencesIn(table) {
     else fixed.set(english, own);
   }
   patterns.sort((a, b) => b.length - a.length); // the one with most letters of its own is meant
-  const book = { fixed, patterns };
-  return (text) => (typeof text === "string" && text.length <= LONGEST ? (translated(book, text.trim(), true, 0) ?? text) : text);
+  return (text) => {
+    if (typeof text !== "string" || text.length > LONGEST) return text;
+    return translated({ fixed, patterns, looks: MOST_LOOKS }, text.trim(), true, 0) ?? text;
+  };
 }
 
 function patternOf(english, own) {
@@ -56,20 +59,23 @@ function translated(book, text, alone, depth) {
   return several?.isWhole || !one ? several?.text : one.text;
 }
 
-// A text by the first pattern that fits it; that is clear when no value reaches over the end of a sentence.
+// A text by the longest pattern that fits it, one whose words are all known before others. It is clear when no value of it
+// reaches over the end of a sentence.
 function oneOf(book, text, alone, depth) {
   if (book.fixed.has(text)) return { text: book.fixed.get(text), isClear: true };
-  let first;
+  if (book.looks-- <= 0) return undefined;
+  let best;
   for (const pattern of book.patterns) {
     const values = alone && !pattern.stands ? null : (valuesOf(pattern, text) ?? valuesOf(pattern, `${text} `)); // the last value may be none
     if (!values) continue;
     const isClear = pattern.names.every((name, place) => name.startsWith("sentence") || !SEVERAL.test(values[place]));
-    if (!isClear && first) continue;
-    const own = filled(book, pattern, values, depth);
-    if (own !== undefined) first = { text: own, isClear };
-    if (first?.isClear) break;
+    const { text: own, isKnown } = filled(book, pattern, values, depth);
+    if (pattern.isWeak && !isKnown) continue;
+    const isBetter = isClear && (!best?.isClear || (isKnown && pattern.names.some((name) => IS_OURS.test(name))));
+    if (!best || isBetter) best = { text: own, isClear };
+    if (isClear && isKnown && isBetter) break;
   }
-  return first;
+  return best;
 }
 
 // What stands in the places of a pattern; null where it does not fit. Each literal is looked for once, from left to right.
@@ -90,12 +96,13 @@ function valuesOf({ names, literals }, text) {
 
 function filled(book, pattern, values, depth) {
   const own = pattern.names.map((name, place) => (IS_OURS.test(name) ? inside(book, values[place], name.startsWith("sentence"), depth + 1) : undefined));
-  if (pattern.isWeak && own.includes(undefined)) return undefined;
-  return pattern.own.split(PLACE).reduce((text, part, place) => {
-    if (place % 2 === 0) return joined(text, part);
+  const isKnown = pattern.names.every((name, place) => !IS_OURS.test(name) || own[place] !== undefined);
+  const text = pattern.own.split(PLACE).reduce((before, part, place) => {
+    if (place % 2 === 0) return joined(before, part);
     const at = pattern.names.indexOf(part);
-    return own[at] === undefined ? text + values[at].trim() : joined(text, own[at]);
+    return own[at] === undefined ? before + values[at].trim() : joined(before, own[at]);
   }, "");
+  return { text, isKnown };
 }
 
 // Two pieces of ours side by side: no space within Chinese, one after an English sentence.

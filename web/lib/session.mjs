@@ -64,7 +64,9 @@ export function openSession(ask) {
   async function call(path, options = {}) {
     if (token) {
       const used = token;
-      const answer = await send(path, { ...options, headers: { Authorization: `Bearer ${used}` } });
+      // The session goes along: the server then knows this page's sessions as the admin's, also when it is loaded again.
+      const headers = { Authorization: `Bearer ${used}`, ...(session ? { [SESSION]: session } : {}) };
+      const answer = await send(path, { ...options, headers });
       if (answer.status !== 401) return answer;
       if (token === used) token = "";
       return { ...answer, wrongToken: true };

@@ -131,7 +131,7 @@ function whose({ user, wallets, notes }) {
 function topicOf(topic) {
   const key = `account.topics.${topic}`;
   const text = t(key);
-  return t("account.topic", { topic: text === key ? topic : text });
+  return (text === key ? topic : text) + t("common.colon");
 }
 
 function walletName(name) {

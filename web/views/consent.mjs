@@ -10,8 +10,9 @@ import { pricesOf } from "./prices.mjs";
 
 /**
  * Ask a person about a run. `asked` resolves with the server's answer about the graph, and `again()` asks for it anew;
- * `nodes` are the names of ours in it, for when there is none. Resolves with true for Run alone, and where nothing is to
- * be asked; a yes is kept by the server, with the most Buzz that was shown.
+ * `nodes` are the names of ours in it, for when there is none. Resolves with `{hash, most}` of what was agreed to (`{}`
+ * where nobody knows what it costs) for Run alone, and where nothing is to be asked, else with false; a yes is kept by the
+ * server, with the most Buzz that was shown.
  */
 export function askAbout(asked, { prompt, nodes, again }) {
   return openDialog(t("consent.title"), async (dialog, close) => {
@@ -20,7 +21,7 @@ export function askAbout(asked, { prompt, nodes, again }) {
     refuse.focus();
     const given = await asked;
     if (!dialog.isConnected) return;
-    if (asksNothing(given)) close(true);
+    if (asksNothing(given)) close(answerOf(given.data));
     else draw(dialog, close, given, { prompt, nodes, again });
   });
 }
@@ -31,10 +32,10 @@ function drawUnknown(dialog, close, given, context) {
   const show = (next) => dialog.isConnected && draw(dialog, close, next, context);
   const retry = async () => {
     const next = await context.again();
-    if (asksNothing(next)) close(true);
+    if (asksNothing(next)) close(answerOf(next.data));
     else show(next);
   };
-  const anyway = button(t("consent.run_anyway"), () => close(true));
+  const anyway = button(t("consent.run_anyway"), () => close({}));
   const unknown = h("p", {}, t("consent.not_known", { nodes: cut(context.nodes.join(", "), 400) }));
   const why = given.status === 200 ? { status: 0, data: {}, why: "foreign" } : given;
   dialog.fill([unknown, refusal(why, retry, async () => show(await context.again()))], [refuse, anyway]);
@@ -47,10 +48,14 @@ function draw(dialog, close, given, context) {
   const view = given.data;
   const run = button(t("consent.run"), async () => {
     await server.post("/civitai_bridge/consent", { hash: view.hash, most_buzz: view.most_buzz }, { patience: 5 });
-    close(true); // a yes is a yes, remembered or not
+    close(answerOf(view)); // a yes is a yes, remembered or not
   }, { class: "cb-button cb-main" });
   dialog.fill([cost(view), paying(view), ...lists(view), price(context)], [refuse, run]);
   refuse.focus(); // Enter does nothing that costs
+}
+
+function answerOf({ hash, most_buzz: most }) {
+  return { hash, most };
 }
 
 function cost(view) {
@@ -65,12 +70,13 @@ function paying(view) {
   return section("consent.pays", view.paying, (node) => {
     const most = Number.isFinite(node.most_buzz) ? t("consent.node_most", { buzz: number(node.most_buzz) }) : t("consent.node_unlimited");
     const what = [node.engine && node.engine !== "auto" ? node.engine : "", node.model, node.quantity ? t("consent.quantity", { count: node.quantity }) : ""].filter(Boolean);
-    return `${cut(node.title || node.type, 80)}: ${most}${what.length ? ` (${what.join(", ")})` : ""}${node.repeats ? ` ${t("consent.repeats")}` : ""}`;
+    const line = t(what.length ? "consent.node_of" : "consent.node", { name: cut(node.title || node.type, 80), most, what: what.join(", ") });
+    return node.repeats ? `${line} ${t("consent.repeats")}` : line;
   });
 }
 
 function lists(view) {
-  const deed = (each) => [each.title, fromServer(each.what), each.name].filter(Boolean).join(": ");
+  const deed = (each) => [each.title, fromServer(each.what), each.name].filter(Boolean).join(t("common.colon"));
   return [
     section("consent.writes", view.writes, deed),
     section("consent.downloads", view.downloads, deed),

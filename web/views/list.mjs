@@ -28,11 +28,13 @@ export class VirtualList {
     this.isChosen &&= place >= 0; // the first row can be reached, and is chosen only by whoever chooses it
     this.space.style.height = `${items.length * this.rowHeight}px`;
     this.element.setAttribute("aria-rowcount", items.length);
-    const hadFocus = this.space.contains(document.activeElement);
+    const focused = [...this.rows.values()].find((row) => row.contains(document.activeElement));
+    const stop = focused ? [...focused.querySelectorAll("button")].indexOf(document.activeElement) : -1;
     for (const row of this.rows.values()) row.remove();
     this.rows.clear();
     this.draw();
-    if (hadFocus) this.rows.get(this.current)?.focus({ preventScroll: true });
+    const row = focused && this.rows.get(this.current);
+    if (row) (row.querySelectorAll("button")[stop] ?? row).focus({ preventScroll: true });
   }
 
   /** Fill one row again, when what it tells has changed. */
@@ -59,13 +61,15 @@ export class VirtualList {
     const { scrollTop, clientHeight } = this.element;
     const { first, after } = windowOf(scrollTop, clientHeight, this.rowHeight, this.items.length);
     for (const [index, row] of this.rows) {
-      const isFocused = row.contains(document.activeElement);
-      if ((index < first || index >= after) && !isFocused) {
+      const isKept = index === this.current || row.contains(document.activeElement);
+      if ((index < first || index >= after) && !isKept) {
         row.remove();
         this.rows.delete(index);
       }
     }
     for (let index = first; index < after; index++) if (!this.rows.has(index)) this.add(index);
+    // The current row is there wherever the list was scrolled to: it is the one that Tab reaches.
+    if (this.items.length > 0 && !this.rows.has(this.current)) this.add(this.current);
   }
 
   add(index) {

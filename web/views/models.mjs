@@ -5,7 +5,8 @@ import { cancelDownload, downloads, isLoading, onDownload, onLook, onReconnected
 import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
-import { isAddable, isLoadable, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { isAddable, isLoadable, isWanted, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { short } from "../lib/values.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -33,7 +34,7 @@ export class ModelsView {
     this.bar = h("div", { class: "cb-head-bar" }, h("div", { class: "cb-row" }, search, this.again), h("div", { class: "cb-row" }, this.summary, this.all));
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
-    this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
+    this.note = h("div", { class: "cb-soft cb-note-line", hidden: true }); // why more may be known than is shown
     this.failure = h("div", { role: "alert", hidden: true }); // stays until it is closed, whatever is drawn meanwhile
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
@@ -108,12 +109,12 @@ export class ModelsView {
     const rows = rowsOf(answer?.models, filter);
     const { count, missing, bytes } = summaryOf(rowsOf(answer?.models));
     this.summary.textContent = count ? t(missing ? "models.summary_missing" : "models.summary", { count, missing }) : "";
-    const loadable = rowsOf(answer?.models).filter(isLoadable);
+    const loadable = rowsOf(answer?.models).filter(isWanted);
     this.all.hidden = loadable.length === 0;
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
+    this.note.textContent = this.trouble ? "" : short(fromServer(noteOf(answer)), 400);
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
@@ -134,7 +135,7 @@ export class ModelsView {
     const isUnderWay = row.reference && isLoading(row.reference);
     const words = isUnderWay ? [percent(row), size(row.size)] : [t(`models.state.${row.state}`), ...about];
     element.append(
-      h("div", { class: "cb-dot", "data-status": row.state, role: "img", "aria-label": t(`models.state.${row.state}`), title: t(`models.state.${row.state}`) }),
+      h("div", { class: "cb-dot", "data-status": row.state, "aria-hidden": "true", title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
         h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, words.filter(Boolean).join(" · "))),
@@ -161,7 +162,10 @@ export class ModelsView {
     this.chosen = row;
     this.chosenLoads = Boolean(row?.reference) && isLoading(row.reference);
     this.details.hidden = !row;
-    if (row) this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
+    const shape = JSON.stringify(row);
+    if (!row || shape === this.shape) return; // the focus, and a picture that was looked at, stay
+    this.shape = shape;
+    this.details.replaceChildren(...detailsOf(row, { get: (each) => this.get(each), show: (each) => showNode(each.node), say: this.say }));
   }
 
   /** Have a file loaded; gives whether the server answered. */
@@ -196,7 +200,7 @@ export class ModelsView {
   }
 
   async getAll() {
-    for (const row of rowsOf(answer?.models).filter(isLoadable)) if (!(await this.get(row))) return;
+    for (const row of rowsOf(answer?.models).filter(isWanted)) if (!(await this.get(row))) return;
   }
 
   /** A download went on, or ended. */
