@@ -118,8 +118,8 @@ def serve_scripts() -> None:
     if server is None:
         return
     if re.fullmatch(r"[\w@+-]+", folder, re.ASCII):
-        scripts = f"/extensions/{{folder:{re.escape(folder)}}}/{{tail:.+[.]mjs}}"
-        server.routes.get(scripts)(_files_of(comfyui.PACK / "web"))
+        # The name as it is: aiohttp looks at the routes below the longest written path first.
+        server.routes.get(f"/extensions/{folder}/{{tail:.+[.]mjs}}")(_files_of(comfyui.PACK / "web"))
         return
     for name in {folder, folder.split(".")[0].split("@")[0]}:
         pattern = f"/extensions/{{folder:{re.escape(name)}}}/{{tail:.+}}"

@@ -441,10 +441,10 @@ async def test_no_script_of_the_page_is_kept_by_a_browser_over_an_update(
     routes = web.RouteTableDef()
     monkeypatch.setattr(sys.modules["server"].PromptServer.instance, "routes", routes)
     nodes.startup.serve_scripts()
-    app = web.Application()
-    app.add_routes(routes)
     pack = nodes.startup.comfyui.PACK
     folder, web_folder = pack.name, pack / "web"
+    app = web.Application()
+    app.add_routes([*routes, web.static(f"/extensions/{folder}", web_folder)])  # as ComfyUI does it
     scripts = [*web_folder.rglob("*.mjs")]
     async with TestClient(TestServer(app)) as page:
         for script in scripts[:3]:
