@@ -10,6 +10,7 @@
     - WrongFamily        a LoRA, VAE or model of another family
     - NotGeneratable     CivitAI does not generate with this model
     - NotAPicture        the bytes are no picture, or one that is too large
+    - FileMissing        a model file that a node needs is not on this disk
     - BadSetting         a setting, address or file that cannot be used
     - NoKey              no API key is set
     - AdminNeeded        our page changes what needs the admin token
@@ -134,6 +135,10 @@ class NotGeneratable(BadInput):
 
 class NotAPicture(BadInput):
     """The bytes are no picture, or one that is too large."""
+
+
+class FileMissing(BadInput):
+    """A model file that a node needs is not on this disk; our page offers to load it."""
 
 
 class BadSetting(BadInput):

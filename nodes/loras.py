@@ -40,8 +40,8 @@ class _LoraNode(Node):
 
     @classmethod
     async def find(cls, loras: Any, missing: str) -> list[LoraFile]:
-        """The LoRAs with their files. Raises BadInput with all that is missing, unless the graph says otherwise."""
-        from ..civitai_bridge.errors import BadInput
+        """The LoRAs with their files. Raises FileMissing with all of them, unless the graph says otherwise."""
+        from ..civitai_bridge.errors import FileMissing
 
         async def look(run: NodeRun) -> list[LoraFile]:
             return await _lora_files(run, list(loras or ()), download=missing == "download")
@@ -50,7 +50,7 @@ class _LoraNode(Node):
         lacking = [lora for lora in files if lora.lacking]
         if lacking and missing != "skip":
             sentences = " ".join(f"{lora.title}: {lora.file.sentence}" for lora in lacking)
-            raise BadInput(f"{len(lacking)} of {len(files)} LoRAs cannot be applied. {sentences}")
+            raise FileMissing(f"{len(lacking)} of {len(files)} LoRAs cannot be applied. {sentences}")
         return files
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from pack_root import ROOT
 
 from pack.civitai_bridge import errors
 
@@ -32,3 +35,10 @@ def test_a_renamed_class_keeps_the_code_that_it_states():
         pass
 
     assert (Renamed.code, NewLook.code, NewLook.exit_code) == ("older_name", "new_look", 2)
+
+
+def test_what_the_page_offers_is_offered_for_errors_that_there_are():
+    source = (ROOT / "web/lib/errors.mjs").read_text(encoding="utf-8")
+    table = source.partition("const ACTIONS = {")[2].partition("};")[0]
+    names = re.findall(r"^\s+(\w+): \[", table, re.M)
+    assert len(names) > 10 and not set(names) - {kind.__name__ for kind in CLASSES}

@@ -50,6 +50,7 @@ from .page import PAGE_ROUTES
 
 log = logging.getLogger(__name__)
 _LONGEST_ID = 18  # digits: beyond them int() and SQLite have limits of their own, and CivitAI has no ids
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")  # of UTF-16, in JSON: most stand in pairs
 _LATER = 10  # seconds after which to come again, where CivitAI names none
 # The first that fits. CivitAI's own 401 and 403 must not look like ours.
 _STATUSES: tuple[tuple[type[CivitaiError], int], ...] = (
@@ -175,12 +176,22 @@ async def _body(request: web.Request, largest: int) -> Mapping[str, Any]:
         raise BadInput(f"The body of the request must be a JSON object of at most {largest // 1024:,} kB.")
     content = b"".join(parts)
     try:
-        body = await asyncio.to_thread(json.loads, content) if size > SMALL else json.loads(content or b"{}")
+        body = await asyncio.to_thread(_read, content) if size > SMALL else _read(content or b"{}")
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise BadInput("The body of the request must be a JSON object.")
     return body
+
+
+def _read(content: bytes) -> Any:
+    """The JSON of a body; half of a letter, which no file and no address can be named with, becomes the sign for one
+    that cannot be shown. Raises ValueError, RecursionError."""
+    value = json.loads(content)
+    if not _HALVES.search(content):
+        return value
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return json.loads(text)
 
 
 async def _written(context: Context, story: Story, asked: Asked) -> Bytes:

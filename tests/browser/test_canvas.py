@@ -135,6 +135,15 @@ def test_a_pasted_picture_file_is_ours_where_it_says_how_it_was_made_and_else_co
     comfy.until(lambda: "LoadImage" in types(comfy))
 
 
+def test_a_picture_that_is_pasted_over_a_selected_node_is_that_nodes(server: PageServer, comfy: ComfyPage):
+    comfy.load({"1": {"class_type": "LoadImage", "inputs": {"image": "x.png"}}})
+    comfy.evaluate("app => { app.canvas.select(app.graph._nodes[0]); app.canvas.current_node = app.graph._nodes[0]; }")
+    paste_file(comfy, picture(parameters=TEXT))
+    comfy.until(lambda: any("upload/image" in request for request in server.requests))
+    comfy.settle()
+    assert types(comfy) == ["LoadImage"]
+
+
 def test_core_keeps_its_own_paste_and_drop(server: PageServer, comfy: ComfyPage):
     comfy.load(BESIDE)
     comfy.evaluate("app => { app.canvas.selectItems(app.graph._nodes) }")

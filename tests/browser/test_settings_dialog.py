@@ -46,6 +46,14 @@ def test_a_limit_is_lowered_freely_and_raised_with_the_admin_token(server: PageS
     comfy.forgive("403")
 
 
+@every_frontend
+def test_change_limits_leads_to_our_own_settings(server: PageServer, comfy: ComfyPage):
+    panel = comfy.open_tab()
+    panel.get_by_role("tab", name="Account").click()
+    panel.get_by_role("button", name="Change limits").click()
+    expect(comfy.page.get_by_role("spinbutton", name="Most Buzz for one run")).to_be_visible()
+
+
 def test_choices_and_switches_are_the_servers(server: PageServer, comfy: ComfyPage):
     settings = dialog(comfy)
     choice = settings.get_by_role("combobox", name="Mature content")

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from comfy_page import ComfyPage
 from faces import both_canvases
-from fake_answers import HOSTILE
+from fake_answers import HOSTILE, graph, model
 from page_server import FOLDER, KEY, PageServer
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -146,10 +146,48 @@ def test_what_came_of_collecting_stays_where_it_was_pressed(server: PageServer, 
     server.answers["POST", "/civitai_bridge/collect"] = lambda _: waiting.clear() or {"message": "1 picture is here."}
     panel = comfy.open_tab()
     panel.get_by_role("tab", name="Account").click()
-    panel.get_by_role("button", name="Collect all").click()
+    panel.get_by_role("button", name="Collect").click()
     section = panel.get_by_role("region", name="To be collected")
-    expect(section).to_contain_text("has been collected")
+    expect(section).to_contain_text("Nothing waits")
     expect(section).to_contain_text("1 picture is here.")
+
+
+def test_a_download_that_ended_with_its_server_is_said_and_can_go_on(server: PageServer, comfy: ComfyPage):
+    loading = {"id": "old-1", "reference": "300001", "status": "loading", "name": "light.safetensors", "bytes": 5}
+    server.answers["POST", "/civitai_bridge/graph"] = lambda _: graph(
+        [model(300001 - 300000, missing=True, here=False)]
+    )
+    server.answers["POST", "/civitai_bridge/download"] = lambda _: loading
+    server.answers["GET", "/civitai_bridge/downloads"] = lambda _: {"downloads": [loading]}
+    panel = comfy.open_tab()
+    panel.get_by_role("button", name="Get all missing").click()
+    expect(panel.get_by_role("progressbar")).to_be_visible()
+    server.answers["GET", "/civitai_bridge/downloads"] = lambda _: {"downloads": []}  # started again
+    server.answers["POST", "/civitai_bridge/download"] = lambda _: loading | {"id": "new-1"}
+    server.cut()
+    expect(panel.get_by_role("alert")).to_contain_text("started again while light.safetensors was loading")
+    comfy.settle()
+    panel.get_by_role("alert").get_by_role("button", name="Try again").click()
+    expect(panel.get_by_role("progressbar")).to_be_visible()
+    expect(panel.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_job_that_nobody_tells_of_any_more_leads_to_what_was_paid(server: PageServer, comfy: ComfyPage):
+    comfy.load({"7": {"class_type": "CivitaiBridgeGenerate", "inputs": {"model": "128078", "prompt": "a cat"}}})
+    server.answers["GET", "/queue"] = lambda _: {"queue_running": [[0, "p"]], "queue_pending": []}
+    server.send("civitai_bridge.job", {"node": "7", "phase": "processing", "price": 8})
+    badge = "app => app.graph._nodes[0].badges.map(b => (typeof b === 'function' ? b() : b).text).join()"
+    comfy.until(lambda: "at work" in comfy.evaluate(badge))
+    server.cut()
+    comfy.page.wait_for_timeout(1500)
+    assert "at work" in comfy.evaluate(badge), "it still runs"
+    server.answers.clear()
+    server.cut()
+    note = comfy.page.locator(".cb-note")
+    expect(note).to_contain_text("What was paid is kept")
+    note.get_by_role("button", name="Open account").click()
+    expect(comfy.page.get_by_role("region", name="To be collected")).to_be_visible()
+    assert "at work" not in comfy.evaluate(badge)
 
 
 def resolve(*references: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pack.civitai_bridge.app import Tuning
-from pack.civitai_bridge.errors import BadInput, NotFound, UnknownReference
+from pack.civitai_bridge.errors import BadInput, FileMissing, NotFound, UnknownReference
 from pack.civitai_bridge.metadata.generation import GenerationData, UsedResource, loras_of
 from pack.civitai_bridge.metadata.read import read_file
 from pack.civitai_bridge.network.background import background_loop
@@ -159,7 +159,7 @@ def test_loras_are_found_by_exact_name_and_applied_with_both_weights(nodes: Any,
 
 def test_a_part_of_a_name_never_counts(nodes: Any, sandbox: Any, comfy: Any):
     put(comfy, "loras", "my ink v2.safetensors")
-    with pytest.raises(BadInput, match="1 of 1 LoRAs cannot be applied"):
+    with pytest.raises(FileMissing, match="1 of 1 LoRAs cannot be applied"):
         run(nodes.loras.CivitaiBridgeApplyLoras, model="m", loras=[lora("ink")])
 
 

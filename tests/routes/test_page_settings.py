@@ -99,3 +99,12 @@ async def test_damaged_settings_are_not_written_over(room: Room):
 )  # fmt: skip
 def test_which_way_a_setting_loosens(name: str, before: object, after: object, looser: bool):
     assert loosens(name, before, after) is looser
+
+
+async def test_a_proxy_that_comes_back_as_it_was_shown_keeps_its_password(room: Room):
+    room.forget(proxy="http://me:secret@proxy:3128")
+    same = await room.admin("POST", WAY, json={"name": "proxy", "value": "http://proxy:3128"})
+    assert (same.status, same.data["value"]) == (200, "http://proxy:3128")
+    assert not (room.home / "settings.json").exists(), "its login was forgotten"
+    assert (await room.admin("POST", WAY, json={"name": "proxy", "value": "http://proxy:8080"})).status == 200
+    assert "8080" in (room.home / "settings.json").read_text()

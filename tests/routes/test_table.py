@@ -255,3 +255,14 @@ async def test_the_servers_loop_is_free_while_a_story_runs(room: Room):
     assert (await room.ask("GET", "/admin/civitai/catalog")).status == 401
     assert not slow.done()
     assert (await slow).data["status"] == "added"
+
+
+async def test_half_a_letter_in_a_body_is_read_as_one_that_cannot_be_shown(room: Room):
+    for path, body in (
+        ("collect", '{"key": "\\ud83d"}'),
+        ("settings", '{"name": "catalog_folder", "value": "/models/\\uDC00x"}'),
+        ("paste", '{"text": "\\ud83d\\ude00 whole, \\ud83d half\\nSteps: 20, Seed: 1"}'),
+    ):
+        answer = await room.admin("POST", f"/civitai_bridge/{path}", data=body)
+        assert answer.status < 500, answer.text
+    assert answer.data["nodes"][0]["widgets"]["text"].startswith("\U0001f600 whole, \ufffd half")

@@ -24,9 +24,10 @@ test("every text that the page asks for is there", () => {
   assert.ok(SOURCES.length > 20);
 });
 
-test("every setting has a name, in the dialog and for who hears the page", () => {
+test("every setting has a name, in the dialog and for who hears the page, and explains itself", () => {
   const gone = Object.keys(SERVER_SETTINGS).filter((name) => !settings[`civitai_bridge_${name}`]?.name || !main.settings.names[name]);
   assert.deepEqual(gone, []);
+  assert.deepEqual(Object.keys(settings).filter((id) => !settings[id].tooltip), []); // else ComfyUI shows the id
 });
 
 test("nothing is ever put into the page as HTML, and nothing is run as code", () => {

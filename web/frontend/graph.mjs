@@ -3,6 +3,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
 const PATIENCE = 120_000; // milliseconds for a picture on its way into the input folder
+const GAP = 60; // between two new nodes
 const SETTLES = 600; // milliseconds until Nodes 2.0 has laid new nodes out, which an undo step is to hold
 
 /** What a run would send, as `{output, workflow}`. */
@@ -51,12 +52,22 @@ export function addNodes({ nodes, links }, [left, top]) {
     for (const [name, value] of Object.entries(widgets)) setWidget(node, name, value);
     return node;
   });
+  spread(made);
   for (const { from, output, to, input } of links) connect(made[from], output, made[to], input);
   app.canvas?.deselectAll?.();
   app.canvas?.selectItems?.(made);
   graph.setDirtyCanvas(true, true);
   setTimeout(noteStep, SETTLES);
   return made;
+}
+
+// Side by side as they are wide, which only the canvas knows.
+function spread(nodes) {
+  let edge = -Infinity;
+  for (const node of [...nodes].sort((one, other) => one.pos[0] - other.pos[0])) {
+    node.pos[0] = Math.max(node.pos[0], edge);
+    edge = node.pos[0] + node.size[0] + GAP;
+  }
 }
 
 function setWidget(node, name, value) {
@@ -122,7 +133,9 @@ export function setInput(id, name, value) {
 const PROMPTS = ["prompt", "text", "positive", "positive_prompt", "clip_l", "t5xxl"];
 
 function promptOf(node) {
-  const texts = (node?.widgets ?? []).filter((widget) => typeof widget.value === "string" && PROMPTS.includes(widget.name));
+  if (node?.isVirtualNode) return null; // a note is no prompt, whatever its widget is called
+  const isWired = ({ name }) => node.inputs?.some((input) => input.widget?.name === name && input.link != null); // what stands there is not sent
+  const texts = (node?.widgets ?? []).filter((widget) => typeof widget.value === "string" && PROMPTS.includes(widget.name) && !isWired(widget));
   return PROMPTS.map((name) => texts.find((widget) => widget.name === name)).find(Boolean) ?? null;
 }
 
@@ -146,6 +159,12 @@ export function addToPrompt(words) {
     noteStep();
   }
   return node;
+}
+
+/** Whether a selected node takes a picture that is pasted, as Load Image does. */
+export function takesPicture() {
+  const selected = Object.values(app.canvas?.selected_nodes ?? {});
+  return selected.some((node) => typeof (node.pasteFiles ?? node.pasteFile) === "function");
 }
 
 /** Where the mouse is, or the middle of what is seen, in the canvas' own units. */

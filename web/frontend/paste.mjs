@@ -2,7 +2,7 @@
 // text and no graph. Everything else, and every field that takes text, stays core's.
 import { app } from "../../../scripts/app.js";
 import { firstAddress, marksOf, readingOf } from "../lib/paste.mjs";
-import { canvasPlace, middle, mousePlace } from "./graph.mjs";
+import { canvasPlace, middle, mousePlace, takesPicture } from "./graph.mjs";
 import { pageSetting } from "./settings.js";
 
 const LARGEST = 64 * 2 ** 20; // bytes of a picture that is looked into here
@@ -42,7 +42,7 @@ function pasted(event) {
   if (reading) {
     stop(event);
     addReading(reading, mousePlace());
-  } else if (files.length === 1 && pageSetting("pictures") && /^image\/(png|jpeg|webp)$/.test(files[0].type) && files[0].name !== "image.png") {
+  } else if (files.length === 1 && pageSetting("pictures") && /^image\/(png|jpeg|webp)$/.test(files[0].type) && files[0].name !== "image.png" && !takesPicture()) {
     stop(event); // what is copied in a browser is called image.png, and carries nothing
     pastedFile(event.target, files[0]);
   }

@@ -13,9 +13,17 @@ export function pageSetting(name) {
   return app.extensionManager?.setting?.get?.(id) ?? standard;
 }
 
-/** Open ComfyUI's settings. */
+/** Open ComfyUI's settings, at ours: no version has a command for that, so the entry in its list is pressed. */
 export function openSettings() {
   app.extensionManager?.command?.execute?.("Comfy.ShowSettingsDialog");
+  chooseOurs(40);
+}
+
+function chooseOurs(tries) {
+  const entries = [...document.querySelectorAll("[role=dialog] :is(nav button, nav [role=button], [role=option])")];
+  const ours = entries.find((entry) => entry.textContent.trim() === PACK);
+  if (ours) ours.click();
+  else if (tries > 0) setTimeout(() => chooseOurs(tries - 1), 50);
 }
 
 // What every field needs: the words, and none of our toasts, which lie over the place that they name.
@@ -40,21 +48,26 @@ function serverField(name) {
   return field(() => import("../views/setting_field.mjs").then(({ settingField: fill }) => (box) => fill(box, name)));
 }
 
+// The words are found by the id; without a tooltip here ComfyUI shows none of the language's.
+function named(id) {
+  return { name: id, tooltip: id };
+}
+
 /** ComfyUI's description of all our settings. Their names are in locales/<language>/settings.json, by id. */
 export function settingsList() {
   const order = Object.keys(SERVER_SETTINGS).length;
   return [
-    { id: "civitai_bridge.key", name: "civitai_bridge.key", category: [PACK, "Account", "key"], sortOrder: 100, defaultValue: null, type: keyField },
+    { id: "civitai_bridge.key", ...named("civitai_bridge.key"), category: [PACK, "Account", "key"], sortOrder: 100, defaultValue: null, type: keyField },
     ...Object.entries(SERVER_SETTINGS).map(([name, section], place) => ({
       id: `civitai_bridge.${name}`,
-      name: `civitai_bridge.${name}`,
+      ...named(`civitai_bridge.${name}`),
       category: [PACK, section, name],
       sortOrder: order - place,
       defaultValue: null,
       type: serverField(name), // never calls the setter, so that ComfyUI stores nothing
     })),
     ...Object.entries(PAGE).map(([name, [id, standard]]) => ({
-      id, name: id, category: [PACK, "Page", name], defaultValue: standard,
+      id, ...named(id), category: [PACK, "Page", name], defaultValue: standard,
       ...(OPTIONS[name] ? { type: "combo", options: OPTIONS[name] } : { type: "boolean" }),
     })),
   ];

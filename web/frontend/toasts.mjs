@@ -2,6 +2,7 @@
 // toasts of older frontends cannot hold.
 import { app } from "../../../scripts/app.js";
 import { clearToasts, showToast } from "../lib/errors.mjs";
+import { short } from "../lib/values.mjs";
 import { t } from "./i18n.mjs";
 
 const LIFE = 15000; // milliseconds
@@ -16,12 +17,17 @@ const BUTTON =
 
 /** A toast of ComfyUI's. `severity` is `success`, `info`, `warn` or `error`; `life` is in milliseconds. */
 export function say(severity, summary, detail = "", life = LIFE) {
-  showToast(app.extensionManager?.toast, { severity, summary, detail, life });
+  showToast(app.extensionManager?.toast, { severity, ...readable(summary, detail), life });
 }
 
 /** Take our toasts away. */
 export function clearOurs() {
   clearToasts(app.extensionManager?.toast);
+}
+
+// A node may be called whatever its maker likes, over the whole page.
+function readable(summary, detail) {
+  return { summary: short(summary, 100), detail: short(detail, 600) };
 }
 
 let shown = null;
@@ -34,10 +40,11 @@ export function offer(summary, detail, actions) {
   note.className = "cb-note";
   note.setAttribute("role", "alert");
   const title = document.createElement("strong");
-  title.textContent = summary;
+  const words = readable(summary, detail);
+  title.textContent = words.summary;
   const body = document.createElement("div");
   body.style.cssText = "white-space:pre-line;margin:4px 0 10px;max-height:40vh;overflow:auto;";
-  body.textContent = detail;
+  body.textContent = words.detail;
   const row = document.createElement("div");
   row.style.cssText = "display:flex;flex-wrap:wrap;gap:8px;justify-content:flex-end;";
   const close = { label: t("common.close"), run() {} };

@@ -1,5 +1,5 @@
 // Pure: the lines of the question before a run.
-import { shown } from "./values.mjs";
+import { short, shown } from "./values.mjs";
 
 /** Whether the server has said of a graph that nobody needs to be asked; whatever else was answered says no such thing. */
 export function asksNothing({ status, data }) {
@@ -21,8 +21,7 @@ export function linesOf(list, text, most = 12, longest = 160) {
 }
 
 export function cut(text, longest = 160) {
-  const whole = shown(text ?? "").replace(/\s+/g, " ").trim();
-  return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
+  return short(shown(text ?? "").replace(/\s+/g, " ").trim(), longest);
 }
 
 /**

@@ -1,15 +1,15 @@
 // Pure: what is said of an answer that is none, and whether it may be asked again by itself.
-import { text } from "./values.mjs";
+import { short, text } from "./values.mjs";
 
 const PASSING = new Set([0, 429, 502, 503, 504]);
 const [SOON, LATER, LEAST] = [8, 30, 5]; // seconds: for this server, for what stands behind or before it, at the least
-const LONGEST = 2000; // letters of a sentence from elsewhere
+const LONGEST = 600; // letters of a sentence from elsewhere
 const SILENCE = { slow: "common.slow", foreign: "common.foreign" };
 
 /** The sentence of an answer that is not 200, as `openSession` gives it. */
 export function troubleText({ status, data, why }, t) {
   if (status === 0) return t(SILENCE[why] ?? "common.no_server");
-  return text(data?.error).slice(0, LONGEST) || t("common.no_words", { status });
+  return short(text(data?.error), LONGEST) || t("common.no_words", { status });
 }
 
 /**

@@ -13,6 +13,12 @@ export function shown(value) {
   return String(value).replace(UNSEEN, "");
 }
 
+/** … and of a length that leaves room for ours. */
+export function short(value, longest = 1000) {
+  const whole = shown(value);
+  return whole.length > longest ? `${whole.slice(0, longest - 1)}…` : whole;
+}
+
 /** A list; an empty one for anything else. */
 export function list(value) {
   return Array.isArray(value) ? value : [];

@@ -1,5 +1,7 @@
 // Elements, made of names, properties and children. A child that is a string becomes text, never HTML.
-import { shown } from "../lib/values.mjs";
+import { short } from "../lib/values.mjs";
+
+const EXACT = new Set(["value", "href"]); // what is read again, and not by people
 
 /** `h("button", { class: "cb-button", onclick, "aria-label": … }, "Text", element)`; null children are left out. */
 export function h(name, properties = {}, ...children) {
@@ -8,10 +10,10 @@ export function h(name, properties = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "style") element.style.cssText = value;
-    else element.setAttribute(key, value === true ? "" : shown(value));
+    else element.setAttribute(key, value === true ? "" : EXACT.has(key) ? String(value) : short(value));
   }
   const present = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
-  element.append(...present.map((child) => (child instanceof Node ? child : shown(child))));
+  element.append(...present.map((child) => (child instanceof Node ? child : short(child))));
   return element;
 }
 

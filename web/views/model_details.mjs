@@ -2,16 +2,19 @@
 import { addToPrompt, setInput } from "../frontend/graph.mjs";
 import { size, t } from "../frontend/i18n.mjs";
 import { allFromServer, fromServer } from "../frontend/sentences.mjs";
-import { openPage } from "../frontend/toasts.mjs";
+import { isLoading } from "../frontend/progress.mjs";
+import { openPage, say as toast } from "../frontend/toasts.mjs";
 import { isLoadable, otherName, searchWords } from "../lib/models.mjs";
 import { button, h, sentence } from "./make.mjs";
 import { preview } from "./preview.mjs";
+
+const BRIEF = 5000; // milliseconds
 
 /** The elements of the details of a row; `get`, `show` and `say` are what the view does. */
 export function detailsOf(row, { get, show, say }) {
   const parts = [facts(row), notes(row), triggerWords(row, say), newer(row, get)];
   const actions = [
-    isLoadable(row) ? button(size(row.size) ? t("models.get_size", { size: size(row.size) }) : t("models.get"), () => get(row), { class: "cb-button cb-main" }) : null,
+    isLoadable(row) && !isLoading(row.reference) ? button(size(row.size) ? t("models.get_size", { size: size(row.size) }) : t("models.get"), () => get(row), { class: "cb-button cb-main" }) : null,
     row.node ? button(t("models.show_node"), () => show(row)) : null,
     otherName(row) ? button(t("models.use_file"), () => use(row, say)) : null,
     searchOf(row) ? button(t("models.search"), () => openPage(searchOf(row))) : null,
@@ -52,13 +55,19 @@ function triggerWords(row, say) {
 
 async function addWord(word, say) {
   const node = addToPrompt(word);
-  if (node) return say(t("models.word_added", { word, node: node.title ?? node.type }));
+  if (node) return tell(t("models.word_added", { word, node: node.title ?? node.type }), say);
   try {
     await navigator.clipboard.writeText(word);
-    say(t("models.word_copied", { word }));
+    tell(t("models.word_copied", { word }), say);
   } catch {
-    say(t("models.word_nowhere"));
+    tell(t("models.word_nowhere"), say);
   }
+}
+
+// What happened elsewhere on the page, for eyes and ears.
+function tell(text, say) {
+  toast("info", text, "", BRIEF);
+  say(text);
 }
 
 function newer(row, get) {
@@ -69,7 +78,7 @@ function newer(row, get) {
 }
 
 function use(row, say) {
-  say(t(setInput(row.node, row.input, otherName(row)) ? "models.file_used" : "models.node_gone", { file: otherName(row) }));
+  tell(t(setInput(row.node, row.input, otherName(row)) ? "models.file_used" : "models.node_gone", { file: otherName(row) }), say);
 }
 
 function searchOf(row) {

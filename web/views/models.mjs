@@ -6,6 +6,7 @@ import { fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { setBadge } from "../frontend/tab.js";
 import { isAddable, isLoadable, isWanted, noteOf, rowsOf, summaryOf, withWhatIsKnown } from "../lib/models.mjs";
+import { short } from "../lib/values.mjs";
 import { VirtualList } from "./list.mjs";
 import { button, h, keepKeys, notice } from "./make.mjs";
 import { detailsOf } from "./model_details.mjs";
@@ -33,7 +34,7 @@ export class ModelsView {
     this.bar = h("div", { class: "cb-head-bar" }, h("div", { class: "cb-row" }, search, this.again), h("div", { class: "cb-row" }, this.summary, this.all));
     this.list = new VirtualList({ label: t("panel.models"), rowHeight: ROW, fill: (row, item) => this.fill(row, item), select: (item) => this.choose(item) });
     this.body = h("div", { class: "cb-view", style: "display:contents" });
-    this.note = h("div", { class: "cb-soft", hidden: true }); // why more may be known than is shown
+    this.note = h("div", { class: "cb-soft cb-note-line", hidden: true }); // why more may be known than is shown
     this.failure = h("div", { role: "alert", hidden: true }); // stays until it is closed, whatever is drawn meanwhile
     this.details = h("div", { class: "cb-details", role: "region", "aria-label": t("models.details"), hidden: true });
     this.element = h("div", { class: "cb-view" },
@@ -113,7 +114,7 @@ export class ModelsView {
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
-    this.note.textContent = this.trouble ? "" : fromServer(noteOf(answer));
+    this.note.textContent = this.trouble ? "" : short(fromServer(noteOf(answer)), 400);
     this.note.hidden = !this.note.textContent;
     this.body.replaceChildren(...this.wordsInstead(rows, count));
     this.list.element.hidden = rows.length === 0;
@@ -131,18 +132,19 @@ export class ModelsView {
   fill(element, row) {
     element.classList.toggle("cb-part", row.isPart);
     const about = [row.kind && kindText(row.kind), size(row.size), row.baseModel, row.earlyAccess && t("models.early_access"), row.isMissing && fromServer(row.license[0]), row.newer && t("models.has_newer")];
+    const isUnderWay = row.reference && isLoading(row.reference);
+    const words = isUnderWay ? [percent(row), size(row.size)] : [t(`models.state.${row.state}`), ...about];
     element.append(
       h("div", { class: "cb-dot", "data-status": row.state, "aria-hidden": "true", title: t(`models.state.${row.state}`) }),
       h("div", { class: "cb-text", role: "gridcell" },
         h("div", { class: "cb-name", title: row.name }, row.name),
-        h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, [t(`models.state.${row.state}`), ...about].filter(Boolean).join(" · "))),
+        h("div", { class: "cb-sub", title: about.filter(Boolean).join(" · ") }, words.filter(Boolean).join(" · "))),
       h("div", { class: "cb-cell", role: "gridcell" }, ...this.actions(row)));
   }
 
   actions(row) {
     if (row.reference && isLoading(row.reference)) {
-      const load = downloads.get(row.reference);
-      const share = load.of_bytes ? Math.round((100 * load.bytes) / load.of_bytes) : null;
+      const share = shareOf(row);
       const inside = h("div", { style: `width:${share ?? 30}%` });
       return [
         h("div", { class: "cb-meter", role: "progressbar", "aria-label": t("models.loading", { name: row.name }), "aria-valuenow": share, "aria-valuemin": 0, "aria-valuemax": 100 }, inside),
@@ -158,6 +160,7 @@ export class ModelsView {
 
   choose(row) {
     this.chosen = row;
+    this.chosenLoads = Boolean(row?.reference) && isLoading(row.reference);
     this.details.hidden = !row;
     const shape = JSON.stringify(row);
     if (!row || shape === this.shape) return; // the focus, and a picture that was looked at, stay
@@ -204,6 +207,7 @@ export class ModelsView {
   moved(each, isNews) {
     if (!this.element.isConnected) return;
     this.list.refresh((row) => row.reference === each.reference);
+    if (this.chosen?.reference === each.reference && this.chosenLoads !== isLoading(each.reference)) this.choose(this.chosen);
     if (each.status === "loading" || !isNews) return;
     const name = each.name || each.reference;
     const error = each.status === "lost" ? t("models.interrupted", { name }) : fromServer(each.error);
@@ -211,6 +215,16 @@ export class ModelsView {
     if (each.status === "failed" || each.status === "lost") this.object({ status: 500, data: { error } }, () => this.get({ ...each, name }));
     this.later();
   }
+}
+
+function shareOf(row) {
+  const load = downloads.get(row.reference);
+  return load.of_bytes ? Math.round((100 * load.bytes) / load.of_bytes) : null;
+}
+
+function percent(row) {
+  const share = shareOf(row);
+  return share === null ? "" : `${share} %`;
 }
 
 export function kindText(kind) {

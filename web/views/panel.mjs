@@ -1,6 +1,7 @@
 // The tab's frame: two views, of which one is shown, and the line that screen readers hear.
 import { onLanguage, t } from "../frontend/i18n.mjs";
 import { loadSentences } from "../frontend/sentences.mjs";
+import { short } from "../lib/values.mjs";
 import { AccountView } from "./account.mjs";
 import { h } from "./make.mjs";
 import { ModelsView } from "./models.mjs";
@@ -16,7 +17,7 @@ export function mount(element, wanted) {
   dress();
   if (wanted in VIEWS) current = wanted;
   const live = h("div", { class: "cb-live", role: "status", "aria-live": "polite" });
-  const say = (text) => (live.textContent = text);
+  const say = (text) => (live.textContent = short(text, 300));
   const views = {};
   for (const [name, View] of Object.entries(VIEWS)) views[name] = new View(say);
   const tabs = Object.keys(VIEWS).map((name) =>

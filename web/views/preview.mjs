@@ -7,11 +7,12 @@ import { h } from "./make.mjs";
 
 const remembered = new Map(); // address → object URL, of the last few
 const MOST = 60;
+const LONGEST = 2000; // letters of an address that the server takes
 let asking = null; // ends the question for a picture
 
 /** A button with the picture of an address; nothing where there is none. `rating` is CivitAI's word or number. */
 export function preview(address, rating, name) {
-  if (!address) return null;
+  if (!/^https?:/.test(address) || address.length > LONGEST) return null;
   const image = h("img", { alt: "", draggable: "false" });
   const label = h("span", {});
   const box = h("button", { type: "button", class: "cb-picture", "aria-label": t("preview.of", { name }) }, image, label);

@@ -20,7 +20,7 @@ const CSS = `
 .cb-tab[aria-selected="true"] { color: var(--cb-fg); background: var(--cb-raised); }
 .cb-view { flex: 1 1 auto; min-height: 0; display: flex; flex-direction: column; }
 .cb-view[hidden] { display: none; }
-.cb-head { flex: none; padding: 10px 12px; display: flex; flex-direction: column; gap: 8px; }
+.cb-head { flex: none; overflow-wrap: anywhere; padding: 10px 12px; display: flex; flex-direction: column; gap: 8px; }
 .cb-head-bar { display: flex; flex-direction: column; gap: 8px; }
 .cb-row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
 .cb-row > .cb-text { flex: 1 1 140px; }
@@ -57,6 +57,7 @@ const CSS = `
 .cb-wide { width: 100%; }
 .cb-details { flex: none; max-height: 45%; overflow-y: auto; border-top: 1px solid var(--cb-line); padding: 10px 12px; display: flex; flex-direction: column; gap: 8px; background: var(--cb-bar); }
 .cb-details h3, .cb-account h3, .cb-dialog h3 { margin: 0; font-size: 13px; font-weight: 600; overflow-wrap: anywhere; }
+.cb-details h3, .cb-facts dd, .cb-word, .cb-note-line { max-height: 6em; overflow-y: auto; }
 .cb-facts { display: grid; grid-template-columns: max-content 1fr; gap: 2px 10px; margin: 0; }
 .cb-facts dt { color: var(--cb-soft); } .cb-facts dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
 .cb-words { display: flex; flex-wrap: wrap; gap: 4px; }
@@ -66,7 +67,7 @@ const CSS = `
 .cb-account > section > div:empty:not([role]) { display: none !important; } .cb-account > section > [role="status"]:empty { margin-bottom: -8px; }
 .cb-log { margin: 0; padding: 0; list-style: none; max-height: 180px; overflow-y: auto; } .cb-log li { padding: 2px 0; overflow-wrap: anywhere; }
 .cb-code { font-family: ui-monospace, monospace; user-select: all; overflow-wrap: anywhere; color: var(--cb-fieldtext); }
-.cb-notice { padding: 16px 12px; color: var(--cb-soft); overflow-wrap: anywhere; } .cb-notice p { margin: 0 0 10px; }
+.cb-notice { padding: 16px 12px; color: var(--cb-soft); overflow-wrap: anywhere; } .cb-notice p { margin: 0 0 10px; max-height: 30vh; overflow-y: auto; }
 .cb-live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .cb-drop { outline: 2px dashed var(--cb-accent); outline-offset: -4px; }
 .cb-picture { position: relative; overflow: hidden; border-radius: 6px; border: 1px solid var(--cb-line); padding: 0; background: var(--cb-field); width: 96px; height: 96px; cursor: pointer; flex: none; }
@@ -81,6 +82,10 @@ const CSS = `
 .cb-dialog footer { padding: 12px 20px 16px; display: flex; gap: 8px; justify-content: flex-end; flex-wrap: wrap; flex: none; border-top: 1px solid var(--cb-line); }
 .cb-dialog ul { margin: 4px 0 0; padding-left: 18px; } .cb-dialog li { overflow-wrap: anywhere; }
 .cb-big { font-size: 22px; font-weight: 600; }
+.cb-settings .cb-notice { padding: 4px 0; } .cb-settings select.cb-field { min-width: 120px; }
+.cb-panel input[type="checkbox"] { appearance: none; flex: none; position: relative; width: 36px; height: 20px; margin: 2px 0; border-radius: 10px; background: var(--cb-hover); cursor: pointer; }
+.cb-panel input[type="checkbox"]::before { content: ""; position: absolute; left: 3px; top: 3px; width: 14px; height: 14px; border-radius: 50%; background: var(--cb-fieldtext); }
+.cb-panel input[type="checkbox"]:checked { background: var(--cb-accent); } .cb-panel input[type="checkbox"]:checked::before { left: 19px; background: #fff; }
 .cb-settings { display: flex; flex-direction: column; gap: 6px; align-items: flex-start; width: min(440px, 100%); min-width: min(280px, 100%); }
 @media (prefers-reduced-motion: no-preference) { .cb-meter > div { transition: width .2s; } }
 `;
