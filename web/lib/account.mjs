@@ -12,7 +12,7 @@ export function accountOf(answer) {
   const waiting = list(answer?.waiting).map(waitingOf);
   return {
     user: text(answer?.user?.name),
-    notes: [text(answer?.user_note), text(answer?.wallet_note)].filter(Boolean),
+    notes: [...new Set([text(answer?.user_note), text(answer?.wallet_note)].filter(Boolean))], // one reason is said once
     wallets: Object.entries(wallet).map(([name, buzz]) => ({ name, buzz: whole(buzz) })).filter(({ buzz }) => buzz !== null),
     spent: whole(answer?.spent_24_hours) ?? 0,
     today: whole(answer?.spent_today),
