@@ -20,7 +20,7 @@ LINK_FILE = "link.json"  # named here too, so that nothing of Link is loaded to 
 
 def set_up() -> None:
     """All of it; neither network nor disk is touched before the server has started."""
-    serve_odd_folder_names()
+    serve_scripts()
     wake_for_what_is_open()
     run_link()
     serve_routes()
@@ -108,11 +108,18 @@ def make_token() -> None:
         log.warning("The admin routes cannot be used: %s", error)
 
 
-def serve_odd_folder_names() -> None:
-    """Serve scripts, help and templates ourselves where aiohttp's static routes answer 404: in folders whose name has
-    a space or non-ASCII letters. Help is also asked for at the part of the name before a dot."""
+def serve_scripts() -> None:
+    """Serve `.mjs` ourselves: ComfyUI says of no other script than `.js` that it may change, so a browser would keep
+    some of them over an update of the pack and load them beside new ones.
+
+    Serve all scripts, help and templates where aiohttp's static routes answer 404: in folders whose name has a space
+    or non-ASCII letters. Help is also asked for at the part of the name before a dot."""
     server, folder = comfyui.server(), comfyui.PACK.name
-    if server is None or re.fullmatch(r"[\w@+-]+", folder, re.ASCII):
+    if server is None:
+        return
+    if re.fullmatch(r"[\w@+-]+", folder, re.ASCII):
+        # The name as it is: aiohttp looks at the routes below the longest written path first.
+        server.routes.get(f"/extensions/{folder}/{{tail:.+[.]mjs}}")(_files_of(comfyui.PACK / "web"))
         return
     for name in {folder, folder.split(".")[0].split("@")[0]}:
         pattern = f"/extensions/{{folder:{re.escape(name)}}}/{{tail:.+}}"
@@ -128,6 +135,6 @@ def _files_of(root: Path) -> Callable[[Any], Coroutine[Any, Any, Any]]:
         path = (root / request.match_info["tail"]).resolve()
         if root.resolve() not in path.parents or not path.is_file():
             raise web.HTTPNotFound
-        return web.FileResponse(path)
+        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
 
     return serve

@@ -430,3 +430,26 @@ def wait_for(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+async def test_no_script_of_the_page_is_kept_by_a_browser_over_an_update(
+    nodes: Any, comfy: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+
+    routes = web.RouteTableDef()
+    monkeypatch.setattr(sys.modules["server"].PromptServer.instance, "routes", routes)
+    nodes.startup.serve_scripts()
+    pack = nodes.startup.comfyui.PACK
+    folder, web_folder = pack.name, pack / "web"
+    app = web.Application()
+    app.add_routes([*routes, web.static(f"/extensions/{folder}", web_folder)])  # as ComfyUI does it
+    scripts = [*web_folder.rglob("*.mjs")]
+    async with TestClient(TestServer(app)) as page:
+        for script in scripts[:3]:
+            answer = await page.get(f"/extensions/{folder}/{script.relative_to(web_folder).as_posix()}")
+            assert answer.status == 200 and answer.headers["Cache-Control"] == "no-cache"
+            assert "javascript" in answer.headers["Content-Type"] and await answer.read() == script.read_bytes()
+        assert (await page.get(f"/extensions/{folder}/../locales/en/no.mjs")).status == 404
+        assert (await page.get(f"/extensions/{folder}/no.mjs")).status == 404

@@ -1,7 +1,7 @@
 // CivitAI Link: a code pairs this machine with CivitAI's page; what a room asks for is shown, asked about, and undone.
 import { language, t } from "../frontend/i18n.mjs";
 import { onLink } from "../frontend/progress.mjs";
-import { fromServer } from "../frontend/sentences.mjs";
+import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { codeOf, detailOf, linesOfLog, linkOf, stateWords, wireWord } from "../lib/link.mjs";
 import { button, h, keepKeys } from "./make.mjs";
@@ -48,7 +48,7 @@ export class LinkSection {
     if (given.status === 401) return void server.whenToken(this.again);
     goOn(given, this.status, this.again);
     if (given.status !== 200) return void this.status.replaceChildren(sentenceOf(given));
-    return this.draw({ ...linkOf(given.data), sentence: [fromServer(stateWords(given.data, t)), fromServer(detailOf(given.data))].filter(Boolean).join(" ") });
+    return this.draw({ ...linkOf(given.data), sentence: allFromServer([stateWords(given.data, t), detailOf(given.data)]) });
   }
 
   draw(link) {

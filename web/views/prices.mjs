@@ -4,7 +4,7 @@ import { number, t } from "../frontend/i18n.mjs";
 import { allFromServer, fromServer } from "../frontend/sentences.mjs";
 import { server } from "../frontend/server.mjs";
 import { pricesIn } from "../lib/prices.mjs";
-import { h } from "./make.mjs";
+import { h, sentence } from "./make.mjs";
 import { sentenceOf } from "./refusal.mjs";
 
 /** Ask, and give lines for people. `node` asks for one node alone. */
@@ -14,6 +14,6 @@ export async function pricesOf({ output, workflow }, node = null) {
   const { nodes, total } = pricesIn(given.data);
   if (!nodes.length) return [h("p", { class: "cb-soft" }, t("price.none"))];
   for (const each of nodes) if (each.buzz !== null) showPrice(each.node, each.buzz);
-  const lines = nodes.map((each) => h("li", {}, each.error ? each.title + t("common.colon") + fromServer(each.error) : [t("price.of_node", { title: each.title, buzz: number(each.buzz) }), allFromServer(each.notes)].join(" ")));
+  const lines = nodes.map((each) => h("li", {}, ...sentence(each.error ? each.title + t("common.colon") + fromServer(each.error) : [t("price.of_node", { title: each.title, buzz: number(each.buzz) }), allFromServer(each.notes)].join(" "))));
   return [h("ul", {}, ...lines), nodes.length > 1 && total !== null ? h("strong", {}, t("price.total", { buzz: number(total) })) : ""];
 }
