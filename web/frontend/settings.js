@@ -1,7 +1,7 @@
 // The pack's part of ComfyUI's settings dialog. What the server holds is shown and changed through our own routes and
 // never stored by ComfyUI; the looks of this page are ComfyUI's own settings.
 import { app } from "../../../scripts/app.js";
-import { pays } from "../lib/kinds.js";
+import { isOurs } from "../lib/kinds.js";
 import { SERVER_SETTINGS } from "../lib/settings.js";
 
 const PACK = "Civitai Bridge";
@@ -25,7 +25,7 @@ function engines() {
 /** A node that is new begins with the engine of the settings; one of a graph gets what was saved afterwards. */
 export function beginWithEngine(node) {
   const engine = pageSetting("engine");
-  if (engine === AUTO || !pays(node?.comfyClass ?? node?.type)) return;
+  if (engine === AUTO || !isOurs(node?.comfyClass ?? node?.type)) return;
   const widget = node.widgets?.find((each) => each.name === "engine");
   if (widget?.options?.values?.includes?.(engine)) widget.value = engine;
 }
