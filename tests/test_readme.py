@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
-import random
 import re
 import shlex
 import sys
@@ -14,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from pack_root import ROOT
+from sandbox_ports import sandbox_with_ports_in_a_row
 
 from pack.civitai_bridge.cli import build_parser, main
-from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.settings import SETTINGS
 
@@ -31,17 +29,9 @@ COMMANDS = list(dict.fromkeys(line for line in LINES if line.startswith("civitai
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Embedded]:
-    made = _with_ports_in_a_row()
+    made = sandbox_with_ports_in_a_row()
     yield made
     made.stop()
-
-
-def _with_ports_in_a_row() -> Embedded:
-    """As `civitai-bridge sandbox --port N` has them: the shell looks for the storage beside the site."""
-    for _ in range(20):
-        with contextlib.suppress(BadSetting):
-            return Embedded(port=random.randrange(20_000, 32_000), pace=0.1)
-    raise AssertionError("no three free ports in a row")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,6 +1,6 @@
 """What a newcomer types:  python3 tools/dev.py demo | test | check | cases | bench | fire | fire-catalog | fire-link |
                                               templates | test-proxy | test-comfyui | test-browser | bench-browser |
-                                              house
+                                              pictures | house
 
 Standard library only. Finds a Python >= 3.10, keeps one `.venv` in the pack's folder (which may have spaces in its
 name), installs what the target needs and runs it. PyTorch is never installed for the demo, and never as a CUDA build.

@@ -5,7 +5,7 @@ import { addBadge } from "./frontend/badges.js";
 import { guardQueue } from "./frontend/queue.js";
 import { showReports } from "./frontend/reports.js";
 import { guardSavedValues } from "./frontend/saved.js";
-import { settingsList } from "./frontend/settings.js";
+import { beginWithEngine, settingsList } from "./frontend/settings.js";
 import { registerTab } from "./frontend/tab.js";
 
 const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 500));
@@ -32,5 +32,8 @@ app.registerExtension({
     showReports(nodeType, nodeData);
     guardSavedValues(nodeType, nodeData);
   },
-  nodeCreated: addBadge,
+  nodeCreated(node) {
+    addBadge(node);
+    beginWithEngine(node);
+  },
 });

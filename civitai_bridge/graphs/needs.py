@@ -19,7 +19,7 @@ from ..model_files.sidecars import choose_preview
 from ..resources.reference import FileReference, read_reference
 from ..website import Model, describe
 from .images import Read, models_of_images
-from .models import NamedModel, models_of
+from .models import MOST_MODELS, NamedModel, models_of
 from .needed import NeededModel, Needs
 from .newer import newer_versions
 from .opened import OpenedGraph
@@ -42,17 +42,18 @@ async def needs(
     named, unread = await _named(opened, read if ask else None)
     if not named:
         return Needs((), unread)
+    unlisted = f"The first {MOST_MODELS:,} models of the graph are listed." if len(named) >= MOST_MODELS else ""
     urls = [opened.hints.get(model.name.replace("\\", "/").rpartition("/")[2], ("", ""))[0] for model in named]
     checked = await _checked(catalog, [_question(*pair) for pair in zip(named, urls, strict=True)], ask=ask)
     models = await asyncio.to_thread(_on_this_disk, catalog, named, urls, checked.answers, listed)
     if not ask:
-        return Needs(tuple(models), checked.note)
+        return Needs(tuple(models), " ".join(filter(None, (checked.note, unlisted))))
     models, silent = await _described(catalog, models)
     models, unruled = await _with_rules(catalog, models)
     newer = await newer_versions(catalog)
     models = [replace(model, newer=newer.get(model.version_id or 0) if model.is_here else None) for model in models]
     unasked = f"CivitAI was asked about the first {MOST_ASKED} models." if len(named) > MOST_ASKED else ""
-    return Needs(tuple(models), " ".join(filter(None, (unread, checked.note, silent or unruled, unasked))))
+    return Needs(tuple(models), " ".join(filter(None, (unread, checked.note, silent or unruled, unasked, unlisted))))
 
 
 async def _named(opened: OpenedGraph, read: Read | None) -> tuple[tuple[NamedModel, ...], str]:

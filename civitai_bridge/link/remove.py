@@ -73,7 +73,7 @@ async def _to_its_end(function: Callable[..., None], *arguments: Any) -> None:
     which."""
     work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     while not work.done():
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError):  # the thread goes on, and its files belong to an entry
             await asyncio.wait({work})
     work.result()
 

@@ -98,9 +98,12 @@ def test_a_text_with_steps_and_a_model_become_nodes(comfy: ComfyPage):
 
 def test_what_is_pasted_leads_to_the_fleet_where_a_person_chose_that(server: PageServer, comfy: ComfyPage):
     comfy.evaluate("app => app.extensionManager.setting.set('civitai_bridge.canvas.paste_to', 'fleet')")
+    comfy.evaluate("app => app.extensionManager.setting.set('civitai_bridge.canvas.engine', 'flux2/klein')")
     comfy.load(BESIDE)
     paste(comfy, ADDRESS)
     comfy.until(lambda: "CivitaiBridgeGenerate" in types(comfy) and "CivitaiBridgeSaveImage" in types(comfy))
+    engine = "app => app.graph._nodes.find(n => n.type === 'CivitaiBridgeGenerate').widgets.find(w => w.name === 'engine').value"
+    assert comfy.evaluate(engine) == "auto", "a picture's own model chooses its engine"
     assert server.queued == []
 
 

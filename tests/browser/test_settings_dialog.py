@@ -64,6 +64,25 @@ def test_choices_and_switches_are_the_servers(server: PageServer, comfy: ComfyPa
     assert stored(server) == {"mature_content": "blocked", "sidecars": "off"}
 
 
+@every_frontend
+def test_a_new_node_begins_with_the_engine_of_the_settings_and_others_keep_theirs(comfy: ComfyPage):
+    setting = "civitai_bridge.canvas.engine"
+    dialog(comfy)
+    expect(comfy.page.locator(f"[id='{setting}']").first).to_be_attached()
+    comfy.page.keyboard.press("Escape")
+    comfy.evaluate("(app, id) => app.extensionManager.setting.set(id, 'flux2/klein')", setting)
+    engine = "node.widgets.find(widget => widget.name === 'engine').value"
+    new = f"app => {{ const node = LiteGraph.createNode('CivitaiBridgeGenerate'); return {engine}; }}"
+    assert comfy.evaluate(new) == "flux2/klein"
+    comfy.load({"1": {"class_type": "CivitaiBridgeGenerate", "inputs": {"engine": "comfy/sdxl"}}})
+    assert comfy.evaluate(f"app => app.graph._nodes.map(node => {engine})") == ["comfy/sdxl"]
+    options = comfy.evaluate(
+        "(app, id) => (app.ui.settings.settingsLookup?.[id] ?? app.extensionManager.setting.settings?.[id])?.options?.()",
+        setting,
+    )
+    assert {"text": "auto", "value": "auto"} in options and {"text": "flux2/klein", "value": "flux2/klein"} in options
+
+
 def test_a_key_is_entered_kept_and_never_shown_again(server: PageServer, comfy: ComfyPage):
     server.forget_key()
     key = "fedcba9876543210fedcba9876543210"

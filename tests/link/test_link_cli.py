@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
 import threading
 import time
 import urllib.request
@@ -15,10 +13,10 @@ from typing import Any
 
 import pytest
 from link_room import LORA, QUICK, content, sha256
+from sandbox_ports import sandbox_with_ports_in_a_row
 
 from pack.civitai_bridge.app import Tuning
 from pack.civitai_bridge.cli import main
-from pack.civitai_bridge.errors import BadSetting
 from pack.civitai_bridge.link.book import LinkBook
 from pack.civitai_bridge.link.message import Command
 from pack.civitai_bridge.link.pairing import PairingFile
@@ -38,20 +36,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def embedded(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded]:
-    made = _with_ports_in_a_row()
+    made = sandbox_with_ports_in_a_row()
     monkeypatch.setenv("CIVITAI_SITE_URL", made.sandbox.site_url)
     monkeypatch.setenv("CIVITAI_LINK_URL", made.sandbox.link_url)
     monkeypatch.setenv("CIVITAI_API_TOKEN", "a-key")
     yield made
     made.stop()
-
-
-def _with_ports_in_a_row() -> Embedded:
-    """The shell looks for the storage beside the site."""
-    for _ in range(20):
-        with contextlib.suppress(BadSetting):
-            return Embedded(port=random.randrange(20_000, 32_000), pace=0.1)
-    raise AssertionError("no four free ports in a row")
 
 
 def do(embedded: Embedded, **wish: Any) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,6 @@ from pack.civitai_bridge.metadata.read import read_file
 from pack.civitai_bridge.network.background import background_loop
 from pack.civitai_bridge.orchestration.timings import Timings
 from pack.civitai_bridge.sandbox import Embedded
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.05)
-    yield made
-    made.stop()
-    background_loop().stop()
 
 
 @pytest.fixture

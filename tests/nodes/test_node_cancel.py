@@ -34,14 +34,6 @@ NODES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.05)
-    yield made
-    made.stop()
-    background_loop().stop()
-
-
 @pytest.fixture
 def sandbox(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A site where every request hangs."""

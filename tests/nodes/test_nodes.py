@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,6 @@ ROOTS = (
     "WorkflowImages", "WorkflowQuery",
 )  # fmt: skip
 SNAPSHOT = json.loads((Path(__file__).parent / "object_info.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.05)
-    yield made
-    made.stop()
-    background_loop().stop()
 
 
 @pytest.fixture

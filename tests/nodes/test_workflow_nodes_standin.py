@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +14,6 @@ from pack.civitai_bridge.sandbox import Embedded
 from pack.civitai_bridge.sandbox.made import fill, put_workflow
 from pack.civitai_bridge.sandbox.users import user_id
 from pack.civitai_bridge.sandbox.workflows import RETENTION
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.05)
-    yield made
-    made.stop()
-    background_loop().stop()
 
 
 @pytest.fixture

@@ -175,3 +175,10 @@ async def test_a_newer_version_the_parts_of_a_model_and_early_access_are_told(ro
     assert begun.status == 200
     room.forget(newer_versions="off")
     assert (await ask(room, prompt, models="asked"))["models"][0]["newer"] is None
+
+
+async def test_a_graph_of_more_models_than_are_listed_says_so(room: Room):
+    prompt = {str(n): {"class_type": "VAELoader", "inputs": {"vae_name": f"{n}.safetensors"}} for n in range(2001)}
+    answer = await ask(room, prompt)
+    assert len(answer["models"]) == 2000 and "first 2,000 models" in answer["models_note"]
+    assert (await ask(room, {"1": prompt["1"]}))["models_note"] == ""

@@ -1,6 +1,7 @@
 // The graph on the canvas: what it would send, nodes of ours put into it, words put into its prompts.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { isOurs } from "../lib/kinds.js";
 
 const PATIENCE = 120_000; // milliseconds for a picture on its way into the input folder
 const GAP = 60; // between two new nodes
@@ -49,6 +50,7 @@ export function addNodes({ nodes, links }, [left, top]) {
     node.pos = [left + at[0], top + at[1]];
     if (title) node.title = title;
     graph.add(node);
+    if (isOurs(type)) setWidget(node, "engine", "auto"); // what was read names a model, and the model its engine
     for (const [name, value] of Object.entries(widgets)) setWidget(node, name, value);
     return node;
   });

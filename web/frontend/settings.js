@@ -1,13 +1,36 @@
 // The pack's part of ComfyUI's settings dialog. What the server holds is shown and changed through our own routes and
 // never stored by ComfyUI; the looks of this page are ComfyUI's own settings.
 import { app } from "../../../scripts/app.js";
+import { isOurs } from "../lib/kinds.js";
 import { SERVER_SETTINGS } from "../lib/settings.js";
 
 const PACK = "Civitai Bridge";
-const PAGE = { blur: ["civitai_bridge.preview.blur", true], pictures: ["civitai_bridge.canvas.pictures", true], pasteTo: ["civitai_bridge.canvas.paste_to", "settings"] };
-const OPTIONS = { pasteTo: ["settings", "fleet"] };
+const AUTO = "auto";
+const PAGE = {
+  blur: ["civitai_bridge.preview.blur", true],
+  pictures: ["civitai_bridge.canvas.pictures", true],
+  pasteTo: ["civitai_bridge.canvas.paste_to", "settings"],
+  engine: ["civitai_bridge.canvas.engine", AUTO],
+};
+const OPTIONS = { pasteTo: ["settings", "fleet"], engine: engines };
 
-/** A setting of this page alone: `blur`, `pictures`, `pasteTo` (`settings` of samplers here, or `fleet`). */
+// ComfyUI asks when its dialog shows them; the node's definition is here by then.
+function engines() {
+  const input = LiteGraph.registered_node_types.CivitaiBridgeGenerate?.nodeData?.input;
+  const [kind, options] = { ...input?.required, ...input?.optional }.engine ?? [];
+  const values = Array.isArray(kind) ? kind : options?.options;
+  return (values ?? [AUTO]).map((value) => ({ text: value, value }));
+}
+
+/** A node that is new begins with the engine of the settings; one of a graph gets what was saved afterwards. */
+export function beginWithEngine(node) {
+  const engine = pageSetting("engine");
+  if (engine === AUTO || !isOurs(node?.comfyClass ?? node?.type)) return;
+  const widget = node.widgets?.find((each) => each.name === "engine");
+  if (widget?.options?.values?.includes?.(engine)) widget.value = engine;
+}
+
+/** A setting of this page alone: `blur`, `pictures`, `pasteTo` (`settings` of samplers here, or `fleet`), `engine`. */
 export function pageSetting(name) {
   const [id, standard] = PAGE[name];
   return app.extensionManager?.setting?.get?.(id) ?? standard;

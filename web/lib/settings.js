@@ -18,6 +18,11 @@ export const SERVER_SETTINGS = {
   link_generate: "Link",
   link_downloads: "Link",
   link_removals: "Link",
+  link_max_gb: "Link",
+  link_keep_free_gb: "Link",
+  link_allow_pickle: "Link",
+  link_max_images: "Link",
+  link_max_side: "Link",
 };
 
 const CONTROLS = ["choice", "list", "switch", "number", "text"];

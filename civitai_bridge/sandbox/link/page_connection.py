@@ -88,6 +88,7 @@ class PageConnection:
             ):  # fmt: skip
                 self._sio.on(event, handler)
             try:
+                # A relay that is away is tried again below, as CivitAI's page does.
                 with contextlib.suppress(SocketIOError, asyncio.TimeoutError, aiohttp.ClientError):
                     await self._sio.connect(self.url, socketio_path=_PATH, transports=["websocket"], wait_timeout=5)
                     websocket = self._sio.eio.ws
@@ -96,7 +97,7 @@ class PageConnection:
                 self.joined, self.presence = False, {"client": 0, "sd": 0}
                 self.changed.set()
             finally:
-                with contextlib.suppress(asyncio.TimeoutError):
+                with contextlib.suppress(asyncio.TimeoutError):  # a peer that does not close is left
                     await asyncio.wait_for(_end(self._sio, websocket), _PATIENCE)
                 await session.close()
             await asyncio.sleep(_AGAIN)
