@@ -78,8 +78,8 @@ def _library() -> Any:
         from jsonschema import Draft202012Validator
     except ImportError as error:
         raise BadSetting(
-            "The sandbox checks requests with the package jsonschema, which is not installed: pip install "
-            "'civitai-bridge[sandbox]'."
+            "The sandbox checks requests with the package jsonschema, which is not installed. "
+            "`python -m pip install jsonschema`, run with the Python that runs this, installs it."
         ) from error
     return Draft202012Validator
 
