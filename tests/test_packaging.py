@@ -23,6 +23,11 @@ def test_both_lists_of_requirements_are_equal():
     assert not any("torch" in line for line in lines)
 
 
+def test_the_sandbox_runs_with_what_an_install_brings():
+    """It is what a person without a key tries first, in a ComfyUI that the manager has put the pack into."""
+    assert "jsonschema" in {re.split(r"[\[>=]", name)[0] for name in dev.listed(PYPROJECT, "dependencies")}
+
+
 def test_what_comfyui_ships_is_never_pinned():
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").split():
         assert "==" not in line and "<" not in line

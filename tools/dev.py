@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def demo() -> int:
-    python = environment("sandbox")
+    python = environment()
     return run([python, "-m", "civitai_bridge", "demo", "--output", str(ROOT / "demo-output")])
 
 
@@ -182,8 +182,8 @@ def reopen_with_a_newer_python() -> None:
     raise SystemExit(f"Python 3.10 or newer is needed; this is {newest}, and no newer one was found on the PATH.")
 
 
-def environment(extra: str) -> str:
-    """The environment's Python, with the pack's requirements and one extra installed. Installs only when they
+def environment(extra: str = "") -> str:
+    """The environment's Python, with the pack's requirements and an extra installed. Installs only when they
     changed."""
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
@@ -196,10 +196,10 @@ def environment(extra: str) -> str:
                 "elsewhere a full Python."
                 f"\n{(made.stderr or made.stdout).strip()[-300:]}"
             )
-    stamp = VENV / f".installed-{extra}"
+    stamp = VENV / f".installed-{extra or 'plain'}"
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"Installing what `{extra}` needs …", flush=True)
+        print(f"Installing what {extra or 'the pack'} needs …", flush=True)
         names = requirements(str(python), extra)
         if run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *names]) != 0:
             raise SystemExit("pip could not install what is needed; its words are above.")
@@ -210,7 +210,7 @@ def environment(extra: str) -> str:
 def requirements(python: str, extra: str) -> list[str]:
     """The lists of pyproject.toml, read without installing the pack itself: its folder must stay as it is."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    return listed(text, "dependencies") + listed(text, extra)
+    return listed(text, "dependencies") + (listed(text, extra) if extra else [])
 
 
 def listed(text: str, name: str) -> list[str]:
