@@ -11,7 +11,7 @@ from aiohttp import web
 from comfy_page import ComfyPage
 from faces import both_canvases, every_frontend
 from fake_answers import HOSTILE, graph, model
-from page_server import PageServer
+from page_server import FOLDER, PageServer
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -200,3 +200,9 @@ def test_the_main_button_can_be_read_in_both_themes(server: PageServer, comfy: C
     panel = comfy.open_tab()
     button = panel.get_by_role("button", name="Get all missing")
     assert button.evaluate(CONTRAST) >= 4.5
+
+
+def test_little_is_loaded_before_the_tab_is_opened(comfy: ComfyPage):
+    comfy.settle()
+    ours = f"performance.getEntriesByType('resource').filter(each => each.name.includes('/extensions/{FOLDER}/'))"
+    assert 0 < comfy.page.evaluate(f"{ours}.reduce((sum, each) => sum + each.decodedBodySize, 0)") <= 60_000

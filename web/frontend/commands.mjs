@@ -1,12 +1,10 @@
 // Commands, for menus, the toolbox over a selection and keys. They are registered when the words for them are here.
 import { app } from "../../../scripts/app.js";
-import { addReading } from "./pasted.mjs";
 import { currentPrompt, middle } from "./graph.mjs";
 import { loadWords, t } from "./i18n.mjs";
 import { openTab } from "./tab.js";
 import { pays } from "../lib/kinds.js";
 import { readingOf } from "../lib/paste.mjs";
-import { say } from "./toasts.mjs";
 
 const MODELS = "civitai_bridge.models";
 const ACCOUNT = "civitai_bridge.account";
@@ -27,7 +25,10 @@ function nodeMenuItems(node) {
 /** Make the nodes for what is on the clipboard. */
 async function pasteReading() {
   const reading = readingOf(await navigator.clipboard.readText().catch(() => ""));
-  return reading ? addReading(reading, middle()) : say("info", t("title"), t("paste.nothing"), 6000);
+  const { say } = await import("./toasts.mjs");
+  if (!reading) return say("info", t("title"), t("paste.nothing"), 6000);
+  const { addReading } = await import("./pasted.mjs");
+  return addReading(reading, middle());
 }
 
 /** Put the commands into ComfyUI, once their words are here: it translates none of their labels. */

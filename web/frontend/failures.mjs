@@ -6,21 +6,20 @@ import { nodeOf } from "./graph.mjs";
 import { loadWords, t } from "./i18n.mjs";
 import { openSettings } from "./settings.js";
 import { openTab } from "./tab.js";
-import { offer, openPage, say } from "./toasts.mjs";
 
 const RUN = {
   account: () => openTab("account"),
   models: () => openTab("models"),
   limits: () => openSettings(),
   settings: () => openSettings(),
-  buzz: () => openPage("https://civitai.com/purchase/buzz"),
+  buzz: () => import("./toasts.mjs").then(({ openPage }) => openPage("https://civitai.com/purchase/buzz")),
 };
 
 const notes = new Map(); // of nodes that failed, by their ids, until the node has run
 
 async function failed({ detail }) {
   if (!isOurs(detail?.node_type)) return;
-  const [{ fromServer }] = await Promise.all([import("./sentences.mjs"), loadWords()]);
+  const [{ fromServer }, { offer, say }] = await Promise.all([import("./sentences.mjs"), import("./toasts.mjs"), loadWords()]);
   const toast = toastOf(detail, nodeOf(detail.node_id)?.title);
   if (!toast) return;
   toast.detail = fromServer(toast.detail);

@@ -5,7 +5,6 @@ import { setBadgeText } from "./badges.js";
 import { nodeAt } from "./graph.mjs";
 import { loadWords, number, t } from "./i18n.mjs";
 import { openTab } from "./tab.js";
-import { offer } from "./toasts.mjs";
 
 const states = new WeakMap(); // node → {phase, price, asked}; Buzz
 const working = new Set(); // nodes whose job goes on, as far as this page was told
@@ -35,7 +34,7 @@ async function returned() {
   const queue = await api.fetchApi("/queue", { cache: "no-store" }).then((answer) => answer.json()).catch(() => null);
   if (!Array.isArray(queue?.queue_running) || queue.queue_running.length) return;
   for (const node of [...working]) note(node, { phase: "" });
-  await loadWords();
+  const [{ offer }] = await Promise.all([import("./toasts.mjs"), loadWords()]);
   offer(t("title"), t("badge.lost"), [{ label: t("errors.account"), run: () => openTab("account") }]);
 }
 
