@@ -9,7 +9,6 @@ import { beginWithEngine, settingsList } from "./frontend/settings.js";
 import { registerTab } from "./frontend/tab.js";
 
 const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 500));
-
 const AGAIN = 5000; // milliseconds until what could not be loaded is tried again
 
 function startTheRest() {

@@ -28,7 +28,7 @@ _REMOTE = re.compile(r"CivitaiBridge(?:Generate\w*|Estimate|Upscale\w*|Interpola
 IS_REMOTE = _REMOTE.fullmatch  # whether a class of that name orders from the fleet
 # Our nodes that use files of this disk.
 NEEDS_FILES = re.compile(r"CivitaiBridge(?:ApplyLoras|Catalog\w+|Download|LoraStack)").fullmatch
-_LOOKUP, _FILE_OUTPUT = "CivitaiBridgeResolve", 7  # the output `file`
+LOOKUP, _FILE_OUTPUT = "CivitaiBridgeResolve", 7  # our lookup, and its output `file`
 _OUR_REFERENCES = re.compile(r"(?:.*\.)?(?:model|vae|air|reference(?:_?\d+)?)")
 # (input or class, kind, ComfyUI's folder): the first whose pattern is in `class.input`.
 _KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
@@ -90,7 +90,7 @@ def models_of(opened: OpenedGraph) -> tuple[NamedModel, ...]:
 def _looks_up_for_the_fleet(graph: Graph, key: str) -> bool:
     """Whether a node only looks up what the fleet is asked for: its file is not used here, and what it tells goes to
     nodes that order, and to no node of ours that needs the file."""
-    if graph.kind(key) != _LOOKUP:
+    if graph.kind(key) != LOOKUP:
         return False
     takers = [(graph.nodes[taker], wire) for taker in graph.takers[key] for wire in graph.nodes[taker].wires()]
     uses = [(node.kind, wire.slot) for node, wire in takers if wire.node == key]

@@ -22,6 +22,7 @@ from ..orchestration.request import GenerationRequest, LoraInput
 from ..pictures import write_png
 from ..resources.json_values import number, whole
 from .analysis import own_limit
+from .models import LOOKUP
 from .opened import OpenedGraph
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _AT_ONCE = 4
 _STAND_IN = 512  # pixels a side of the picture that stands in for one that only a run makes
 _NOT_TYPED = ("loras", "image", "mask", "extra", "tags")
 _REFERENCES = ("model", "vae")
-_LOOKUP = "CivitaiBridgeResolve"
 _TYPED = {entry.name: entry.default for entry in fields(GenerationRequest) if entry.name not in _NOT_TYPED}
 
 
@@ -105,7 +105,7 @@ def _references(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
     looked_up: dict[str, Any] = {}
     for name in _REFERENCES:
         value = inputs.get(name)
-        if isinstance(value, Wire) and graph.kind(value.node) == _LOOKUP:
+        if isinstance(value, Wire) and graph.kind(value.node) == LOOKUP:
             value = written(graph.inputs(value.node).get("reference"))
             if isinstance(value, str):
                 looked_up[name] = value

@@ -36,13 +36,6 @@ LORA, OTHER, CHECKPOINT = 300001, 300003, 128078
 NAME = "storybookLight_v2.safetensors"
 
 
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Embedded]:
-    made = Embedded(pace=0.05)
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def sandbox(embedded: Embedded, nodes: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """The site, a models folder that ComfyUI knows, and an end that leaves nothing open."""

@@ -10,7 +10,7 @@ function badgeOf(text) {
   return new window.LGraphBadge({ text, fgColor: "#ffffff", bgColor: "#0b6ab0" });
 }
 
-/** Give a node that pays its badge; it has no words until `setBadge`. */
+/** Give a node that pays its badge; it has no words until `setBadgeText`. */
 export function addBadge(node) {
   if (!window.LGraphBadge || !pays(node?.comfyClass ?? node?.type)) return;
   none ??= badgeOf("");

@@ -72,8 +72,12 @@ function spread(nodes) {
   }
 }
 
+function widgetOf(node, name) {
+  return node?.widgets?.find((each) => each.name === name);
+}
+
 function setWidget(node, name, value) {
-  const widget = node.widgets?.find((each) => each.name === name);
+  const widget = widgetOf(node, name);
   if (!widget) return;
   const values = widget.options?.values;
   if (Array.isArray(values) && !values.includes(value)) values.push(value); // a picture that was just uploaded
@@ -107,7 +111,7 @@ export function nodeAt(id) {
 
 /** What a widget of a node holds, by the id that runs have; undefined where there is none. */
 export function widgetValue(id, name) {
-  return nodeAt(id)?.widgets?.find((each) => each.name === name)?.value;
+  return widgetOf(nodeAt(id), name)?.value;
 }
 
 /** Select a node and move the canvas to it; false where it is gone. */
@@ -123,8 +127,7 @@ export function showNode(id) {
 /** Set an input of a node as a person does; false where there is none. */
 export function setInput(id, name, value) {
   const node = nodeOf(id);
-  const widget = node?.widgets?.find((each) => each.name === name);
-  if (!widget) return false;
+  if (!widgetOf(node, name)) return false;
   noteStep();
   setWidget(node, name, value);
   node.setDirtyCanvas?.(true, true);

@@ -19,9 +19,8 @@ export async function notLoaded(key) {
 
 async function fill(element) {
   try {
-    const [views, { loadWords }] = await Promise.all([import("../views/panel.mjs"), import("./i18n.mjs")]);
-    await loadWords();
-    panel = views;
+    const words = import("./i18n.mjs").then(({ loadWords }) => loadWords());
+    [panel] = await Promise.all([import("../views/panel.mjs"), words]);
     panel.mount(element, wanted);
     wanted = null;
   } catch (error) {

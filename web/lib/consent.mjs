@@ -1,5 +1,5 @@
 // Pure: the lines of the question before a run.
-import { short, shown } from "./values.mjs";
+import { list, short, shown } from "./values.mjs";
 
 /** Whether the server has said of a graph that nobody needs to be asked; whatever else was answered says no such thing. */
 export function asksNothing({ status, data }) {
@@ -15,8 +15,8 @@ export function tellsOfGraph({ status, data }) {
  * What the panel lists of an answer about a graph: `paying`, `writes` and `downloads` as texts with how many more there
  * are. Everything is a stranger's: it is shown as text, cut at `longest` letters.
  */
-export function linesOf(list, text, most = 12, longest = 160) {
-  const lines = (Array.isArray(list) ? list : []).map((entry) => cut(text(entry), longest));
+export function linesOf(entries, text, most = 12, longest = 160) {
+  const lines = list(entries).map((entry) => cut(text(entry), longest));
   return { lines: lines.slice(0, most), more: Math.max(0, lines.length - most) };
 }
 

@@ -1,4 +1,4 @@
-// Pure helpers of the report under a node. The page imports every .js file, so nothing here has an effect by itself.
+// Pure helpers of the report under a node.
 
 const LINE = 16; // pixels
 const LETTERS = 44; // in a line of a node of usual width

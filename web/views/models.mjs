@@ -107,10 +107,10 @@ export class ModelsView {
 
   draw() {
     const rows = rowsOf(answer?.models, filter);
-    const { count, missing, bytes } = summaryOf(rowsOf(answer?.models));
+    const every = rowsOf(answer?.models);
+    const { count, missing, bytes } = summaryOf(every);
     this.summary.textContent = count ? t(missing ? "models.summary_missing" : "models.summary", { count, missing }) : "";
-    const loadable = rowsOf(answer?.models).filter(isWanted);
-    this.all.hidden = loadable.length === 0;
+    this.all.hidden = !every.some(isWanted);
     this.all.textContent = bytes ? t("models.get_all_size", { size: size(bytes) }) : t("models.get_all");
     this.bar.hidden = this.trouble?.status === 401; // there is nothing yet to look through
     setBadge(missing);
