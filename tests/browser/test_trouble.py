@@ -175,6 +175,22 @@ def test_a_download_that_ended_with_its_server_is_said_and_can_go_on(server: Pag
     expect(panel.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_download_that_began_after_the_server_was_asked_is_not_lost(server: PageServer, comfy: ComfyPage):
+    begun = threading.Event()
+    loading = {"id": "new-1", "reference": "300001", "status": "loading", "name": "light.safetensors", "bytes": 5}
+    server.answers["POST", "/civitai_bridge/graph"] = lambda _: graph([model(1, missing=True, here=False)])
+    server.answers["POST", "/civitai_bridge/download"] = lambda _: loading
+    server.answers["GET", "/civitai_bridge/downloads"] = lambda _: begun.wait(20) and {"downloads": []}
+    panel = comfy.open_tab()
+    comfy.until(lambda: "GET /civitai_bridge/downloads" in server.requests)
+    panel.get_by_role("button", name="Get all missing").click()
+    expect(panel.get_by_role("progressbar")).to_be_visible()
+    begun.set()
+    comfy.settle()
+    expect(panel.get_by_role("progressbar")).to_be_visible()
+    expect(panel.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_job_that_nobody_tells_of_any_more_leads_to_what_was_paid(server: PageServer, comfy: ComfyPage):
     comfy.load({"7": {"class_type": "CivitaiBridgeGenerate", "inputs": {"model": "128078", "prompt": "a cat"}}})
     server.answers["GET", "/queue"] = lambda _: {"queue_running": [[0, "p"]], "queue_pending": []}

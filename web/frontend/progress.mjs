@@ -63,12 +63,14 @@ export function cancelDownload(reference) {
 /** Ask how far all downloads are, and to be told how those under way go on. What ended before this page looked is no news;
  * one that the server does not know any more is lost: it was started again. */
 export async function readDownloads() {
+  const before = new Map(downloads);
   const given = await server.get(`/civitai_bridge/downloads?client_id=${encodeURIComponent(api.clientId ?? "")}`);
   if (given.status !== 200) return;
   const told = given.data.downloads ?? [];
   for (const download of told) note(download, download.status === "loading" || isLoading(download.reference));
-  for (const [reference, download] of downloads) {
-    if (download.status === "loading" && !told.some((each) => each.reference === reference)) note({ ...download, status: "lost" });
+  for (const [reference, download] of before) {
+    const isSame = downloads.get(reference) === download; // else the server told of it after it was asked
+    if (isSame && download.status === "loading" && !told.some((each) => each.reference === reference)) note({ ...download, status: "lost" });
   }
 }
 
